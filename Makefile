@@ -1,0 +1,49 @@
+# Everything a developer or CI does, by name. `make` alone lists it.
+# Recipes use paths relative to this folder, so that the checkout may lie on a path with spaces.
+
+BIN := .venv/bin
+# The demo night: how many exposures, and seconds from one to the next.
+IMAGES ?= 10
+CADENCE ?= 3
+# More options for one run, for example: make unit ARGS="-k mailbox -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types contracts unit integration fmt clean
+
+help: ## list these targets
+	@echo "ccarchiver: make TARGET"
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | \
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+
+setup: ## install what is missing (apt, .venv); done by every target below, at once when nothing changed
+	@scripts/bootstrap
+
+demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=3)
+	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
+
+test: setup ## everything CI checks: lint, types, contracts, unit and integration tests
+	@scripts/check lint types contracts unit integration
+
+lint: setup ## ruff: rules and format
+	@scripts/check lint
+
+types: setup ## mypy, strict
+	@scripts/check types
+
+contracts: setup ## import-linter: who may import whom
+	@scripts/check contracts
+
+unit: setup ## all tests but the integration tests (ARGS for pytest)
+	@scripts/check unit $(ARGS)
+
+integration: setup ## the whole archiver on private brokers (ARGS for pytest)
+	@scripts/check integration $(ARGS)
+
+fmt: setup ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment and what the tools left; keeps the sources
+	rm -rf .venv .setup.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

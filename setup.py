@@ -1,0 +1,87 @@
+"""Packaging of the ComCam Archiver.
+
+The versions the project is tested with are pinned in ``requirements.txt``, which set-up installs; the ranges here only
+say what the code needs, for a site that brings its own environment.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Return the version of ``ccarchiver_core`` without importing it: its dependencies may not be there yet."""
+    source = HERE / "ccarchiver_core" / "__init__.py"
+    found = re.search(r'^__version__(?:: \w+)? = "([^"]+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        message = f'{source}: no line of the form __version__ = "1.2.3"; add it: it is the only place of the version'
+        raise RuntimeError(message)
+    return found.group(1)
+
+
+def read_readme() -> str:
+    """Return the README as the long description, or nothing when building from a partial tree."""
+    readme = HERE / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+setup(
+    name="ccarchiver",
+    version=read_version(),
+    description="The ComCam Archiver: a SAL component that sees every exposure of the camera to disk and to the butler.",
+    long_description=read_readme(),
+    long_description_content_type="text/markdown",
+    license="GPL-3.0-or-later",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: AsyncIO",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Astronomy",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    packages=find_packages(include=["ccarchiver_*"]),
+    # Lua scripts, templates and the type marker live beside the code that uses them.
+    package_data={"": ["py.typed", "*.lua", "*.yaml", "*.html", "*.css", "*.js", "*.json", "*.txt"]},
+    install_requires=[
+        "astropy>=5.3",
+        "numpy>=1.24",
+        "pika>=1.3",
+        "prometheus-client>=0.20",
+        "psutil>=5.9",
+        "pydantic>=2.7",
+        "pydantic-settings>=2.3",
+        "PyYAML>=6.0",
+        "redis>=5.0",
+        "rich>=13",
+        "structlog>=24.1",
+        "supervisor>=4.2",
+        "ts-salobj>=6.9,<7",
+        "typer>=0.12",
+        "typing_extensions>=4.12",
+    ],
+    entry_points={
+        "console_scripts": [
+            "run_ccarchiver_sal = ccarchiver_sal.main:main",
+            "command_ccarchiver = ccarchiver_sal.commander:main",
+            "run_ccarchiver_bridge = ccarchiver_bridge.main:main",
+            "run_ccarchiver_health = ccarchiver_health.main:main",
+            "ccarchiver = ccarchiver_cli.main:main",
+            "ccarchiver-sim-camera = ccarchiver_sim.camera.main:main",
+            "ccarchiver-sim-header = ccarchiver_sim.header_service.main:main",
+            "ccarchiver-sim-forwarder = ccarchiver_sim.forwarder.main:main",
+            "ccarchiver-sim-controller = ccarchiver_sim.controller.main:main",
+            "ccarchiver-sim-oods = ccarchiver_sim.oods.main:main",
+            "ccarchiver-demo = ccarchiver_sim.demo.main:main",
+        ],
+    },
+    zip_safe=False,
+)
