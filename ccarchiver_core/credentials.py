@@ -1,0 +1,77 @@
+"""RabbitMQ's user and password, from a file that nobody else may read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from ccarchiver_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREDENTIAL_FILE = "iip_cred.yaml"
+CREDENTIAL_DIR_VARIABLE = "IIP_CREDENTIAL_DIR"
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+
+
+class Credentials(BaseModel):
+    """User and password of RabbitMQ; the password never shows in a text form of this object."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str = Field(min_length=1, validation_alias="service_user")
+    password: SecretStr = Field(validation_alias="service_passwd")
+
+
+def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file's place: ``$IIP_CREDENTIAL_DIR``, else ``~/.lsst``."""
+    folder = environ.get(CREDENTIAL_DIR_VARIABLE)
+    return (Path(folder) if folder else Path.home() / ".lsst") / CREDENTIAL_FILE
+
+
+def load_credentials(path: Path | None = None) -> Credentials:
+    """Read the credentials after checking who else could; safe to repeat.
+
+    Raises
+    ------
+    ConfigError
+        If a mode is too wide (with the chmod command that mends it), or the file is missing or malformed.
+        The file's content is never part of the text.
+    """
+    path = credentials_path() if path is None else path
+    try:
+        _require_mode(path.parent, DIRECTORY_MODE)
+        _require_mode(path, FILE_MODE)
+        document = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506  the safe loader, in C
+    except FileNotFoundError as error:
+        msg = (
+            f"{error.filename}: no such file; RabbitMQ's credentials belong in {path} "
+            f"(set {CREDENTIAL_DIR_VARIABLE} to use another directory)"
+        )
+        raise ConfigError(msg) from None
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise ConfigError(msg) from None
+    except yaml.YAMLError:
+        msg = f"{path}: not valid YAML"  # the parser's own text would quote the password's line
+        raise ConfigError(msg) from None
+    users = document.get("rabbitmq_users") if isinstance(document, dict) else None
+    try:
+        return Credentials.model_validate(users)
+    except ValidationError:
+        msg = f"{path}: must have the mapping rabbitmq_users with service_user and service_passwd, both text"
+        raise ConfigError(msg) from None
+
+
+def _require_mode(path: Path, wanted: int) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode != wanted:
+        msg = f"{path}: mode {mode:o} lets others in; mend it with: chmod {wanted:o} {path}"
+        raise ConfigError(msg)

@@ -1,0 +1,76 @@
+"""Names of everything in the archiver's Redis database that is ours; the shared ones are in the site file."""
+
+from __future__ import annotations
+
+import enum
+
+FORWARDER_LIST = "forwarder_list"
+"""Free Forwarders, as JSON; they push on the left, the archiver takes from the right."""
+
+SESSION = "ccarchiver:session"
+"""Hash: what should be true now; see `ccarchiver_core.session`."""
+
+CSC = "ccarchiver:csc"
+"""Hash: the CSC's state, for a restart within the resume window."""
+
+CANDIDATE = "ccarchiver:candidate"
+"""List with the Forwarder entry that is being tried: moved here from the list in one step."""
+
+ACKS = "ccarchiver:acks"
+"""Hash: ACK_ID to the JSON of an answer that a peer owes."""
+
+IMAGES = "ccarchiver:images"
+"""Sorted set: every image of the ledger, by the time (Unix, UTC) it was first heard of."""
+
+UNFINISHED = "ccarchiver:unfinished"
+"""Sorted set: accepted images that are neither complete nor failed, by job number."""
+
+DEAD_LETTERS = "ccarchiver:dead"
+"""Stream: what could not be handled, with reason, origin and raw bytes."""
+
+COUNTERS = "ccarchiver:counters"
+"""Hash: counts for operators and metrics."""
+
+MAIL_GROUP = "worker"
+"""The one consumer group of every mailbox."""
+
+MAIL_CONSUMER = "self"
+"""The one consumer of every mailbox: a restarted worker finds its own pending entries again."""
+
+
+class Worker(enum.StrEnum):
+    """The three workers."""
+
+    SAL = "sal"
+    BRIDGE = "bridge"
+    HEALTH = "health"
+
+    @property
+    def mailbox(self) -> str:
+        """Stream of what this worker has to do."""
+        return f"ccarchiver:mail:{self}"
+
+    @property
+    def lease(self) -> str:
+        """String with a time to live: who runs this worker."""
+        return f"ccarchiver:lease:{self}"
+
+    @property
+    def lease_epoch(self) -> str:
+        """Counter of this worker's leases; a smaller one may not write."""
+        return f"ccarchiver:lease_epoch:{self}"
+
+    @property
+    def applied(self) -> str:
+        """Sorted set of the newest steps applied, so that a repeated one is recognised."""
+        return f"ccarchiver:applied:{self}"
+
+    @property
+    def alive(self) -> str:
+        """String with a time to live: the worker's vital signs as JSON."""
+        return f"ccarchiver:alive:{self}"
+
+
+def image(obsid: str) -> str:
+    """Name of one image's ledger record."""
+    return f"ccarchiver:image:{obsid}"

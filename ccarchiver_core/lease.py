@@ -1,0 +1,162 @@
+"""One instance of each worker: a lease in Redis with an owner, a time to live and an epoch.
+
+The epoch is the fencing token (M. Kleppmann, "How to do distributed locking", 2016): every step carries it, and
+Redis refuses a step whose epoch is not the newest. So a holder that was frozen past its lease does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import structlog
+
+from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.errors import FencedError, LeaseHeldError
+from ccarchiver_core.redis_client import AWAY_ERRORS, is_refusing
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.keys import Worker
+    from ccarchiver_core.step import StepRunner
+
+_log = structlog.get_logger(__name__)
+
+RENEWALS_PER_TTL = 5
+"""How often a lease is renewed in its time to live: four renewals may fail before it ends."""
+
+# KEYS: lease, epoch, applied. ARGV: owner, ttl in ms. The same owner may ask again after a lost reply.
+_TAKE = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return {'held', held} end
+if held then return {'taken', redis.call('GET', KEYS[2])} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[3])
+return {'taken', tostring(redis.call('INCR', KEYS[2]))}
+"""
+
+# KEYS: lease, epoch. ARGV: owner, ttl in ms, own epoch. An ended lease that nobody took is taken up again.
+_RENEW = """
+if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'lost' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 'renewed'
+"""
+
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Lease:
+    """The right of this process to be its worker.
+
+    Parameters
+    ----------
+    redis : `redis.asyncio.Redis`
+        A client without retries of its own.
+    worker : `Worker`
+        Which of the three.
+    runner : `StepRunner`
+        Gets the epoch.
+    ttl : `float`
+        Seconds the lease outlives its holder.
+    """
+
+    def __init__(self, redis: Redis, worker: Worker, runner: StepRunner, ttl: float) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._runner = runner
+        self._ttl_ms = int(ttl * 1000)
+        self._interval = ttl / RENEWALS_PER_TTL
+        self._owner = json.dumps(
+            {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        )
+        self._take = redis.register_script(_TAKE)
+        self._renew = redis.register_script(_RENEW)
+        self._release = redis.register_script(_RELEASE)
+
+    async def acquire(self) -> None:
+        """Take the lease, waiting while Redis is away.
+
+        A lease whose holder died on this host is taken over at once; one that is alive is respected.
+
+        Raises
+        ------
+        LeaseHeldError
+            If another instance runs; the text says where.
+        """
+        backoff = Backoff()
+        names = [self._worker.lease, self._worker.lease_epoch, self._worker.applied]
+        while True:
+            try:
+                verdict, detail = await self._take(keys=names, args=[self._owner, self._ttl_ms])
+                if verdict == b"taken":
+                    self._runner.epoch = int(detail)
+                    return
+                holder = json.loads(detail)
+                if not _is_dead(holder):
+                    msg = (
+                        f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since "
+                        f"{holder['since']}; only one may. Stop that one first (supervisorctl stop "
+                        f"ccarchiver:{self._worker}), or wait for its lease to end if its host is down"
+                    )
+                    raise LeaseHeldError(msg)
+                await self._release(keys=[self._worker.lease], args=[detail])
+                _log.info("lease.dead_holder_released", pid=holder["pid"])
+            except AWAY_ERRORS as error:
+                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
+            except Exception as error:
+                if not is_refusing(error):
+                    raise
+                await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+
+    async def keep(self) -> None:
+        """Renew for ever, through outages.
+
+        Raises
+        ------
+        FencedError
+            If another instance has taken the lease.
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                answer = await self._renew(
+                    keys=[self._worker.lease, self._worker.lease_epoch],
+                    args=[self._owner, self._ttl_ms, str(self._runner.epoch)],
+                )
+            except AWAY_ERRORS as error:
+                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
+                continue
+            except Exception as error:
+                if not is_refusing(error):
+                    raise
+                await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+                continue
+            if answer == b"lost":
+                msg = f"{self._worker}: the lease of epoch {self._runner.epoch} was taken by another instance"
+                raise FencedError(msg)
+            backoff = Backoff()
+            await asyncio.sleep(self._interval)
+
+    async def release(self) -> None:
+        """Give the lease back, so that a successor need not wait; best effort, safe to repeat."""
+        try:
+            await self._release(keys=[self._worker.lease], args=[self._owner])
+        except AWAY_ERRORS:
+            _log.info("lease.not_released", why="Redis is away; it ends by itself")
+
+
+def _is_dead(holder: dict[str, object]) -> bool:
+    """Tell whether the holder's process on this very host is gone; of another host nothing is known."""
+    pid = holder.get("pid")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+        return False
+    try:
+        return pid == os.getpid() or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

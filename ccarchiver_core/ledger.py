@@ -1,0 +1,136 @@
+"""The ledger: one Redis hash for each image with all that is known of it, and two indexes.
+
+Each field has one writer: SAL writes what it heard and reported, the bridge what it sent and was answered.
+
+===================================  ======  =====================================================================
+field                                writer  value
+===================================  ======  =====================================================================
+``obsid``, ``job``, ``at``           SAL     name, job number, Unix time (UTC, seconds) it was first heard of
+``state``                            all     see `ImageState`
+``session``                          SAL     the session it was accepted in
+name of an `EventKind`               SAL     the event, as JSON
+``retrieval|…``, ``in_oods|…``       SAL     the last status of a file, as JSON
+``finished``                         all     Unix time of the end
+``target_dir``, name of an `Order`   bridge  the Controller's answer; what was sent, as JSON
+``failed``                           bridge  why it cannot go on
+===================================  ======  =====================================================================
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_core import keys
+from ccarchiver_core.exposure import EndReadout, EventKind, Exposure, HeaderReady, Order, Sent, StartIntegration
+from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.redis_client import read_hash, read_members
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.exposure import ExposureEvent
+    from ccarchiver_core.step import Step
+
+STATUS_PREFIX = {StatusTopic.RETRIEVAL: "retrieval", StatusTopic.IN_OODS: "in_oods"}
+"""How the ledger fields of each status topic begin."""
+
+SEPARATOR = "|"
+"""Between the parts of a status field's name; no raft, sensor or file has it in its name."""
+
+
+class ImageState(enum.StrEnum):
+    """How far an image is, in its ledger record."""
+
+    ACCEPTED = "accepted"
+    SKIPPED = "skipped"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    STALLED = "stalled"
+    FOREIGN = "foreign"
+    """Only a status of it is known: it was accepted before the ledger began, or by somebody else."""
+
+
+def record_event(
+    step: Step, *, obsid: str, job: int, session_id: str, event: ExposureEvent, state: ImageState, is_new: bool
+) -> None:
+    """Write an event of an image; the step is refused if the ledger has that event already.
+
+    Parameters
+    ----------
+    is_new : `bool`
+        Whether the ledger has no record of this image yet.
+    """
+    name = keys.image(obsid)
+    step.require(name, event.kind, None)
+    step.do("HSET", name, event.kind, event.model_dump_json())
+    if is_new:
+        step.set_fields(
+            name, {"obsid": obsid, "job": job, "at": time.time(), "session": session_id, "state": state}
+        )
+        step.do("ZADD", keys.IMAGES, time.time(), obsid)
+        if state is ImageState.ACCEPTED:
+            step.do("ZADD", keys.UNFINISHED, job, obsid)
+
+
+def status_field(status: FileStatus) -> str:
+    """Name the ledger field of a file's status: topic, raft, sensor, file."""
+    parts = (STATUS_PREFIX[status.topic], status.raft or "", status.sensor or "", status.filename or "")
+    return SEPARATOR.join(parts)
+
+
+def files_reported_good(record: dict[str, str], topic: StatusTopic) -> int:
+    """Count the CCDs whose last status under a topic is success; those without raft and sensor by file name."""
+    good = set()
+    for name, value in record.items():
+        prefix, *rest = name.split(SEPARATOR, 3)
+        if prefix != STATUS_PREFIX[topic] or not rest:
+            continue
+        status = FileStatus.model_validate_json(value)
+        if status.status_code == 0:
+            good.add((status.raft, status.sensor) if status.raft and status.sensor else status.filename)
+    return len(good)
+
+
+def finish(step: Step, obsid: str, state: ImageState) -> None:
+    """Write that nothing more is to be done for an image."""
+    step.set_fields(keys.image(obsid), {"state": state, "finished": time.time()})
+    step.do("ZREM", keys.UNFINISHED, obsid)
+
+
+def record_sent(step: Step, obsid: str, order: Order, sent: Sent) -> None:
+    """Write that an order is with RabbitMQ."""
+    step.do("HSET", keys.image(obsid), order, sent.model_dump_json())
+
+
+async def read_record(redis: Redis, obsid: str) -> dict[str, str]:
+    """Read all of one image's record; empty if there is none."""
+    return await read_hash(redis, keys.image(obsid))
+
+
+async def read_exposure(redis: Redis, obsid: str) -> Exposure | None:
+    """Read what the bridge needs of one image; None if it was not accepted."""
+    return exposure_from(await read_record(redis, obsid))
+
+
+def exposure_from(record: dict[str, str]) -> Exposure | None:
+    """Make an exposure of a ledger record; None if the image was not accepted."""
+    if record.get("state") not in (ImageState.ACCEPTED, ImageState.STALLED):
+        return None
+    start, end, header = (record.get(kind) for kind in EventKind)
+    return Exposure(
+        obsid=record["obsid"],
+        job=int(record["job"]),
+        start=StartIntegration.model_validate_json(start) if start else None,
+        end=EndReadout.model_validate_json(end) if end else None,
+        header=HeaderReady.model_validate_json(header) if header else None,
+        target_dir=record.get("target_dir", ""),
+        failed=record.get("failed", ""),
+        sent={order: Sent.model_validate_json(record[order]) for order in Order if order in record},
+    )
+
+
+async def unfinished(redis: Redis) -> list[str]:
+    """Names of the unfinished images, oldest job first."""
+    return await read_members(redis, keys.UNFINISHED)

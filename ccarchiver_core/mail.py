@@ -1,0 +1,157 @@
+"""Letters the workers send each other. Each is small, complete in itself and harmless when it comes twice."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from ccarchiver_core.exposure import ExposureEvent
+from ccarchiver_core.keys import Worker
+
+
+class _Letter(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ForwarderEntry(_Letter):
+    """A Forwarder as it lists itself."""
+
+    hostname: str = Field(min_length=1)
+    ip_address: str = Field(min_length=1)
+    consume_queue: str = Field(min_length=1)
+
+
+class ExposureMail(_Letter):
+    """SAL → bridge: an event of one image is in the ledger."""
+
+    kind: Literal["exposure"] = "exposure"
+    obsid: str
+    job: int
+    event: ExposureEvent
+
+
+class SessionChanged(_Letter):
+    """SAL or health → the others: read the session again."""
+
+    kind: Literal["session_changed"] = "session_changed"
+    session_id: str
+
+
+class AskForwarder(_Letter):
+    """Health → bridge: send ASSOCIATED to this Forwarder and tell what came of it."""
+
+    kind: Literal["ask_forwarder"] = "ask_forwarder"
+    session_id: str
+    epoch: int
+    forwarder: ForwarderEntry
+
+
+class Reply(enum.StrEnum):
+    """What came of ASSOCIATED."""
+
+    ASSOCIATED = "associated"
+    SILENT = "silent"
+    NO_CONSUMER = "no_consumer"
+    REFUSED = "refused"
+
+
+class ForwarderReply(_Letter):
+    """Bridge → health: what came of ASSOCIATED."""
+
+    kind: Literal["forwarder_reply"] = "forwarder_reply"
+    session_id: str
+    epoch: int
+    reply: Reply
+    presence_key: str = ""
+    detail: str = ""
+
+
+class Suspicion(enum.StrEnum):
+    """Why the bridge doubts the paired Forwarder."""
+
+    NO_CONSUMER = "no_consumer"
+    OWES_ACK = "owes_ack"
+
+
+class ForwarderSuspect(_Letter):
+    """Bridge → health: the paired Forwarder seems lost."""
+
+    kind: Literal["forwarder_suspect"] = "forwarder_suspect"
+    session_id: str
+    epoch: int
+    suspicion: Suspicion
+    code: int
+    report: str
+
+
+class PurgeQueue(_Letter):
+    """Health → bridge: empty the queue of a lost Forwarder before anyone else serves it."""
+
+    kind: Literal["purge_queue"] = "purge_queue"
+    session_id: str
+    queue: str
+
+
+class SessionUp(_Letter):
+    """Health → SAL: paired and connected."""
+
+    kind: Literal["session_up"] = "session_up"
+    session_id: str
+
+
+class SessionDown(_Letter):
+    """Bridge or health → SAL: this worker has ended its part of the session."""
+
+    kind: Literal["session_down"] = "session_down"
+    session_id: str
+    worker: Worker
+
+
+class SessionFault(_Letter):
+    """Bridge or health → SAL: the session cannot go on."""
+
+    kind: Literal["session_fault"] = "session_fault"
+    session_id: str
+    code: int
+    report: str
+
+
+class StatusTopic(enum.StrEnum):
+    """Which SAL event a file's status becomes."""
+
+    RETRIEVAL = "imageRetrievalForArchiving"
+    IN_OODS = "imageInOODS"
+
+
+class FileStatus(_Letter):
+    """Bridge → SAL: one status of one file; texts as they came, None where the field was missing."""
+
+    kind: Literal["file_status"] = "file_status"
+    topic: StatusTopic
+    camera: str
+    archiver: str
+    obsid: str
+    raft: str | None
+    sensor: str | None
+    filename: str | None
+    status_code: int
+    description: str
+
+
+Mail = (
+    ExposureMail
+    | SessionChanged
+    | AskForwarder
+    | ForwarderReply
+    | ForwarderSuspect
+    | PurgeQueue
+    | SessionUp
+    | SessionDown
+    | SessionFault
+    | FileStatus
+)
+
+MAIL: TypeAdapter[Mail] = TypeAdapter(Annotated[Mail, Field(discriminator="kind")])
+"""Reads a letter of any kind."""

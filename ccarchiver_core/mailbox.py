@@ -1,0 +1,115 @@
+"""A worker's mailbox: a Redis stream, read in order, own pending entries first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import ResponseError
+
+from ccarchiver_core import deadletter, keys
+from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.mail import MAIL
+from ccarchiver_core.redis_client import AWAY_ERRORS, read_stream
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.mail import Mail
+    from ccarchiver_core.redis_client import Entries
+    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.step import StepRunner
+
+_log = structlog.get_logger(__name__)
+
+READ_COUNT = 100
+"""Entries taken at once: enough to keep up with a burst, few enough to stop soon."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One letter and the id to settle it by."""
+
+    id: str
+    mail: Mail
+
+
+class Mailbox:
+    """Reads one worker's mail.
+
+    Parameters
+    ----------
+    redis : `redis.asyncio.Redis`
+        A client of its own for blocking reads.
+    worker : `Worker`
+        Whose mail.
+    runner : `StepRunner`
+        For dead letters.
+    settings : `Settings`
+        The bound of the dead letters.
+    """
+
+    def __init__(self, redis: Redis, worker: keys.Worker, runner: StepRunner, settings: Settings) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._runner = runner
+        self._settings = settings
+        self._position = "0"  # first what is pending from before; ">" is what is new
+
+    def reread(self) -> None:
+        """Hand out again what was read but not settled."""
+        self._position = "0"
+
+    async def read(self) -> list[Entry]:
+        """Wait for mail for a short time; an empty list if none came.
+
+        Waits as long as Redis is away; then everything not settled is handed out again, because a reply may
+        have been lost on the way. So call this only when what it gave before is settled.
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                raw = await self._read_raw()
+            except AWAY_ERRORS as error:
+                self.reread()
+                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
+                continue
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                await self._make_group()
+                continue
+            return await self._parse(raw)
+
+    async def _read_raw(self) -> Entries:
+        entries = await read_stream(
+            self._redis, self._worker.mailbox, keys.MAIL_GROUP, keys.MAIL_CONSUMER, self._position, READ_COUNT
+        )
+        if not entries:
+            self._position = ">"
+        return entries
+
+    async def _make_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(self._worker.mailbox, keys.MAIL_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def _parse(self, raw: Entries) -> list[Entry]:
+        entries = []
+        for entry_id, fields in raw:
+            text = (fields or {}).get(b"mail", b"")
+            try:
+                entries.append(Entry(entry_id.decode(), MAIL.validate_json(text)))
+            except ValidationError as error:
+                step = Step().settle(self._worker, entry_id.decode())
+                if fields:  # one that was deleted meanwhile has none
+                    reason = f"not a letter this version knows: {error.error_count()} problems"
+                    deadletter.add(step, self._settings, origin=self._worker.mailbox, reason=reason, raw=text)
+                    _log.error("mail.dead_lettered", entry=entry_id.decode(), reason=reason)
+                await self._runner.apply(step)
+        return entries

@@ -1,0 +1,90 @@
+"""Connections to Redis, set up so that a lost reply is never answered by a blind second write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, ResponseError, TimeoutError
+
+if TYPE_CHECKING:
+    from ccarchiver_core.settings import Settings
+
+COMMAND_TIMEOUT = 5.0
+"""Seconds a Redis command may take; loopback answers in milliseconds, an fsync on a slow disk in one or two."""
+
+MAIL_BLOCK = 2.0
+"""Seconds one blocking read of a mailbox waits, so that a stop is never far."""
+
+AWAY_ERRORS = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+"""Redis is not there, or not yet: wait and repeat."""
+
+_REFUSING_PREFIXES = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
+"""Errors by which a Redis that is there says that it cannot write now (full, disk read-only, ...)."""
+
+
+def is_refusing(error: BaseException) -> bool:
+    """Tell a Redis that cannot write for the moment from one that was asked nonsense."""
+    if isinstance(error, ReadOnlyError):
+        return True
+    return isinstance(error, ResponseError) and any(prefix in str(error) for prefix in _REFUSING_PREFIXES)
+
+
+def make_client(settings: Settings, *, blocking: bool = False) -> Redis:
+    """Make a client; it connects when first used.
+
+    Parameters
+    ----------
+    settings : `Settings`
+        Address and database.
+    blocking : `bool`
+        For blocking reads of a mailbox: the socket may be silent for longer than one block.
+
+    Notes
+    -----
+    redis-py repeats a command whose reply was lost, which would write twice: its retries are off, and
+    `ccarchiver_core.step` repeats writes in a way that Redis recognises.
+    """
+    return Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        db=settings.archiver_redis_db,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        socket_connect_timeout=COMMAND_TIMEOUT,
+        socket_timeout=COMMAND_TIMEOUT + (MAIL_BLOCK if blocking else 0.0),
+        socket_keepalive=True,
+        health_check_interval=0,
+        protocol=2,  # the replies of the server this is written for (7.0), whatever the client's default is
+    )
+
+
+# redis-py types its replies as unions of all protocols and decodings; these say what ours are.
+
+
+def text(raw: object) -> str:
+    """Decode one reply; bytes that are not UTF-8 are kept visible, never raised about."""
+    return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
+
+
+async def read_hash(redis: Redis, name: str) -> dict[str, str]:
+    """Read a hash as text; empty if it is not there."""
+    raw = cast("dict[bytes, bytes]", await redis.hgetall(name))
+    return {text(key): text(value) for key, value in raw.items()}
+
+
+async def read_members(redis: Redis, name: str) -> list[str]:
+    """Read a sorted set's members as text, smallest score first."""
+    return [text(member) for member in cast("list[bytes]", await redis.zrange(name, 0, -1))]
+
+
+Entries = list[tuple[bytes, dict[bytes, bytes] | None]]
+
+
+async def read_stream(redis: Redis, name: str, group: str, consumer: str, position: str, count: int) -> Entries:
+    """Read entries of one stream for a group's consumer, waiting up to `MAIL_BLOCK` seconds for the first."""
+    raw = await redis.xreadgroup(group, consumer, {name: position}, count=count, block=int(MAIL_BLOCK * 1000))
+    streams = cast("list[tuple[bytes, Entries]]", raw or [])
+    return [entry for _, entries in streams for entry in entries]

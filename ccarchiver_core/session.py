@@ -1,0 +1,91 @@
+"""The session: what should be true now, in one Redis hash that every worker can read again after a restart.
+
+SAL owns ``id`` and ``wanted``; health owns ``epoch``, ``pairing`` and ``forwarder``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ccarchiver_core import keys
+from ccarchiver_core.mail import ForwarderEntry
+from ccarchiver_core.redis_client import read_hash
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.step import Step
+
+
+class Pairing(enum.StrEnum):
+    """How far the pairing is."""
+
+    NONE = "none"
+    SEARCHING = "searching"
+    PAIRED = "paired"
+
+
+class PairedForwarder(ForwarderEntry):
+    """The Forwarder of this session and the Redis key by which it shows that it lives."""
+
+    presence_key: str
+
+
+class Session(BaseModel):
+    """A reading of the session."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = ""
+    wanted: bool = False
+    epoch: int = 0
+    pairing: Pairing = Pairing.NONE
+    forwarder: PairedForwarder | None = None
+    last_forwarder: PairedForwarder | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether images can be sent on."""
+        return self.wanted and self.pairing is Pairing.PAIRED and self.forwarder is not None
+
+
+async def read_session(redis: Redis) -> Session:
+    """Read the session; an empty Redis gives one that nobody wants."""
+    raw = await read_hash(redis, keys.SESSION)
+    forwarder, last = raw.get("forwarder"), raw.get("last_forwarder")
+    return Session(
+        id=raw.get("id", ""),
+        wanted=raw.get("wanted") == "up",
+        epoch=int(raw.get("epoch", "0")),
+        pairing=Pairing(raw.get("pairing", Pairing.NONE)),
+        forwarder=PairedForwarder.model_validate_json(forwarder) if forwarder else None,
+        last_forwarder=PairedForwarder.model_validate_json(last) if last else None,
+    )
+
+
+def new_session_id() -> str:
+    """SESSION_ID of a new run: the time in UTC to a microsecond, the form the peers know."""
+    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d_%H:%M:%S.%f")
+
+
+def begin(step: Step, session_id: str) -> None:
+    """Write a new session that wants a Forwarder."""
+    step.set_fields(keys.SESSION, {"id": session_id, "wanted": "up", "pairing": Pairing.SEARCHING})
+    step.do("HDEL", keys.SESSION, "forwarder")
+
+
+def end(step: Step, association_key: str) -> None:
+    """Write that no session is wanted; the association key is gone with the same step."""
+    step.set_fields(keys.SESSION, {"wanted": "down", "pairing": Pairing.NONE})
+    step.do("HDEL", keys.SESSION, "forwarder")
+    step.do("DEL", association_key)
+
+
+def only_during(step: Step, session_id: str) -> None:
+    """Let a step be refused when another session, or none, is in force by now."""
+    step.require(keys.SESSION, "id", session_id)
+    step.require(keys.SESSION, "wanted", "up")

@@ -1,0 +1,286 @@
+"""A site's settings: the ROOT keys of ``ccarchiver_config.yaml``, each with a default and a meaning."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import unquote
+
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.site_file import SiteFile
+
+CONFIG_FILE = "ccarchiver_config.yaml"
+CONFIG_DIR_VARIABLE = "IIP_CONFIG_DIR"
+LOG_DIR_VARIABLE = "IIP_LOG_DIR"
+
+CCDS_PER_BOARD = 3
+"""A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
+
+REDIS_DATABASES = 16
+"""How many databases a Redis server has unless its configuration says otherwise."""
+
+_BROKER_ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(gt=0, lt=65536)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _to_list(value: object) -> object:
+    """Accept one scalar, or text with commas, where a list is meant: site files have both."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _to_text(value: object) -> object:
+    """Accept ``WFS_RAFT: 22`` and ``WFS_RAFT: ["22"]`` for ``"22"``."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return str(value) if isinstance(value, int) else value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=str.upper), populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class Beacon(_Part):
+    """The association key: how long it lives and how often it is written."""
+
+    seconds_to_expire: Annotated[int, Field(gt=0)] = 10
+    seconds_to_update: Seconds = 3.0
+
+    @model_validator(mode="after")
+    def _updated_before_it_expires(self) -> Self:
+        if self.seconds_to_update >= self.seconds_to_expire:
+            msg = "SECONDS_TO_UPDATE must be smaller than SECONDS_TO_EXPIRE, or the key is gone between two writes"
+            raise ValueError(msg)
+        return self
+
+
+class Csc(_Part):
+    """Settings below ``CSC``."""
+
+    beacon: Beacon = Beacon()
+
+
+class Archive(_Part):
+    """Where files go: login and address the Forwarder copies to, and the staging trees."""
+
+    archive_login: Name = "ARC"
+    archive_ip: Name = "127.0.0.1"
+    checksum_type: Name = "MD5"
+    forwarder_staging: Path = Path("/data/staging/ccforwarder")
+    oods_staging: Path = Path("/data/staging/oods")
+    dbb_staging: Path = Path("/data/staging/dbb")
+
+
+class Wavefront(_Part):
+    """The raft and the boards an image is read from (the site files call this section ``ATS``)."""
+
+    wfs_raft: Annotated[Name, BeforeValidator(_to_text)] = "22"
+    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(_to_list), Field(min_length=1)] = ("22/0", "22/1", "22/2")
+
+    @property
+    def raft(self) -> str:
+        """The raft, as RAFT_LIST has it."""
+        return self.wfs_raft
+
+    @property
+    def ccds(self) -> tuple[str, ...]:
+        """The boards, ``raft/board``, as RAFT_CCD_LIST has them."""
+        return self.wfs_ccd
+
+
+class BrokerAddress(BaseModel):
+    """Host, port and virtual host of RabbitMQ."""
+
+    host: str
+    port: Port
+    vhost: str
+
+    @property
+    def text(self) -> str:
+        """The address as an error message should name it."""
+        return f"{self.host}:{self.port} (vhost {self.vhost})"
+
+
+class Settings(_Part):
+    """Every setting of the three workers. Times are in seconds unless a name says otherwise.
+
+    Notes
+    -----
+    The first group are the keys that site files of the replaced archiver have; the second group is new.
+    """
+
+    redis_host: Name = "127.0.0.1"
+    redis_port: Port = 6379
+    archiver_redis_db: Annotated[int, Field(ge=0)] = 14
+    forwarder_redis_db: Annotated[int, Field(ge=0)] = 1
+    """The Forwarders' own database: they run FLUSHDB on it at every start."""
+    base_broker_addr: Annotated[str, Field(pattern=_BROKER_ADDRESS.pattern)] = "127.0.0.1:5672/%2ftest_cc"
+    forwarder_publish_queue: Name = "cc_foreman_ack_publish"
+    oods_publish_queue: Name = "oods_publish_to_cc"
+    oods_consume_queue: Name = "cc_publish_to_oods"
+    archive_ctrl_publish_queue: Name = "archive_ctrl_publish"
+    archive_ctrl_consume_queue: Name = "archive_ctrl_consume"
+    telemetry_queue: Name = "telemetry_queue"
+    camera_name: Name = "COMCAM"
+    archiver_name: Name = "CCArchiver"
+    short_name: Name = "CC"
+    archive_controller_name: Name = "ARCHIVE_CTRL"
+    association_key: Name = "ccarchiver_association"
+    file_ingest_request: Name = "CC_FILE_INGEST_REQUEST"
+    new_archive_item: Name = "NEW_CC_ARCHIVE_ITEM"
+    fwdr_xfer_params: Name = "CC_FWDR_XFER_PARAMS"
+    fwdr_end_readout: Name = "CC_FWDR_END_READOUT"
+    fwdr_header_ready: Name = "CC_FWDR_HEADER_READY"
+    fwdr_health_check_ack: Name = "CC_FWDR_HEALTH_CHECK_ACK"
+    ack_timeout: Seconds = 5.0
+    """How long a peer may take to acknowledge a message, and how often the Controller's health is checked."""
+    logging_dir: Path | None = None
+    csc: Csc = Csc()
+    archive: Archive = Archive()
+    ats: Wavefront = Wavefront()
+
+    pair_timeout: Seconds = 15.0
+    """How long ``start`` waits for a Forwarder to list itself: Forwarders look every 10 s, plus some margin."""
+    reassign_grace: Seconds = 15.0
+    """How long to look for another Forwarder when one is lost: a lost one that lives lists itself within 10 s."""
+    connect_timeout: Seconds = 10.0
+    """How long ``start`` waits for a broker before it gives up with 5071 or 5701."""
+    start_timeout: Seconds = 60.0
+    """How long ``start`` waits in all, the other two workers starting included."""
+    resume_window: Seconds = 60.0
+    """A CSC that is back within this time of a stop takes up its state, session and pairing."""
+    degraded_limit: Seconds = 60.0
+    """How long the CSC stays ENABLED while the bridge or the health worker is away."""
+    broker_away_limit: Seconds = 300.0
+    """How long the CSC stays ENABLED while Redis or RabbitMQ is away; longer than any restart of a broker."""
+    controller_misses: Count = 3
+    """Health checks in a row that the Controller may leave unanswered: a restart of it takes two."""
+    stalled_after: Seconds = 300.0
+    """An image that waits longer than this for its next step is reported as stalled."""
+    lease_ttl: Seconds = 15.0
+    """How long a worker's lease outlives its holder; a second instance is refused meanwhile."""
+    hung_after: Seconds = 30.0
+    """A worker whose process lives but whose heartbeat is older than this is ended, and started again."""
+    publish_timeout: Seconds = 5.0
+    """How long RabbitMQ may take to confirm a message before the connection counts as broken."""
+    amqp_heartbeat: Count = 5
+    """RabbitMQ's heartbeat: a half-open connection is noticed within two of them."""
+    presence_grace: Seconds = 1.0
+    """How long a Forwarder's key may be missing, so that one written late does not count as a death."""
+    max_body: Count = 262_144
+    """Longest message body in bytes that is parsed; real ones have below 1,000."""
+    max_mailbox: Count = 100_000
+    """Entries a mailbox may hold before its senders wait."""
+    max_memory_events: Count = 20_000
+    """SAL events kept in memory while Redis is away: an hour at several a second."""
+    max_dead_letters: Count = 10_000
+    """Dead letters kept; the oldest go first, and that is logged."""
+    ledger_days: Seconds = 30.0
+    """Days a finished image stays in the ledger."""
+    max_ledger: Count = 100_000
+    """Images the ledger holds; beyond it the oldest finished ones go early, and that is logged."""
+
+    @model_validator(mode="after")
+    def _databases_apart(self) -> Self:
+        if self.archiver_redis_db == self.forwarder_redis_db:
+            msg = (
+                f"ARCHIVER_REDIS_DB and FORWARDER_REDIS_DB are both {self.archiver_redis_db}: a Forwarder empties "
+                "its database whenever it starts; give the archiver one of its own (14 is usual)"
+            )
+            raise ValueError(msg)
+        if self.ack_timeout >= self.start_timeout:
+            msg = "ACK_TIMEOUT must be smaller than START_TIMEOUT"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def beacon(self) -> Beacon:
+        """Times of the association key."""
+        return self.csc.beacon
+
+    @property
+    def wfs(self) -> Wavefront:
+        """Raft and boards of an image."""
+        return self.ats
+
+    @property
+    def files_per_image(self) -> int:
+        """Files a complete image has."""
+        return len(self.ats.ccds) * CCDS_PER_BOARD
+
+    @property
+    def broker(self) -> BrokerAddress:
+        """RabbitMQ's address, taken apart."""
+        match = _BROKER_ADDRESS.fullmatch(self.base_broker_addr)
+        if match is None:  # the field's pattern has been checked: only trailing text can get here
+            msg = f"BASE_BROKER_ADDR {self.base_broker_addr!r} must look like 127.0.0.1:5672/%2ftest_cc"
+            raise ConfigError(msg)
+        return BrokerAddress(
+            host=match["host"].strip("[]"), port=int(match["port"]), vhost=unquote(match["vhost"]) or "/"
+        )
+
+    @property
+    def redis_address(self) -> str:
+        """Redis' address as an error message should name it."""
+        return f"{self.redis_host}:{self.redis_port} (database {self.archiver_redis_db})"
+
+    @property
+    def log_dir(self) -> Path | None:
+        """Where log files go: ``$IIP_LOG_DIR``, else LOGGING_DIR, else nowhere but standard error."""
+        variable = os.environ.get(LOG_DIR_VARIABLE)
+        return Path(variable) if variable else self.logging_dir
+
+
+def settings_path() -> Path:
+    """The site file's place.
+
+    Raises
+    ------
+    ConfigError
+        If ``$IIP_CONFIG_DIR`` is not set.
+    """
+    folder = os.environ.get(CONFIG_DIR_VARIABLE)
+    if not folder:
+        msg = f"{CONFIG_DIR_VARIABLE} is not set; set it to the directory that holds {CONFIG_FILE}"
+        raise ConfigError(msg)
+    return Path(folder) / CONFIG_FILE
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and check a site file; safe to repeat.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`, optional
+        The file; by default ``$IIP_CONFIG_DIR/ccarchiver_config.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        With one line for each problem: file, line, key, what is wrong.
+    """
+    site = SiteFile(settings_path() if path is None else path)
+    try:
+        return Settings.model_validate(site.root)
+    except ValidationError as error:
+        lines = [_explain(site, item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(site: SiteFile, loc: tuple[int | str, ...], kind: str, text: str) -> str:
+    keys = tuple(str(part) for part in loc if isinstance(part, str))
+    name = ".".join(("ROOT", *keys))
+    if kind == "extra_forbidden":
+        return f"{site.where(keys)}: unknown key {name}; take it out or correct its spelling"
+    return f"{site.where(keys)}: {name}: {text.removeprefix('Value error, ')}"

@@ -1,0 +1,100 @@
+"""Liveness: each worker writes its vital signs from its own event loop, so a hung loop shows."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import structlog
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from ccarchiver_core import __version__, keys
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_log = structlog.get_logger(__name__)
+
+INTERVAL = 1.0
+"""Seconds between two heartbeats; the other workers notice an absence within a few of them."""
+
+TTL = 10.0
+"""Seconds a heartbeat stays readable: the same as a Forwarder's presence key."""
+
+
+class Vitals(BaseModel):
+    """Content of ``ccarchiver:alive:<worker>``; memory in bytes, CPU share 0 to 1 a core, times in UTC."""
+
+    worker: keys.Worker
+    pid: int
+    host: str
+    version: str
+    started: str
+    beat: float
+    state: str
+    rss_bytes: int
+    cpu_share: float
+    threads: int
+    open_files: int
+    mailbox_depth: int
+
+
+class Heart:
+    """Writes one worker's vital signs.
+
+    Parameters
+    ----------
+    redis : `redis.asyncio.Redis`
+        Where to.
+    worker : `Worker`
+        Whose.
+    """
+
+    def __init__(self, redis: Redis, worker: keys.Worker) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first reading only starts the interval
+        self._started = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="milliseconds")
+        self.state = "starting"
+        """What the worker is doing, for the operator."""
+
+    async def beat(self) -> None:
+        """Write for ever; while Redis is away there is nobody to read it, so misses are only logged."""
+        while True:
+            try:
+                depth = await self._redis.xlen(self._worker.mailbox)
+                text = self.read(depth).model_dump_json()
+                await self._redis.set(self._worker.alive, text, px=int(TTL * 1000))
+            except (RedisError, OSError) as error:
+                _log.debug("heartbeat.missed", error=str(error))
+            await asyncio.sleep(INTERVAL)
+
+    def read(self, mailbox_depth: int) -> Vitals:
+        """Take a reading now."""
+        with self._process.oneshot():
+            return Vitals(
+                worker=self._worker,
+                pid=self._process.pid,
+                host=socket.gethostname(),
+                version=__version__,
+                started=self._started,
+                beat=time.time(),
+                state=self.state,
+                rss_bytes=self._process.memory_info().rss,
+                cpu_share=self._process.cpu_percent() / 100,
+                threads=self._process.num_threads(),
+                open_files=self._process.num_fds(),
+                mailbox_depth=mailbox_depth,
+            )
+
+
+async def read_vitals(redis: Redis, worker: keys.Worker) -> Vitals | None:
+    """Read a worker's vital signs; None if it has shown none lately."""
+    text = await redis.get(worker.alive)
+    return None if text is None else Vitals.model_validate_json(text)
