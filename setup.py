@@ -31,7 +31,7 @@ def read_readme() -> str:
 setup(
     name="ccarchiver",
     version=read_version(),
-    description="The ComCam Archiver: a SAL component that sees every exposure of the camera to disk and to the butler.",
+    description="The ComCam Archiver: a SAL component that sees every exposure to disk and to the butler.",
     long_description=read_readme(),
     long_description_content_type="text/markdown",
     license="GPL-3.0-or-later",

@@ -1,0 +1,6 @@
+"""Redis and RabbitMQ servers of one's own: free ports, everything below one folder, gone when the caller is."""
+
+from ccarchiver_sim.brokers.rabbit import PrivateRabbit
+from ccarchiver_sim.brokers.redis import PrivateRedis
+
+__all__ = ["PrivateRabbit", "PrivateRedis"]

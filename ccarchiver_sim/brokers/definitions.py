@@ -1,0 +1,42 @@
+"""What a private RabbitMQ finds when it starts: a user and virtual hosts.
+
+Imported by the server at boot: rabbitmqctl takes a second and a half a command, and would have the password on its
+command line.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+SALT_BYTES = 4
+"""Given by RabbitMQ's rabbit_password_hashing_sha256."""
+SECRET_FILE_MODE = 0o600
+
+
+def hash_password(password: str) -> str:
+    """Return a password as RabbitMQ stores it: base64 of salt and SHA-256 of salt and password."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def write_definitions(path: Path, user: str, password: str, vhosts: Sequence[str]) -> None:
+    """Write a definitions file with one user who may do everything in each of the virtual hosts."""
+    definitions = {
+        "users": [
+            {
+                "name": user,
+                "password_hash": hash_password(password),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": "administrator",
+            }
+        ],
+        "vhosts": [{"name": vhost} for vhost in vhosts],
+        "permissions": [
+            {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for vhost in vhosts
+        ],
+    }
+    path.touch(mode=SECRET_FILE_MODE)
+    path.write_text(json.dumps(definitions, indent=1), encoding="utf-8")

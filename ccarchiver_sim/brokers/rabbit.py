@@ -1,0 +1,139 @@
+"""A RabbitMQ of one's own."""
+
+import os
+import secrets
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from typing_extensions import override
+
+from ccarchiver_sim.brokers.definitions import write_definitions
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.child import KILL_WAIT_S, ChildProcess, base_environment
+
+SERVER_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+"""Debian's. Never the wrapper of the same name on the PATH: that one switches to the user rabbitmq."""
+SERVER_VARIABLE = "RABBITMQ_SERVER"
+"""Environment variable that names the program where it lies elsewhere."""
+READY_LIMIT_S = 90.0
+"""It needs 3 to 6 s, 9 from a cold disk; this is for a machine with much else to do."""
+STOP_LIMIT_S = 30.0
+"""It needs 2.5 s."""
+HEADER = b"AMQP\x00\x00\x09\x01"
+"""How an AMQP 0-9-1 client greets; the broker answers with its first frame, which begins with type 1."""
+FIRST_FRAME = b"\x01"
+DEFAULT_VHOST = "/test_cc"
+USER = "archiver"
+PASSWORD_BYTES = 24
+"""Of randomness; as much as nobody guesses during a test."""
+
+
+class PrivateRabbit(PrivateServer):
+    """A RabbitMQ server with one user, its password made up anew each time, and the archiver's virtual host.
+
+    The Erlang port mapper it needs is its own as well, and ends with it.
+
+    Parameters
+    ----------
+    folder
+        Where everything of it goes; made if missing.
+    port
+        For AMQP; a free one by default.
+    vhosts
+        The virtual hosts to make. Several let tests share one broker, which takes seconds to start, without seeing
+        each other's queues.
+    """
+
+    name = "rabbitmq-server"
+    ready_limit = READY_LIMIT_S
+    stop_limit = STOP_LIMIT_S
+
+    def __init__(self, folder: Path, port: int | None = None, vhosts: Sequence[str] = (DEFAULT_VHOST,)) -> None:
+        super().__init__(folder, port)
+        self.vhosts = tuple(vhosts)
+        self.user = USER
+        self.password = secrets.token_urlsafe(PASSWORD_BYTES)
+        self._mapper_port = free_port()
+        self._distribution_port = free_port()
+        self._mapper: ChildProcess | None = None
+
+    @property
+    def address(self) -> str:
+        """Host, port and first virtual host as in the site file: ``127.0.0.1:5672/%2ftest_cc``."""
+        return self.address_of(self.vhosts[0])
+
+    def address_of(self, vhost: str) -> str:
+        """Return the address of one virtual host, in the form of the site file."""
+        return f"{LOOPBACK}:{self.port}/{vhost.replace('/', '%2f')}"
+
+    @override
+    def launch(self) -> None:
+        # Before the server: it would start a mapper of its own as a daemon, which outlives it and whose pid we'd not
+        # know.
+        if self._mapper is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._mapper = ChildProcess(
+                "epmd",
+                ["epmd", "-port", str(self._mapper_port), "-address", LOOPBACK],
+                env=base_environment(),
+                log_path=self.folder / "epmd.out",
+                death_signal=signal.SIGKILL,
+            )
+        self._mapper.start()
+        super().launch()
+
+    @override
+    def stop(self) -> None:
+        super().stop()
+        if self._mapper is not None:
+            self._mapper.stop(KILL_WAIT_S)
+
+    @override
+    def is_ready(self) -> bool:
+        return self._ask(HEADER).startswith(FIRST_FRAME)
+
+    @override
+    def _make_child(self) -> ChildProcess:
+        program = os.environ.get(SERVER_VARIABLE, SERVER_PROGRAM)
+        return ChildProcess(
+            self.name, [program], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """Write the configuration and return the variables that point the server at it and at nothing else."""
+        home = self.folder
+        definitions = home / "definitions.json"
+        write_definitions(definitions, self.user, self.password, self.vhosts)
+        (home / "rabbitmq.conf").write_text(
+            f"load_definitions = {definitions}\nlog.console = false\n", encoding="utf-8"
+        )
+        (home / "advanced.config").write_text("[].\n", encoding="utf-8")
+        (home / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
+        return base_environment() | {
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": f"ccarchiver{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": str(home / "feature_flags"),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": str(home / "plugins"),
+            # Idle schedulers sleep instead of spinning: on two cores the spinning shows up in everyone's latency.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
+            # Then the pid started is the server's, not that of a shell around it.
+            "detached": "1",
+        }

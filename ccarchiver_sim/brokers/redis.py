@@ -1,0 +1,46 @@
+"""A Redis of one's own."""
+
+import signal
+
+from typing_extensions import override
+
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.child import ChildProcess, base_environment
+
+READY_LIMIT_S = 20.0
+"""It is up in 0.1 s; a machine that compiles beside it needs more."""
+STOP_LIMIT_S = 10.0
+"""It writes its append-only file on the way out: milliseconds at the size of a test."""
+
+
+class PrivateRedis(PrivateServer):
+    """A Redis server with the durability the archiver asks of a site's: each write on disk before it is answered."""
+
+    name = "redis-server"
+    ready_limit = READY_LIMIT_S
+    stop_limit = STOP_LIMIT_S
+
+    @override
+    def is_ready(self) -> bool:
+        # While it reads its data back it answers -LOADING.
+        return self._ask(b"PING\r\n").startswith(b"+PONG")
+
+    @override
+    def _make_child(self) -> ChildProcess:
+        settings = {
+            "port": str(self.port),
+            "bind": LOOPBACK,
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            # No snapshots beside the append-only file: they would only cost forks.
+            "save": "",
+        }
+        argv = [self.name]
+        for key, value in settings.items():
+            argv += [f"--{key}", value]
+        return ChildProcess(
+            self.name, argv, env=base_environment(), log_path=self.log_path, death_signal=signal.SIGKILL
+        )

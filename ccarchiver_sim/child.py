@@ -1,0 +1,229 @@
+"""A program started as a child: ended by its own pid, and never left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+POLL_S = 0.02
+"""Between two looks at a child; short against what any of them takes to start or end."""
+KILL_WAIT_S = 10.0
+"""SIGKILL acts at once unless the process is stuck in the kernel, on a dying disk for instance."""
+TAIL_LINES = 15
+"""Of a log, in an error message: enough for a traceback's end."""
+
+
+class ChildError(RuntimeError):
+    """A child could not be started, or did not do what was asked; the text names its log."""
+
+
+class ChildProcess:
+    """One program, with its output in a log file, that ends when this process ends, however that is.
+
+    The kernel signals the child when *the thread that started it* ends, so start children from the main thread.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    argv
+        Program and arguments. Secrets must not be in it: everyone on the machine can read it.
+    env
+        The child's whole environment.
+    log_path
+        Where standard error goes, and standard output unless it has a file of its own; appended to.
+    out_path
+        Where standard output goes, for a program that speaks to its driver there.
+    death_signal
+        What the kernel sends when this process dies: SIGKILL for one that holds nothing worth saving, SIGTERM for one
+        that has children of its own to end.
+    with_stdin
+        Whether to keep a pipe to the child's standard input open.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log_path: Path,
+        out_path: Path | None = None,
+        death_signal: signal.Signals = signal.SIGTERM,
+        with_stdin: bool = False,
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        self.out_path = out_path if out_path is not None else log_path
+        self._argv = list(argv)
+        self._env = dict(env)
+        self._death_signal = death_signal
+        self._with_stdin = with_stdin
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running, or last, program.
+
+        Raises
+        ------
+        ChildError
+            If it was never started.
+        """
+        return self._started().pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs or before it ran."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def stdin(self) -> IO[str]:
+        """The child's standard input.
+
+        Raises
+        ------
+        ChildError
+            If it was not asked for, or the child was never started.
+        """
+        stdin = self._started().stdin
+        if stdin is None:
+            raise ChildError(f"{self.name} was started without a standard input")
+        return stdin
+
+    def start(self) -> None:
+        """Start the program; does nothing while it runs.
+
+        Raises
+        ------
+        ChildError
+            If there is no such program.
+        """
+        if self.is_running:
+            return
+        program = shutil.which(self._argv[0], path=self._env.get("PATH"))
+        if program is None:
+            raise ChildError(f"cannot start {self.name}: no program {self._argv[0]}; run `make setup`")
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            raise ChildError(f"cannot start {self.name}: no program setpriv; it is part of util-linux, install that")
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        # Not preexec_fn: Python in a fork of a process full of DDS threads can deadlock. setpriv runs after the exec.
+        leash = [setpriv, "--pdeathsig", self._death_signal.name.removeprefix("SIG")]
+        with self.log_path.open("ab") as log, self.out_path.open("ab") as out:
+            self._process = subprocess.Popen(
+                [*leash, program, *self._argv[1:]],
+                env=self._env,
+                stdin=subprocess.PIPE if self._with_stdin else subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                text=True,
+                # A session of its own: Ctrl-C in a terminal reaches only us, and we end the others in order.
+                start_new_session=True,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; does nothing if the program has ended."""
+        if self.is_running:
+            self._started().send_signal(number)
+
+    def terminate(self) -> None:
+        """Ask it to end, without waiting."""
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self.wait_ended(KILL_WAIT_S)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks, sockets open, as a hung machine would."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen program go on."""
+        self.signal(signal.SIGCONT)
+
+    def wait_ended(self, limit: float) -> int:
+        """Wait until it has ended and return its exit code.
+
+        Parameters
+        ----------
+        limit
+            Seconds to wait.
+
+        Raises
+        ------
+        ChildError
+            If it still runs then, or never ran.
+        """
+        process = self._started()
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise ChildError(f"{self.name} ({process.pid}) did not end within {limit:g} s; {self.where()}") from None
+        if process.stdin is not None:
+            process.stdin.close()
+        return code
+
+    def stop(self, limit: float) -> None:
+        """Ask it to end and wait; kill it if it has not within ``limit`` seconds. Safe to repeat."""
+        if self._process is None:
+            return
+        self.thaw()
+        self.terminate()
+        try:
+            self.wait_ended(limit)
+        except ChildError:
+            self.kill()
+
+    def require_running(self) -> None:
+        """Raise a ChildError with the end of the log if the program is not running."""
+        if not self.is_running:
+            raise ChildError(f"{self.name} ended with {self.exit_code}; {self.where()}\n{self.tail()}")
+
+    def where(self) -> str:
+        """Say where the log is, for messages."""
+        return f"its log: {self.log_path}"
+
+    def tail(self) -> str:
+        """Return the last lines of the log."""
+        if not self.log_path.exists():
+            return ""
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-TAIL_LINES:])
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise ChildError(f"{self.name} was never started")
+        return self._process
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(KILL_WAIT_S)
+
+
+def base_environment() -> dict[str, str]:
+    """Return what a child needs of this process's environment to find programs and speak one language."""
+    kept = {name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR") if name in os.environ}
+    return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+def remaining(deadline: float) -> float:
+    """Return the seconds left until a moment of the monotonic clock, never less than zero."""
+    return max(0.0, deadline - time.monotonic())
