@@ -1,0 +1,1 @@
+"""The simulated OODS: opens each linked file, enters it in a catalogue, reports what became of it."""

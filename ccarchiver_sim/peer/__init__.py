@@ -1,0 +1,1 @@
+"""What all simulated peers share: connections, message bodies, the run loop."""

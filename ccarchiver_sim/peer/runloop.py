@@ -1,0 +1,97 @@
+"""The life of a peer process: threads that may fail, signals that end it, one line when it serves."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_stdout_lock = threading.Lock()
+
+log = logging.getLogger(__name__)
+
+
+class PeerError(Exception):
+    """The peer cannot go on; its text tells the operator what is wrong, where, and what to do."""
+
+
+def say(event: str, **fields: object) -> None:
+    """Write one JSON line on stdout, for a driver that follows this process."""
+    line = json.dumps({"event": event, **fields}, default=str)
+    with _stdout_lock:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+class RunLoop:
+    """Threads of one peer, its stop signal and its exit code.
+
+    Parameters
+    ----------
+    name : `str`
+        Name of the peer, as its lines on stdout give it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stop = threading.Event()
+        self._error: BaseException | None = None
+
+    def listen_to_signals(self) -> None:
+        """End cleanly on SIGTERM and SIGINT. Call from the main thread."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def spawn(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """Run `work` in a thread; an exception that leaves it ends the whole peer."""
+        thread = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def fail(self, error: BaseException) -> None:
+        """End the peer with a non-zero exit code; the first error counts."""
+        if self._error is None:
+            self._error = error
+        self.stop.set()
+
+    def ready(self, **fields: object) -> None:
+        """Say on stdout that the peer serves now."""
+        say("ready", peer=self.name, **fields)
+
+    def wait(self) -> None:
+        """Wait for the end; raise what made the peer fail.
+
+        Raises
+        ------
+        PeerError
+            If a thread failed in a way an operator can mend.
+        """
+        self.stop.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except PeerError as error:
+            self.fail(error)
+        except BaseException as error:
+            log.exception("thread %s of %s failed", name, self.name)
+            self.fail(error)
+            raise
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        log.info("%s: %s, ending", self.name, signal.Signals(number).name)
+        self.stop.set()
