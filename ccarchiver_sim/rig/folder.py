@@ -1,0 +1,71 @@
+"""The folder of one run: configuration, credentials, logs, staging trees, and nothing outside it."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+PRIVATE_DIRECTORY_MODE = 0o700
+PRIVATE_FILE_MODE = 0o600
+"""The archiver refuses credentials with wider modes."""
+PREFIX = "ccarchiver-"
+SITE_FILE = "ccarchiver_config.yaml"
+CREDENTIAL_FILE = "iip_cred.yaml"
+
+
+class RunFolder:
+    """Folders and files of one run.
+
+    Parameters
+    ----------
+    parent
+        Where to make the folder; the system's temporary folder by default. Keep it short: the path of supervisord's
+        socket has room for 107 characters.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        self.config = self._make("config")
+        self.credentials = self._make("credentials")
+        self.logs = self._make("logs")
+        self.run = self._make("run")
+        self.brokers = self._make("brokers")
+        self.forwarder_staging = self._make("staging/forwarder")
+        self.oods_staging = self._make("staging/oods")
+        self.dbb_staging = self._make("staging/dbb")
+
+    @property
+    def site_file(self) -> Path:
+        """The archiver's configuration."""
+        return self.config / SITE_FILE
+
+    def write_site(self, settings: Mapping[str, object]) -> None:
+        """Write the site file; `settings` are the keys below ROOT and win over the staging trees given here."""
+        archive: dict[str, object] = {
+            "FORWARDER_STAGING": str(self.forwarder_staging),
+            "OODS_STAGING": str(self.oods_staging),
+            "DBB_STAGING": str(self.dbb_staging),
+        }
+        given = settings.get("ARCHIVE", {})
+        if not isinstance(given, Mapping):
+            raise TypeError(f"ARCHIVE must be a mapping of settings, not {given!r}")
+        root = {**settings, "ARCHIVE": archive | dict(given)}
+        self.site_file.write_text(yaml.safe_dump({"ROOT": root}, sort_keys=False), encoding="utf-8")
+
+    def write_credentials(self, user: str, password: str) -> None:
+        """Write RabbitMQ's user and password where only this user can read them."""
+        path = self.credentials / CREDENTIAL_FILE
+        path.touch(mode=PRIVATE_FILE_MODE)
+        users = {"service_user": user, "service_passwd": password}
+        path.write_text(yaml.safe_dump({"rabbitmq_users": users}), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Remove it all; safe to repeat."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _make(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir(parents=True, mode=PRIVATE_DIRECTORY_MODE)
+        return path

@@ -1,0 +1,191 @@
+"""The whole archiver on one machine, to be taken apart at will."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.rig.environment import applied, run_environment, sal_environment
+from ccarchiver_sim.rig.folder import RunFolder
+from ccarchiver_sim.rig.observer import SalObserver
+from ccarchiver_sim.rig.peer import Peer
+from ccarchiver_sim.rig.supervisor import Supervisor
+
+CAMERA = "camera"
+HEADER_SERVICE = "header_service"
+CONTROLLER = "controller"
+OODS = "oods"
+FORWARDER = "f99"
+"""The known release's name for its Forwarder."""
+
+
+class Rig:
+    """Brokers, workers, peers and an observer of one run, all in one folder and on one private piece of the SAL bus.
+
+    Nothing is started by making it. Whatever was started has ended when it is closed.
+
+    Parameters
+    ----------
+    settings
+        ROOT keys of the site file, on top of the addresses of the brokers and the staging trees.
+    redis, rabbit
+        Brokers to use that someone else starts and ends; private ones by default.
+    vhost
+        The virtual host of `rabbit` to use; its first one by default.
+    parent
+        Where to make the run's folder.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, object] | None = None,
+        *,
+        redis: PrivateRedis | None = None,
+        rabbit: PrivateRabbit | None = None,
+        vhost: str | None = None,
+        parent: Path | None = None,
+    ) -> None:
+        self.folder = RunFolder(parent)
+        self.redis = redis or PrivateRedis(self.folder.brokers / "redis")
+        self.rabbit = rabbit or PrivateRabbit(self.folder.brokers / "rabbit")
+        self._own_brokers: list[PrivateServer] = []
+        if redis is None:
+            self._own_brokers.append(self.redis)
+        if rabbit is None:
+            self._own_brokers.append(self.rabbit)
+        self.sal = sal_environment()
+        self.env = run_environment(self.folder, self.sal)
+        self.supervisor = Supervisor(self.env, self.folder.logs)
+        self.peers: dict[str, Peer] = {}
+        self.observer = SalObserver()
+        self._vhost = vhost or self.rabbit.vhosts[0]
+        self._settings = dict(settings or {})
+        self._stack = AsyncExitStack()
+        self.folder.write_credentials(self.rabbit.user, self.rabbit.password)
+        self.write_site()
+
+    def write_site(self, **changes: object) -> None:
+        """Write the site file anew with changed ROOT keys; programs started from now on read it."""
+        self._settings.update(changes)
+        address = {
+            "REDIS_HOST": LOOPBACK,
+            "REDIS_PORT": self.redis.port,
+            "BASE_BROKER_ADDR": self.rabbit.address_of(self._vhost),
+        }
+        self.folder.write_site(address | self._settings)
+
+    # ---- brokers
+
+    async def start_broker(self, broker: PrivateServer) -> None:
+        """Start a broker, or start it again with its data, without holding up the event loop."""
+        broker.launch()
+        await asyncio.to_thread(broker.wait_ready)
+
+    async def stop_broker(self, broker: PrivateServer) -> None:
+        """Stop a broker cleanly without holding up the event loop."""
+        await asyncio.to_thread(broker.stop)
+
+    async def start_brokers(self) -> None:
+        """Start those brokers that are this rig's own."""
+        await asyncio.gather(*(self.start_broker(broker) for broker in self._own_brokers))
+
+    # ---- workers
+
+    async def start_workers(self) -> None:
+        """Start supervisord and wait until the CSC has said on SAL what state it is in."""
+        self.supervisor.start()
+        try:
+            await self.observer.wait_heard()
+        except AssertionError:
+            # More telling than that nothing was heard.
+            self.supervisor.require_running()
+            raise
+
+    async def restart_worker(self, worker: str) -> None:
+        """Restart one worker through supervisorctl without holding up the event loop."""
+        await asyncio.to_thread(self.supervisor.restart, worker)
+
+    # ---- peers
+
+    def peer(self, name: str, module: str, options: Sequence[str] = (), *, with_stdin: bool = False) -> Peer:
+        """Start a simulated peer without waiting for it; one of the same name must have ended.
+
+        Raises
+        ------
+        RuntimeError
+            If it still runs.
+        """
+        if name in self.peers and self.peers[name].is_running:
+            raise RuntimeError(f"the peer {name} still runs (pid {self.peers[name].pid}); end it first")
+        peer = Peer(name, module, options, env=self.env, logs=self.folder.logs, with_stdin=with_stdin)
+        self.peers[name] = peer
+        peer.launch()
+        return peer
+
+    def start_forwarder(self, name: str = FORWARDER, *options: str) -> Peer:
+        """Start a Forwarder with a name, a hostname and a queue of its own; see its --help for more options."""
+        own = ("--name", name, "--hostname", name)
+        return self.peer(name, "ccarchiver_sim.forwarder.main", own + options)
+
+    def start_controller(self, *options: str) -> Peer:
+        """Start the Controller."""
+        return self.peer(CONTROLLER, "ccarchiver_sim.controller.main", options)
+
+    def start_oods(self, *options: str) -> Peer:
+        """Start the OODS."""
+        return self.peer(OODS, "ccarchiver_sim.oods.main", options)
+
+    def start_header_service(self, *options: str) -> Peer:
+        """Start the header service."""
+        return self.peer(HEADER_SERVICE, "ccarchiver_sim.header_service.main", options)
+
+    def start_camera(self, *options: str) -> Peer:
+        """Start the camera, which takes exposures as it is told on its standard input."""
+        return self.peer(CAMERA, "ccarchiver_sim.camera.main", options, with_stdin=True)
+
+    async def start_peers(self) -> None:
+        """Start one of each and wait until all serve."""
+        started = [
+            self.start_header_service(),
+            self.start_camera(),
+            self.start_controller(),
+            self.start_oods(),
+            self.start_forwarder(),
+        ]
+        await asyncio.gather(*(peer.wait_ready() for peer in started))
+
+    async def end_peers(self, *names: str) -> None:
+        """End some peers cleanly, all by default."""
+        ending = [self.peers[name] for name in names or self.peers]
+        for peer in ending:
+            peer.terminate()
+        await asyncio.gather(*(asyncio.to_thread(peer.end) for peer in ending))
+
+    # ---- the whole
+
+    async def __aenter__(self) -> Self:
+        """Start the observer; from now on this process has the run's SAL environment."""
+        self._stack.enter_context(applied(self.sal))
+        await self._stack.enter_async_context(self.observer)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End everything this rig started; safe to repeat. The folder stays, for whoever wants its logs."""
+        await self._stack.aclose()
+        # First all are asked, then all are waited for: the slowest sets the time, not the sum.
+        self.supervisor.terminate()
+        await self.end_peers()
+        await asyncio.to_thread(self.supervisor.stop)
+        for broker in self._own_brokers:
+            broker.terminate()
+        await asyncio.gather(*(self.stop_broker(broker) for broker in self._own_brokers))

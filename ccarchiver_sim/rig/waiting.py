@@ -1,0 +1,46 @@
+"""Wait for a condition, never for a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+LOOK_EVERY_S = 0.05
+"""Between two looks at a condition: below what a person or a test notices, above what costs."""
+
+
+class WaitError(AssertionError):
+    """What was waited for did not come; the text says what it was."""
+
+
+async def until(condition: Callable[[], bool], limit: float, what: str | Callable[[], str]) -> None:
+    """Wait until a condition holds.
+
+    Parameters
+    ----------
+    condition
+        Asked again and again; must be quick.
+    limit
+        Seconds after which it is given up. Generous: it costs only when something is broken.
+    what
+        What is waited for, for the message; a function, if it should say how far it came.
+
+    Raises
+    ------
+    WaitError
+        If it does not hold in time.
+    """
+
+    async def ask() -> bool:
+        return condition()
+
+    await until_async(ask, limit, what)
+
+
+async def until_async(condition: Callable[[], Awaitable[bool]], limit: float, what: str | Callable[[], str]) -> None:
+    """Do the same with a condition that must itself be awaited."""
+    deadline = time.monotonic() + limit
+    while not await condition():
+        if time.monotonic() > deadline:
+            text = what if isinstance(what, str) else what()
+            raise WaitError(f"waited {limit:g} s in vain for {text}")
+        await asyncio.sleep(LOOK_EVERY_S)
