@@ -1,0 +1,121 @@
+"""Read the project's own interface definitions (YAML)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from interfaces.model import Component, Field, InterfaceError, Topic, TopicKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["GENERICS_FILE", "load_component", "load_definitions"]
+
+GENERICS_FILE = "generics.yaml"
+"""Topics that all components share."""
+_SECTIONS = {
+    "commands": TopicKind.COMMAND,
+    "events": TopicKind.EVENT,
+    "telemetry": TopicKind.TELEMETRY,
+}
+_HEADINGS = {"version", "component", "description", "indexed", "generics"}
+_FIELD_KEYS = {"type", "units", "description", "max_length", "count"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as e:
+        message = f"cannot read {path}: {e}"
+        raise InterfaceError(message) from e
+    if not isinstance(content, dict):
+        message = f"{path} must be a mapping"
+        raise InterfaceError(message)
+    unknown = sorted(set(content) - _HEADINGS - set(_SECTIONS))
+    if unknown:
+        message = f"{path}: unknown key {', '.join(unknown)}"
+        raise InterfaceError(message)
+    return content
+
+
+def _field(name: str, facts: Any, where: str) -> Field:  # noqa: ANN401 (YAML)
+    if not isinstance(facts, dict) or not isinstance(facts.get("type"), str):
+        message = f"{where}, field {name}: must be a mapping with a type"
+        raise InterfaceError(message)
+    unknown = sorted(set(facts) - _FIELD_KEYS)
+    if unknown:
+        message = f"{where}, field {name}: unknown key {', '.join(unknown)}"
+        raise InterfaceError(message)
+    if not facts.get("description"):
+        message = f"{where}, field {name}: the description is missing"
+        raise InterfaceError(message)
+    try:
+        return Field(name=name, **facts)
+    except (InterfaceError, TypeError) as e:
+        message = f"{where}: {e}"
+        raise InterfaceError(message) from e
+
+
+def _topics(content: dict[str, Any], path: Path) -> Iterator[Topic]:
+    for section, kind in _SECTIONS.items():
+        for name, facts in (content.get(section) or {}).items():
+            where = f"{path}, {section}, {name}"
+            if not isinstance(facts, dict) or not facts.get("description"):
+                message = f"{where}: must be a mapping with a description"
+                raise InterfaceError(message)
+            unknown = sorted(set(facts) - {"description", "fields"})
+            if unknown:
+                message = f"{where}: unknown key {', '.join(unknown)}"
+                raise InterfaceError(message)
+            fields = tuple(_field(n, f, where) for n, f in (facts.get("fields") or {}).items())
+            yield Topic(name, kind, facts["description"], fields)
+
+
+def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
+    """Read one component.
+
+    Parameters
+    ----------
+    path
+        Its YAML file.
+    generics
+        Topics to add to a component that says ``generics: true``.
+
+    Raises
+    ------
+    InterfaceError
+        If the file is not a definition; the message says where.
+    """
+    content = _read(path)
+    name = content.get("component")
+    if not isinstance(name, str) or not name.isidentifier():
+        message = f"{path}: component must be a name"
+        raise InterfaceError(message)
+    own = tuple(_topics(content, path))
+    if content.get("generics", False):
+        own += generics
+    return Component(name, str(content.get("description", "")), bool(content.get("indexed", False)), own)
+
+
+def load_definitions(folder: Path) -> tuple[str, list[Component]]:
+    """Read all definitions of a folder.
+
+    Returns
+    -------
+    version
+        Version of the definitions, from `GENERICS_FILE`.
+    components
+        The components, by name.
+    """
+    generics_path = folder / GENERICS_FILE
+    content = _read(generics_path)
+    version = content.get("version")
+    if not isinstance(version, str) or version.split() != [version]:
+        message = f"{generics_path}: version must be one word"
+        raise InterfaceError(message)
+    generics = tuple(_topics(content, generics_path))
+    paths = sorted(path for path in folder.glob("*.yaml") if path.name != GENERICS_FILE)
+    return version, [load_component(path, generics) for path in paths]

@@ -1,0 +1,108 @@
+"""Conditions one can wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ts_dds_cyclone import native
+from ts_dds_cyclone.entities import Entity
+from ts_dds_cyclone.errors import checked
+from ts_dds_cyclone.kinds import DDSStateKind
+from ts_dds_cyclone.query import Query, compile_query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ts_dds_cyclone.reader import DataReader
+
+__all__ = ["Condition", "GuardCondition", "QueryCondition", "ReadCondition"]
+
+
+class Condition(Entity):
+    """Something that is met or not."""
+
+    def triggered(self) -> bool:
+        """Tell whether the condition is met; False once it is closed."""
+        handle = self._handle
+        return handle is not None and native.triggered(handle) > 0
+
+    def about_to_wait(self) -> None:
+        """Note that someone begins to wait for this condition."""
+
+
+class GuardCondition(Condition):
+    """A condition that the program sets. It belongs to no participant."""
+
+    def __init__(self) -> None:
+        handle = native.create_guard_condition(native.LIBRARY)
+        self._handle = checked(handle, "create a guard condition")
+
+    def trigger(self) -> None:
+        """Meet the condition; nothing happens if it is closed."""
+        self._set(value=True)
+
+    def reset(self) -> None:
+        """No longer meet the condition."""
+        self._set(value=False)
+
+    def _set(self, *, value: bool) -> None:
+        handle = self._handle
+        if handle is not None:
+            native.set_guard_condition(handle, value)
+
+
+def _state_mask(masks: Iterable[DDSStateKind]) -> int:
+    """Return the bits of some states; a kind of state of which none is named means any."""
+    bits = 0
+    for mask in masks:
+        bits |= mask.value
+    for kind in (
+        DDSStateKind.ANY_SAMPLE_STATE,
+        DDSStateKind.ANY_VIEW_STATE,
+        DDSStateKind.ANY_INSTANCE_STATE,
+    ):
+        if not bits & kind.value:
+            bits |= kind.value
+    return bits
+
+
+class ReadCondition(Condition):
+    """Met when a reader has samples in some states.
+
+    Attributes
+    ----------
+    mask
+        The states, as Cyclone's bits.
+    query
+        What the samples must satisfy; for this class nothing.
+    """
+
+    def __init__(self, reader: DataReader, masks: Iterable[DDSStateKind]) -> None:
+        self._reader = reader
+        self.mask = _state_mask(masks)
+        self.query = Query(None, None)
+        handle = native.create_read_condition(reader.handle, self.mask)
+        self._handle = checked(handle, "create a read condition")
+        reader.participant.adopt(self)
+
+    def about_to_wait(self) -> None:
+        """Tell the reader that history has been read."""
+        self._reader.end_history()
+
+
+class QueryCondition(ReadCondition):
+    """Met when a reader has samples in some states; `DataReader.take_cond` gives those that satisfy a query.
+
+    A reader is thought to have one condition: taking for this one removes what others would want.
+    """
+
+    def __init__(
+        self,
+        reader: DataReader,
+        masks: Iterable[DDSStateKind],
+        expression: str = "",
+        parameters: Sequence[str] = (),
+    ) -> None:
+        query = compile_query(expression, parameters, reader.support.type)
+        super().__init__(reader, masks)
+        self.query = query

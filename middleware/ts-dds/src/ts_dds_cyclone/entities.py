@@ -1,0 +1,256 @@
+"""Participants, topics, publishers, subscribers and writers."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ts_dds_cyclone import native
+from ts_dds_cyclone.cyclone_qos import EntityKind
+from ts_dds_cyclone.errors import PRECONDITION_NOT_MET, DDSException, checked
+from ts_dds_cyclone.settings import cyclone_configuration, domain_id
+from ts_dds_cyclone.shutdown import call_at_end
+
+if TYPE_CHECKING:
+    from ts_dds_cyclone.qos import Qos
+    from ts_dds_cyclone.reader import DataReader
+    from ts_dds_cyclone.topic_class import TopicDataClass, TypeSupport
+
+__all__ = ["DataWriter", "DomainParticipant", "Entity", "Publisher", "Subscriber", "Topic"]
+
+
+def _c_qos(qos: Qos | None, kind: EntityKind) -> Any:  # noqa: ANN401 (a C pointer or None)
+    return None if qos is None else qos.c_object(kind)
+
+
+class Entity:
+    """Anything Cyclone has a handle for. Closing twice is harmless."""
+
+    _handle: int | None = None
+
+    @property
+    def handle(self) -> int:
+        """Cyclone's handle.
+
+        Raises
+        ------
+        DDSException
+            If the entity is closed.
+        """
+        handle = self._handle
+        if handle is None:
+            message = f"This {type(self).__name__} is closed"
+            raise DDSException(message)
+        return handle
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the entity is not closed yet."""
+        return self._handle is not None
+
+    def close(self) -> None:
+        """Delete the entity, and its children."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            native.delete(handle)
+
+    def forget(self) -> None:
+        """Note that the parent was deleted, and this entity with it."""
+        self._handle = None
+
+    def __del__(self) -> None:
+        """Delete what nobody refers to: salobj does not close its wait sets and guard conditions."""
+        self.close()
+
+
+class _Domains:
+    """Starts Cyclone's domain, with our configuration, for as long as it has participants."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, tuple[int, int]] = {}  # domain: (its handle, number of participants)
+
+    def enter(self, domain: int) -> None:
+        configuration = cyclone_configuration()
+        with self._lock:
+            handle, users = self._open.get(domain, (0, 0))
+            if not users and configuration is not None:
+                handle = native.create_domain(domain, configuration.encode())
+                if handle == PRECONDITION_NOT_MET:
+                    handle = 0  # made by someone else in this process, with a configuration of theirs
+                checked(handle, f"start DDS domain {domain} with configuration {configuration}")
+            self._open[domain] = handle, users + 1
+
+    def leave(self, domain: int) -> None:
+        with self._lock:
+            handle, users = self._open[domain]
+            if users > 1:
+                self._open[domain] = handle, users - 1
+                return
+            del self._open[domain]
+            if handle:
+                native.delete(handle)
+
+
+_domains = _Domains()
+_participants: weakref.WeakSet[DomainParticipant] = weakref.WeakSet()
+
+
+class DomainParticipant(Entity):
+    """Membership of a DDS domain.
+
+    Parameters
+    ----------
+    did
+        Domain; LSST_DDS_DOMAIN_ID if None.
+    qos, listener
+        Taken for the API's sake.
+    """
+
+    def __init__(self, did: int | None = None, qos: Qos | None = None, listener: None = None) -> None:
+        del qos, listener
+        self._domain = domain_id() if did is None else did
+        self.created = time.monotonic()
+        self._children: weakref.WeakSet[Entity] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._topics: dict[str, tuple[int, TypeSupport]] = {}
+        _domains.enter(self._domain)
+        try:
+            handle = native.create_participant(self._domain, None, None)
+            self._handle = checked(handle, f"join DDS domain {self._domain}")
+        except DDSException:
+            _domains.leave(self._domain)
+            raise
+        _participants.add(self)
+
+    def adopt(self, child: Entity) -> None:
+        """Note a child, which will be gone when this participant closes."""
+        self._children.add(child)
+
+    def topic_handle(self, name: str, support: TypeSupport, qos: Qos | None) -> int:
+        """Return the handle of a topic: one for each name, however many Topic objects there are."""
+        with self._lock:
+            known = self._topics.get(name)
+            if known is None:
+                c_qos = _c_qos(qos, EntityKind.TOPIC)
+                result = native.create_topic(self.handle, name, support.cyclone_type(), c_qos)
+                known = self._topics[name] = checked(result, f"create topic {name}"), support
+            elif known[1] is not support:
+                message = f"Topic {name} exists already with another type"
+                raise DDSException(message)
+            return known[0]
+
+    def create_publisher(self, qos: Qos | None = None, listener: None = None) -> Publisher:
+        """Return a new publisher."""
+        return Publisher(self, qos, listener)
+
+    def create_subscriber(self, qos: Qos | None = None, listener: None = None) -> Subscriber:
+        """Return a new subscriber."""
+        return Subscriber(self, qos, listener)
+
+    def close(self) -> None:
+        """Leave the domain; all children go with it."""
+        if not self.is_open:
+            return
+        for child in list(self._children):
+            child.forget()
+        super().close()
+        _domains.leave(self._domain)
+
+
+class Topic:
+    """A name with a type. It is no entity of its own: it goes with its participant."""
+
+    def __init__(
+        self,
+        participant: DomainParticipant,
+        name: str,
+        support: TypeSupport,
+        qos: Qos | None = None,
+        listener: None = None,
+    ) -> None:
+        del listener
+        self.name, self.support, self.participant = name, support, participant
+        self.handle = participant.topic_handle(name, support, qos)
+
+    def close(self) -> None:
+        """Do nothing: other readers and writers may use the same topic."""
+
+
+class Publisher(Entity):
+    """Makes writers in some partitions."""
+
+    def __init__(self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None) -> None:
+        del listener
+        self.participant = participant
+        c_qos = _c_qos(qos, EntityKind.GROUP)
+        self._handle = checked(native.create_publisher(participant.handle, c_qos, None), "create a publisher")
+        participant.adopt(self)
+
+    def create_datawriter(self, topic: Topic, qos: Qos | None = None, listener: None = None) -> DataWriter:
+        """Return a new writer."""
+        return DataWriter(self, topic, qos, listener)
+
+
+class Subscriber(Entity):
+    """Makes readers in some partitions."""
+
+    def __init__(self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None) -> None:
+        del listener
+        self.participant = participant
+        self.readers: weakref.WeakSet[DataReader] = weakref.WeakSet()
+        c_qos = _c_qos(qos, EntityKind.GROUP)
+        self._handle = checked(native.create_subscriber(participant.handle, c_qos, None), "create a subscriber")
+        participant.adopt(self)
+
+    def create_datareader(self, topic: Topic, qos: Qos | None = None, listener: None = None) -> DataReader:
+        """Return a new reader."""
+        from ts_dds_cyclone.reader import DataReader  # noqa: PLC0415 (readers need this module)
+
+        return DataReader(self, topic, qos, listener)
+
+
+class DataWriter(Entity):
+    """Writes samples of one topic."""
+
+    def __init__(
+        self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None
+    ) -> None:
+        del listener
+        self._publisher = publisher  # a child keeps its parent alive
+        self._topic = topic
+        self._support = topic.support
+        c_qos = _c_qos(qos, EntityKind.WRITER)
+        handle = native.create_writer(publisher.handle, topic.handle, c_qos, None)
+        self._handle = checked(handle, f"create a writer of {topic.name}")
+        publisher.participant.adopt(self)
+
+    def write(self, data: TopicDataClass) -> None:
+        """Write one sample.
+
+        Raises
+        ------
+        DDSException
+            If the writer is closed, or Cyclone cannot send.
+        TypeError, IndexError, struct.error, ValueError
+            If a field's value does not fit: see `TypeSupport.encode`.
+        """
+        if not isinstance(data, self._support.data_class):
+            message = f"Writing {self._topic.name}: {data!r} is not a {self._support.data_class.__name__}"
+            raise TypeError(message)
+        sample = self._support.encode(data)
+        result = native.write(self.handle, sample)
+        if result < 0:
+            checked(result, f"write {self._topic.name}")
+
+
+def _close_all() -> None:
+    for participant in list(_participants):
+        participant.close()
+
+
+# Registered when this module is imported, so it runs after salobj's own exit functions, which
+# close readers and writers.
+call_at_end(_close_all)
