@@ -64,7 +64,7 @@ class Presence:
         """Renew the sign of life until the peer ends; the target of a thread."""
         key = self._identity.presence_key
         while not self._loop.stop.is_set():
-            self._database.attempt(f"renew {key}", lambda client: client.setex(key, LIVES_FOR_S, PRESENCE_VALUE))
+            self._database.attempt(f"renew {key}", lambda client: client.set(key, PRESENCE_VALUE, ex=LIVES_FOR_S))
             self._loop.stop.wait(RENEWED_EVERY_S)
 
     def watch(self, association_key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -50,9 +51,19 @@ class RunLoop:
         self._error: BaseException | None = None
 
     def listen_to_signals(self) -> None:
-        """End cleanly on SIGTERM and SIGINT. Call from the main thread."""
+        """End cleanly on SIGTERM and SIGINT. Call from the main thread.
+
+        Notes
+        -----
+        The handlers do nothing: a handler runs in the main thread between any two instructions, also while that thread
+        holds the stop event's own lock, and would wait for it for ever. A thread that reads the numbers does the work.
+        """
+        numbers, writable = os.pipe()
+        os.set_blocking(writable, False)
+        signal.set_wakeup_fd(writable)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+            signal.signal(number, _do_nothing)
+        self.spawn("signals", lambda: self._stop_at_signal(numbers))
 
     def spawn(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Run `work` in a thread; an exception that leaves it ends the whole peer."""
@@ -92,6 +103,13 @@ class RunLoop:
             self.fail(error)
             raise
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        log.info("%s: %s, ending", self.name, signal.Signals(number).name)
-        self.stop.set()
+    def _stop_at_signal(self, numbers: int) -> None:
+        while not self.stop.is_set():
+            for number in os.read(numbers, 1):
+                if number in STOP_SIGNALS:
+                    log.info("%s: %s, ending", self.name, signal.Signals(number).name)
+                    self.stop.set()
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Take the place of the default action; see `RunLoop.listen_to_signals`."""

@@ -1,0 +1,190 @@
+"""The test's side of the wire: it starts peers and plays the archiver with literal messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import pika
+import redis
+import yaml
+
+from ccarchiver_core.credentials import load_credentials
+from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_sim.child import ChildProcess, base_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LIMIT_S = 20.0
+"""For anything that takes well under a second on a quiet machine."""
+
+POLL_S = 0.02
+
+QUEUES = (
+    "archive_ctrl_consume",
+    "archive_ctrl_publish",
+    "cc_foreman_ack_publish",
+    "f99_consume",
+    "telemetry_queue",
+    "cc_publish_to_oods",
+    "oods_publish_to_cc",
+)
+
+T = TypeVar("T")
+
+Body = dict[str, object]
+
+
+def wait_for(what: str, condition: Callable[[], T | None], limit: float = LIMIT_S) -> T:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        value = condition()
+        if value is not None and value is not False:
+            return value
+        time.sleep(POLL_S)
+    raise AssertionError(f"no {what} within {limit:g} s")
+
+
+@dataclass(frozen=True)
+class SiteFolder:
+    config_dir: Path
+    credential_dir: Path
+    logs: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings(self.config_dir / "ccarchiver_config.yaml")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        wanted = {"IIP_CONFIG_DIR": str(self.config_dir), "IIP_CREDENTIAL_DIR": str(self.credential_dir)}
+        sal = {name: value for name, value in os.environ.items() if name.startswith(("LSST_", "CYCLONEDDS_"))}
+        return base_environment() | {"PYTHONWARNINGS": "error::ResourceWarning"} | sal | wanted
+
+
+class Peer:
+    """A peer process, and what it has said so far."""
+
+    def __init__(self, process: ChildProcess) -> None:
+        self.process = process
+
+    @property
+    def log(self) -> str:
+        return self.process.log_path.read_text(encoding="utf-8")
+
+    @property
+    def said(self) -> list[Body]:
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    def wait_said(self, event: str, limit: float = LIMIT_S) -> Body:
+        def find() -> Body | None:
+            self.process.require_running()
+            return next((line for line in self.said if line["event"] == event), None)
+
+        return wait_for(f"{event} from {self.process.name}", find, limit)
+
+    def wait_logged(self, text: str, limit: float = LIMIT_S) -> None:
+        wait_for(f"{text!r} in the log of {self.process.name}", lambda: text in self.log or None, limit)
+
+    def stop(self) -> int | None:
+        self.process.stop(LIMIT_S)
+        return self.process.exit_code
+
+
+class Peers:
+    """Starts peers for one site, and ends them all."""
+
+    def __init__(self, site: SiteFolder, python: str) -> None:
+        self._site = site
+        self._python = python
+        self._peers: list[Peer] = []
+
+    def start(
+        self, name: str, *arguments: str, wait_for_event: str | None = "serving", with_stdin: bool = False
+    ) -> Peer:
+        number = len(self._peers)
+        process = ChildProcess(
+            f"{name}-{number}",
+            [self._python, "-m", f"ccarchiver_sim.{name}.main", *arguments],
+            env=self._site.environment,
+            log_path=self._site.logs / f"{name}-{number}.log",
+            with_stdin=with_stdin,
+        )
+        process.start()
+        peer = Peer(process)
+        self._peers.append(peer)
+        if wait_for_event is not None:
+            peer.wait_said(wait_for_event)
+        return peer
+
+    def stop(self) -> None:
+        for peer in self._peers:
+            peer.process.terminate()
+        for peer in self._peers:
+            peer.stop()
+
+
+class ArchiverEnd:
+    """Plays the archiver: declares the queues, sends its messages, takes the answers."""
+
+    def __init__(self, site: SiteFolder) -> None:
+        self._site = site
+        self.redis = redis.Redis(
+            port=site.settings.redis_port, db=site.settings.archiver_redis_db, decode_responses=True
+        )
+        self.redis.flushdb()
+        self._connect()
+
+    def _connect(self) -> None:
+        credentials = load_credentials(self._site.credential_dir / "iip_cred.yaml")
+        parameters = pika.URLParameters(f"amqp://{self._site.settings.base_broker_addr}")
+        parameters.credentials = pika.PlainCredentials(credentials.user, credentials.password.get_secret_value())
+        parameters.heartbeat = 0
+        self._connection = pika.BlockingConnection(parameters)
+        self._channel = self._connection.channel()
+
+    def reconnect(self) -> None:
+        def attempt() -> bool:
+            try:
+                self._connect()
+            except (pika.exceptions.AMQPError, OSError):
+                return False
+            return True
+
+        wait_for("RabbitMQ", attempt)
+
+    def declare(self) -> None:
+        self._channel.exchange_declare("message", exchange_type="direct", durable=True)
+        for queue in QUEUES:
+            self._channel.queue_declare(queue, durable=True)
+            self._channel.queue_bind(queue, "message", routing_key=queue)
+
+    def send(self, queue: str, message: Body | str | bytes) -> None:
+        body = yaml.safe_dump(message) if isinstance(message, dict) else message
+        self._channel.basic_publish("message", queue, body, pika.BasicProperties(delivery_mode=2))
+
+    def take_raw(self, queue: str, limit: float = LIMIT_S) -> bytes:
+        def get() -> bytes | None:
+            method, _, body = self._channel.basic_get(queue, auto_ack=True)
+            return None if method is None else body
+
+        return wait_for(f"message in {queue}", get, limit)
+
+    def take(self, queue: str, limit: float = LIMIT_S) -> Body:
+        message = yaml.safe_load(self.take_raw(queue, limit))
+        assert isinstance(message, dict)
+        return message
+
+    def depth(self, queue: str) -> int:
+        return int(self._channel.queue_declare(queue, passive=True).method.message_count)
+
+    def close(self) -> None:
+        if self._connection.is_open:
+            self._connection.close()
+        self.redis.close()

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_sim.controller.staging import observing_day
+from tests.sim import literal
+from tests.sim.rig import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sim.rig import ArchiverEnd, Body, Peers, SiteFolder
+
+
+def arrived(site: SiteFolder, sensor: str = "S00") -> Path:
+    directory = site.settings.archive.forwarder_staging / "2026-11-22"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{literal.IMAGE}-R22{sensor}.fits"
+    path.write_bytes(b"pixels")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [("2026-11-22T11:59:59+00:00", "2026-11-21"), ("2026-11-22T12:00:00+00:00", "2026-11-22")],
+)
+def test_the_observing_day_changes_at_noon_utc(moment: str, day: str) -> None:
+    assert observing_day(dt.datetime.fromisoformat(moment)) == day
+
+
+def test_names_the_directory_of_the_day_and_makes_it(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+    archiver.declare()
+    peers.start("controller")
+    archiver.send("archive_ctrl_consume", literal.new_item())
+
+    answer = archiver.take("cc_foreman_ack_publish")
+    day = observing_day(dt.datetime.now(dt.UTC))
+    directory = site.settings.archive.forwarder_staging / day
+    assert directory.is_dir()
+    assert answer == {
+        "MSG_TYPE": "NEW_CC_ARCHIVE_ITEM_ACK",
+        "TARGET_DIR": f"{directory}/",
+        "ACK_ID": f"{literal.SESSION}_3",
+        "JOB_NUM": 1,
+        "IMAGE_ID": literal.IMAGE,
+        "COMPONENT": "ARCHIVE_CTRL",
+        "ACK_BOOL": "TRUE",
+        "SESSION_ID": literal.SESSION,
+    }
+
+
+def test_answers_health_checks_on_its_configured_queue(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    peers.start("controller")
+    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+
+    assert archiver.take("cc_foreman_ack_publish") == {
+        "MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK",
+        "COMPONENT": "ARCHIVE_CTRL",
+        "ACK_BOOL": "TRUE",
+        "ACK_ID": f"{literal.SESSION}_1",
+        "SESSION_ID": literal.SESSION,
+    }
+
+
+def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
+    archiver.declare()
+    peers.start("controller")
+    path = arrived(site)
+    archive = site.settings.archive
+    message = literal.file_transferred(str(path).replace("2026-11-22/", "2026-11-22//"))
+    requests: list[Body] = []
+    for _ in range(2):
+        archiver.send("archive_ctrl_consume", message)
+        requests.append(archiver.take("cc_publish_to_oods"))
+        ack = archiver.take("f99_consume")
+        assert (ack["MSG_TYPE"], ack["SENSOR"], ack["JOB_NUM"]) == ("FILE_TRANSFER_COMPLETED_ACK", "S00", "1")
+
+    linked = archive.oods_staging / "2026-11-22" / path.name
+    assert linked.samefile(archive.dbb_staging / "2026-11-22" / path.name)
+    assert not path.exists()
+    assert requests[0] == requests[1]
+    assert requests[0] == {
+        "MSG_TYPE": "CC_FILE_INGEST_REQUEST",
+        "CAMERA": "COMCAM",
+        "ARCHIVER": "CCArchiver",
+        "OBSID": literal.IMAGE,
+        "RAFT": "22",
+        "SENSOR": "S00",
+        "FILENAME": str(linked),
+    }
+
+
+def test_a_file_sent_again_takes_the_place_of_the_first(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+    archiver.declare()
+    peers.start("controller")
+    for content in (b"half", b"whole"):
+        path = arrived(site)
+        path.write_bytes(content)
+        archiver.send("archive_ctrl_consume", literal.file_transferred(str(path)))
+        archiver.take("cc_publish_to_oods")
+
+    for tree in (site.settings.archive.oods_staging, site.settings.archive.dbb_staging):
+        assert [file.read_bytes() for file in (tree / "2026-11-22").iterdir()] == [b"whole"]
+
+
+@pytest.mark.parametrize("name", ["gone.fits", "../../../outside.fits"])
+def test_reports_a_file_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site: SiteFolder, name: str) -> None:
+    archiver.declare()
+    peers.start("controller")
+    filename = str(arrived(site).parent / name)
+    archiver.send("archive_ctrl_consume", literal.file_transferred(filename))
+
+    report = archiver.take("archive_ctrl_publish")
+    assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
+    assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (literal.IMAGE, filename, "S00")
+    assert archiver.depth("cc_publish_to_oods") == 0
+
+
+def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    peers.start("controller")
+    for poison in (
+        b"",
+        b"- a list",
+        b"{unclosed",
+        b"MSG_TYPE: NOT_KNOWN",
+        b"no: type",
+        b"MSG_TYPE: NEW_CC_ARCHIVE_ITEM",
+    ):
+        archiver.send("archive_ctrl_consume", poison)
+    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+
+    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK_ACK"
+    wait_for("an empty queue", lambda: archiver.depth("archive_ctrl_consume") == 0)
+
+
+def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    hostile = "/x; rm -rf y/../"
+    peers.start("controller", "--negative", "--mute", "ARCHIVE_HEALTH_CHECK", "--target-dir", hostile)
+    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+    archiver.send("archive_ctrl_consume", literal.new_item())
+
+    answer = archiver.take("cc_foreman_ack_publish")
+    assert (answer["MSG_TYPE"], answer["ACK_BOOL"]) == ("NEW_CC_ARCHIVE_ITEM_ACK", "FALSE")
+    assert answer["TARGET_DIR"] == hostile

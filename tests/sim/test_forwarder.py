@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from astropy.io import fits
+
+from tests.sim import literal
+from tests.sim.rig import LIMIT_S, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.sim.rig import ArchiverEnd, Body, Peers
+
+OWN_NAME = ("--hostname", "comfwd", "--ip", "127.0.0.1")
+
+
+@pytest.fixture
+def header_url(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "headers"
+    folder.mkdir()
+    (folder / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/header.yaml"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    directory = tmp_path / "staging" / "forwarder" / "2026-11-22"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def answers(archiver: ArchiverEnd, count: int) -> list[Body]:
+    return [archiver.take("cc_foreman_ack_publish") for _ in range(count)]
+
+
+def pair(archiver: ArchiverEnd) -> None:
+    archiver.redis.set("ccarchiver_association", "comfwd", ex=60)
+    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.take("cc_foreman_ack_publish")
+
+
+def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(archiver: ArchiverEnd, peers: Peers) -> None:
+    forwarder = peers.start("forwarder", *OWN_NAME, wait_for_event="ready")
+
+    entry = wait_for("entry in the list", lambda: archiver.redis.rpop("forwarder_list"))
+    assert json.loads(str(entry)) == {"hostname": "comfwd", "ip_address": "127.0.0.1", "consume_queue": "f99_consume"}
+    wait_for("presence key", lambda: archiver.redis.get("f99_association") == "pong")
+    assert 0 < int(archiver.redis.pttl("f99_association")) <= 10_000
+    assert forwarder.stop() == 0
+
+
+def test_without_waiting_it_ends_with_an_error_when_its_queue_is_missing(archiver: ArchiverEnd, peers: Peers) -> None:
+    assert archiver.redis.ping()
+    forwarder = peers.start("forwarder", "--no-wait-for-queue", wait_for_event=None)
+
+    assert forwarder.process.wait_ended(LIMIT_S) == 1
+    assert "queue f99_consume does not exist" in forwarder.log
+    assert "--wait-for-queue" in forwarder.log
+
+
+def test_a_second_consumer_of_its_queue_ends_with_an_error(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    peers.start("forwarder")
+    second = peers.start("forwarder", wait_for_event=None)
+
+    assert second.process.wait_ended(LIMIT_S) == 1
+    assert "another process consumes it" in second.log
+
+
+def test_refuses_to_empty_the_archivers_database(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.redis.set("precious", "1")
+    number = str(archiver.redis.get_connection_kwargs()["db"])
+    forwarder = peers.start("forwarder", "--redis-db", number, wait_for_event=None)
+
+    assert forwarder.process.wait_ended(LIMIT_S) == 1
+    assert "belongs to the archiver" in forwarder.log
+    assert archiver.redis.get("precious") == "1"
+
+
+def test_answers_associated_with_its_presence_key_in_quoted_flow_style(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    peers.start("forwarder", *OWN_NAME)
+    archiver.redis.set("ccarchiver_association", "comfwd", ex=60)
+    archiver.send("f99_consume", literal.ASSOCIATED)
+
+    assert archiver.take_raw("cc_foreman_ack_publish").decode() == (
+        f'{{"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", "ACK_ID": "{literal.SESSION}_2"}}'
+    )
+
+
+def test_lists_itself_once_more_when_the_archivers_key_is_gone_and_goes_on_serving(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
+    archiver.declare()
+    peers.start("forwarder", *OWN_NAME)
+    archiver.redis.delete("forwarder_list")
+    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.take("cc_foreman_ack_publish")
+
+    wait_for("new entry in the list", lambda: archiver.redis.llen("forwarder_list") == 1)
+    archiver.send("f99_consume", literal.end_readout())
+    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "CC_FWDR_END_READOUT_ACK"
+    assert archiver.redis.llen("forwarder_list") == 1
+
+
+@pytest.mark.parametrize("header_first", [False, True])
+def test_delivers_nine_files_whichever_of_header_and_readout_comes_first(
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path, *, header_first: bool
+) -> None:
+    archiver.declare()
+    peers.start("forwarder", *OWN_NAME)
+    pair(archiver)
+    archiver.send("f99_consume", literal.xfer_params(f"{target}/"))
+    both = [literal.end_readout(), literal.header_ready(header_url)]
+    for message in reversed(both) if header_first else both:
+        archiver.send("f99_consume", message)
+
+    acks = answers(archiver, 3)
+    assert acks[0] == {
+        "MSG_TYPE": "CC_FWDR_XFER_PARAMS_ACK",
+        "IMAGE_ID": literal.IMAGE,
+        "COMPONENT": "127.0.0.1:comfwd",
+        "ACK_ID": f"{literal.SESSION}_4",
+    }
+    assert {str(ack["MSG_TYPE"]) for ack in acks[1:]} == {"CC_FWDR_END_READOUT_ACK", "CC_FWDR_HEADER_READY_ACK"}
+    for sensor in literal.SENSORS:
+        filename = f"{target}//{literal.IMAGE}-R22{sensor}.fits"
+        assert archiver.take("archive_ctrl_consume") == {
+            "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
+            "FILENAME": filename,
+            "OBSID": literal.IMAGE,
+            "RAFT": "22",
+            "SENSOR": sensor,
+            "SESSION_ID": literal.SESSION,
+            "JOB_NUM": "1",
+            "REPLY_QUEUE": "f99_consume",
+        }
+        report = archiver.take("telemetry_queue")
+        assert (report["RAFT"], report["SENSOR"], report["STATUS_CODE"]) == ("22", sensor, "0")
+        assert report["FILENAME"] == filename
+    assert sorted(path.name for path in target.iterdir()) == [
+        f"{literal.IMAGE}-R22{sensor}.fits" for sensor in literal.SENSORS
+    ]
+    with fits.open(target / f"{literal.IMAGE}-R22S12.fits", checksum=True) as units:
+        assert units[0].header["EXPTIME"] == 1.0
+        assert units[0].header["FILTER"] == "r_03"
+        assert units[0].header["CCDSLOT"] == "S12"
+        assert units[0].data.mean() == pytest.approx(1000, abs=20)
+
+
+def test_readout_before_transfer_parameters_loses_the_image_until_it_is_told_again(
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
+) -> None:
+    archiver.declare()
+    forwarder = peers.start("forwarder", *OWN_NAME)
+    for message in (literal.end_readout(), literal.xfer_params(f"{target}/"), literal.header_ready(header_url)):
+        archiver.send("f99_consume", message)
+    answers(archiver, 3)
+
+    assert f"{literal.IMAGE} is lost" in forwarder.log
+    assert archiver.depth("telemetry_queue") == 0
+    archiver.send("f99_consume", literal.end_readout())
+    assert archiver.take("telemetry_queue")["STATUS_CODE"] == "0"
+
+
+def test_reports_a_header_that_cannot_be_fetched(archiver: ArchiverEnd, peers: Peers, header_url: str) -> None:
+    archiver.declare()
+    peers.start("forwarder")
+    archiver.send("f99_consume", literal.header_ready(f"{header_url}-missing"))
+
+    report = archiver.take("telemetry_queue")
+    assert (report["STATUS_CODE"], report["OBSID"]) == ("5610", literal.IMAGE)
+    assert (report["RAFT"], report["SENSOR"], report["FILENAME"]) == ("", "", "")
+
+
+def test_reports_a_target_directory_that_is_not_there(
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
+) -> None:
+    archiver.declare()
+    peers.start("forwarder")
+    hostile = f"{target}/$(touch pwned); rm -rf x/"
+    for message in (literal.xfer_params(hostile), literal.end_readout(), literal.header_ready(header_url)):
+        archiver.send("f99_consume", message)
+
+    assert archiver.take("telemetry_queue")["STATUS_CODE"] == "5612"
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "poison", [b"", b"- a list", b"{unclosed", b"MSG_TYPE: NOT_KNOWN", b"no: type", b"\xff\xfe\x00", b"MSG_TYPE: [1]"]
+)
+def test_is_not_deaf_after_a_message_it_cannot_understand(archiver: ArchiverEnd, peers: Peers, poison: bytes) -> None:
+    archiver.declare()
+    peers.start("forwarder")
+    archiver.send("f99_consume", poison)
+    archiver.send("f99_consume", literal.ASSOCIATED)
+
+    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ASSOCIATED_ACK"
+
+
+def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path) -> None:
+    archiver.declare()
+    forwarder = peers.start(
+        "forwarder", "--mute", "CC_FWDR_END_READOUT", "--duplicate-telemetry", "--die-mid-transfer", "2"
+    )
+    for message in (literal.xfer_params(f"{target}/"), literal.end_readout(), literal.header_ready(header_url)):
+        archiver.send("f99_consume", message)
+
+    assert forwarder.process.wait_ended(LIMIT_S) == 70
+    assert [ack["MSG_TYPE"] for ack in answers(archiver, 2)] == ["CC_FWDR_XFER_PARAMS_ACK", "CC_FWDR_HEADER_READY_ACK"]
+    assert archiver.depth("cc_foreman_ack_publish") == 0
+    reports = [archiver.take("telemetry_queue") for _ in range(4)]
+    assert [report["SENSOR"] for report in reports] == ["S00", "S00", "S01", "S01"]
+    assert archiver.depth("telemetry_queue") == 0
+
+
+def test_dies_before_it_acknowledges(archiver: ArchiverEnd, peers: Peers, target: Path) -> None:
+    archiver.declare()
+    forwarder = peers.start("forwarder", "--die-after", "CC_FWDR_XFER_PARAMS")
+    archiver.send("f99_consume", literal.xfer_params(f"{target}/"))
+
+    assert forwarder.process.wait_ended(LIMIT_S) == 70
+    assert archiver.depth("cc_foreman_ack_publish") == 0
+    assert archiver.depth("f99_consume") == 0, "it consumes without acknowledging, so the message is gone"

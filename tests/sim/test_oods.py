@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_sim.forwarder import fitsfile
+from ccarchiver_sim.forwarder.sensors import Sensor
+from tests.sim import literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+
+
+@pytest.fixture
+def image_file(tmp_path: Path) -> Path:
+    path = tmp_path / "linked" / f"{literal.IMAGE}-R22S00.fits"
+    fitsfile.write(path, literal.IMAGE, Sensor(raft="22", name="S00"), [("EXPTIME", 1.0, "")], "MD5")
+    return path
+
+
+def rows(site: SiteFolder) -> list[tuple[str, str, str, str, int]]:
+    with closing(sqlite3.connect(site.settings.archive.oods_staging / "oods_catalogue.sqlite3")) as database:
+        return database.execute("SELECT filename, obsid, raft, sensor, requests FROM files").fetchall()
+
+
+def test_enters_a_file_once_and_reports_it_each_time_in_the_same_words(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, image_file: Path
+) -> None:
+    archiver.declare()
+    peers.start("oods")
+    for _ in range(2):
+        archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+    reports = [archiver.take("oods_publish_to_cc") for _ in range(2)]
+
+    assert reports[0] == reports[1]
+    assert reports[0] == {
+        "MSG_TYPE": "IMAGE_IN_OODS",
+        "CAMERA": "COMCAM",
+        "ARCHIVER": "CCArchiver",
+        "OBSID": literal.IMAGE,
+        "FILENAME": str(image_file),
+        "RAFT": "22",
+        "SENSOR": "S00",
+        "STATUS_CODE": 0,
+        "DESCRIPTION": f"OBSID {literal.IMAGE}: file {image_file} ingested into OODS",
+    }
+    assert rows(site) == [(str(image_file), literal.IMAGE, "22", "S00", 2)]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip_a_pixel(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[2880 + 7] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [truncate, flip_a_pixel, lambda path: path.unlink()])
+def test_reports_a_file_that_is_not_what_was_written(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, image_file: Path, harm: object
+) -> None:
+    assert callable(harm)
+    harm(image_file)
+    archiver.declare()
+    peers.start("oods")
+    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+
+    report = archiver.take("oods_publish_to_cc")
+    assert (report["STATUS_CODE"], report["SENSOR"]) == (1, "S00")
+    assert "not ingested" in str(report["DESCRIPTION"])
+    assert rows(site) == []
+
+
+def test_behaves_like_other_releases_as_told(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+    archiver.declare()
+    peers.start("oods", "--no-raft", "--legacy-status", "--duplicate")
+    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+
+    for _ in range(2):
+        report = archiver.take("oods_publish_to_cc")
+        assert report["MSG_TYPE"] == "CC_FILE_INGEST_REQUEST"
+        assert "RAFT" not in report
+        assert "SENSOR" not in report
+
+
+def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+    archiver.declare()
+    peers.start("oods")
+    for poison in (b"", b"{unclosed", b"MSG_TYPE: NOT_KNOWN", b"MSG_TYPE: CC_FILE_INGEST_REQUEST"):
+        archiver.send("cc_publish_to_oods", poison)
+    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+
+    assert archiver.take("oods_publish_to_cc")["STATUS_CODE"] == 0
