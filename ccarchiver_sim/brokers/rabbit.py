@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +12,16 @@ from typing_extensions import override
 from ccarchiver_sim.brokers.definitions import write_definitions
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer
-from ccarchiver_sim.child import KILL_WAIT_S, ChildProcess, base_environment
+from ccarchiver_sim.child import KILL_WAIT_S, ChildError, ChildProcess, base_environment
 
 SERVER_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 """Debian's. Never the wrapper of the same name on the PATH: that one switches to the user rabbitmq."""
 SERVER_VARIABLE = "RABBITMQ_SERVER"
 """Environment variable that names the program where it lies elsewhere."""
+CONTROL_NAME = "rabbitmqctl"
+"""Beside the server program."""
+CONTROL_LIMIT_S = 60.0
+"""One command takes about a second and a half, most of it to start Erlang."""
 READY_LIMIT_S = 90.0
 """It needs 3 to 6 s, 9 from a cold disk; this is for a machine with much else to do."""
 STOP_LIMIT_S = 30.0
@@ -68,6 +73,24 @@ class PrivateRabbit(PrivateServer):
         """Return the address of one virtual host, in the form of the site file."""
         return f"{LOOPBACK}:{self.port}/{vhost.replace('/', '%2f')}"
 
+    def add_vhosts(self, *names: str) -> None:
+        """Make more virtual hosts on the running server.
+
+        Raises
+        ------
+        ChildError
+            If the server refuses or is not up.
+        """
+        self.vhosts += names
+        definitions = self._write_definitions()
+        control = Path(self._program()).with_name(CONTROL_NAME)
+        argv = [str(control), "import_definitions", str(definitions)]
+        done = subprocess.run(
+            argv, env=self._environment(), capture_output=True, text=True, timeout=CONTROL_LIMIT_S, check=False
+        )
+        if done.returncode != 0:
+            raise ChildError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
+
     @override
     def launch(self) -> None:
         # Before the server: it would start a mapper of its own as a daemon, which outlives it and whose pid we'd not
@@ -96,22 +119,28 @@ class PrivateRabbit(PrivateServer):
 
     @override
     def _make_child(self) -> ChildProcess:
-        program = os.environ.get(SERVER_VARIABLE, SERVER_PROGRAM)
-        return ChildProcess(
-            self.name, [program], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
-        )
-
-    def _environment(self) -> dict[str, str]:
-        """Write the configuration and return the variables that point the server at it and at nothing else."""
         home = self.folder
-        definitions = home / "definitions.json"
-        write_definitions(definitions, self.user, self.password, self.vhosts)
-        (home / "rabbitmq.conf").write_text(
-            f"load_definitions = {definitions}\nlog.console = false\n", encoding="utf-8"
-        )
+        configuration = f"load_definitions = {self._write_definitions()}\nlog.console = false\n"
+        (home / "rabbitmq.conf").write_text(configuration, encoding="utf-8")
         (home / "advanced.config").write_text("[].\n", encoding="utf-8")
         (home / "enabled_plugins").write_text("[].\n", encoding="utf-8")
         (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
+        return ChildProcess(
+            self.name, [self._program()], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
+        )
+
+    @staticmethod
+    def _program() -> str:
+        return os.environ.get(SERVER_VARIABLE, SERVER_PROGRAM)
+
+    def _write_definitions(self) -> Path:
+        path = self.folder / "definitions.json"
+        write_definitions(path, self.user, self.password, self.vhosts)
+        return path
+
+    def _environment(self) -> dict[str, str]:
+        """Return the variables that point the server at its folder and at nothing else."""
+        home = self.folder
         return base_environment() | {
             "HOME": str(home),
             "RABBITMQ_NODENAME": f"ccarchiver{self.port}@localhost",

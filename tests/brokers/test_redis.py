@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.child import ChildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PrivateRedis]:
+    with PrivateRedis(tmp_path / "a folder with spaces") as started:
+        yield started
+
+
+def client_of(server: PrivateRedis, timeout: float = 5.0) -> redis.Redis:
+    return client_at(server.port, timeout)
+
+
+def client_at(port: int, timeout: float) -> redis.Redis:
+    # No retries: the first error is the answer to what these tests ask.
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(host="127.0.0.1", port=port, socket_timeout=timeout, retry=once, decode_responses=True)
+
+
+def ping_until_gone(port: int) -> None:
+    deadline = time.monotonic() + 10
+    with client_at(port, timeout=1) as client:
+        while time.monotonic() < deadline:
+            client.ping()
+            time.sleep(0.01)
+
+
+def test_answers_and_is_as_durable_as_a_sites(server: PrivateRedis) -> None:
+    with client_of(server) as client:
+        assert client.ping()
+        settings = client.config_get("append*", "maxmemory-policy")
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "always"
+    assert settings["maxmemory-policy"] == "noeviction"
+
+
+def test_keeps_port_and_data_over_a_crash(server: PrivateRedis) -> None:
+    with client_of(server) as client:
+        client.set("key", "value")
+    port, pid = server.port, server.pid
+    server.kill()
+    assert not server.is_running
+    server.start()
+    assert server.port == port
+    assert server.pid != pid
+    with client_of(server) as client:
+        assert client.get("key") == "value"
+
+
+def test_a_frozen_server_keeps_connections_and_answers_nothing(server: PrivateRedis) -> None:
+    with client_of(server, timeout=0.2) as client:
+        assert client.ping()
+        server.freeze()
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        server.thaw()
+        assert client.ping()
+
+
+def test_stop_ends_a_frozen_server_too(server: PrivateRedis) -> None:
+    server.freeze()
+    server.stop()
+    assert not server.is_running
+
+
+def test_says_why_it_does_not_start(server: PrivateRedis, tmp_path: Path) -> None:
+    second = PrivateRedis(tmp_path / "second", port=server.port)
+    # The first one answers on the port, so only the end of the second process can tell.
+    second.launch()
+    deadline = time.monotonic() + 10
+    while second.is_running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(ChildError, match=r"redis-server ended with 1; its log: .*redis-server\.out") as caught:
+        second._server().require_running()
+    assert "Address already in use" in str(caught.value)
+
+
+def test_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, pathlib\n"
+        "from ccarchiver_sim.brokers import PrivateRedis\n"
+        "server = PrivateRedis(pathlib.Path(sys.argv[1]))\n"
+        "server.start()\n"
+        "print(server.port, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == -9
+    with pytest.raises(redis.ConnectionError):
+        ping_until_gone(int(done.stdout))

@@ -1,0 +1,59 @@
+"""Fixtures for all tests. A server that is missing makes a test fail, never skip."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from tests.support.brokers import VhostPool, empty, first_vhosts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OURS = ("IIP_", "LSST_", "CCARCHIVER_")
+"""How the environment variables begin that the archiver reads."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_site_of_the_developer() -> Iterator[None]:
+    """Hide a developer's own site from all tests: a test that forgets to set one must not meet a real bus."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis for all tests of the session. Tests that stop or freeze one make their own."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
+    """A RabbitMQ for all tests of the session. Tests that stop or freeze one make their own."""
+    with PrivateRabbit(tmp_path_factory.mktemp("rabbit"), vhosts=first_vhosts()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vhosts(rabbit_server: PrivateRabbit) -> VhostPool:
+    """Unused virtual hosts of the shared RabbitMQ."""
+    return VhostPool(rabbit_server)
+
+
+@pytest.fixture
+def fresh_redis(redis_server: PrivateRedis) -> PrivateRedis:
+    """The shared Redis, empty."""
+    empty(redis_server)
+    return redis_server
+
+
+@pytest.fixture
+def fresh_vhost(vhosts: VhostPool) -> str:
+    """The name of a virtual host of the shared RabbitMQ that no test has used."""
+    return vhosts.take()
