@@ -4,7 +4,7 @@
 BIN := .venv/bin
 # The demo night: how many exposures, and seconds from one to the next.
 IMAGES ?= 10
-CADENCE ?= 3
+CADENCE ?= 2
 # More options for one run, for example: make unit ARGS="-k mailbox -x"
 ARGS ?=
 
@@ -19,7 +19,7 @@ help: ## list these targets
 setup: ## install what is missing (apt, .venv); done by every target below, at once when nothing changed
 	@scripts/bootstrap
 
-demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=3)
+demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
 
 test: setup ## everything CI checks: lint, types, contracts, unit and integration tests

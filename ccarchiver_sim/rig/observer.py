@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -67,27 +68,29 @@ class SalObserver:
 
     def __init__(self) -> None:
         self.events: list[SalEvent] = []
-        self._domain: Any = None
         self._csc: Any = None
-        self._camera: Any = None
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        # Only the topics wanted: making the types of all topics takes a second.
-        self._domain = salobj.Domain()
-        self._csc = salobj.Remote(self._domain, CSC, include=CSC_EVENTS)
-        self._camera = salobj.Remote(self._domain, CAMERA, readonly=True, include=[END_READOUT], evt_max_history=0)
-        for remote, topics in ((self._csc, CSC_EVENTS), (self._camera, (END_READOUT,))):
-            for topic in topics:
-                getattr(remote, f"evt_{topic}").callback = self._recorder(topic)
-        await asyncio.gather(self._csc.start_task, self._camera.start_task)
+        async with AsyncExitStack() as stack:
+            # Closed last: it takes whatever is left of the others with it.
+            domain = await stack.enter_async_context(salobj.Domain())
+            # Only the topics wanted: making the types of all topics takes a second.
+            self._csc = salobj.Remote(domain, CSC, include=CSC_EVENTS)
+            stack.push_async_callback(self._csc.close)
+            camera = salobj.Remote(domain, CAMERA, readonly=True, include=[END_READOUT], evt_max_history=0)
+            stack.push_async_callback(camera.close)
+            for remote, topics in ((self._csc, CSC_EVENTS), (camera, (END_READOUT,))):
+                for topic in topics:
+                    getattr(remote, f"evt_{topic}").callback = self._recorder(topic)
+            await asyncio.gather(self._csc.start_task, camera.start_task)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._csc.close()
-        await self._camera.close()
-        await self._domain.close()
+        await self._stack.aclose()
 
     # ---- what was seen
 

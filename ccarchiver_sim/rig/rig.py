@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.brokers.ports import LOOPBACK
 from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.camera.exposure import image_name, observing_date
 from ccarchiver_sim.rig.environment import applied, run_environment, sal_environment
 from ccarchiver_sim.rig.folder import RunFolder
 from ccarchiver_sim.rig.observer import SalObserver
@@ -22,6 +24,8 @@ CONTROLLER = "controller"
 OODS = "oods"
 FORWARDER = "f99"
 """The known release's name for its Forwarder."""
+EXPOSURE_S = 0.2
+"""Short, as nobody looks at the pixels, but long enough for the Controller's answer to come within the exposure."""
 
 
 class Rig:
@@ -65,6 +69,7 @@ class Rig:
         self.observer = SalObserver()
         self._vhost = vhost or self.rabbit.vhosts[0]
         self._settings = dict(settings or {})
+        self._images = 0
         self._stack = AsyncExitStack()
         self.folder.write_credentials(self.rabbit.user, self.rabbit.password)
         self.write_site()
@@ -145,8 +150,8 @@ class Rig:
         return self.peer(HEADER_SERVICE, "ccarchiver_sim.header_service.main", options)
 
     def start_camera(self, *options: str) -> Peer:
-        """Start the camera, which takes exposures as it is told on its standard input."""
-        return self.peer(CAMERA, "ccarchiver_sim.camera.main", options, with_stdin=True)
+        """Start the camera, which exposes as `take`, `begin_exposure` and `end_exposure` say."""
+        return self.peer(CAMERA, "ccarchiver_sim.camera.main", ("--stdin", *options), with_stdin=True)
 
     async def start_peers(self) -> None:
         """Start one of each and wait until all serve."""
@@ -165,6 +170,28 @@ class Rig:
         for peer in ending:
             peer.terminate()
         await asyncio.gather(*(asyncio.to_thread(peer.end) for peer in ending))
+
+    # ---- exposures
+
+    def take(self, exposure: float = EXPOSURE_S) -> str:
+        """Have the camera take one image, after those asked for before; return its name without waiting for it."""
+        name = self._next_name()
+        self.peers[CAMERA].tell(take={"image": name, "exposure": exposure})
+        return name
+
+    def begin_exposure(self) -> str:
+        """Have the camera begin an exposure that lasts until `end_exposure`; return its name."""
+        name = self._next_name()
+        self.peers[CAMERA].tell(start=name)
+        return name
+
+    def end_exposure(self, name: str) -> None:
+        """Have the camera end an exposure and read it out."""
+        self.peers[CAMERA].tell(end=name)
+
+    def _next_name(self) -> str:
+        self._images += 1
+        return image_name(observing_date(datetime.now(UTC)), self._images)
 
     # ---- the whole
 

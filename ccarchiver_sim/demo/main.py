@@ -1,0 +1,94 @@
+"""Command line of the demo."""
+
+import asyncio
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ccarchiver_sim.demo.night import Night, Plan
+from ccarchiver_sim.demo.progress import StepError
+from ccarchiver_sim.demo.table import table_of
+from ccarchiver_sim.rig.rig import Rig
+
+EXIT_COMPLETE = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+"""The shell's number for Ctrl-C."""
+PIPE_WIDTH = 120
+"""Where the output is no terminal there is no width to ask for; rich's 80 would fold the table."""
+
+
+async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
+    """Run the night and print the table; everything started has ended when this returns.
+
+    Returns
+    -------
+    code
+        Zero if every exposure is complete.
+    """
+    rig = Rig()
+    console.print(f"run folder: {rig.folder.root}")
+    code = EXIT_FAILED
+    try:
+        async with rig:
+            night = Night(rig, plan, console)
+            proofs = await night.run()
+        console.print(table_of(proofs, night.expected))
+        complete = sum(proof.is_complete(night.expected) for proof in proofs)
+        console.print(f"{complete} of {plan.images} exposures complete")
+        code = EXIT_COMPLETE if complete == plan.images else EXIT_FAILED
+    except StepError as error:
+        console.print(f"demo: {error}", style="red", markup=False)
+    except asyncio.CancelledError:
+        console.print("demo: interrupted; all it started has ended")
+        code = EXIT_INTERRUPTED
+    finally:
+        if keep or code == EXIT_FAILED:
+            console.print(f"logs: {rig.folder.logs}")
+        else:
+            rig.folder.remove()
+    return code
+
+
+async def until_signalled(plan: Plan, console: Console, *, keep: bool) -> int:
+    """Run the demo; the first SIGINT or SIGTERM makes it clean up and end, further ones change nothing."""
+    demo = asyncio.ensure_future(run_demo(plan, console, keep=keep))
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            console.print("demo: ending everything it started, a few seconds")
+            demo.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
+    return await demo
+
+
+def demo(
+    *,
+    images: Annotated[int, typer.Option(min=1, help="How many exposures to take.")] = 10,
+    cadence: Annotated[float, typer.Option(min=0.1, help="Seconds from one exposure to the next.")] = 2.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
+) -> None:
+    """Show the archiver at work: private brokers, three supervised workers, simulated peers, a night of exposures.
+
+    Needs nothing running and leaves nothing running. Exit code 0 only if every exposure is complete.
+    """
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    raise typer.Exit(asyncio.run(until_signalled(Plan(images, cadence), console, keep=keep)))
+
+
+def main() -> None:
+    """Run the program."""
+    typer.run(demo)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""One night: bring the archiver up, expose, watch every file arrive, bring it down."""
+
+import asyncio
+from dataclasses import dataclass
+
+from lsst.ts import salobj
+from rich.console import Console
+
+from ccarchiver_core.settings import load_settings
+from ccarchiver_sim.demo.progress import NightProgress, Steps
+from ccarchiver_sim.rig.observer import END_READOUT
+from ccarchiver_sim.rig.proof import ImageProof, prove
+from ccarchiver_sim.rig.rig import CAMERA, Rig
+from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
+
+COMPLETE_LIMIT_S = 60.0
+"""For the files of the last image after its readout; they take below a second on an idle machine."""
+EXPOSURE_S = 1.0
+"""Of each exposure, or half the cadence if that is shorter."""
+READOUT_MARGIN_S = 60.0
+"""Above the planned time of all exposures, for a machine that is slow with eight new processes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to expose."""
+
+    images: int
+    cadence: float
+    """Seconds from one exposure's start to the next one's."""
+
+
+class Night:
+    """The steps of the demo on a rig."""
+
+    def __init__(self, rig: Rig, plan: Plan, console: Console) -> None:
+        self._rig = rig
+        self._plan = plan
+        self._console = console
+        self._steps = Steps(console)
+        self.expected = load_settings(rig.folder.site_file).files_per_image
+
+    async def run(self) -> list[ImageProof]:
+        """Run it all and return what became of each exposure.
+
+        Raises
+        ------
+        StepError
+            If a step fails; incomplete exposures are no failure here.
+        """
+        step = self._steps.step
+        rig = self._rig
+        with step("private Redis and RabbitMQ"):
+            await rig.start_brokers()
+        with step("workers under supervisord, simulated peers"):
+            await asyncio.gather(rig.start_workers(), rig.start_peers())
+        with step("CCArchiver from STANDBY to ENABLED"):
+            await rig.observer.go_to(salobj.State.ENABLED)
+        with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
+            await self._expose()
+        proofs = self._proofs()
+        with step("CCArchiver back to STANDBY"):
+            await rig.observer.go_to(salobj.State.STANDBY)
+        return proofs
+
+    async def _expose(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._command_camera())
+            with NightProgress(self._console, self._plan.images, self.expected) as progress:
+                await self._watch(progress)
+
+    async def _command_camera(self) -> None:
+        for number in range(self._plan.images):
+            self._rig.take(exposure=min(EXPOSURE_S, self._plan.cadence / 2))
+            if number + 1 < self._plan.images:
+                await asyncio.sleep(self._plan.cadence)
+
+    async def _watch(self, progress: NightProgress) -> None:
+        """Show how far it is until all is complete or the time for it has passed."""
+        now = asyncio.get_running_loop().time
+        planned = now() + self._plan.images * self._plan.cadence + READOUT_MARGIN_S
+        limit = planned
+        told: set[str] = set()
+        while now() < limit and len(told) < self._plan.images:
+            proofs = self._proofs()
+            self._show(progress, proofs, told)
+            if len(proofs) < self._plan.images:
+                self._rig.peers[CAMERA].require_running()
+            elif limit == planned:
+                limit = now() + COMPLETE_LIMIT_S
+            self._rig.supervisor.require_running()
+            await asyncio.sleep(LOOK_EVERY_S)
+        if len(self._proofs()) < self._plan.images:
+            raise TimeoutError(
+                f"the camera read out {len(self._proofs())} of {self._plan.images} exposures in time; "
+                f"{self._rig.peers[CAMERA].where()}"
+            )
+
+    def _show(self, progress: NightProgress, proofs: list[ImageProof], told: set[str]) -> None:
+        """Show how far it is, and say of each image once that it is complete."""
+        complete = [proof for proof in proofs if proof.is_complete(self.expected)]
+        progress.show(
+            read_out=len(proofs),
+            retrieved=sum(proof.retrieved for proof in proofs),
+            ingested=sum(proof.ingested for proof in proofs),
+            complete=len(complete),
+        )
+        for proof in complete:
+            if proof.obsid not in told:
+                told.add(proof.obsid)
+                when = f"{proof.seconds or 0:.2f} s after readout"
+                progress.line(f"  {len(told)} of {self._plan.images}: {proof.obsid} complete, {when}")
+
+    def _proofs(self) -> list[ImageProof]:
+        names = [event.fields["imageName"] for event in self._rig.observer.of(END_READOUT)]
+        return [prove(self._rig.observer, self._rig.folder, name) for name in names]

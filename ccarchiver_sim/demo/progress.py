@@ -1,0 +1,88 @@
+"""What the demo shows while it runs: bars on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class StepError(RuntimeError):
+    """A step of the demo failed; the text says which and why."""
+
+
+class Steps:
+    """Announces the steps of the run and names the one that fails."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Announce a step and say how long it took.
+
+        Raises
+        ------
+        StepError
+            If what is done in it raises any Exception.
+        """
+        begin = time.monotonic()
+        if self._console.is_terminal:
+            with self._console.status(f"{what} …"):
+                yield from self._guarded(what)
+        else:
+            yield from self._guarded(what)
+        self._console.print(f"{what}: {time.monotonic() - begin:.1f} s")
+
+    @staticmethod
+    def _guarded(what: str) -> Iterator[None]:
+        try:
+            yield
+        except StepError:
+            raise
+        except Exception as error:
+            raise StepError(f"{what} failed: {str(error) or type(error).__name__}") from error
+
+
+class NightProgress:
+    """How far the exposures and their files are."""
+
+    def __init__(self, console: Console, images: int, files: int) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {
+            "read out": self._bars.add_task("read out", total=images),
+            "files retrieved": self._bars.add_task("files retrieved", total=images * files),
+            "files ingested": self._bars.add_task("files ingested", total=images * files),
+            "images complete": self._bars.add_task("images complete", total=images),
+        }
+
+    def show(self, *, read_out: int, retrieved: int, ingested: int, complete: int) -> None:
+        """Move the bars."""
+        counts = (read_out, retrieved, ingested, complete)
+        for task, count in zip(self._tasks.values(), counts, strict=True):
+            self._bars.update(task, completed=count)
+
+    def line(self, text: str) -> None:
+        """Print a line; on a terminal the bars say it."""
+        if not self._console.is_terminal:
+            self._console.print(text)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
