@@ -1,0 +1,1 @@
+"""The simulated ComCam: takes exposures and tells of them on SAL."""

@@ -1,0 +1,76 @@
+"""Command line of the simulated camera."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ccarchiver_sim.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.camera.remote_control import obey
+from ccarchiver_sim.camera.shutter import Shutter
+from ccarchiver_sim.peer.async_run import pause, run_async_peer
+from ccarchiver_sim.peer.cli import LogLevel, app_of
+from ccarchiver_sim.peer.runloop import say
+from ccarchiver_sim.peer.sal import sal_component
+
+if TYPE_CHECKING:
+    import asyncio
+
+COMPONENT: Final = "CCCamera"
+
+SETTLE_S: Final = 2.0
+"""Until readers that are there already have found a new writer: what is sent earlier reaches them as history."""
+
+LINGER_S: Final = 1.0
+"""Time for the last event to be fetched again by a reader that missed it, before the camera leaves."""
+
+
+def camera(  # noqa: PLR0913 - each is an option of the command
+    *,
+    images: Annotated[int, typer.Option(min=1, help="How many images to take.")] = 1,
+    cadence: Annotated[float, typer.Option(min=0, help="Seconds from one image's start to the next.")] = 3.0,
+    exposure: Annotated[float, typer.Option(min=0, help="Exposure time of each image in seconds.")] = 1.0,
+    readout: Annotated[float, typer.Option(min=0, help="Seconds from the end of exposure to endReadout.")] = 0.1,
+    date: Annotated[str | None, typer.Option(help="Day in the images' names, YYYYMMDD; today's if not given.")] = None,
+    sequence_start: Annotated[int, typer.Option(min=0, max=999_999, help="Number of the first image.")] = 1,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait after start-up, for readers to find the camera.")
+    ] = SETTLE_S,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Take JSON commands from standard input instead of taking --images.")
+    ] = False,
+    log_level: LogLevel = "WARNING",
+) -> None:
+    """Run a simulated ComCam: take images, or do what is said on standard input.
+
+    Each event it sends is told in one line of JSON on stdout. Commands for --stdin, one a line:
+    {"take": {"image": "CC_O_20261122_000001", "exposure": 0.1}}, {"start": "CC_O_20261122_000001"}, {"end": "..."},
+    {"quit": true}. SAL is set up by LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID.
+    """
+    day = date or observing_date(dt.datetime.now(dt.UTC))
+    sequence = [
+        Exposure(image=image_name(day, sequence_start + index), seconds=exposure, index=index, in_sequence=images)
+        for index in range(images)
+    ]
+
+    async def work(stop: asyncio.Event) -> None:
+        async with sal_component(COMPONENT) as component:
+            if await pause(stop, settle):
+                return
+            shutter = Shutter(component, stop, readout)
+            say("ready", peer="camera")
+            if stdin:
+                await obey(shutter, stop)
+            else:
+                await shutter.take_all(sequence, cadence)
+            await pause(stop, LINGER_S)
+
+    raise typer.Exit(run_async_peer("camera", log_level, work))
+
+
+main = app_of(camera)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The header service at work: from the camera's endReadout to an announced header file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from ccarchiver_sim.header_service import header_file
+from ccarchiver_sim.header_service.web import MIME_TYPE
+from ccarchiver_sim.peer.async_run import pause
+from ccarchiver_sim.peer.runloop import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ccarchiver_sim.peer.sal import SalComponent
+
+GENERATOR: Final = "CCHeaderService"
+VERSION: Final = 1.0
+
+SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""Image names that may become part of a file's name and of an address."""
+
+log = logging.getLogger(__name__)
+
+
+class HeaderService:
+    """Makes and announces headers.
+
+    Parameters
+    ----------
+    component : `SalComponent`
+        The header service on SAL.
+    stop : `asyncio.Event`
+        Ends what goes on.
+    folder : `Path`
+        Where the header files go.
+    address : `str`
+        Address of the folder, without a slash at the end.
+    delay : `float`
+        Seconds from an endReadout to the announcement; images do not wait for each other.
+    """
+
+    def __init__(
+        self, *, component: SalComponent, stop: asyncio.Event, folder: Path, address: str, delay: float
+    ) -> None:
+        self._component = component
+        self._stop = stop
+        self._folder = folder
+        self._address = address
+        self._delay = delay
+        self._read_out: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Begin to listen to the camera."""
+        # The callback only queues: whatever takes longer could let events be lost in a burst.
+        await self._component.listen("CCCamera", {"endReadout": self._read_out.put_nowait})
+
+    async def run(self) -> None:
+        """Announce headers until stopped."""
+        async with asyncio.TaskGroup() as announcements:
+            feeder = announcements.create_task(self._feed(announcements))
+            await self._stop.wait()
+            feeder.cancel()
+
+    async def _feed(self, announcements: asyncio.TaskGroup) -> None:
+        while True:
+            announcements.create_task(self._announce(await self._read_out.get()))
+
+    async def _announce(self, end_readout: Mapping[str, Any]) -> None:
+        image = str(end_readout["imageName"])
+        if SAFE_NAME.fullmatch(image) is None:
+            log.error("no header for image %r: its name cannot be part of a file's name", image)
+            return
+        if await pause(self._stop, self._delay):
+            return
+        content = header_file.render(header_file.header_lines(end_readout))
+        name = header_file.file_name(image)
+        # Before the announcement: whoever hears of the file asks for it at once.
+        (self._folder / name).write_bytes(content)
+        url = f"{self._address}/{name}"
+        self._component.put(
+            "largeFileObjectAvailable",
+            url=url,
+            generator=GENERATOR,
+            version=VERSION,
+            byteSize=len(content),
+            checkSum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            mimeType=MIME_TYPE,
+            id=image,
+        )
+        say("put", topic="largeFileObjectAvailable", image=image, url=url)
