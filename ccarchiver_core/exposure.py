@@ -93,6 +93,8 @@ class Exposure(BaseModel):
     header: HeaderReady | None = None
     target_dir: str = ""
     failed: str = ""
+    retrieved: bool = False
+    """Whether every file has been reported as retrieved: there is nothing left to tell a Forwarder."""
     sent: dict[Order, Sent] = Field(default_factory=dict)
 
     def note(self, event: StartIntegration | EndReadout | HeaderReady) -> None:
@@ -115,7 +117,7 @@ class Exposure(BaseModel):
         epoch : `int`
             The pairing in force; an order sent under an older one went to a Forwarder that is gone.
         """
-        if self.failed or self.start is None:
+        if self.failed or self.retrieved or self.start is None:
             return None
         if not self.target_dir:
             asked = self.sent.get(Order.NEW_ITEM)

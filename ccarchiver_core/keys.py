@@ -16,6 +16,9 @@ CSC = "ccarchiver:csc"
 CANDIDATE = "ccarchiver:candidate"
 """List with the Forwarder entry that is being tried: moved here from the list in one step."""
 
+KNOWN = "ccarchiver:known"
+"""Hash: every Forwarder that was ever paired, by its queue; asked when the list is empty."""
+
 ACKS = "ccarchiver:acks"
 """Hash: ACK_ID to the JSON of an answer that a peer owes."""
 

@@ -73,7 +73,11 @@ class Lease:
         self._ttl_ms = int(ttl * 1000)
         self._interval = ttl / RENEWALS_PER_TTL
         self._owner = json.dumps(
-            {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
         )
         self._take = redis.register_script(_TAKE)
         self._renew = redis.register_script(_RENEW)

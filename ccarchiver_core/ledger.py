@@ -66,9 +66,7 @@ def record_event(
     step.require(name, event.kind, None)
     step.do("HSET", name, event.kind, event.model_dump_json())
     if is_new:
-        step.set_fields(
-            name, {"obsid": obsid, "job": job, "at": time.time(), "session": session_id, "state": state}
-        )
+        step.set_fields(name, {"obsid": obsid, "job": job, "at": time.time(), "session": session_id, "state": state})
         step.do("ZADD", keys.IMAGES, time.time(), obsid)
         if state is ImageState.ACCEPTED:
             step.do("ZADD", keys.UNFINISHED, job, obsid)
@@ -109,13 +107,13 @@ async def read_record(redis: Redis, obsid: str) -> dict[str, str]:
     return await read_hash(redis, keys.image(obsid))
 
 
-async def read_exposure(redis: Redis, obsid: str) -> Exposure | None:
+async def read_exposure(redis: Redis, obsid: str, files_per_image: int) -> Exposure | None:
     """Read what the bridge needs of one image; None if it was not accepted."""
-    return exposure_from(await read_record(redis, obsid))
+    return exposure_from(await read_record(redis, obsid), files_per_image)
 
 
-def exposure_from(record: dict[str, str]) -> Exposure | None:
-    """Make an exposure of a ledger record; None if the image was not accepted."""
+def exposure_from(record: dict[str, str], files_per_image: int) -> Exposure | None:
+    """Make an exposure of a ledger record; None if the image was not accepted, or is at its end."""
     if record.get("state") not in (ImageState.ACCEPTED, ImageState.STALLED):
         return None
     start, end, header = (record.get(kind) for kind in EventKind)
@@ -127,6 +125,7 @@ def exposure_from(record: dict[str, str]) -> Exposure | None:
         header=HeaderReady.model_validate_json(header) if header else None,
         target_dir=record.get("target_dir", ""),
         failed=record.get("failed", ""),
+        retrieved=files_reported_good(record, StatusTopic.RETRIEVAL) >= files_per_image,
         sent={order: Sent.model_validate_json(record[order]) for order in Order if order in record},
     )
 
@@ -134,3 +133,38 @@ def exposure_from(record: dict[str, str]) -> Exposure | None:
 async def unfinished(redis: Redis) -> list[str]:
     """Names of the unfinished images, oldest job first."""
     return await read_members(redis, keys.UNFINISHED)
+
+
+def waits_for(record: dict[str, str], files_per_image: int) -> str:
+    """Say who owes an image its next step, for a person.
+
+    Parameters
+    ----------
+    record : `dict`
+        The image's ledger record.
+    files_per_image : `int`
+        Files a complete image has.
+    """
+    if record.get("state") in (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.FOREIGN):
+        return "nothing"
+    if EventKind.START not in record:
+        return "the camera's startIntegration"
+    if "target_dir" not in record:
+        return "the Controller's answer to NEW_CC_ARCHIVE_ITEM"
+    if Order.XFER_PARAMS not in record:
+        return "a paired Forwarder"
+    if EventKind.END not in record:
+        return "the camera's endReadout"
+    if EventKind.HEADER not in record:
+        return "the header service's largeFileObjectAvailable"
+    retrieved = files_reported_good(record, StatusTopic.RETRIEVAL)
+    if retrieved < files_per_image:
+        return f"the Forwarder: {retrieved} of {files_per_image} files retrieved"
+    ingested = files_reported_good(record, StatusTopic.IN_OODS)
+    return f"the OODS: {ingested} of {files_per_image} files ingested"
+
+
+def record_outsider(step: Step, obsid: str, state: ImageState) -> None:
+    """Begin the record of an image that was not accepted, so that what is known of it has a place."""
+    step.set_fields(keys.image(obsid), {"obsid": obsid, "job": 0, "at": time.time(), "state": state})
+    step.do("ZADD", keys.IMAGES, time.time(), obsid)

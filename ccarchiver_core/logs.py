@@ -80,7 +80,9 @@ def configure(name: str, log_dir: Path | None) -> None:
             "or set IIP_LOG_DIR to another directory"
         )
         raise ConfigError(msg) from None
-    to_file.setFormatter(_formatter([*shared, structlog.processors.format_exc_info], structlog.processors.JSONRenderer()))
+    to_file.setFormatter(
+        _formatter([*shared, structlog.processors.format_exc_info], structlog.processors.JSONRenderer())
+    )
     root.addHandler(to_file)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, ResponseError, TimeoutError
 
+from ccarchiver_core.backoff import Backoff
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ccarchiver_core.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 COMMAND_TIMEOUT = 5.0
 """Seconds a Redis command may take; loopback answers in milliseconds, an fsync on a slow disk in one or two."""
@@ -23,6 +30,19 @@ AWAY_ERRORS = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 
 _REFUSING_PREFIXES = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
 """Errors by which a Redis that is there says that it cannot write now (full, disk read-only, ...)."""
+
+
+Result = TypeVar("Result")
+
+
+async def patiently(read: Callable[[], Awaitable[Result]]) -> Result:
+    """Repeat a read (never a write) until Redis answers."""
+    backoff = Backoff()
+    while True:
+        try:
+            return await read()
+        except AWAY_ERRORS as error:
+            await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
 
 
 def is_refusing(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """The session: what should be true now, in one Redis hash that every worker can read again after a restart.
 
-SAL owns ``id`` and ``wanted``; health owns ``epoch``, ``pairing`` and ``forwarder``.
+SAL owns ``id`` and ``wanted``; health owns ``epoch``, ``pairing``, ``forwarder`` and ``loss``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,18 @@ class PairedForwarder(ForwarderEntry):
     presence_key: str
 
 
+class Loss(BaseModel):
+    """Why the last Forwarder of this session was given up; None in a session that has lost none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: int
+    report: str
+    queue: str
+    mute: bool
+    """It lives but does not answer: it is not asked again while another is looked for."""
+
+
 class Session(BaseModel):
     """A reading of the session."""
 
@@ -45,7 +57,7 @@ class Session(BaseModel):
     epoch: int = 0
     pairing: Pairing = Pairing.NONE
     forwarder: PairedForwarder | None = None
-    last_forwarder: PairedForwarder | None = None
+    loss: Loss | None = None
 
     @property
     def paired(self) -> bool:
@@ -56,14 +68,14 @@ class Session(BaseModel):
 async def read_session(redis: Redis) -> Session:
     """Read the session; an empty Redis gives one that nobody wants."""
     raw = await read_hash(redis, keys.SESSION)
-    forwarder, last = raw.get("forwarder"), raw.get("last_forwarder")
+    forwarder, loss = raw.get("forwarder"), raw.get("loss")
     return Session(
         id=raw.get("id", ""),
         wanted=raw.get("wanted") == "up",
         epoch=int(raw.get("epoch", "0")),
         pairing=Pairing(raw.get("pairing", Pairing.NONE)),
         forwarder=PairedForwarder.model_validate_json(forwarder) if forwarder else None,
-        last_forwarder=PairedForwarder.model_validate_json(last) if last else None,
+        loss=Loss.model_validate_json(loss) if loss else None,
     )
 
 
@@ -75,13 +87,13 @@ def new_session_id() -> str:
 def begin(step: Step, session_id: str) -> None:
     """Write a new session that wants a Forwarder."""
     step.set_fields(keys.SESSION, {"id": session_id, "wanted": "up", "pairing": Pairing.SEARCHING})
-    step.do("HDEL", keys.SESSION, "forwarder")
+    step.do("HDEL", keys.SESSION, "forwarder", "loss")
 
 
 def end(step: Step, association_key: str) -> None:
     """Write that no session is wanted; the association key is gone with the same step."""
     step.set_fields(keys.SESSION, {"wanted": "down", "pairing": Pairing.NONE})
-    step.do("HDEL", keys.SESSION, "forwarder")
+    step.do("HDEL", keys.SESSION, "forwarder", "loss")
     step.do("DEL", association_key)
 
 

@@ -186,4 +186,3 @@ class StepRunner:
         for words in step.operations:
             arguments += [len(words), *words]
         return arguments
-

@@ -1,0 +1,366 @@
+"""One connection to RabbitMQ, from open to closed, as coroutines over pika's callbacks.
+
+A link never reconnects: whoever uses it waits for `Link.closed` and opens another. Facts it is built on, measured:
+a confirmed publish to an exchange without a matching queue is confirmed, only ``mandatory`` tells; a publish while
+the connection is blocked or half-open waits for ever, so each has a timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pika
+import structlog
+from pika.adapters.asyncio_connection import AsyncioConnection
+
+from ccarchiver_core.errors import CcArchiverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccarchiver_core.credentials import Credentials
+    from ccarchiver_core.settings import Settings
+
+EXCHANGE = "message"
+"""The exchange the archiver, the Controller and the OODS publish to: direct, durable."""
+
+PREFETCH = 200
+"""Deliveries under way at once: enough to keep Redis busy, few enough to hold in memory."""
+
+PERSISTENT = 2
+"""AMQP's delivery mode for messages that survive a restart of the broker."""
+
+CLOSE_LIMIT = 2.0
+"""Seconds a clean close may take before the connection is dropped."""
+
+_log = structlog.get_logger(__name__)
+
+
+class LinkError(CcArchiverError):
+    """The connection could not be made or broke; open another one."""
+
+
+class UnroutableError(CcArchiverError):
+    """No queue takes the message: it must be declared again."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message as it came, and the tag to acknowledge it by."""
+
+    queue: str
+    body: bytes
+    tag: int
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """Messages waiting in a queue and processes that consume it."""
+
+    messages: int
+    consumers: int
+
+
+class Link:
+    """An open connection; make it with `Link.open`.
+
+    Notes
+    -----
+    Not thread-safe; all of it runs in one event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._publish_timeout = settings.publish_timeout
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[str] = self._loop.create_future()
+        """Done with the reason when the connection is gone."""
+        self._connection: Any = None
+        self._publishing: Any = None
+        self._consuming: Any = None
+        self._published = 0
+        self._confirms: dict[int, asyncio.Future[bool]] = {}
+        self._returned: set[str] = set()
+        self._admin = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, settings: Settings, credentials: Credentials) -> Link:
+        """Connect and open the channels.
+
+        Raises
+        ------
+        LinkError
+            With the broker's address and what it said; never with the password.
+        """
+        link = cls(settings)
+        broker = settings.broker
+        parameters = pika.ConnectionParameters(
+            host=broker.host,
+            port=broker.port,
+            virtual_host=broker.vhost,
+            credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
+            heartbeat=settings.amqp_heartbeat,
+            socket_timeout=settings.connect_timeout,
+            stack_timeout=settings.connect_timeout,
+            connection_attempts=1,
+            client_properties={"connection_name": "ccarchiver_bridge"},
+        )
+        try:
+            async with asyncio.timeout(settings.connect_timeout):
+                await link._connect(parameters)
+                link._publishing = await link._channel()
+                link._consuming = await link._channel()
+                await link._prepare()
+        except TimeoutError:
+            await link.close()
+            raise LinkError(f"RabbitMQ at {broker.text} did not answer in {settings.connect_timeout} s") from None
+        except LinkError as error:
+            await link.close()
+            raise LinkError(f"RabbitMQ at {broker.text}: {error}") from None
+        return link
+
+    async def declare(self, queue: str) -> QueueState:
+        """Declare a durable queue and bind it to the exchange by its own name; safe to repeat.
+
+        Raises
+        ------
+        LinkError
+            If the broker refuses, as it does when the queue is there with other arguments.
+        """
+        async with self._admin_channel() as channel:
+            answer = await self._ask(channel.queue_declare, queue=queue, durable=True, channel=channel)
+            await self._ask(channel.queue_bind, queue=queue, exchange=EXCHANGE, routing_key=queue, channel=channel)
+            return QueueState(answer.method.message_count, answer.method.consumer_count)
+
+    async def inspect(self, queue: str) -> QueueState | None:
+        """Look at a queue; None if there is no such queue."""
+        async with self._admin_channel() as channel:
+            try:
+                answer = await self._ask(channel.queue_declare, queue=queue, passive=True, channel=channel)
+            except LinkError:
+                if self.closed.done():
+                    raise
+                return None
+            return QueueState(answer.method.message_count, answer.method.consumer_count)
+
+    async def purge(self, queue: str) -> int:
+        """Empty a queue; the value is how many messages were in it."""
+        async with self._admin_channel() as channel:
+            answer = await self._ask(channel.queue_purge, queue=queue, channel=channel)
+            return int(answer.method.message_count)
+
+    def consume(self, queue: str, callback: Callable[[Delivery], None]) -> None:
+        """Have every message of a queue given to a callback; each must be acknowledged."""
+
+        def on_message(_channel: object, method: Any, _properties: object, body: bytes) -> None:
+            callback(Delivery(queue, body, method.delivery_tag))
+
+        self._consuming.basic_consume(queue, on_message)
+
+    def ack(self, tag: int, *, multiple: bool = False) -> None:
+        """Tell the broker that a delivery is in safe hands; nothing if the link is closed: it comes again."""
+        if self._consuming is not None and self._consuming.is_open:
+            self._consuming.basic_ack(tag, multiple=multiple)
+
+    async def publish(self, queue: str, body: bytes, *, message_id: str, expire_s: float | None = None) -> None:
+        """Publish to a queue through the exchange; returns when the broker has the message on disk.
+
+        Parameters
+        ----------
+        queue : `str`
+            The routing key.
+        body : `bytes`
+            The message.
+        message_id : `str`
+            Recognises the message when it is returned.
+        expire_s : `float`, optional
+            Seconds after which nobody needs it any more.
+
+        Raises
+        ------
+        UnroutableError
+            If no queue of that name is bound.
+        LinkError
+            If the broker did not confirm in time; the link is closed then, and the message may or may not be there.
+        """
+        if self._publishing is None or not self._publishing.is_open:
+            raise LinkError("the connection is closed")
+        properties = pika.BasicProperties(
+            delivery_mode=PERSISTENT,
+            message_id=message_id,
+            expiration=None if expire_s is None else str(int(expire_s * 1000)),
+        )
+        self._published += 1
+        tag = self._published
+        confirm = self._confirms[tag] = self._loop.create_future()
+        try:
+            self._publishing.basic_publish(EXCHANGE, queue, body, properties, mandatory=True)
+            async with asyncio.timeout(self._publish_timeout):
+                confirmed = await confirm
+        except TimeoutError:
+            self._drop(f"no confirmation of a message to {queue} in {self._publish_timeout} s")
+            raise LinkError(f"no confirmation in {self._publish_timeout} s") from None
+        except pika.exceptions.AMQPError as error:
+            raise LinkError(_explain(error)) from error
+        finally:
+            self._confirms.pop(tag, None)
+        if message_id in self._returned:
+            self._returned.discard(message_id)
+            raise UnroutableError(f"no queue {queue} is bound to the exchange {EXCHANGE}")
+        if not confirmed:
+            raise LinkError(f"the broker refused a message to {queue}")
+
+    async def close(self) -> None:
+        """Close cleanly if that is quickly possible, else drop the connection; safe to repeat."""
+        connection = self._connection
+        if connection is None:
+            self._fail("never opened")
+            return
+        if connection.is_open:
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                connection.close()
+        if not self.closed.done() and not connection.is_closed:
+            await asyncio.wait({self.closed}, timeout=CLOSE_LIMIT)
+        self._drop("closed")
+
+    async def _connect(self, parameters: pika.ConnectionParameters) -> None:
+        opened: asyncio.Future[None] = self._loop.create_future()
+
+        def on_open(_connection: object) -> None:
+            if not opened.done():
+                opened.set_result(None)
+
+        def on_error(_connection: object, error: BaseException) -> None:
+            if not opened.done():
+                opened.set_exception(LinkError(_explain(error)))
+
+        def on_close(_connection: object, error: BaseException) -> None:
+            if not opened.done():
+                opened.set_exception(LinkError(_explain(error)))
+            self._fail(_explain(error))
+
+        self._connection = AsyncioConnection(
+            parameters,
+            on_open_callback=on_open,
+            on_open_error_callback=on_error,
+            on_close_callback=on_close,
+            custom_ioloop=self._loop,
+        )
+        await opened
+
+    async def _channel(self) -> Any:
+        opened: asyncio.Future[Any] = self._loop.create_future()
+
+        def on_open(channel: object) -> None:
+            if not opened.done():
+                opened.set_result(channel)
+
+        try:
+            channel = self._connection.channel(on_open_callback=on_open)
+        except pika.exceptions.AMQPError as error:
+            raise LinkError(_explain(error)) from error
+        await asyncio.wait({opened, self.closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            raise LinkError(self.closed.result())
+        channel.add_on_close_callback(self._on_channel_closed)
+        return opened.result()
+
+    async def _prepare(self) -> None:
+        channel = self._publishing
+        await self._ask(
+            channel.exchange_declare, exchange=EXCHANGE, exchange_type="direct", durable=True, channel=channel
+        )
+        channel.add_on_return_callback(self._on_return)
+        await self._ask(channel.confirm_delivery, self._on_confirm, channel=channel)
+        await self._ask(self._consuming.basic_qos, prefetch_count=PREFETCH, channel=self._consuming)
+
+    async def _ask(self, method: Callable[..., object], *args: object, channel: Any, **kwargs: object) -> Any:
+        """Send a request on a channel and wait for its answer."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+
+        def on_answer(frame: object) -> None:
+            if not answer.done():
+                answer.set_result(frame)
+
+        def on_close(_channel: object, error: BaseException) -> None:
+            if not answer.done():
+                answer.set_exception(LinkError(_explain(error)))
+
+        channel.add_on_close_callback(on_close)
+        try:
+            method(*args, callback=on_answer, **kwargs)
+        except pika.exceptions.AMQPError as error:
+            raise LinkError(_explain(error)) from error
+        async with asyncio.timeout(self._publish_timeout):
+            await asyncio.wait({answer, self.closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise LinkError(self.closed.result())
+        return answer.result()
+
+    @contextlib.asynccontextmanager
+    async def _admin_channel(self) -> Any:
+        """A channel of its own: the broker closes a channel that asked for something it refuses."""
+        async with self._admin:
+            try:
+                async with asyncio.timeout(self._publish_timeout):
+                    channel = await self._channel()
+            except TimeoutError:
+                self._drop("RabbitMQ does not open a channel")
+                raise LinkError("RabbitMQ does not answer") from None
+            try:
+                yield channel
+            except TimeoutError:
+                self._drop("RabbitMQ does not answer a request")
+                raise LinkError("RabbitMQ does not answer") from None
+            finally:
+                if channel.is_open:
+                    channel.close()
+
+    def _on_channel_closed(self, channel: Any, error: BaseException) -> None:
+        if channel is self._publishing or channel is self._consuming:
+            self._drop(f"RabbitMQ closed a channel: {_explain(error)}")
+
+    def _on_return(self, _channel: object, _method: object, properties: Any, _body: bytes) -> None:
+        self._returned.add(properties.message_id)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        confirmed = isinstance(method, pika.spec.Basic.Ack)
+        upto = method.delivery_tag
+        tags = [tag for tag in self._confirms if tag <= upto] if method.multiple else [upto]
+        for tag in tags:
+            confirm = self._confirms.get(tag)
+            if confirm is not None and not confirm.done():
+                confirm.set_result(confirmed)
+
+    def _drop(self, reason: str) -> None:
+        """Give the connection up at once."""
+        self._fail(reason)
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.is_open:
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                connection.close()
+
+    def _fail(self, reason: str) -> None:
+        if not self.closed.done():
+            self.closed.set_result(reason)
+        for confirm in self._confirms.values():
+            if not confirm.done():
+                confirm.set_exception(LinkError(reason))
+
+
+def _explain(error: BaseException) -> str:
+    """Say what went wrong in one line; pika's errors hold the others inside."""
+    if isinstance(error, pika.exceptions.AMQPConnectorException | pika.exceptions.AMQPConnectionError) and error.args:
+        inner = error.args[-1]
+        if isinstance(inner, BaseException):
+            return _explain(inner)
+    nested = getattr(error, "exceptions", None)
+    if nested:
+        return _explain(nested[-1])
+    inner_exception = getattr(error, "exception", None)
+    if isinstance(inner_exception, BaseException):
+        return _explain(inner_exception)
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,180 @@
+"""What peers answer: each answer settles what was owed and lets its image go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_bridge import owed as owed_answers
+from ccarchiver_bridge.messages import target_dir
+from ccarchiver_bridge.messages.incoming import Ack, AssociatedAck, HealthCheckAck, NewItemAck
+from ccarchiver_bridge.owed import MAX_SENDS
+from ccarchiver_core import deadletter, keys, killpoint, ledger
+from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.errors import RejectedError
+from ccarchiver_core.exposure import Order
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.mail import ForwarderSuspect, Suspicion
+from ccarchiver_core.session import only_during
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_bridge.amqp.link import Delivery
+    from ccarchiver_bridge.controller import ControllerWatch
+    from ccarchiver_bridge.dispatcher import Dispatcher
+    from ccarchiver_bridge.forwarder import ForwarderWatch
+    from ccarchiver_bridge.hub import Hub
+    from ccarchiver_bridge.owed import Owed, OwedAnswers
+
+SILENCE_CODES = {
+    Order.NEW_ITEM: ErrorCode.NO_XFER_PARAMS_ACK,
+    Order.XFER_PARAMS: ErrorCode.NO_XFER_PARAMS_ACK,
+    Order.END_READOUT: ErrorCode.NO_END_READOUT_ACK,
+    Order.HEADER_READY: ErrorCode.NO_HEADER_READY_ACK,
+}
+"""Which error code stands for which missing answer."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Answers:
+    """Handles acks, and their absence.
+
+    Parameters
+    ----------
+    hub, owed, dispatcher, controller, forwarder
+        The parts of the bridge an answer can concern.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        owed: OwedAnswers,
+        dispatcher: Dispatcher,
+        controller: ControllerWatch,
+        forwarder: ForwarderWatch,
+    ) -> None:
+        self._hub = hub
+        self._owed = owed
+        self._dispatcher = dispatcher
+        self._controller = controller
+        self._forwarder = forwarder
+
+    async def handle(self, ack: Ack, delivery: Delivery) -> None:
+        """Take an answer in; safe to repeat. Nothing that was not owed changes anything.
+
+        Raises
+        ------
+        RejectedError
+            If the answer cannot be used and nothing has been written about it yet.
+        """
+        if isinstance(ack, HealthCheckAck):
+            self._controller.heard(ack)
+            return
+        owed = self._owed.find(ack.ACK_ID)
+        if owed is None:
+            _log.info("ack.ignored", kind=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")
+            await self._hub.runner.apply(Step().count("acks_ignored"))
+            return
+        if isinstance(ack, AssociatedAck):
+            if owed.order is not None:
+                raise RejectedError(f"{ack.MSG_TYPE} answers {ack.ACK_ID}, which was {owed.order}")
+            await self._forwarder.associated(owed, ack)
+            return
+        if owed.order is None or isinstance(ack, NewItemAck) is not (owed.order is Order.NEW_ITEM):
+            raise RejectedError(f"{ack.MSG_TYPE} answers {ack.ACK_ID}, which was {owed.order or 'ASSOCIATED'}")
+        await self._settle(owed, owed.order, ack, delivery)
+        await self._dispatcher.advance(owed.obsid)
+
+    async def _settle(self, owed: Owed, order: Order, ack: Ack, delivery: Delivery) -> None:
+        async with self._dispatcher.lock(owed.obsid):  # its own record is written under this lock
+            exposure = await self._dispatcher.load(owed.obsid)
+            step = Step()
+            owed_answers.settle(step, owed.ack_id)
+            refusal = ""
+            if exposure is not None:
+                if isinstance(ack, NewItemAck):
+                    refusal = self._take_target(ack, owed)
+                    if refusal:
+                        deadletter.add(
+                            step,
+                            self._hub.settings,
+                            origin=delivery.queue,
+                            reason=refusal,
+                            raw=delivery.body,
+                            obsid=owed.obsid,
+                        )
+                        step.do("HSET", keys.image(owed.obsid), "failed", refusal)
+                        ledger.finish(step, owed.obsid, ImageState.FAILED)
+                        exposure.failed = refusal
+                    else:
+                        step.do("HSET", keys.image(owed.obsid), "target_dir", ack.TARGET_DIR)
+                        exposure.target_dir = ack.TARGET_DIR
+                sent = exposure.sent.get(order)
+                if sent is not None and sent.ack_id == owed.ack_id:
+                    exposure.sent[order] = sent.model_copy(update={"acked": True})
+                    ledger.record_sent(step, owed.obsid, order, exposure.sent[order])
+            killpoint.reach(f"bridge.before_ack_of_{order}")
+            await self._hub.runner.apply(step)
+            killpoint.reach(f"bridge.after_ack_of_{order}")
+            self._owed.forget(owed.ack_id)
+        if refusal:
+            await self._hub.fault(ErrorCode.NO_XFER_PARAMS_ACK, f"{owed.obsid}: {refusal}; it is in the dead letters")
+
+    @staticmethod
+    def _take_target(ack: NewItemAck, owed: Owed) -> str:
+        """Give the reason why a Controller's answer cannot be used; empty if it can."""
+        if not ack.ACK_BOOL:
+            return "the Controller refused the image (ACK_BOOL FALSE); look at the Controller's log for the reason"
+        if ack.IMAGE_ID is not None and ack.IMAGE_ID != owed.obsid:
+            return f"the Controller answered for image {ack.IMAGE_ID!r} instead"
+        try:
+            target_dir.check(ack.TARGET_DIR)
+        except RejectedError as error:
+            return str(error)
+        return ""
+
+    async def chase(self) -> None:
+        """Send again what is overdue; report who stays silent."""
+        for late in self._owed.overdue():
+            if self._hub.link is None:
+                return
+            if late.sends < MAX_SENDS:
+                _log.warning("ack.overdue", order=late.order, image=late.obsid, queue=late.queue, ack_id=late.ack_id)
+                if late.order is None:
+                    await self._forwarder.ask_again(late)
+                else:
+                    await self._dispatcher.resend(late)
+                continue
+            self._owed.give_up(late.ack_id)
+            await self._report_silence(late)
+
+    async def _report_silence(self, late: Owed) -> None:
+        if late.order is None:
+            await self._forwarder.silent(late)
+            return
+        waited = f"{MAX_SENDS} times in {MAX_SENDS * self._hub.settings.ack_timeout:g} s"
+        code = SILENCE_CODES[late.order]
+        if late.order is Order.NEW_ITEM:
+            report = (
+                f"the Controller on queue {late.queue} did not answer {self._hub.settings.new_archive_item} of image "
+                f"{late.obsid}, sent {waited}; is it running?"
+            )
+            await self._hub.fault(code, report)
+            return
+        report = f"the Forwarder on queue {late.queue} did not answer {late.order} of image {late.obsid}, sent {waited}"
+        _log.error("forwarder.silent", queue=late.queue, image=late.obsid, order=late.order)
+        step = Step()
+        only_during(step, late.session_id)
+        step.post(
+            keys.Worker.HEALTH,
+            ForwarderSuspect(
+                session_id=late.session_id,
+                epoch=late.epoch,
+                suspicion=Suspicion.OWES_ACK,
+                code=code,
+                report=report,
+            ),
+        )
+        await self._hub.runner.apply(step)

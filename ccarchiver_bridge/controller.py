@@ -1,0 +1,81 @@
+"""Asks the Controller at regular times whether it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_bridge.amqp.link import LinkError, UnroutableError
+from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.exposure import ack_number
+
+if TYPE_CHECKING:
+    from ccarchiver_bridge.hub import Hub
+    from ccarchiver_bridge.messages.incoming import HealthCheckAck
+
+HEALTH_DIGIT = 9
+"""Last digit of a health check's ACK_ID number; the images' messages use others."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ControllerWatch:
+    """Sends ARCHIVE_HEALTH_CHECK every ACK_TIMEOUT and counts those without an answer.
+
+    Parameters
+    ----------
+    hub : `Hub`
+        Session and link.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._unanswered = 0
+
+    def reset(self) -> None:
+        """Start counting again: a new session, or a new connection."""
+        self._unanswered = 0
+
+    def heard(self, ack: HealthCheckAck) -> None:
+        """Take an answer in; one of another session says nothing of today's Controller."""
+        session_id = self._hub.session.id
+        if ack.SESSION_ID == session_id or ack.ACK_ID.startswith(f"{session_id}_"):
+            self._unanswered = 0
+
+    async def watch(self) -> None:
+        """Run until cancelled."""
+        settings = self._hub.settings
+        while True:
+            await asyncio.sleep(settings.ack_timeout)
+            if self._hub.link is None or not self._hub.session.wanted:
+                self.reset()
+                continue
+            if self._unanswered >= settings.controller_misses:
+                report = (
+                    f"the Controller on queue {settings.archive_ctrl_consume_queue} left {self._unanswered} health "
+                    f"checks in a row unanswered, {settings.ack_timeout:g} s apart; is it running?"
+                )
+                await self._hub.fault(ErrorCode.CONTROLLER_SILENT, report)
+                continue
+            await self._check()
+
+    async def _check(self) -> None:
+        link, session_id = self._hub.link, self._hub.session.id
+        if link is None:
+            return
+        milliseconds = time.time_ns() // 1_000_000
+        ack_id = f"{session_id}_{ack_number(0, 0, HEALTH_DIGIT) + milliseconds * 10}"
+        queue = self._hub.settings.archive_ctrl_consume_queue
+        self._unanswered += 1
+        try:
+            await link.publish(
+                queue,
+                self._hub.writer.health_check(ack_id, session_id).body(),
+                message_id=ack_id,
+                expire_s=self._hub.settings.ack_timeout,
+            )
+        except (LinkError, UnroutableError) as error:
+            _log.warning("health_check.not_sent", error=str(error))

@@ -1,0 +1,177 @@
+"""Sends what each image needs next, in order.
+
+Whatever happens (an event, an answer, a new pairing, a reconnect), the same question is asked again of the image's
+record: what must go out now? So a restart needs no plan of its own, it asks for every unfinished image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import structlog
+
+from ccarchiver_bridge import owed as owed_answers
+from ccarchiver_bridge.amqp.link import LinkError, UnroutableError
+from ccarchiver_bridge.owed import Owed
+from ccarchiver_core import killpoint, ledger
+from ccarchiver_core.exposure import Order, Sent, ack_number
+from ccarchiver_core.redis_client import patiently
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_bridge.hub import Hub
+    from ccarchiver_bridge.owed import OwedAnswers
+    from ccarchiver_core.exposure import Exposure
+    from ccarchiver_core.mail import ExposureMail
+
+CACHE = 1000
+"""Images kept in memory: far more than are under way at once."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Sends the orders of images.
+
+    Parameters
+    ----------
+    hub : `Hub`
+        Session and link.
+    answers : `OwedAnswers`
+        Where the answers are expected.
+    """
+
+    def __init__(self, hub: Hub, answers: OwedAnswers) -> None:
+        self._hub = hub
+        self._answers = answers
+        self._cache: collections.OrderedDict[str, Exposure] = collections.OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._busy: set[asyncio.Task[object]] = set()
+
+    def lock(self, obsid: str) -> asyncio.Lock:
+        """The lock that keeps one image's steps in order."""
+        found = self._locks.get(obsid)
+        if found is None:
+            found = self._locks[obsid] = asyncio.Lock()
+        return found
+
+    async def note(self, mail: ExposureMail) -> None:
+        """Take in an event of an image, and send what it makes possible."""
+        async with self.lock(mail.obsid):
+            cached = self._cache.get(mail.obsid)
+            if cached is not None:
+                cached.note(mail.event)
+        await self.advance(mail.obsid)
+
+    async def advance(self, obsid: str) -> None:
+        """Send all that can be sent for an image now; nothing if RabbitMQ is away. Safe to repeat."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._busy.add(task)
+        try:
+            async with self.lock(obsid):
+                exposure = await self.load(obsid)
+                while exposure is not None:
+                    order = exposure.next_order(self._hub.session.id, self._hub.session.epoch)
+                    if order is None or not await self._send(exposure, order):
+                        return
+        finally:
+            if task is not None:
+                self._busy.discard(task)
+
+    async def advance_all(self) -> None:
+        """Send what every unfinished image needs, oldest job first: after a restart, a reconnect, a new pairing."""
+        names = await patiently(lambda: ledger.unfinished(self._hub.redis))
+        if names:
+            _log.info("images.resumed", count=len(names))
+        for obsid in names:
+            async with self.lock(obsid):
+                self._cache.pop(obsid, None)
+            await self.advance(obsid)
+
+    async def settled(self) -> None:
+        """Wait until no message that was begun before this call is under way."""
+        current = asyncio.current_task()
+        waiting = {task for task in self._busy if task is not current}
+        if waiting:
+            await asyncio.wait(waiting)
+
+    async def load(self, obsid: str) -> Exposure | None:
+        """Get an image from memory or the ledger; call it under the image's lock."""
+        found = self._cache.get(obsid)
+        if found is None:
+            found = await patiently(
+                lambda: ledger.read_exposure(self._hub.redis, obsid, self._hub.settings.files_per_image)
+            )
+            if found is None:
+                return None
+            self._cache[obsid] = found
+            while len(self._cache) > CACHE:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(obsid)
+        return found
+
+    async def resend(self, late: Owed) -> None:
+        """Send an unanswered order again with the same ACK_ID."""
+        if late.order is None:
+            return
+        async with self.lock(late.obsid):
+            exposure = await self.load(late.obsid)
+            if exposure is None or self._answers.find(late.ack_id) is None:
+                self._answers.forget(late.ack_id)
+                return
+            again = late.model_copy(update={"sends": late.sends + 1})
+            if await self._publish(exposure, late.order, again):
+                step = Step().count("resends")
+                owed_answers.record(step, again)
+                await self._hub.runner.apply(step)
+
+    async def _send(self, exposure: Exposure, order: Order) -> bool:
+        """Send one order and record it; False if it cannot go out now."""
+        session = self._hub.session
+        if not session.wanted:
+            return False
+        if order is Order.NEW_ITEM:
+            queue, epoch = self._hub.settings.archive_ctrl_consume_queue, 0
+        elif session.paired and session.forwarder is not None:
+            queue, epoch = session.forwarder.consume_queue, session.epoch
+        else:
+            return False
+        ack_id = f"{session.id}_{ack_number(exposure.job, epoch, order.digit)}"
+        owed = Owed(ack_id=ack_id, session_id=session.id, epoch=epoch, queue=queue, order=order, obsid=exposure.obsid)
+        if not await self._publish(exposure, order, owed):
+            self._answers.forget(ack_id)
+            return False
+        sent = Sent(ack_id=ack_id, session_id=session.id, epoch=epoch)
+        step = Step()
+        ledger.record_sent(step, exposure.obsid, order, sent)
+        owed_answers.record(step, owed)
+        await self._hub.runner.apply(step)
+        exposure.sent[order] = sent
+        _log.info("order.sent", order=order, image=exposure.obsid, job=exposure.job, queue=queue, ack_id=ack_id)
+        return True
+
+    async def _publish(self, exposure: Exposure, order: Order, owed: Owed) -> bool:
+        link, session = self._hub.link, self._hub.session
+        if link is None:
+            return False
+        body = self._hub.writer.order(
+            order, exposure, ack_id=owed.ack_id, session_id=owed.session_id, forwarder=session.forwarder
+        ).body()
+        self._answers.expect(owed)
+        try:
+            killpoint.reach(f"bridge.before_{order}")
+            try:
+                await link.publish(owed.queue, body, message_id=owed.ack_id)
+            except UnroutableError as error:
+                _log.warning("queue.missing", queue=owed.queue, error=str(error), mend="declaring it again")
+                await link.declare(owed.queue)
+                await link.publish(owed.queue, body, message_id=owed.ack_id)
+            killpoint.reach(f"bridge.after_{order}")
+        except (LinkError, UnroutableError) as error:
+            _log.warning("order.waits", order=order, image=exposure.obsid, error=str(error))
+            return False
+        return True

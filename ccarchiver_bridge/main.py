@@ -1,0 +1,18 @@
+"""The program ``run_ccarchiver_bridge``."""
+
+from __future__ import annotations
+
+import sys
+
+from ccarchiver_bridge.bridge import work
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.worker import run
+
+
+def main() -> None:
+    """Run the bridge until SIGTERM or SIGINT."""
+    sys.exit(run(Worker.BRIDGE, "CCArchiver's bridge to RabbitMQ: Forwarder, Controller, OODS", work))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What the archiver says, one model a message; the fields have the names they have on the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ccarchiver_bridge.messages import text
+from ccarchiver_core.exposure import Exposure, Order
+
+if TYPE_CHECKING:
+    from ccarchiver_core.session import PairedForwarder
+    from ccarchiver_core.settings import Settings
+
+
+class Outgoing(BaseModel):
+    """Base of all."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    MSG_TYPE: str
+    ACK_ID: str
+    REPLY_QUEUE: str
+
+    def body(self) -> bytes:
+        """Text form of the message."""
+        return text.write(self.model_dump(by_alias=True))
+
+
+class Associated(Outgoing):
+    """Take part in this session; the key is the archiver's."""
+
+    ASSOCIATION_KEY: str
+
+
+class HealthCheck(Outgoing):
+    """Controller, do you live?"""
+
+    SESSION_ID: str
+
+
+class NewItem(Outgoing):
+    """An image begins; where shall its files go?"""
+
+    JOB_NUM: int
+    SESSION_ID: str
+    IMAGE_ID: str
+    image_name: str = Field(serialization_alias="imageName")
+    image_index: int = Field(serialization_alias="imageIndex")
+    images_in_sequence: int = Field(serialization_alias="imagesInSequence")
+    image_date: str = Field(serialization_alias="imageDate")
+    exposure_time: float = Field(serialization_alias="exposureTime")
+
+
+class XferList(BaseModel):
+    """Which rafts and boards to read, and which Forwarder does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    RAFT_LIST: str
+    RAFT_CCD_LIST: list[str]
+    AT_FWDR: str
+
+
+class XferParams(Outgoing):
+    """Forwarder, fetch this image and copy it there."""
+
+    SESSION_ID: str
+    IMAGE_ID: str
+    DEVICE: str
+    JOB_NUM: int
+    TARGET_LOCATION: str
+    XFER_PARAMS: XferList
+
+
+class EndReadout(Outgoing):
+    """The pixels can be fetched."""
+
+    JOB_NUM: int
+    SESSION_ID: str
+    IMAGE_ID: str
+    IMAGES_IN_SEQUENCE: int
+    IMAGE_INDEX: int
+
+
+class HeaderReady(Outgoing):
+    """The header file is at this URL."""
+
+    FILENAME: str
+    IMAGE_ID: str
+
+
+class Writer:
+    """Makes the messages of one site.
+
+    Parameters
+    ----------
+    settings : `Settings`
+        Names, queues, addresses.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def associated(self, ack_id: str) -> Associated:
+        """Make ASSOCIATED."""
+        return Associated(
+            MSG_TYPE="ASSOCIATED",
+            ACK_ID=ack_id,
+            REPLY_QUEUE=self._settings.forwarder_publish_queue,
+            ASSOCIATION_KEY=self._settings.association_key,
+        )
+
+    def health_check(self, ack_id: str, session_id: str) -> HealthCheck:
+        """Make ARCHIVE_HEALTH_CHECK."""
+        return HealthCheck(
+            MSG_TYPE="ARCHIVE_HEALTH_CHECK",
+            ACK_ID=ack_id,
+            REPLY_QUEUE=self._settings.forwarder_publish_queue,
+            SESSION_ID=session_id,
+        )
+
+    def order(
+        self, order: Order, exposure: Exposure, *, ack_id: str, session_id: str, forwarder: PairedForwarder | None
+    ) -> Outgoing:
+        """Make one of an image's messages; safe to repeat, the same in gives the same out.
+
+        Raises
+        ------
+        ValueError
+            If the exposure is not so far yet.
+        """
+        settings = self._settings
+        reply = settings.forwarder_publish_queue
+        match order:
+            case Order.NEW_ITEM if exposure.start is not None:
+                return NewItem(
+                    MSG_TYPE=settings.new_archive_item,
+                    ACK_ID=ack_id,
+                    REPLY_QUEUE=reply,
+                    JOB_NUM=exposure.job,
+                    SESSION_ID=session_id,
+                    IMAGE_ID=exposure.obsid,
+                    **exposure.start.model_dump(exclude={"kind"}),
+                )
+            case Order.XFER_PARAMS if forwarder is not None:
+                archive = settings.archive
+                return XferParams(
+                    MSG_TYPE=settings.fwdr_xfer_params,
+                    ACK_ID=ack_id,
+                    REPLY_QUEUE=reply,
+                    SESSION_ID=session_id,
+                    IMAGE_ID=exposure.obsid,
+                    DEVICE=settings.short_name,
+                    JOB_NUM=exposure.job,
+                    TARGET_LOCATION=f"{archive.archive_login}@{archive.archive_ip}:{exposure.target_dir}",
+                    XFER_PARAMS=XferList(
+                        RAFT_LIST=settings.wfs.raft, RAFT_CCD_LIST=list(settings.wfs.ccds), AT_FWDR=forwarder.hostname
+                    ),
+                )
+            case Order.END_READOUT if exposure.end is not None:
+                return EndReadout(
+                    MSG_TYPE=settings.fwdr_end_readout,
+                    ACK_ID=ack_id,
+                    REPLY_QUEUE=reply,
+                    JOB_NUM=exposure.job,
+                    SESSION_ID=session_id,
+                    IMAGE_ID=exposure.obsid,
+                    IMAGES_IN_SEQUENCE=exposure.end.images_in_sequence,
+                    IMAGE_INDEX=exposure.end.image_index,
+                )
+            case Order.HEADER_READY if exposure.header is not None:
+                return HeaderReady(
+                    MSG_TYPE=settings.fwdr_header_ready,
+                    ACK_ID=ack_id,
+                    REPLY_QUEUE=reply,
+                    FILENAME=exposure.header.url,
+                    IMAGE_ID=exposure.obsid,
+                )
+            case _:
+                raise ValueError(f"{exposure.obsid}: not ready for {order}")

@@ -1,0 +1,112 @@
+"""Answers that peers owe, with deadlines.
+
+They are in Redis, so a restarted bridge knows them again; deadlines count from when it could hear the answer,
+by the monotonic clock, so neither a broker's outage nor a stepped clock makes a peer look silent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ccarchiver_core import keys
+from ccarchiver_core.exposure import Order
+from ccarchiver_core.redis_client import patiently, read_hash
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.session import Session
+    from ccarchiver_core.step import Step
+
+MAX_SENDS = 2
+"""A message is sent again once, with the same ACK_ID, before its receiver counts as silent."""
+
+
+class Owed(BaseModel):
+    """One answer a peer owes; ``order`` is None for ASSOCIATED."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ack_id: str
+    session_id: str
+    epoch: int
+    queue: str
+    order: Order | None = None
+    obsid: str = ""
+    sends: int = 1
+
+    @property
+    def of_forwarder(self) -> bool:
+        """Whether a Forwarder owes it, under its pairing's epoch."""
+        return self.order is not Order.NEW_ITEM
+
+
+class OwedAnswers:
+    """All answers owed to this bridge.
+
+    Parameters
+    ----------
+    ack_timeout : `float`
+        Seconds a peer may take.
+    """
+
+    def __init__(self, ack_timeout: float) -> None:
+        self._timeout = ack_timeout
+        self._owed: dict[str, Owed] = {}
+        self._due: dict[str, float] = {}
+
+    async def load(self, redis: Redis) -> None:
+        """Read what an earlier process of this bridge was owed."""
+        for text in (await patiently(lambda: read_hash(redis, keys.ACKS))).values():
+            self.expect(Owed.model_validate_json(text))
+
+    def find(self, ack_id: str) -> Owed | None:
+        """Look an answer up by its ACK_ID; None if nobody owes it."""
+        return self._owed.get(ack_id)
+
+    def expect(self, owed: Owed) -> None:
+        """Expect an answer from now on; before the message goes out, as the answer may be quicker than its record."""
+        self._owed[owed.ack_id] = owed
+        self._due[owed.ack_id] = time.monotonic() + self._timeout
+
+    def forget(self, ack_id: str) -> None:
+        """Expect an answer no longer."""
+        self._owed.pop(ack_id, None)
+        self._due.pop(ack_id, None)
+
+    def give_up(self, ack_id: str) -> None:
+        """Stop waiting, but know the answer still if it does come."""
+        self._due.pop(ack_id, None)
+
+    def drop_outdated(self, session: Session, step: Step) -> None:
+        """Forget what was owed to another session, or by a Forwarder of an older epoch."""
+        for owed in list(self._owed.values()):
+            other_session = owed.session_id != session.id or not session.wanted
+            other_forwarder = owed.of_forwarder and owed.order is not None and owed.epoch != session.epoch
+            if other_session or other_forwarder:
+                self.forget(owed.ack_id)
+                settle(step, owed.ack_id)
+
+    def restart_deadlines(self) -> None:
+        """Give every peer its full time again: until now its answer could not be heard."""
+        for ack_id in self._due:
+            self._due[ack_id] = time.monotonic() + self._timeout
+
+    def overdue(self) -> list[Owed]:
+        """Answers that should have come by now, oldest first."""
+        now = time.monotonic()
+        late = sorted((due, ack_id) for ack_id, due in self._due.items() if due <= now)
+        return [self._owed[ack_id] for _, ack_id in late]
+
+
+def record(step: Step, owed: Owed) -> None:
+    """Write an owed answer within the step that records its message."""
+    step.do("HSET", keys.ACKS, owed.ack_id, owed.model_dump_json())
+
+
+def settle(step: Step, ack_id: str) -> None:
+    """Write that an answer is no longer owed."""
+    step.do("HDEL", keys.ACKS, ack_id)

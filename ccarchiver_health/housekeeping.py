@@ -1,0 +1,96 @@
+"""Keeps the ledger in order: reports stalled images, lets old finished ones go, says when a bound is near."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from redis.exceptions import RedisError
+
+from ccarchiver_core import keys, ledger
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.redis_client import text
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_core.worker import WorkerContext
+
+INTERVAL = 5.0
+"""Seconds between two rounds: an image is reported as stalled soon enough for a person."""
+
+BATCH = 200
+"""Images looked at in one round: the work of a round stays below a tenth of a second."""
+
+DAY = 86400.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Housekeeping:
+    """Rounds over the ledger.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, steps, settings.
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    async def run(self) -> None:
+        """Make rounds until cancelled; one that Redis does not allow is made later."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await self.report_stalled()
+                await self.let_go()
+                await self.report_bounds()
+            except (RedisError, OSError) as error:
+                _log.warning("housekeeping.later", error=str(error))
+
+    async def report_stalled(self) -> None:
+        """Mark and log unfinished images that have waited too long; they go on when what they wait for comes."""
+        redis, settings = self._context.redis, self._context.settings
+        for obsid in (await ledger.unfinished(redis))[:BATCH]:
+            record = await ledger.read_record(redis, obsid)
+            waited = time.time() - float(record.get("at", time.time()))
+            if record.get("state") != ImageState.ACCEPTED or waited < settings.stalled_after:
+                continue
+            step = Step().require(keys.image(obsid), "state", ImageState.ACCEPTED)
+            step.set_fields(keys.image(obsid), {"state": ImageState.STALLED}).count("images_stalled")
+            await self._context.runner.apply(step)
+            waits_for = ledger.waits_for(record, settings.files_per_image)
+            _log.error("image.stalled", image=obsid, waited_s=round(waited), waits_for=waits_for)
+
+    async def let_go(self) -> None:
+        """Remove finished images that are old, or the oldest finished ones beyond the ledger's bound."""
+        redis, settings = self._context.redis, self._context.settings
+        count = await redis.zcard(keys.IMAGES)
+        excess = count - settings.max_ledger
+        oldest = cast("list[tuple[bytes, float]]", await redis.zrange(keys.IMAGES, 0, BATCH - 1, withscores=True))
+        removed = 0
+        for name, at in oldest:
+            obsid = text(name)
+            if time.time() - float(at) < settings.ledger_days * DAY and removed >= excess:
+                break
+            if await redis.zscore(keys.UNFINISHED, obsid) is not None:
+                continue
+            step = Step().do("DEL", keys.image(obsid)).do("ZREM", keys.IMAGES, obsid)
+            await self._context.runner.apply(step)
+            removed += 1
+        if excess > 0:
+            _log.warning("ledger.full", images=count, limit=settings.max_ledger, removed=removed, setting="MAX_LEDGER")
+
+    async def report_bounds(self) -> None:
+        """Log every bound that has been reached."""
+        redis, settings = self._context.redis, self._context.settings
+        for worker in keys.Worker:
+            depth = await redis.xlen(worker.mailbox)
+            if depth >= settings.max_mailbox:
+                _log.error("mailbox.full", worker=worker, depth=depth, setting="MAX_MAILBOX")
+        letters = await redis.xlen(keys.DEAD_LETTERS)
+        if letters >= settings.max_dead_letters:
+            _log.error("dead_letters.full", count=letters, setting="MAX_DEAD_LETTERS", effect="the oldest are let go")

@@ -1,0 +1,18 @@
+"""The program ``run_ccarchiver_health``."""
+
+from __future__ import annotations
+
+import sys
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.worker import run
+from ccarchiver_health.health import work
+
+
+def main() -> None:
+    """Run the health worker until SIGTERM or SIGINT."""
+    sys.exit(run(Worker.HEALTH, "CCArchiver's health worker: pairing, liveness, housekeeping", work))
+
+
+if __name__ == "__main__":
+    main()

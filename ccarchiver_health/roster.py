@@ -1,0 +1,106 @@
+"""Whom to ask next: the list where Forwarders register, then those that were paired before.
+
+The list is no truth: entries of dead Forwarders stay in it, one can be in it twice, and anything may stand there.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import ValidationError
+
+from ccarchiver_core import deadletter, keys
+from ccarchiver_core.mail import ForwarderEntry
+from ccarchiver_core.redis_client import patiently, read_hash
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_core.worker import WorkerContext
+
+ASK_KNOWN_EVERY = 3.0
+"""Seconds between two questions to a Forwarder that has not listed itself: it may be starting."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A Forwarder to ask, and how it was found."""
+
+    entry: ForwarderEntry
+    listed: bool
+
+
+class Roster:
+    """Finds candidates.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis and settings.
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._asked_at: dict[str, float] = {}
+
+    async def next(self, mute: set[str]) -> Candidate | None:
+        """Give the next candidate, None if there is nobody now.
+
+        Parameters
+        ----------
+        mute : `set`
+            Queues of Forwarders that have been asked and did not answer.
+
+        Notes
+        -----
+        An entry moves from the list to the key `keys.CANDIDATE` in one command and stays there until `done`, so
+        a crash between does not lose a Forwarder.
+        """
+        while True:
+            raw = await patiently(self._take_raw)
+            if raw is None:
+                break
+            try:
+                entry = ForwarderEntry.model_validate_json(raw)
+            except ValidationError as error:
+                reason = f"not a Forwarder's entry: {error.errors()[0]['msg']}"
+                _log.warning("forwarder_list.malformed", reason=reason)
+                step = Step().do("DEL", keys.CANDIDATE)
+                deadletter.add(step, self._context.settings, origin=keys.FORWARDER_LIST, reason=reason, raw=raw)
+                await self._context.runner.apply(step)
+                continue
+            if entry.consume_queue in mute:
+                await self._context.runner.apply(Step().do("DEL", keys.CANDIDATE))
+                continue
+            return Candidate(entry, listed=True)
+        return await self._known(mute)
+
+    async def _take_raw(self) -> bytes | None:
+        redis = self._context.redis
+        waiting = await redis.lindex(keys.CANDIDATE, 0)
+        raw = waiting or await redis.lmove(keys.FORWARDER_LIST, keys.CANDIDATE, "RIGHT", "LEFT")
+        return raw.encode() if isinstance(raw, str) else raw
+
+    async def _known(self, mute: set[str]) -> Candidate | None:
+        known = await patiently(lambda: read_hash(self._context.redis, keys.KNOWN))
+        now = time.monotonic()
+        for queue, text in known.items():
+            if queue in mute or now - self._asked_at.get(queue, -ASK_KNOWN_EVERY) < ASK_KNOWN_EVERY:
+                continue
+            self._asked_at[queue] = now
+            return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
+        return None
+
+
+def done(step: Step) -> None:
+    """Take the candidate that was asked out of its place."""
+    step.do("DEL", keys.CANDIDATE)
+
+
+def remember(step: Step, entry: ForwarderEntry) -> None:
+    """Know this Forwarder from now on."""
+    step.do("HSET", keys.KNOWN, entry.consume_queue, entry.model_dump_json())

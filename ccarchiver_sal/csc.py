@@ -1,0 +1,284 @@
+"""The CSC: its state machine, and what each transition does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from ccarchiver_core import __version__, keys
+from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.errors import CcArchiverError
+from ccarchiver_core.mail import FileStatus, SessionDown, SessionFault, SessionUp
+from ccarchiver_core.redis_client import patiently
+from ccarchiver_core.step import Step
+from ccarchiver_sal import resume
+from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
+from ccarchiver_sal.degraded import DegradedWatch
+from ccarchiver_sal.intake import TOPICS, Intake
+from ccarchiver_sal.reports import Reports
+from ccarchiver_sal.resume import Saved
+from ccarchiver_sal.session_control import END_LIMIT, Refusal, SessionControl
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from ccarchiver_core.mailbox import Entry
+    from ccarchiver_core.worker import WorkerContext
+
+COMPONENT = "CCArchiver"
+
+SAVE_LIMIT = 2.0
+"""Seconds a command waits for its new state to be in Redis; later it is written in the background."""
+
+LEASE_LOOK = 0.1
+"""Seconds between two looks whether the lease has come."""
+
+SETTINGS_DIGITS = 12
+"""Digits of the settings' SHA-256 that name their version: enough to tell any two apart."""
+
+
+class CCArchiverCsc(TypedCsc):
+    """The ComCam Archiver as operators and scripts see it.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, lease, mailbox, settings; the lease may still be out if Redis is away.
+    saved : `Saved` or None
+        State to take up after a restart; None to start in STANDBY.
+    """
+
+    valid_simulation_modes = (0,)
+    version = __version__
+
+    def __init__(self, context: WorkerContext, saved: Saved | None = None) -> None:
+        super().__init__(COMPONENT)
+        self._context = context
+        self._saved = saved
+        self._control = SessionControl(context)
+        self._reports = Reports(context, self)
+        self._intake = Intake(context, self._is_enabled, lambda: self._control.id, self._intake_overflow)
+        self._degraded = DegradedWatch(context, self.log, self._fault_if_up)
+        self._sources = [EventSource(self, name, topics, self._intake.handle) for name, topics in TOPICS.items()]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transition = ""
+        self._state_changed = asyncio.Event()
+        self._state_saved = asyncio.Event()
+        self.failure: BaseException | None = None
+        """Why the CSC closed itself, if it did."""
+        if saved is not None:
+            self.take_up(saved.state)
+
+    @override
+    async def start(self) -> None:
+        if self._context.runner.epoch is not None:
+            await self._take_over()
+        # Before the CSC says that it is ENABLED: nothing may come while nobody listens.
+        await asyncio.gather(*(source.start() for source in self._sources))
+        await super().start()
+        self.put_event("settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""})
+        if self._saved is not None:
+            self.log.info("resumed in %s after a restart", self._saved.state.name)
+            if self._saved.state is State.FAULT:
+                self.put_event(
+                    "errorCode",
+                    {"errorCode": self._saved.error_code, "errorReport": self._saved.error_report, "traceback": ""},
+                )
+        self._spawn(self._work())
+        self._spawn(self._degraded.run())
+
+    @override
+    async def close_tasks(self) -> None:
+        await super().close_tasks()
+        for source in self._sources:
+            await source.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------ commands
+
+    async def begin_start(self, data: object) -> None:
+        """Pair and connect; on failure go to FAULT and refuse the command with the reason."""
+        settings = self._context.settings
+        with self._one_transition("start"):
+            self.in_progress("start", data, settings.start_timeout, "pairing with a Forwarder")
+            refusal = await self._begin_session()
+            if refusal is not None:
+                self._go_to_fault(refusal.code, refusal.report)
+                raise ExpectedError(f"{refusal.code}: {refusal.report}")
+
+    async def end_start(self, data: object) -> None:
+        """Report which settings are in force."""
+        del data
+        text = self._context.settings.model_dump_json()
+        version = f"{__version__}:{hashlib.sha256(text.encode()).hexdigest()[:SETTINGS_DIGITS]}"
+        self.put_event("settingsApplied", {"settingsVersion": version, "otherSettingsEvents": ""})
+        self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
+
+    async def begin_standby(self, data: object) -> None:
+        """End the session; when the command completes the association key is gone."""
+        with self._one_transition("standby"):
+            self.in_progress("standby", data, END_LIMIT, "ending the session")
+            await self._end_session()
+
+    async def begin_exitControl(self, data: object) -> None:  # noqa: N802  salobj's name
+        """End what is left of a session; this CSC will not be resumed."""
+        with self._one_transition("exitControl"):
+            self.in_progress("exitControl", data, END_LIMIT, "ending the session")
+            await self._end_session()
+
+    async def do_resetFromFault(self, data: object) -> None:  # noqa: N802  salobj's name
+        """Go from FAULT to STANDBY; refused in any other state."""
+        if self.summary_state != State.FAULT:
+            raise ExpectedError(f"resetFromFault not allowed in state {self.summary_state!r}; it is for FAULT only")
+        await self.do_standby(data)
+
+    @override
+    async def handle_summary_state(self) -> None:
+        self._context.heart.state = self.summary_state.name
+        self._state_saved.clear()
+        self._state_changed.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_LIMIT):
+                await self._state_saved.wait()
+
+    # ------------------------------------------------------------------ sessions and faults
+
+    async def _begin_session(self) -> Refusal | None:
+        settings = self._context.settings
+        if not await self._redis_answers(settings.connect_timeout):
+            return Refusal(ErrorCode.NO_FORWARDER, f"no answer from Redis at {settings.redis_address}; is it running?")
+        try:
+            async with asyncio.timeout(settings.start_timeout):
+                return await self._control.begin()
+        except TimeoutError:
+            away = [w for w in (keys.Worker.BRIDGE, keys.Worker.HEALTH) if self._degraded.absent_for(w) > 0]
+            code = ErrorCode.NO_RABBITMQ if keys.Worker.BRIDGE in away else ErrorCode.NO_FORWARDER
+            who = " and ".join(f"ccarchiver:{w}" for w in away) or "the bridge or the health worker"
+            return Refusal(
+                code, f"no pairing within {settings.start_timeout:g} s: {who} did not answer; see supervisorctl status"
+            )
+
+    async def _redis_answers(self, limit: float) -> bool:
+        try:
+            async with asyncio.timeout(limit):
+                await patiently(self._context.redis.ping)
+                while self._context.runner.epoch is None:  # the lease is taken in the background
+                    await asyncio.sleep(LEASE_LOOK)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _end_session(self) -> None:
+        """End the session; if Redis is away the association key ends by itself and the rest is done on its return."""
+        task = asyncio.create_task(self._control.end())
+        self._keep(task)
+        done, _ = await asyncio.wait({task}, timeout=END_LIMIT)
+        if not done:
+            self.log.warning("the session's end is not in Redis yet: it is away; the association key ends by itself")
+
+    def _go_to_fault(self, code: int, report: str) -> None:
+        """Report the error, go to FAULT, and end the session in the background."""
+        self.fault(code=code, report=report)
+        self._spawn(self._control.end())
+
+    def _fault_if_up(self, code: ErrorCode, report: str) -> None:
+        if self.disabled_or_enabled and not self._transition:
+            self._go_to_fault(code, report)
+
+    def _intake_overflow(self, report: str) -> None:
+        self._fault_if_up(ErrorCode.NO_FORWARDER, report)
+
+    def _is_enabled(self) -> bool:
+        return bool(self.summary_state == State.ENABLED)
+
+    @contextlib.contextmanager
+    def _one_transition(self, name: str) -> Iterator[None]:
+        if self._transition:
+            raise ExpectedError(f"{name} not allowed while {self._transition} is under way")
+        self._transition = name
+        try:
+            yield
+        finally:
+            self._transition = ""
+
+    # ------------------------------------------------------------------ background work
+
+    async def _work(self) -> None:
+        """Do what needs the lease: mail, events into the ledger, the saved state."""
+        if self._context.runner.epoch is None:
+            await self._context.lease.acquire()
+            await self._take_over()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._context.lease.keep())
+            group.create_task(self._context.heart.beat())
+            group.create_task(self._read_mail())
+            group.create_task(self._intake.run())
+            group.create_task(self._save_state())
+
+    async def _take_over(self) -> None:
+        """Take up what an earlier process left, or end it."""
+        await self._intake.load()
+        await self._control.load()
+        if self._saved is None and self._control.id:
+            step = Step()
+            self.log.warning("session %s of an earlier run is ended: this one starts in STANDBY", self._control.id)
+            self._control.abandon(step)
+            await self._context.runner.apply(step)
+
+    async def _read_mail(self) -> None:
+        while True:
+            for entry in await self._context.mailbox.read():
+                await self._take(entry)
+
+    async def _take(self, entry: Entry) -> None:
+        match entry.mail:
+            case FileStatus() as status:
+                await self._reports.report(status, entry.id)
+                return
+            case SessionUp() as mail:
+                self._control.up(mail)
+            case SessionDown() as mail:
+                self._control.down(mail)
+            case SessionFault() as mail:
+                if self._control.fault(mail) and self.disabled_or_enabled:
+                    self._go_to_fault(mail.code, mail.report)
+            case other:
+                self.log.warning("mail of kind %s is not for the CSC", other.kind)
+        await self._context.runner.apply(Step().settle(keys.Worker.SAL, entry.id))
+
+    async def _save_state(self) -> None:
+        self._state_changed.set()
+        while True:
+            await self._state_changed.wait()
+            self._state_changed.clear()
+            code, report = self.error_report if self.summary_state == State.FAULT else (0, "")
+            step = Step()
+            resume.write_state(step, Saved(self.summary_state, code, report))
+            await self._context.runner.apply(step)
+            if not self._state_changed.is_set():
+                self._state_saved.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        if not isinstance(error, CcArchiverError | BaseExceptionGroup):
+            self.log.error("the CSC cannot go on", exc_info=error)
+        self.failure = self.failure or error
+        self._closing = asyncio.create_task(self.close())

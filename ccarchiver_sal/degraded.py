@@ -1,0 +1,96 @@
+"""Watches what the CSC depends on: Redis and the other two workers. Short absences are logged, long ones are faults."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from ccarchiver_core import keys
+from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.vitals import read_vitals
+from ccarchiver_sal import resume
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from ccarchiver_core.worker import WorkerContext
+
+INTERVAL = 1.0
+"""Seconds between two looks."""
+
+NOTICE_AFTER = 2.0
+"""Seconds an absence lasts before the operator hears of it; a heartbeat outlives its worker by ten already."""
+
+REDIS = "Redis"
+
+
+class DegradedWatch:
+    """Looks at Redis and at the other workers' heartbeats, by the monotonic clock.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis and settings.
+    log : `logging.Logger`
+        The CSC's: operators see it as logMessage events.
+    fault : callable
+        Called with code and report when an absence is too long and a session is wanted.
+    """
+
+    def __init__(self, context: WorkerContext, log: logging.Logger, fault: Callable[[ErrorCode, str], None]) -> None:
+        self._context = context
+        self._log = log
+        self._fault = fault
+        self._since: dict[str, float] = {}
+        self._noticed: set[str] = set()
+
+    def absent_for(self, name: str) -> float:
+        """Seconds that Redis or a worker has been away; 0 if it is there."""
+        since = self._since.get(name)
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        settings = self._context.settings
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await resume.write_alive(self._context.redis)
+                workers = {
+                    str(worker): await read_vitals(self._context.redis, worker) is not None
+                    for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
+                }
+            except (RedisError, OSError):
+                self._note(REDIS, there=False)
+                if self.absent_for(REDIS) > settings.broker_away_limit:
+                    self._fault(
+                        ErrorCode.NO_FORWARDER,
+                        f"Redis at {settings.redis_address} has not answered for {self.absent_for(REDIS):.0f} s",
+                    )
+                continue
+            self._note(REDIS, there=True)
+            for name, there in workers.items():
+                self._note(name, there=there)
+                if self.absent_for(name) > settings.degraded_limit:
+                    code = ErrorCode.NO_RABBITMQ if name == keys.Worker.BRIDGE else ErrorCode.NO_FORWARDER
+                    self._fault(
+                        code,
+                        f"worker ccarchiver:{name} has been away for {self.absent_for(name):.0f} s; "
+                        f"look at it with: supervisorctl status ccarchiver:{name}",
+                    )
+
+    def _note(self, name: str, *, there: bool) -> None:
+        if there:
+            self._since.pop(name, None)
+            if name in self._noticed:
+                self._noticed.discard(name)
+                self._log.info("%s is back", name)
+            return
+        self._since.setdefault(name, time.monotonic())
+        if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:
+            self._noticed.add(name)
+            self._log.warning("degraded: %s is away; images are still accepted", name)

@@ -1,0 +1,244 @@
+"""Camera and header events on their way into the ledger, off salobj's queues at once.
+
+While Redis is away they wait here, in memory, bounded. Whether an event is handled is decided when it comes: only
+in ENABLED. The rest is in the ledger as skipped, so that an observer can see why an image was not archived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from ccarchiver_core import keys, killpoint, ledger
+from ccarchiver_core.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.mail import ExposureMail
+from ccarchiver_core.redis_client import patiently, read_hash
+from ccarchiver_core.step import Outcome, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccarchiver_core.exposure import ExposureEvent
+    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_sal.adapter import Sample
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "CCCamera": (EventKind.START.value, EventKind.END.value),
+    "CCHeaderService": (EventKind.HEADER.value,),
+}
+"""The events the archiver listens to."""
+
+BATCH = 100
+"""Events that share one step; a burst of 2,000 takes 20."""
+
+CACHE = 2000
+"""Images whose known events are remembered, so that a burst does not ask Redis for each."""
+
+STAMP_PREFIX = "stamp:"
+"""Fields of the CSC's hash: the newest event of each topic that is in the ledger (TAI, Unix seconds)."""
+
+SKIPPED_PREFIX = "skipped:"
+"""Fields of an image's record: events that came while the CSC was not ENABLED."""
+
+_log = structlog.get_logger(__name__)
+
+
+def convert(sample: Sample) -> tuple[str, ExposureEvent]:
+    """Take what the archiver needs from a SAL event: the image's name and the event."""
+    data: Any = sample.data
+    match EventKind(sample.topic):
+        case EventKind.START:
+            return data.imageName, StartIntegration(
+                image_name=data.imageName,
+                image_index=data.imageIndex,
+                images_in_sequence=data.imagesInSequence,
+                image_date=data.imageDate,
+                exposure_time=data.exposureTime,
+            )
+        case EventKind.END:
+            return data.imageName, EndReadout(
+                image_name=data.imageName, image_index=data.imageIndex, images_in_sequence=data.imagesInSequence
+            )
+        case EventKind.HEADER:
+            return data.id, HeaderReady(url=data.url)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    obsid: str
+    event: ExposureEvent
+    stamp: float
+    enabled: bool
+    session_id: str
+
+
+@dataclass
+class _Known:
+    """What the ledger has of one image."""
+
+    kinds: set[str]
+    job: int
+    state: ImageState | None
+
+
+class Intake:
+    """Takes events in and writes them down.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, steps, settings.
+    is_enabled : callable
+        Whether events are handled now.
+    session_id : callable
+        The session in force.
+    overflow : callable
+        Called once when memory is full: events are being lost from here on.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        is_enabled: Callable[[], bool],
+        session_id: Callable[[], str],
+        overflow: Callable[[str], None],
+    ) -> None:
+        self._context = context
+        self._is_enabled = is_enabled
+        self._session_id = session_id
+        self._overflow = overflow
+        self._overflowed = False
+        self._waiting: collections.deque[_Heard] = collections.deque()
+        self._arrived = asyncio.Event()
+        self._known: collections.OrderedDict[str, _Known] = collections.OrderedDict()
+        self._stamps: dict[str, float] = {}
+        self._before: dict[str, float] = {}
+        self._job = 0
+
+    async def load(self) -> None:
+        """Read what an earlier process wrote: the last job number, the newest event of each topic."""
+        redis = self._context.redis
+        fields = await patiently(lambda: read_hash(redis, keys.CSC))
+        self._before = {
+            name.removeprefix(STAMP_PREFIX): float(value)
+            for name, value in fields.items()
+            if name.startswith(STAMP_PREFIX)
+        }
+        job = await patiently(lambda: redis.hget(keys.COUNTERS, "job"))
+        self._job = max(self._job, int(job or 0))
+
+    def handle(self, sample: Sample) -> None:
+        """Take one event in; never blocks. What an earlier process has written is left out."""
+        if sample.is_history:
+            # Without a stamp this archiver was never there before: what is older than it is not its business.
+            newest = self._before.get(sample.topic)
+            if newest is None or sample.stamp <= newest or not self._is_enabled():
+                self._stamps[sample.topic] = max(sample.stamp, self._stamps.get(sample.topic, 0.0))
+                return
+        obsid, event = convert(sample)
+        if len(self._waiting) >= self._context.settings.max_memory_events:
+            if not self._overflowed:
+                self._overflowed = True
+                self._overflow(f"{len(self._waiting)} camera events wait in memory (MAX_MEMORY_EVENTS), for Redis")
+            return
+        self._overflowed = False
+        self._waiting.append(_Heard(obsid, event, sample.stamp, self._is_enabled(), self._session_id()))
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write events down until cancelled."""
+        await self._write_history_stamps()
+        while True:
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+            await self._write(batch)
+            for _ in batch:
+                self._waiting.popleft()
+
+    async def _write_history_stamps(self) -> None:
+        """Remember how old the events are that were there before this process, for the next resume."""
+        stamps = {topic: self._stamps.get(topic, 0.0) for topics in TOPICS.values() for topic in topics}
+        missing = {f"{STAMP_PREFIX}{topic}": stamp for topic, stamp in stamps.items() if topic not in self._before}
+        if missing:
+            await self._context.runner.apply(Step().set_fields(keys.CSC, dict(missing)))
+
+    async def _write(self, batch: list[_Heard]) -> None:
+        step = Step()
+        for heard in batch:
+            await self._add(step, heard)
+        if await self._apply(step) is Outcome.APPLIED:
+            return
+        for heard in batch:  # memory was wrong about the ledger: ask it, one by one
+            self._known.pop(heard.obsid, None)
+            single = Step()
+            await self._add(single, heard)
+            if await self._apply(single) is Outcome.REFUSED:
+                _log.error("event.not_recorded", image=heard.obsid, event_kind=heard.event.kind)
+
+    async def _apply(self, step: Step) -> Outcome:
+        killpoint.reach("sal.before_event_step")
+        outcome = await self._context.runner.apply(step)
+        killpoint.reach("sal.after_event_step")
+        return outcome
+
+    async def _add(self, step: Step, heard: _Heard) -> None:
+        """Add to a step what an event changes."""
+        kind = heard.event.kind
+        stamp = max(heard.stamp, self._stamps.get(kind, 0.0))
+        self._stamps[kind] = stamp
+        step.do("HSET", keys.CSC, f"{STAMP_PREFIX}{kind}", repr(stamp))
+        known = await self._look_up(heard.obsid)
+        if kind in known.kinds:
+            step.count("events_repeated")
+            _log.info("event.repeated", image=heard.obsid, event_kind=kind)
+            return
+        if not heard.enabled or (known.state is ImageState.SKIPPED and kind is not EventKind.START):
+            self._skip(step, heard, known)
+            return
+        is_new = known.state in (None, ImageState.SKIPPED, ImageState.FOREIGN)
+        if is_new:
+            self._job += 1
+            known.job, known.state = self._job, ImageState.ACCEPTED
+            step.do("HSET", keys.COUNTERS, "job", self._job)
+        ledger.record_event(
+            step,
+            obsid=heard.obsid,
+            job=known.job,
+            session_id=heard.session_id,
+            event=heard.event,
+            state=ImageState.ACCEPTED,
+            is_new=is_new,
+        )
+        step.post(keys.Worker.BRIDGE, ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event))
+        known.kinds.add(kind)
+        _log.info("event.accepted", image=heard.obsid, event_kind=kind, job=known.job)
+
+    def _skip(self, step: Step, heard: _Heard, known: _Known) -> None:
+        name = keys.image(heard.obsid)
+        step.do("HSET", name, f"{SKIPPED_PREFIX}{heard.event.kind}", heard.event.model_dump_json())
+        step.count("events_skipped")
+        if known.state is None:
+            known.state = ImageState.SKIPPED
+            ledger.record_outsider(step, heard.obsid, ImageState.SKIPPED)
+        _log.info("event.skipped", image=heard.obsid, event_kind=heard.event.kind, why="not ENABLED when it came")
+
+    async def _look_up(self, obsid: str) -> _Known:
+        known = self._known.get(obsid)
+        if known is None:
+            record = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
+            known = _Known(
+                kinds={kind for kind in EventKind if kind in record},
+                job=int(record.get("job", "0")),
+                state=ImageState(record["state"]) if "state" in record else None,
+            )
+            self._known[obsid] = known
+            while len(self._known) > CACHE:
+                self._known.popitem(last=False)
+        return known

@@ -1,0 +1,84 @@
+"""The program ``run_ccarchiver_sal``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from ccarchiver_core import __version__, logs
+from ccarchiver_core.errors import ConfigError, LeaseHeldError
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.settings import load_settings
+from ccarchiver_core.worker import EXIT_CONFIG, WorkerContext, exit_code_of
+from ccarchiver_sal import resume
+from ccarchiver_sal.csc import CCArchiverCsc
+
+REDIS_AT_START = 5.0
+"""Seconds to wait for Redis before the CSC shows itself in STANDBY without it: an operator must see it."""
+
+_log = structlog.get_logger(__name__)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line: salobj's usual options and ours."""
+    parser = argparse.ArgumentParser("run_ccarchiver_sal", description="CCArchiver's CSC: SAL commands and events")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--loglevel", type=int, help="log level: error=40, warning=30, info=20, debug=10")
+    parser.add_argument(
+        "--no-resume", action="store_true", help="start in STANDBY, whatever state the last run stopped in"
+    )
+    return parser.parse_args(arguments)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Run the CSC until exitControl, SIGTERM or SIGINT; the value is the process' exit code."""
+    settings = load_settings()
+    logs.configure("ccarchiver_sal", settings.log_dir)
+    context = WorkerContext(Worker.SAL, settings)
+    try:
+        saved = await _prepare(context, resume_wanted=not arguments.no_resume)
+        csc = CCArchiverCsc(context, saved)
+        if arguments.loglevel is not None:
+            csc.log.setLevel(arguments.loglevel)
+        loop = asyncio.get_running_loop()
+        stopping: list[asyncio.Task[None]] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: stopping.append(asyncio.create_task(csc.close())))
+        await csc.done_task
+        if csc.failure is not None:
+            return exit_code_of(csc.failure)
+    except LeaseHeldError as error:
+        return exit_code_of(error)
+    finally:
+        await context.close()
+    return 0
+
+
+async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> resume.Saved | None:
+    """Take the lease and read the state to take up, unless Redis is away."""
+    try:
+        async with asyncio.timeout(REDIS_AT_START):
+            await context.lease.acquire()
+            return await resume.read_saved(context.redis, context.settings.resume_window) if resume_wanted else None
+    except TimeoutError:
+        _log.warning("redis.away", address=context.settings.redis_address, effect="starting in STANDBY without it")
+        return None
+
+
+def main() -> None:
+    """Run the CSC."""
+    arguments = parse()
+    try:
+        code = asyncio.run(run(arguments))
+    except ConfigError as error:
+        sys.stderr.write(f"run_ccarchiver_sal: {error}\n")
+        code = EXIT_CONFIG
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

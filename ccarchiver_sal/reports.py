@@ -1,0 +1,119 @@
+"""File statuses on their way out: one SAL event each, in the order they came, none twice."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_core import deadletter, keys, killpoint, ledger
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.redis_client import patiently
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_sal.adapter import TypedCsc
+
+UNDEFINED = "undef"
+"""What SAL gets for a raft or sensor that is missing or empty."""
+
+CACHE = 500
+"""Images whose record is kept in memory; only this worker writes the fields that are compared."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """Puts status events and records them.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, steps, settings.
+    csc : `TypedCsc`
+        Puts the events.
+    """
+
+    def __init__(self, context: WorkerContext, csc: TypedCsc) -> None:
+        self._context = context
+        self._csc = csc
+        self._records: collections.OrderedDict[str, dict[str, str]] = collections.OrderedDict()
+
+    async def report(self, status: FileStatus, entry_id: str) -> None:
+        """Put one status as an event, unless it is what was last reported for that file.
+
+        Notes
+        -----
+        The event is put before the record is written: a crash in between, one instruction wide, repeats the
+        event after the restart. The other order would lose it.
+        """
+        record = await self._record(status.obsid)
+        field, value = ledger.status_field(status), status.model_dump_json()
+        step = Step().settle(keys.Worker.SAL, entry_id)
+        if record.get(field) == value:
+            step.count("statuses_repeated")
+            _log.info("status.repeated", image=status.obsid, topic=status.topic, sensor=status.sensor)
+            await self._context.runner.apply(step)
+            return
+        killpoint.reach(f"sal.before_{status.topic}")
+        try:
+            self._csc.put_event(status.topic, event_fields(status))
+        except ValueError as error:
+            reason = f"SAL refuses the event: {error}"
+            raw = value.encode()
+            deadletter.add(
+                step, self._context.settings, origin=keys.Worker.SAL.mailbox, reason=reason, raw=raw, obsid=status.obsid
+            )
+            await self._context.runner.apply(step)
+            return
+        killpoint.reach(f"sal.after_{status.topic}")
+        if not record:
+            ledger.record_outsider(step, status.obsid, ImageState.FOREIGN)
+        record[field] = value
+        step.do("HSET", keys.image(status.obsid), field, value)
+        step.count(f"events:{status.topic}")
+        if status.status_code == 0:
+            await self._finish_if_complete(step, status.obsid, record)
+        await self._context.runner.apply(step)
+        _log.info(
+            "status.reported",
+            image=status.obsid,
+            topic=status.topic,
+            raft=status.raft,
+            sensor=status.sensor,
+            code=status.status_code,
+        )
+
+    async def _finish_if_complete(self, step: Step, obsid: str, record: dict[str, str]) -> None:
+        wanted = self._context.settings.files_per_image
+        if any(ledger.files_reported_good(record, topic) < wanted for topic in StatusTopic):
+            return
+        fresh = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
+        if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED):
+            ledger.finish(step, obsid, ImageState.COMPLETE)
+            _log.info("image.complete", image=obsid)
+
+    async def _record(self, obsid: str) -> dict[str, str]:
+        record = self._records.get(obsid)
+        if record is None:
+            record = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
+            self._records[obsid] = record
+            while len(self._records) > CACHE:
+                self._records.popitem(last=False)
+        return record
+
+
+def event_fields(status: FileStatus) -> dict[str, str | int]:
+    """Fields of the SAL event for a status; both topics have the same ones."""
+    return {
+        "camera": status.camera,
+        "obsid": status.obsid,
+        "raft": status.raft or UNDEFINED,
+        "sensor": status.sensor or UNDEFINED,
+        "archiverName": status.archiver,
+        "statusCode": status.status_code,
+        "description": status.description,
+    }

@@ -1,0 +1,73 @@
+"""The CSC's state in Redis, so that a restart within the resume window goes on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_core import keys
+from ccarchiver_core.redis_client import read_hash
+from ccarchiver_core.session import read_session
+from ccarchiver_sal.adapter import State
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.step import Step
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What to take up: the summary state, and the fault if it was one."""
+
+    state: State
+    error_code: int = 0
+    error_report: str = ""
+
+
+async def read_saved(redis: Redis, window: float) -> Saved | None:
+    """Read the state to take up; None if the CSC is to start in STANDBY.
+
+    Parameters
+    ----------
+    window : `float`
+        Seconds for which a state may be taken up after the last sign of life. A clock that was set back in
+        between counts as no time at all.
+    """
+    fields = await read_hash(redis, keys.CSC)
+    if "state" not in fields:
+        return None
+    state = State(int(fields["state"]))
+    if state not in (State.DISABLED, State.ENABLED, State.FAULT):
+        return None
+    away_s = time.time() - float(fields.get("alive_at", "0"))
+    if away_s > window:
+        _log.info("csc.not_resumed", state=state.name, away_s=round(away_s), window_s=window)
+        return None
+    if state is not State.FAULT and not (await read_session(redis)).wanted:
+        _log.info("csc.not_resumed", state=state.name, why="its session has been ended")
+        return None
+    return Saved(state, int(fields.get("error_code", "0")), fields.get("error_report", ""))
+
+
+def write_state(step: Step, saved: Saved) -> None:
+    """Write the state within a step; OFFLINE is what `read_saved` never takes up."""
+    step.set_fields(
+        keys.CSC,
+        {
+            "state": int(saved.state),
+            "error_code": saved.error_code,
+            "error_report": saved.error_report,
+            "alive_at": time.time(),
+        },
+    )
+
+
+async def write_alive(redis: Redis) -> None:
+    """Write a sign of life."""
+    await redis.hset(keys.CSC, "alive_at", str(time.time()))

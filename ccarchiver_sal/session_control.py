@@ -1,0 +1,121 @@
+"""Begins and ends sessions: writes what is wanted, tells the other workers, waits for their word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_core import keys, session
+from ccarchiver_core.mail import SessionChanged, SessionDown, SessionFault, SessionUp
+from ccarchiver_core.redis_client import patiently
+from ccarchiver_core.step import Step
+
+if TYPE_CHECKING:
+    from ccarchiver_core.worker import WorkerContext
+
+END_LIMIT = 15.0
+"""Seconds to wait for the other workers' word that their part has ended: above a connection attempt's limit."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a session could not be begun."""
+
+    code: int
+    report: str
+
+
+class SessionControl:
+    """The CSC's hand on the session.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, steps, settings.
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self.id = ""
+        """The session in force; empty for none."""
+        self._begun: asyncio.Future[Refusal | None] | None = None
+        self._ending = ""
+        self._still_up: set[keys.Worker] = set()
+        self._ended = asyncio.Event()
+
+    async def load(self) -> None:
+        """Take up the session that Redis has."""
+        current = await patiently(lambda: session.read_session(self._context.redis))
+        self.id = current.id if current.wanted else ""
+
+    async def begin(self) -> Refusal | None:
+        """Begin a new session and wait until it is paired and connected; the value is why it is not."""
+        self.id = session.new_session_id()
+        self._begun = asyncio.get_running_loop().create_future()
+        step = Step()
+        session.begin(step, self.id)
+        self._tell(step)
+        await self._context.runner.apply(step)
+        try:
+            return await self._begun
+        finally:
+            self._begun = None
+
+    async def end(self) -> None:
+        """End the session and wait for the others' word, but not for ever: the association key is gone at once.
+
+        Safe to repeat, also when there is no session.
+        """
+        if self._context.runner.epoch is None:
+            return  # Redis has been away since this process began: it has begun no session
+        ending = self.id or (await patiently(lambda: session.read_session(self._context.redis))).id
+        self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
+        self._ended.clear()
+        step = Step()
+        session.end(step, self._context.settings.association_key)
+        self.id = ending
+        self._tell(step)
+        await self._context.runner.apply(step)
+        self.id = ""
+        try:
+            async with asyncio.timeout(END_LIMIT):
+                await self._ended.wait()
+        except TimeoutError:
+            _log.warning("session.end_not_confirmed", by=sorted(self._still_up), session=ending)
+
+    def abandon(self, step: Step) -> None:
+        """End a session an earlier process left, without waiting for anybody."""
+        session.end(step, self._context.settings.association_key)
+        self._tell(step)
+        self.id = ""
+
+    def up(self, mail: SessionUp) -> None:
+        """Take in that the session is paired and connected."""
+        if mail.session_id == self.id and self._begun is not None and not self._begun.done():
+            self._begun.set_result(None)
+
+    def down(self, mail: SessionDown) -> None:
+        """Take in that a worker has ended its part."""
+        if mail.session_id == self._ending:
+            self._still_up.discard(mail.worker)
+            if not self._still_up:
+                self._ended.set()
+
+    def fault(self, mail: SessionFault) -> bool:
+        """Take in that the session cannot go on; True if the CSC must go to FAULT for it by itself."""
+        if mail.session_id != self.id:
+            return False
+        if self._begun is not None:
+            if not self._begun.done():
+                self._begun.set_result(Refusal(mail.code, mail.report))
+            return False
+        return True
+
+    def _tell(self, step: Step) -> None:
+        changed = SessionChanged(session_id=self.id)
+        step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
