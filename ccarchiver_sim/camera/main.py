@@ -23,9 +23,6 @@ COMPONENT: Final = "CCCamera"
 SETTLE_S: Final = 2.0
 """Until readers that are there already have found a new writer: what is sent earlier reaches them as history."""
 
-LINGER_S: Final = 1.0
-"""Time for the last event to be fetched again by a reader that missed it, before the camera leaves."""
-
 
 def camera(  # noqa: PLR0913 - each is an option of the command
     *,
@@ -65,7 +62,6 @@ def camera(  # noqa: PLR0913 - each is an option of the command
                 await obey(shutter, stop)
             else:
                 await shutter.take_all(sequence, cadence)
-            await pause(stop, LINGER_S)
 
     raise typer.Exit(run_async_peer("camera", log_level, work))
 

@@ -83,14 +83,15 @@ class HeaderService:
         # Before the announcement: whoever hears of the file asks for it at once.
         (self._folder / name).write_bytes(content)
         url = f"{self._address}/{name}"
+        checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
         self._component.put(
             "largeFileObjectAvailable",
             url=url,
             generator=GENERATOR,
             version=VERSION,
             byteSize=len(content),
-            checkSum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            checkSum=checksum,
             mimeType=MIME_TYPE,
             id=image,
         )
-        say("put", topic="largeFileObjectAvailable", image=image, url=url)
+        say("put", topic="largeFileObjectAvailable", image=image, url=url, checksum=checksum)

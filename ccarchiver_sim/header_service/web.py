@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 class _Handler(SimpleHTTPRequestHandler):
     """Serves files of one folder, and no list of them."""
 
-    extensions_map = {"": MIME_TYPE}  # noqa: RUF012 - the base class has it so
+    @override
+    def guess_type(self, path: object) -> str:
+        return MIME_TYPE
 
     @override
     def list_directory(self, path: object) -> None:

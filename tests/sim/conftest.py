@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-VHOSTS = tuple(f"/test_{number}" for number in range(40))
-"""One for each test, so that tests share a broker, which takes seconds to start, and see nothing of each other."""
-
 
 @pytest.fixture(scope="session")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
-    with PrivateRabbit(tmp_path_factory.mktemp("rabbit"), vhosts=VHOSTS) as server:
+    with PrivateRabbit(tmp_path_factory.mktemp("rabbit")) as server:
         yield server
 
 
@@ -32,36 +27,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
         yield server
 
 
-@pytest.fixture(scope="session")
-def vhosts() -> Iterator[str]:
-    return iter(VHOSTS)
-
-
-@pytest.fixture(scope="session")
-def redis_databases() -> Iterator[int]:
-    """A pair of databases for each test would exceed the 16 there are; so tests take turns and begin with a flush."""
-    return itertools.cycle(range(2, 16, 2))
-
-
 @pytest.fixture
-def site(
-    tmp_path: Path,
-    rabbit: PrivateRabbit,
-    redis_server: PrivateRedis,
-    vhosts: Iterator[str],
-    redis_databases: Iterator[int],
-) -> SiteFolder:
-    database = next(redis_databases)
-    archiver_database, forwarder_database = database, database - 1
+def site(tmp_path: Path, rabbit: PrivateRabbit, redis_server: PrivateRedis) -> SiteFolder:
     config_dir, credential_dir = tmp_path / "config", tmp_path / "credentials"
     config_dir.mkdir()
     credential_dir.mkdir(mode=0o700)
     root = {
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": redis_server.port,
-        "ARCHIVER_REDIS_DB": archiver_database,
-        "FORWARDER_REDIS_DB": forwarder_database,
-        "BASE_BROKER_ADDR": rabbit.address_of(next(vhosts)),
+        "BASE_BROKER_ADDR": rabbit.address,
         "ARCHIVE": {
             "FORWARDER_STAGING": str(tmp_path / "staging" / "forwarder"),
             "OODS_STAGING": str(tmp_path / "staging" / "oods"),
@@ -73,12 +47,12 @@ def site(
     credentials.touch(mode=0o600)
     users = {"rabbitmq_users": {"service_user": rabbit.user, "service_passwd": rabbit.password}}
     credentials.write_text(yaml.safe_dump(users), encoding="utf-8")
-    return SiteFolder(config_dir=config_dir, credential_dir=credential_dir, logs=tmp_path / "logs")
+    return SiteFolder(config_dir=config_dir, credential_dir=credential_dir)
 
 
 @pytest.fixture
-def peers(site: SiteFolder) -> Iterator[Peers]:
-    started = Peers(site, python=sys.executable)
+def peers(site: SiteFolder, tmp_path: Path) -> Iterator[Peers]:
+    started = Peers(site.environment, tmp_path / "logs")
     yield started
     started.stop()
 

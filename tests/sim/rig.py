@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +55,6 @@ def wait_for(what: str, condition: Callable[[], T | None], limit: float = LIMIT_
 class SiteFolder:
     config_dir: Path
     credential_dir: Path
-    logs: Path
 
     @cached_property
     def settings(self) -> Settings:
@@ -63,9 +62,7 @@ class SiteFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        wanted = {"IIP_CONFIG_DIR": str(self.config_dir), "IIP_CREDENTIAL_DIR": str(self.credential_dir)}
-        sal = {name: value for name, value in os.environ.items() if name.startswith(("LSST_", "CYCLONEDDS_"))}
-        return base_environment() | {"PYTHONWARNINGS": "error::ResourceWarning"} | sal | wanted
+        return {"IIP_CONFIG_DIR": str(self.config_dir), "IIP_CREDENTIAL_DIR": str(self.credential_dir)}
 
 
 class Peer:
@@ -98,11 +95,13 @@ class Peer:
 
 
 class Peers:
-    """Starts peers for one site, and ends them all."""
+    """Starts peers and ends them all."""
 
-    def __init__(self, site: SiteFolder, python: str) -> None:
-        self._site = site
-        self._python = python
+    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+        # Killed peers leave their temporary files behind: below this folder, which pytest clears.
+        self._environment = base_environment() | environment | {"TMPDIR": str(logs)}
+        self._logs = logs
+        logs.mkdir(exist_ok=True)
         self._peers: list[Peer] = []
 
     def start(
@@ -111,9 +110,9 @@ class Peers:
         number = len(self._peers)
         process = ChildProcess(
             f"{name}-{number}",
-            [self._python, "-m", f"ccarchiver_sim.{name}.main", *arguments],
-            env=self._site.environment,
-            log_path=self._site.logs / f"{name}-{number}.log",
+            [sys.executable, "-m", f"ccarchiver_sim.{name}.main", *arguments],
+            env=self._environment,
+            log_path=self._logs / f"{name}-{number}.log",
             with_stdin=with_stdin,
         )
         process.start()
@@ -124,10 +123,10 @@ class Peers:
         return peer
 
     def stop(self) -> None:
+        """End at once what still runs; tests that care how a peer ends it themselves."""
         for peer in self._peers:
-            peer.process.terminate()
-        for peer in self._peers:
-            peer.stop()
+            if peer.process.is_running:
+                peer.process.kill()
 
 
 class ArchiverEnd:
@@ -138,8 +137,11 @@ class ArchiverEnd:
         self.redis = redis.Redis(
             port=site.settings.redis_port, db=site.settings.archiver_redis_db, decode_responses=True
         )
-        self.redis.flushdb()
+        self.redis.flushall()
         self._connect()
+        # The broker and Redis serve all tests, as they take seconds to start; each test begins with nothing in them.
+        for queue in QUEUES:
+            self._channel.queue_delete(queue)
 
     def _connect(self) -> None:
         credentials = load_credentials(self._site.credential_dir / "iip_cred.yaml")
@@ -176,10 +178,13 @@ class ArchiverEnd:
 
         return wait_for(f"message in {queue}", get, limit)
 
-    def take(self, queue: str, limit: float = LIMIT_S) -> Body:
-        message = yaml.safe_load(self.take_raw(queue, limit))
-        assert isinstance(message, dict)
-        return message
+    def take(self, queue: str, limit: float = LIMIT_S, **wanted: object) -> Body:
+        """Take the next message that has the wanted fields; others are dropped."""
+        while True:
+            message = yaml.safe_load(self.take_raw(queue, limit))
+            assert isinstance(message, dict)
+            if message.items() >= wanted.items():
+                return message
 
     def depth(self, queue: str) -> int:
         return int(self._channel.queue_declare(queue, passive=True).method.message_count)

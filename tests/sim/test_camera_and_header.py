@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from ccarchiver_sim.camera.exposure import Exposure, image_name
+from ccarchiver_sim.camera.remote_control import CommandError, parse
+from tests.sim.rig import LIMIT_S, Peer, Peers, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SETTLED = ("--settle", "1.5")
+"""Seconds for the header service to find the camera: on a busy machine discovery takes one."""
+
+
+@pytest.fixture(scope="module")
+def sal_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
+    """Peers in a SAL partition of their own; one header service for all tests, as it takes seconds to start."""
+    partition = f"sim_tests_{os.getpid()}"
+    environment = {"LSST_DDS_PARTITION_PREFIX": partition, "LSST_SITE": "test", "LSST_DDS_DOMAIN_ID": "0"}
+    started = Peers(environment, tmp_path_factory.mktemp("sal"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def pair(sal_peers: Peers) -> tuple[Peer, Peer]:
+    """A camera that takes commands and a header service, started together to save time."""
+    camera = sal_peers.start("camera", *SETTLED, "--stdin", wait_for_event=None, with_stdin=True)
+    headers = sal_peers.start("header_service", wait_for_event="ready")
+    camera.wait_said("ready")
+    return camera, headers
+
+
+@pytest.fixture(scope="module")
+def camera(pair: tuple[Peer, Peer]) -> Peer:
+    return pair[0]
+
+
+@pytest.fixture(scope="module")
+def headers(pair: tuple[Peer, Peer]) -> Peer:
+    return pair[1]
+
+
+def tell(camera: Peer, *commands: Mapping[str, object]) -> None:
+    camera.process.stdin.write("".join(json.dumps(command) + "\n" for command in commands))
+    camera.process.stdin.flush()
+
+
+def puts(peer: Peer, prefix: str) -> list[tuple[str, str]]:
+    """List what a peer put on SAL about images whose names begin so: topic and image."""
+    lines = [line for line in peer.said if line["event"] == "put" and str(line["image"]).startswith(prefix)]
+    return [(str(line["topic"]), str(line["image"])) for line in lines]
+
+
+def wait_announced(headers: Peer, prefix: str, count: int) -> list[str]:
+    def announced() -> list[str] | None:
+        images = [image for _, image in puts(headers, prefix)]
+        return images if len(images) >= count else None
+
+    return wait_for(f"{count} headers", announced)
+
+
+def test_the_camera_takes_its_images_and_each_gets_a_header(sal_peers: Peers, headers: Peer) -> None:
+    camera = sal_peers.start(
+        "camera", *SETTLED, "--images", "2", "--cadence", "0", "--exposure", "0.1", "--date", "20261121",
+        "--sequence-start", "7", wait_for_event=None,
+    )  # fmt: skip
+
+    assert camera.process.wait_ended(LIMIT_S) == 0
+    first, second = image_name("20261121", 7), image_name("20261121", 8)
+    assert puts(camera, "CC_O_20261121") == [
+        ("startIntegration", first),
+        ("endReadout", first),
+        ("startIntegration", second),
+        ("endReadout", second),
+    ]
+    assert wait_announced(headers, "CC_O_20261121", 2) == [first, second]
+
+
+def test_a_header_is_served_at_the_announced_address(camera: Peer, headers: Peer) -> None:
+    image = "CC_O_20261122_000042"
+    tell(camera, {"take": {"image": image, "exposure": 0.2}})
+
+    wait_announced(headers, image, 1)
+    announcement = next(line for line in headers.said if line.get("image") == image)
+    assert str(announcement["url"]).endswith(f"/CCHeaderService_header_{image}.yaml")
+    with urllib.request.urlopen(str(announcement["url"])) as answer:  # noqa: S310 - our own server's address
+        content = answer.read()
+        assert answer.headers["Content-Type"] == "application/yaml"
+    keywords = {entry["keyword"]: entry["value"] for entry in yaml.safe_load(content)["PRIMARY"]}
+    assert (keywords["OBSID"], keywords["EXPTIME"], keywords["SEQNUM"]) == (image, 0.2, 42)
+    assert announcement["checksum"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def test_a_burst_of_readouts_gets_a_header_each_in_order(camera: Peer, headers: Peer) -> None:
+    images = [image_name("20261123", number) for number in range(200)]
+    tell(camera, *({"end": image} for image in images))
+
+    assert wait_announced(headers, "CC_O_20261123", len(images)) == images
+
+
+def test_the_camera_says_which_line_it_did_not_understand_and_goes_on_until_told_to_quit(camera: Peer) -> None:
+    tell(camera, {"explode": 1}, {"start": "CC_O_20261124_000001"}, {"quit": True})
+
+    assert camera.process.wait_ended(LIMIT_S) == 0
+    assert [line["problem"] for line in camera.said if line["event"] == "error"]
+    assert puts(camera, "CC_O_20261124") == [("startIntegration", "CC_O_20261124_000001")]
+
+
+def test_the_header_service_ends_cleanly(headers: Peer) -> None:
+    assert headers.stop() == 0
+
+
+def test_commands_name_an_image_in_short_or_in_full() -> None:
+    assert parse('{"start": "A"}') == ("start", Exposure(image="A"))
+    full = '{"take": {"image": "A", "exposure": 2, "index": 1, "in_sequence": 3}}'
+    assert parse(full) == ("take", Exposure(image="A", seconds=2.0, index=1, in_sequence=3))
+    assert parse('{"quit": true}') == ("quit", None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "take", "[]", "{}", '{"take": 1}', '{"take": {}}', '{"take": {"image": 1}}',
+     '{"take": {"image": "A", "x": 1}}', '{"take": {"image": "A", "exposure": "long"}}',
+     '{"take": {"image": "A", "index": true}}', '{"start": "A", "end": "A"}'],
+)  # fmt: skip
+def test_anything_else_is_no_command(line: str) -> None:
+    with pytest.raises(CommandError, match="for example"):
+        parse(line)

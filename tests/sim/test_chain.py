@@ -1,0 +1,68 @@
+"""Forwarder, Controller and OODS together, with the archiver's literal messages, also through a broker's restart."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from ccarchiver_sim.camera.exposure import image_name
+from ccarchiver_sim.header_service.web import serve_folder
+from tests.sim import literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_sim.brokers import PrivateRabbit
+    from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+
+IMAGES = [image_name("20261122", number) for number in range(1, 4)]
+FILES = [(image, sensor) for image in IMAGES for sensor in literal.SENSORS]
+
+
+def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
+    """Do what the archiver does for one image, waiting for each answer."""
+    archiver.send("archive_ctrl_consume", literal.new_item(image))
+    answer = archiver.take("cc_foreman_ack_publish", MSG_TYPE="NEW_CC_ARCHIVE_ITEM_ACK", IMAGE_ID=image)
+    for name, message in (
+        ("XFER_PARAMS", literal.xfer_params(str(answer["TARGET_DIR"]), image)),
+        ("END_READOUT", literal.end_readout(image)),
+        ("HEADER_READY", literal.header_ready(header_url, image)),
+    ):
+        archiver.send("f99_consume", message)
+        archiver.take("cc_foreman_ack_publish", MSG_TYPE=f"CC_FWDR_{name}_ACK", IMAGE_ID=image)
+
+
+def take_files(archiver: ArchiverEnd, queue: str, image: str, status: object) -> list[str]:
+    """Take the reports about an image's nine files; a killed broker may have repeated those of another image."""
+    reports = [archiver.take(queue, OBSID=image, STATUS_CODE=status) for _ in literal.SENSORS]
+    return [str(report["SENSOR"]) for report in reports]
+
+
+def test_every_file_is_delivered_linked_and_ingested_also_after_the_broker_was_killed(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, rabbit: PrivateRabbit, tmp_path: Path
+) -> None:
+    archiver.declare()
+    started = [peers.start(name) for name in ("forwarder", "controller", "oods")]
+    (tmp_path / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
+    with serve_folder(tmp_path, port=0) as address:
+        take_image(archiver, IMAGES[0], f"{address}/header.yaml")
+        assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(literal.SENSORS)
+        archiver.close()
+        rabbit.kill()
+        rabbit.start()
+        archiver.reconnect()
+        for image in IMAGES[1:]:
+            take_image(archiver, image, f"{address}/header.yaml")
+            assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(literal.SENSORS)
+
+    for image in IMAGES:
+        assert take_files(archiver, "telemetry_queue", image, "0") == list(literal.SENSORS)
+    archive = site.settings.archive
+    assert not [path for path in archive.forwarder_staging.rglob("*") if path.is_file()]
+    expected = sorted(f"{image}-R22{sensor}.fits" for image, sensor in FILES)
+    for tree in (archive.oods_staging, archive.dbb_staging):
+        assert sorted(path.name for path in tree.rglob("*.fits")) == expected
+    with closing(sqlite3.connect(archive.oods_staging / "oods_catalogue.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM files").fetchone() == (len(FILES),)
+    assert [peer.stop() for peer in started] == [0, 0, 0]
