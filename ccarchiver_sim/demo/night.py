@@ -53,7 +53,9 @@ class Night:
         with step("private Redis and RabbitMQ"):
             await rig.start_brokers()
         with step("workers under supervisord, simulated peers"):
-            await asyncio.gather(rig.start_workers(), rig.start_peers())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(rig.start_workers())
+                tasks.create_task(rig.start_peers())
         with step("CCArchiver from STANDBY to ENABLED"):
             await rig.observer.go_to(salobj.State.ENABLED)
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):

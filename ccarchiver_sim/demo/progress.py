@@ -44,7 +44,15 @@ class Steps:
         except StepError:
             raise
         except Exception as error:
-            raise StepError(f"{what} failed: {str(error) or type(error).__name__}") from error
+            cause = _first_cause(error)
+            raise StepError(f"{what} failed: {str(cause) or type(cause).__name__}") from error
+
+
+def _first_cause(error: Exception) -> Exception:
+    """Return what a group of errors is about: its first; the others are mostly its consequences."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class NightProgress:

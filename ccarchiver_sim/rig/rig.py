@@ -1,7 +1,7 @@
 """The whole archiver on one machine, to be taken apart at will."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +67,7 @@ class Rig:
         self.supervisor = Supervisor(self.env, self.folder.logs)
         self.peers: dict[str, Peer] = {}
         self.observer = SalObserver()
-        self._vhost = vhost or self.rabbit.vhosts[0]
+        self.vhost = vhost or self.rabbit.vhosts[0]
         self._settings = dict(settings or {})
         self._images = 0
         self._stack = AsyncExitStack()
@@ -80,7 +80,7 @@ class Rig:
         address = {
             "REDIS_HOST": LOOPBACK,
             "REDIS_PORT": self.redis.port,
-            "BASE_BROKER_ADDR": self.rabbit.address_of(self._vhost),
+            "BASE_BROKER_ADDR": self.rabbit.address_of(self.vhost),
         }
         self.folder.write_site(address | self._settings)
 
@@ -164,9 +164,9 @@ class Rig:
         ]
         await asyncio.gather(*(peer.wait_ready() for peer in started))
 
-    async def end_peers(self, *names: str) -> None:
-        """End some peers cleanly, all by default."""
-        ending = [self.peers[name] for name in names or self.peers]
+    async def end_peers(self, names: Iterable[str] | None = None) -> None:
+        """End some peers cleanly, all by default; those that have ended already stay so."""
+        ending = [self.peers[name] for name in (self.peers if names is None else names)]
         for peer in ending:
             peer.terminate()
         await asyncio.gather(*(asyncio.to_thread(peer.end) for peer in ending))

@@ -1,0 +1,31 @@
+"""An archiver with three supervised workers for the tests of one module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from tests.support.brokers import VhostPool, empty
+from tests.support.stage import Stage, staged
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(
+    tmp_path_factory: pytest.TempPathFactory,
+    redis_server: PrivateRedis,
+    rabbit_server: PrivateRabbit,
+    vhosts: VhostPool,
+) -> AsyncIterator[Stage]:
+    """An archiver on the session's brokers, on a virtual host of its own; its logs stay in pytest's folder."""
+    empty(redis_server)
+    folder = tmp_path_factory.mktemp("stage")
+    async with staged(folder, redis_server=redis_server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
+        yield ready

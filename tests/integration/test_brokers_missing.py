@@ -1,0 +1,51 @@
+"""The error codes of an archiver that finds a broker missing when it is started."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from lsst.ts import salobj
+
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.rig.rig import Rig
+from tests.support.brokers import empty
+from tests.support.stage import SHORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+
+async def code_of_start(rig: Rig) -> int:
+    """Bring the workers up, send `start`, and return the error code reported with FAULT."""
+    try:
+        async with rig:
+            await rig.start_workers()
+            mark = rig.observer.mark
+            with suppress(salobj.AckError):
+                await rig.observer.command("start")
+            code = await rig.observer.wait_error(since=mark)
+            await rig.observer.wait_state(salobj.State.FAULT)
+            return code
+    finally:
+        await rig.close()
+
+
+async def test_5071_no_rabbitmq(tmp_path: Path, redis_server: PrivateRedis) -> None:
+    empty(redis_server)
+    nobody_there = PrivateRabbit(tmp_path / "rabbit")
+    rig = Rig(SHORT, redis=redis_server, rabbit=nobody_there, parent=tmp_path)
+    with redis.Redis(host="127.0.0.1", port=redis_server.port, db=14) as client:
+        # Only RabbitMQ is to be at fault.
+        client.lpush("forwarder_list", '{"hostname": "f1", "ip_address": "127.0.0.1", "consume_queue": "f1_consume"}')
+    assert await code_of_start(rig) == 5071
+
+
+async def test_5701_no_redis(tmp_path: Path, rabbit_server: PrivateRabbit) -> None:
+    nobody_there = PrivateRedis(tmp_path / "redis")
+    rig = Rig(SHORT, redis=nobody_there, rabbit=rabbit_server, parent=tmp_path)
+    assert await code_of_start(rig) == 5701
