@@ -20,8 +20,8 @@ from ccarchiver_core.step import Step
 if TYPE_CHECKING:
     from ccarchiver_core.worker import WorkerContext
 
-ASK_KNOWN_EVERY = 3.0
-"""Seconds between two questions to a Forwarder that has not listed itself: it may be starting."""
+ASK_KNOWN_EVERY = 1.0
+"""Seconds between two questions to a Forwarder that nobody seems to be behind: it may be starting."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +46,7 @@ class Roster:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._asked_at: dict[str, float] = {}
+        self._parked: dict[str, ForwarderEntry] = {}
 
     async def next(self, mute: set[str]) -> Candidate | None:
         """Give the next candidate, None if there is nobody now.
@@ -79,6 +80,11 @@ class Roster:
             return Candidate(entry, listed=True)
         return await self._known(mute)
 
+    def park(self, entry: ForwarderEntry) -> None:
+        """Ask this one again a little later: its queue had nobody yet (it cannot consume before we declare it)."""
+        self._parked[entry.consume_queue] = entry
+        self._asked_at[entry.consume_queue] = time.monotonic()
+
     async def _take_raw(self) -> bytes | None:
         redis = self._context.redis
         waiting = await redis.lindex(keys.CANDIDATE, 0)
@@ -87,12 +93,13 @@ class Roster:
 
     async def _known(self, mute: set[str]) -> Candidate | None:
         known = await patiently(lambda: read_hash(self._context.redis, keys.KNOWN))
+        entries = self._parked | {queue: ForwarderEntry.model_validate_json(text) for queue, text in known.items()}
         now = time.monotonic()
-        for queue, text in known.items():
+        for queue, entry in entries.items():
             if queue in mute or now - self._asked_at.get(queue, -ASK_KNOWN_EVERY) < ASK_KNOWN_EVERY:
                 continue
             self._asked_at[queue] = now
-            return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
+            return Candidate(entry, listed=False)
         return None
 
 

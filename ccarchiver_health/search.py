@@ -98,6 +98,8 @@ class Search:
         if reply.reply is Reply.SILENT:
             self._silent.append(f"{entry.hostname} ({detail})")
             self._mute.add(entry.consume_queue)
+        elif reply.reply is Reply.NO_CONSUMER:
+            self._roster.park(entry)
         step = Step()
         roster.done(step)
         await self._context.runner.apply(step)

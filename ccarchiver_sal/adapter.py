@@ -103,14 +103,14 @@ class EventSource:
 
 def _deepen(domain: Any) -> object:
     """Give the domain's event readers a deep history for the readers made next; returns what to restore."""
-    qos = domain.evt_qos_set.reader_qos
+    qos = domain.event_qos_set.reader_qos
     kept = qos.history
     qos.set_policies([_history(kept, QUEUE_LENGTH)])
     return kept
 
 
 def _restore(domain: Any, kept: object) -> None:
-    domain.evt_qos_set.reader_qos.set_policies([kept])
+    domain.event_qos_set.reader_qos.set_policies([kept])
 
 
 def _history(like: Any, depth: int) -> object:

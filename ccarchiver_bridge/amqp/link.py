@@ -352,15 +352,9 @@ class Link:
 
 
 def _explain(error: BaseException) -> str:
-    """Say what went wrong in one line; pika's errors hold the others inside."""
-    if isinstance(error, pika.exceptions.AMQPConnectorException | pika.exceptions.AMQPConnectionError) and error.args:
-        inner = error.args[-1]
+    """Say what went wrong in one line; pika wraps the cause in arguments and lists of its own."""
+    inside = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
+    for inner in reversed(inside):
         if isinstance(inner, BaseException):
             return _explain(inner)
-    nested = getattr(error, "exceptions", None)
-    if nested:
-        return _explain(nested[-1])
-    inner_exception = getattr(error, "exception", None)
-    if isinstance(inner_exception, BaseException):
-        return _explain(inner_exception)
     return " ".join(f"{type(error).__name__}: {error}".split())
