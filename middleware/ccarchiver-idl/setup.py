@@ -1,4 +1,4 @@
-"""Put the IDL files into the folder ``idl`` beside site-packages, which has the Python version in its path."""
+"""Put the IDL files into the folder ``idl`` beside site-packages, which has the Python version in its path."""  # noqa: INP001 (a build script)
 
 import sys
 from pathlib import Path

@@ -70,6 +70,6 @@ if not hand_over(__name__, __file__, beside=["ddsutil"], marker="ts_dds_cyclone"
         "Subscriber",
         "Topic",
         "WaitSet",
-        "__version__",
         "_Sample",
+        "__version__",
     ]

@@ -17,7 +17,7 @@ from ts_dds_cyclone.fields import STRING, Field
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["HEADER", "Codec", "compile_codec", "encode_string", "fixed_offset", "first_elements"]
+__all__ = ["HEADER", "Codec", "compile_codec", "encode_string", "first_elements", "fixed_offset"]
 
 HEADER = b"\x00\x01\x00\x00"
 """Encapsulation header of plain little-endian CDR without options."""
@@ -92,7 +92,8 @@ def first_elements(value: Any, length: int) -> list[Any]:  # noqa: ANN401 (lists
 
 
 def _runs(fields: Sequence[Field]) -> list[_Run]:
-    runs, primitives = [], []
+    runs: list[_Run] = []
+    primitives: list[Field] = []
     for field in fields:
         if field.type_name == STRING:
             runs.append(_Run(primitives, field))

@@ -30,7 +30,7 @@ class EntityKind(enum.Enum):
 def _history(kind: DDSHistoryKind, depth: int) -> Any:  # noqa: ANN401 (cyclonedds' policies have no common type)
     if kind is DDSHistoryKind.KEEP_ALL:
         return Policy.History.KeepAll
-    if not isinstance(depth, int) or depth < 1:
+    if depth < 1:
         message = f"History depth {depth!r} must be a whole number of at least 1"
         raise DDSException(message)
     return Policy.History.KeepLast(depth)

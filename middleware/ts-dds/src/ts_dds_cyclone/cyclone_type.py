@@ -6,11 +6,14 @@ from typing import Any
 
 import cyclonedds.idl.annotations as annotate
 from cyclonedds.idl import make_idl_struct
-from cyclonedds.idl import types as idl
+from cyclonedds.idl import types as cyclone_types
 
 from ts_dds_cyclone.fields import STRING, Field, TopicType
 
 __all__ = ["make_cyclone_type"]
+
+idl: Any = cyclone_types
+"""Its generics are made at run time, in a way that type checkers do not follow."""
 
 _TYPES: dict[str, Any] = {
     "boolean": bool,
@@ -38,7 +41,7 @@ def _member(field: Field) -> Any:  # noqa: ANN401 (cyclonedds' type objects)
 
 def make_cyclone_type(topic_type: TopicType) -> Any:  # noqa: ANN401 (a class made by cyclonedds)
     """Return a new cyclonedds class for a type; it takes some milliseconds."""
-    made = make_idl_struct(
+    made: Any = make_idl_struct(
         topic_type.name.rsplit("::", 1)[-1],
         topic_type.name,
         {field.name: _member(field) for field in topic_type.fields},

@@ -45,6 +45,10 @@ class Entity:
             raise DDSException(message)
         return handle
 
+    def require_open(self) -> None:
+        """Raise DDSException if the entity is closed."""
+        self.handle  # noqa: B018 (asking is what raises)
+
     @property
     def is_open(self) -> bool:
         """Whether the entity is not closed yet."""

@@ -6,8 +6,8 @@ import enum
 
 __all__ = [
     "DDSDestinationOrderKind",
-    "DDSDuration",
     "DDSDurabilityKind",
+    "DDSDuration",
     "DDSHistoryKind",
     "DDSOwnershipKind",
     "DDSReliabilityKind",

@@ -113,16 +113,20 @@ class DataReader(Entity):
         complete
             False if the timeout came first.
         """
-        del_limit = float("inf") if timeout is None else time.monotonic() + timeout.value / NANOSECONDS
-        self.handle  # noqa: B018 (raises if closed)
+        limit = float("inf") if timeout is None else time.monotonic() + timeout.value / NANOSECONDS
+        self.require_open()
         if not self.durable or self._settled:
             return True
         readers = [r for r in self._subscriber.readers if r.durable and r.is_open]
-        if not settle(readers, self.participant.created, del_limit):
+        if not settle(readers, self.participant.created, limit):
             return False
         for reader in readers:
-            reader._settled = True
+            reader.note_settled()
         return True
+
+    def note_settled(self) -> None:
+        """Note that somebody has waited for the history of this reader."""
+        self._settled = True
 
     def end_history(self) -> None:
         """Note that the caller waits for live samples: what is taken before this call is history."""
@@ -143,7 +147,7 @@ class DataReader(Entity):
         if not isinstance(condition, ReadCondition):
             message = f"{condition!r} is not a dds.ReadCondition or dds.QueryCondition"
             raise DDSException(message, BAD_PARAMETER)
-        self.handle  # noqa: B018 (raises if closed)
+        self.require_open()
         harvest = _Harvest()
         late = self._take_into(harvest, condition, n)
         give_up = time.monotonic() + LATE_AT_MOST
@@ -162,30 +166,29 @@ class DataReader(Entity):
                 break  # closed in another thread: that is no error here
             taken = native.take(handle, condition.mask, wanted)
             if isinstance(taken, int):
-                if self._handle is None:
-                    break
-                checked(taken, f"take samples of {self._name}")
+                if self.is_open:
+                    checked(taken, f"take samples of {self._name}")
                 break
             now = time.time_ns()
-            for sample, info in taken:
-                if not info.valid_data:
-                    continue  # a writer left; there is nothing in it for salobj
-                if self.durable and not self._duplicates.is_new(info.source_timestamp, sample):
-                    continue
-                data = self._accept(sample, condition)
-                if data is None:
-                    continue
-                item = _Sample(data, SampleInfo(info, now))
-                if self._history_is_over and self._late_history.is_late(
-                    info.source_timestamp, info.publication_handle
-                ):
-                    late += 1
-                    harvest.late[info.instance_handle, info.publication_handle] = item
-                else:
-                    harvest.live.append(item)
+            # Samples without valid data only tell that a writer left.
+            late += sum(self._sort(harvest, condition, sample, SampleInfo(info, now))
+                        for sample, info in taken if info.valid_data)
             if len(taken) < wanted:
                 break
         return late
+
+    def _sort(self, harvest: _Harvest, condition: ReadCondition, sample: bytes, info: SampleInfo) -> bool:
+        """Put a sample where it belongs, if anywhere; tell whether it is late history."""
+        if self.durable and not self._duplicates.is_new(info.source_timestamp, sample):
+            return False
+        data = self._accept(sample, condition)
+        if data is None:
+            return False
+        if self._history_is_over and self._late_history.is_late(info.source_timestamp, info.publication_handle):
+            harvest.late[info.instance_handle, info.publication_handle] = _Sample(data, info)
+            return True
+        harvest.live.append(_Sample(data, info))
+        return False
 
     def _accept(self, sample: bytes, condition: ReadCondition) -> TopicDataClass | None:
         """Return the data of a sample that the condition accepts, None for any other."""

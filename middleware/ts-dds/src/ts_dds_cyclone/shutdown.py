@@ -15,21 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 __all__ = ["call_at_end", "call_at_thread_end", "must_stop"]
 
 _exiting = threading.Event()
 _wakers: list[Callable[[], None]] = []
 _thread = threading.local()
-_WORKER_CODE = concurrent.futures.thread._worker.__code__  # type: ignore[attr-defined] # noqa: SLF001
+_WORKER_CODE = concurrent.futures.thread._worker.__code__  # noqa: SLF001
 
 
 def _executor_of_this_thread() -> Callable[[], Any] | None:
     """Return a weak reference to the executor this thread works for, None if it works for none."""
     if not hasattr(_thread, "executor"):
-        frame = sys._getframe()  # noqa: SLF001 (the executor leaves no other trace in its threads)
+        # The executor leaves no other trace in its threads than this function of theirs.
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001
         while frame is not None and frame.f_code is not _WORKER_CODE:
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         _thread.executor = None if frame is None else frame.f_locals.get("executor_reference")
     executor: Callable[[], Any] | None = _thread.executor
     return executor

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from astropy.time import Time
-
 from lsst.ts.utils.leap_seconds import SECONDS_PER_DAY, current_table
 
 if TYPE_CHECKING:
