@@ -1,0 +1,111 @@
+"""What readers that join late get (requirements 3 and 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.middleware.end import End
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.middleware.process import Peer
+
+EVENT, TELEMETRY, COMMAND = "logevent_scalars", "scalars", "command_wait"
+KEPT = 100
+
+
+def test_a_late_reader_gets_the_last_hundred_events(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    writer.ask("write_many", EVENT, 0, 150)
+
+    end = End(idl)
+    end.reader(EVENT)
+    assert end.settle(EVENT)
+    assert end.numbers(EVENT) == list(range(50, 150))
+    end.close()
+
+
+def test_each_index_has_a_history_of_its_own(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    for index in (1, 2):
+        writer.ask("write_many", EVENT, 1000 * index, 110, index)
+
+    end = End(idl)
+    end.reader(EVENT)
+    assert end.settle(EVENT)
+    assert sorted(end.numbers(EVENT)) == [*range(1010, 1110), *range(2010, 2110)]
+    end.close()
+
+
+def test_telemetry_and_commands_have_no_history(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer, end = peer(), End(idl)
+    for topic in (TELEMETRY, COMMAND):
+        writer.ask("writer", topic)
+        writer.ask("write_many", topic, 0, 10)
+    for topic in (TELEMETRY, COMMAND):
+        end.reader(topic)
+        assert writer.ask("matched", topic)
+        writer.ask("write_many", topic, 10, 1)
+    for topic in (TELEMETRY, COMMAND):
+        assert end.collect(topic, 1, 10) == [10]
+    end.close()
+
+
+def test_settling_is_not_held_up_by_live_samples(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    writer.tell("write_many", EVENT, 0, 200_000)  # takes longer than the settling
+
+    end = End(idl)
+    end.reader(EVENT)
+    assert end.settle(EVENT)
+    assert end.numbers(EVENT)
+    end.close()
+
+
+def test_of_history_that_comes_late_only_the_newest_is_delivered(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    writer.ask("write_many", EVENT, 0, 80)
+    writer.pause()  # so that it is not discovered while the reader settles
+
+    end = End(idl)
+    end.reader(EVENT)
+    assert end.settle(EVENT)
+    assert end.numbers(EVENT) == []
+    assert end.collect(EVENT, 1, 0.2) == []
+    writer.resume()
+    assert end.collect(EVENT, 1, 20) == [79]
+    writer.ask("write_many", EVENT, 80, 20)
+    assert end.collect(EVENT, 20, 10) == list(range(80, 100))
+    end.close()
+
+
+def test_history_that_is_taken_in_parts_is_complete(idl: Path, peer: Callable[[], Peer]) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    writer.ask("write_many", EVENT, 0, 30)
+
+    end = End(idl)
+    end.reader(EVENT)
+    assert end.settle(EVENT)
+    assert end.numbers(EVENT, 12) + end.numbers(EVENT, 12) + end.numbers(EVENT, 12) == list(range(30))
+    end.close()
+
+
+def test_every_sample_written_after_settling_arrives(idl: Path, peer: Callable[[], Peer]) -> None:
+    """A volatile sample written at once after a participant was made is lost: settling prevents that."""
+    reader = peer()
+    reader.ask("reader", COMMAND)
+    for attempt in range(5):
+        end = End(idl)
+        end.reader(EVENT)  # a Remote has event readers, by which it settles
+        end.writer(COMMAND)
+        assert end.settle(EVENT)
+        end.write_many(COMMAND, attempt, 1)
+        assert reader.ask("collect", COMMAND, 1, 10) == [attempt]
+        end.close()
