@@ -127,7 +127,7 @@ class Answers:
         """Give the reason why a Controller's answer cannot be used; empty if it can."""
         if not ack.ACK_BOOL:
             return "the Controller refused the image (ACK_BOOL FALSE); look at the Controller's log for the reason"
-        if ack.IMAGE_ID is not None and ack.IMAGE_ID != owed.obsid:
+        if ack.IMAGE_ID is not None and owed.obsid != ack.IMAGE_ID:
             return f"the Controller answered for image {ack.IMAGE_ID!r} instead"
         try:
             target_dir.check(ack.TARGET_DIR)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge.amqp.link import Link, LinkError
+from ccarchiver_bridge.amqp.errors import LinkError
+from ccarchiver_bridge.amqp.link import Link
 from ccarchiver_bridge.answers import Answers
 from ccarchiver_bridge.controller import ControllerWatch
 from ccarchiver_bridge.dispatcher import Dispatcher

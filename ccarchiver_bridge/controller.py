@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge.amqp.link import LinkError, UnroutableError
+from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.exposure import ack_number
 
@@ -42,7 +42,7 @@ class ControllerWatch:
     def heard(self, ack: HealthCheckAck) -> None:
         """Take an answer in; one of another session says nothing of today's Controller."""
         session_id = self._hub.session.id
-        if ack.SESSION_ID == session_id or ack.ACK_ID.startswith(f"{session_id}_"):
+        if session_id == ack.SESSION_ID or ack.ACK_ID.startswith(f"{session_id}_"):
             self._unanswered = 0
 
     async def watch(self) -> None:

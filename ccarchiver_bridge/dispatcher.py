@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from ccarchiver_bridge import owed as owed_answers
-from ccarchiver_bridge.amqp.link import LinkError, UnroutableError
+from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import Owed
 from ccarchiver_core import killpoint, ledger
 from ccarchiver_core.exposure import Order, Sent, ack_number
@@ -52,7 +52,7 @@ class Dispatcher:
         self._busy: set[asyncio.Task[object]] = set()
 
     def lock(self, obsid: str) -> asyncio.Lock:
-        """The lock that keeps one image's steps in order."""
+        """Give the lock that keeps one image's steps in order."""
         found = self._locks.get(obsid)
         if found is None:
             found = self._locks[obsid] = asyncio.Lock()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_bridge import owed as owed_answers
-from ccarchiver_bridge.amqp.link import LinkError, UnroutableError
+from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import MAX_SENDS, Owed
 from ccarchiver_core import keys, killpoint
 from ccarchiver_core.error_codes import ErrorCode

@@ -31,7 +31,7 @@ class Credentials(BaseModel):
 
 
 def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """The file's place: ``$IIP_CREDENTIAL_DIR``, else ``~/.lsst``."""
+    """Give the file's place: ``$IIP_CREDENTIAL_DIR``, else ``~/.lsst``."""
     folder = environ.get(CREDENTIAL_DIR_VARIABLE)
     return (Path(folder) if folder else Path.home() / ".lsst") / CREDENTIAL_FILE
 
@@ -49,7 +49,7 @@ def load_credentials(path: Path | None = None) -> Credentials:
     try:
         _require_mode(path.parent, DIRECTORY_MODE)
         _require_mode(path, FILE_MODE)
-        document = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506  the safe loader, in C
+        document = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
     except FileNotFoundError as error:
         msg = (
             f"{error.filename}: no such file; RabbitMQ's credentials belong in {path} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
@@ -33,7 +33,7 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
     obsid : `str`
         The image it belongs to, if that is known.
     """
-    now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="milliseconds")
+    now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
     step.do(
         *("XADD", keys.DEAD_LETTERS, "MAXLEN", settings.max_dead_letters, "*"),
         *("at", now, "origin", origin, "reason", reason[:REASON_LENGTH], "obsid", obsid, "raw", raw),

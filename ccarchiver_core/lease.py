@@ -101,22 +101,25 @@ class Lease:
                 if verdict == b"taken":
                     self._runner.epoch = int(detail)
                     return
-                holder = json.loads(detail)
-                if not _is_dead(holder):
-                    msg = (
-                        f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since "
-                        f"{holder['since']}; only one may. Stop that one first (supervisorctl stop "
-                        f"ccarchiver:{self._worker}), or wait for its lease to end if its host is down"
-                    )
-                    raise LeaseHeldError(msg)
+                self._refuse_if_alive(json.loads(detail))
                 await self._release(keys=[self._worker.lease], args=[detail])
-                _log.info("lease.dead_holder_released", pid=holder["pid"])
+                _log.info("lease.dead_holder_released", holder=detail.decode())
             except AWAY_ERRORS as error:
                 await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
             except Exception as error:
                 if not is_refusing(error):
                     raise
                 await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+
+    def _refuse_if_alive(self, holder: dict[str, object]) -> None:
+        if _is_dead(holder):
+            return
+        msg = (
+            f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since {holder['since']}; "
+            f"only one may. Stop that one first (supervisorctl stop ccarchiver:{self._worker}), or wait for its lease "
+            "to end if its host is down"
+        )
+        raise LeaseHeldError(msg)
 
     async def keep(self) -> None:
         """Renew for ever, through outages.

@@ -147,21 +147,24 @@ def waits_for(record: dict[str, str], files_per_image: int) -> str:
     """
     if record.get("state") in (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.FOREIGN):
         return "nothing"
-    if EventKind.START not in record:
-        return "the camera's startIntegration"
-    if "target_dir" not in record:
-        return "the Controller's answer to NEW_CC_ARCHIVE_ITEM"
-    if Order.XFER_PARAMS not in record:
-        return "a paired Forwarder"
-    if EventKind.END not in record:
-        return "the camera's endReadout"
-    if EventKind.HEADER not in record:
-        return "the header service's largeFileObjectAvailable"
+    for name, who in _OWED_IN_ORDER.items():
+        if name not in record:
+            return who
     retrieved = files_reported_good(record, StatusTopic.RETRIEVAL)
     if retrieved < files_per_image:
         return f"the Forwarder: {retrieved} of {files_per_image} files retrieved"
     ingested = files_reported_good(record, StatusTopic.IN_OODS)
     return f"the OODS: {ingested} of {files_per_image} files ingested"
+
+
+_OWED_IN_ORDER: dict[str, str] = {
+    EventKind.START: "the camera's startIntegration",
+    "target_dir": "the Controller's answer to NEW_CC_ARCHIVE_ITEM",
+    Order.XFER_PARAMS: "a paired Forwarder",
+    EventKind.END: "the camera's endReadout",
+    EventKind.HEADER: "the header service's largeFileObjectAvailable",
+}
+"""Ledger fields in the order an image gets them, and who owes each."""
 
 
 def record_outsider(step: Step, obsid: str, state: ImageState) -> None:

@@ -46,7 +46,6 @@ def configure(name: str, log_dir: Path | None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import structlog
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, ResponseError, TimeoutError
 
 from ccarchiver_core.backoff import Backoff
 
@@ -25,7 +25,7 @@ COMMAND_TIMEOUT = 5.0
 MAIL_BLOCK = 2.0
 """Seconds one blocking read of a mailbox waits, so that a stop is never far."""
 
-AWAY_ERRORS = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+AWAY_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError)
 """Redis is not there, or not yet: wait and repeat."""
 
 _REFUSING_PREFIXES = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
@@ -47,9 +47,9 @@ async def patiently(read: Callable[[], Awaitable[Result]]) -> Result:
 
 def is_refusing(error: BaseException) -> bool:
     """Tell a Redis that cannot write for the moment from one that was asked nonsense."""
-    if isinstance(error, ReadOnlyError):
+    if isinstance(error, exceptions.ReadOnlyError):
         return True
-    return isinstance(error, ResponseError) and any(prefix in str(error) for prefix in _REFUSING_PREFIXES)
+    return isinstance(error, exceptions.ResponseError) and any(prefix in str(error) for prefix in _REFUSING_PREFIXES)
 
 
 def make_client(settings: Settings, *, blocking: bool = False) -> Redis:

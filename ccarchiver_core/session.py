@@ -5,7 +5,7 @@ SAL owns ``id`` and ``wanted``; health owns ``epoch``, ``pairing``, ``forwarder`
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ async def read_session(redis: Redis) -> Session:
 
 def new_session_id() -> str:
     """SESSION_ID of a new run: the time in UTC to a microsecond, the form the peers know."""
-    return datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d_%H:%M:%S.%f")
+    return dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d_%H:%M:%S.%f")
 
 
 def begin(step: Step, session_id: str) -> None:

@@ -243,7 +243,7 @@ class Settings(_Part):
 
 
 def settings_path() -> Path:
-    """The site file's place.
+    """Give the site file's place.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class SiteFile:
             raise ConfigError(msg) from error
         try:
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
-            document = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  the safe loader, in C
+            document = yaml.load(text, Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
             msg = f"{path}: not valid YAML: {error}"
             raise ConfigError(msg) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ class Heart:
         self._worker = worker
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first reading only starts the interval
-        self._started = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="milliseconds")
+        self._started = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
         self.state = "starting"
         """What the worker is doing, for the operator."""
 

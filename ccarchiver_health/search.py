@@ -58,9 +58,9 @@ class Search:
 
     def answer(self, reply: ForwarderReply) -> None:
         """Take the bridge's answer in; one to an older question is ignored."""
-        if reply.session_id == self._session.id and reply.epoch == self._epoch:
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(reply)
+        asked = reply.session_id == self._session.id and reply.epoch == self._epoch
+        if asked and self._answer is not None and not self._answer.done():
+            self._answer.set_result(reply)
 
     async def run(self) -> None:
         """Search until somebody is paired or the time is over; ends when the session does."""

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dds
 from lsst.ts import salobj
 from lsst.ts.salobj.topics import RemoteEvent
 
@@ -101,22 +102,16 @@ class EventSource:
             self._handle(Sample(topic.name, data.private_sndStamp, data, is_history))
 
 
-def _deepen(domain: Any) -> object:
+def _deepen(domain: salobj.Domain) -> object:
     """Give the domain's event readers a deep history for the readers made next; returns what to restore."""
     qos = domain.event_qos_set.reader_qos
     kept = qos.history
-    qos.set_policies([_history(kept, QUEUE_LENGTH)])
+    qos.set_policies([dds.HistoryQosPolicy(kept.kind, QUEUE_LENGTH)])
     return kept
 
 
-def _restore(domain: Any, kept: object) -> None:
+def _restore(domain: salobj.Domain, kept: object) -> None:
     domain.event_qos_set.reader_qos.set_policies([kept])
-
-
-def _history(like: Any, depth: int) -> object:
-    import dds  # noqa: PLC0415  only here: the module is the DDS vendor's
-
-    return dds.HistoryQosPolicy(like.kind, depth)
 
 
 class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types

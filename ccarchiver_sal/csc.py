@@ -34,9 +34,6 @@ COMPONENT = "CCArchiver"
 SAVE_LIMIT = 2.0
 """Seconds a command waits for its new state to be in Redis; later it is written in the background."""
 
-LEASE_LOOK = 0.1
-"""Seconds between two looks whether the lease has come."""
-
 SETTINGS_DIGITS = 12
 """Digits of the settings' SHA-256 that name their version: enough to tell any two apart."""
 
@@ -66,6 +63,7 @@ class CCArchiverCsc(TypedCsc):
         self._sources = [EventSource(self, name, topics, self._intake.handle) for name, topics in TOPICS.items()]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
+        self._ready = asyncio.Event()  # the lease is here; without Redis it comes in the background
         self._state_changed = asyncio.Event()
         self._state_saved = asyncio.Event()
         self.failure: BaseException | None = None
@@ -168,8 +166,7 @@ class CCArchiverCsc(TypedCsc):
         try:
             async with asyncio.timeout(limit):
                 await patiently(self._context.redis.ping)
-                while self._context.runner.epoch is None:  # the lease is taken in the background
-                    await asyncio.sleep(LEASE_LOOK)
+                await self._ready.wait()
         except TimeoutError:
             return False
         return True
@@ -230,6 +227,7 @@ class CCArchiverCsc(TypedCsc):
             self.log.warning("session %s of an earlier run is ended: this one starts in STANDBY", self._control.id)
             self._control.abandon(step)
             await self._context.runner.apply(step)
+        self._ready.set()
 
     async def _read_mail(self) -> None:
         while True:

@@ -78,7 +78,8 @@ class Reports:
         if status.status_code == 0:
             await self._finish_if_complete(step, status.obsid, record)
         await self._context.runner.apply(step)
-        _log.info(
+        log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
+        log(
             "status.reported",
             image=status.obsid,
             topic=status.topic,

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pika
-import structlog
 from pika.adapters.asyncio_connection import AsyncioConnection
 
-from ccarchiver_core.errors import CcArchiverError
+from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+
+    from pika.channel import Channel
+    from pika.frame import Method
 
     from ccarchiver_core.credentials import Credentials
     from ccarchiver_core.settings import Settings
@@ -35,16 +37,6 @@ PERSISTENT = 2
 
 CLOSE_LIMIT = 2.0
 """Seconds a clean close may take before the connection is dropped."""
-
-_log = structlog.get_logger(__name__)
-
-
-class LinkError(CcArchiverError):
-    """The connection could not be made or broke; open another one."""
-
-
-class UnroutableError(CcArchiverError):
-    """No queue takes the message: it must be declared again."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +69,9 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
         """Done with the reason when the connection is gone."""
-        self._connection: Any = None
-        self._publishing: Any = None
-        self._consuming: Any = None
+        self._connection: AsyncioConnection | None = None
+        self._publishing: Channel | None = None
+        self._consuming: Channel | None = None
         self._published = 0
         self._confirms: dict[int, asyncio.Future[bool]] = {}
         self._returned: set[str] = set()
@@ -112,7 +104,7 @@ class Link:
                 await link._connect(parameters)
                 link._publishing = await link._channel()
                 link._consuming = await link._channel()
-                await link._prepare()
+                await link._prepare(link._publishing, link._consuming)
         except TimeoutError:
             await link.close()
             raise LinkError(f"RabbitMQ at {broker.text} did not answer in {settings.connect_timeout} s") from None
@@ -154,9 +146,11 @@ class Link:
     def consume(self, queue: str, callback: Callable[[Delivery], None]) -> None:
         """Have every message of a queue given to a callback; each must be acknowledged."""
 
-        def on_message(_channel: object, method: Any, _properties: object, body: bytes) -> None:
+        def on_message(_channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
             callback(Delivery(queue, body, method.delivery_tag))
 
+        if self._consuming is None:
+            raise LinkError("the connection was never opened")
         self._consuming.basic_consume(queue, on_message)
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
@@ -203,7 +197,7 @@ class Link:
             self._drop(f"no confirmation of a message to {queue} in {self._publish_timeout} s")
             raise LinkError(f"no confirmation in {self._publish_timeout} s") from None
         except pika.exceptions.AMQPError as error:
-            raise LinkError(_explain(error)) from error
+            raise LinkError(explain(error)) from error
         finally:
             self._confirms.pop(tag, None)
         if message_id in self._returned:
@@ -234,12 +228,12 @@ class Link:
 
         def on_error(_connection: object, error: BaseException) -> None:
             if not opened.done():
-                opened.set_exception(LinkError(_explain(error)))
+                opened.set_exception(LinkError(explain(error)))
 
         def on_close(_connection: object, error: BaseException) -> None:
             if not opened.done():
-                opened.set_exception(LinkError(_explain(error)))
-            self._fail(_explain(error))
+                opened.set_exception(LinkError(explain(error)))
+            self._fail(explain(error))
 
         self._connection = AsyncioConnection(
             parameters,
@@ -250,49 +244,52 @@ class Link:
         )
         await opened
 
-    async def _channel(self) -> Any:
-        opened: asyncio.Future[Any] = self._loop.create_future()
+    async def _channel(self) -> Channel:
+        if self._connection is None:
+            raise LinkError("the connection is closed")
+        opened: asyncio.Future[Channel] = self._loop.create_future()
 
-        def on_open(channel: object) -> None:
+        def on_open(channel: Channel) -> None:
             if not opened.done():
                 opened.set_result(channel)
 
         try:
             channel = self._connection.channel(on_open_callback=on_open)
         except pika.exceptions.AMQPError as error:
-            raise LinkError(_explain(error)) from error
+            raise LinkError(explain(error)) from error
         await asyncio.wait({opened, self.closed}, return_when=asyncio.FIRST_COMPLETED)
         if not opened.done():
             raise LinkError(self.closed.result())
         channel.add_on_close_callback(self._on_channel_closed)
         return opened.result()
 
-    async def _prepare(self) -> None:
-        channel = self._publishing
+    async def _prepare(self, publishing: Channel, consuming: Channel) -> None:
         await self._ask(
-            channel.exchange_declare, exchange=EXCHANGE, exchange_type="direct", durable=True, channel=channel
+            publishing.exchange_declare, exchange=EXCHANGE, exchange_type="direct", durable=True, channel=publishing
         )
-        channel.add_on_return_callback(self._on_return)
-        await self._ask(channel.confirm_delivery, self._on_confirm, channel=channel)
-        await self._ask(self._consuming.basic_qos, prefetch_count=PREFETCH, channel=self._consuming)
+        publishing.add_on_return_callback(self._on_return)
+        await self._ask(publishing.confirm_delivery, self._on_confirm, channel=publishing)
+        await self._ask(consuming.basic_qos, prefetch_count=PREFETCH, channel=consuming)
 
-    async def _ask(self, method: Callable[..., object], *args: object, channel: Any, **kwargs: object) -> Any:
+    async def _ask(
+        self, method: Callable[..., object], *args: object, channel: Channel, **kwargs: object
+    ) -> Method[Any]:
         """Send a request on a channel and wait for its answer."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer: asyncio.Future[Method[Any]] = self._loop.create_future()
 
-        def on_answer(frame: object) -> None:
+        def on_answer(frame: Method[Any]) -> None:
             if not answer.done():
                 answer.set_result(frame)
 
         def on_close(_channel: object, error: BaseException) -> None:
             if not answer.done():
-                answer.set_exception(LinkError(_explain(error)))
+                answer.set_exception(LinkError(explain(error)))
 
         channel.add_on_close_callback(on_close)
         try:
             method(*args, callback=on_answer, **kwargs)
         except pika.exceptions.AMQPError as error:
-            raise LinkError(_explain(error)) from error
+            raise LinkError(explain(error)) from error
         async with asyncio.timeout(self._publish_timeout):
             await asyncio.wait({answer, self.closed}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
@@ -300,8 +297,8 @@ class Link:
         return answer.result()
 
     @contextlib.asynccontextmanager
-    async def _admin_channel(self) -> Any:
-        """A channel of its own: the broker closes a channel that asked for something it refuses."""
+    async def _admin_channel(self) -> AsyncIterator[Channel]:
+        """Open a channel of its own: the broker closes a channel that asked for something it refuses."""
         async with self._admin:
             try:
                 async with asyncio.timeout(self._publish_timeout):
@@ -318,14 +315,14 @@ class Link:
                 if channel.is_open:
                     channel.close()
 
-    def _on_channel_closed(self, channel: Any, error: BaseException) -> None:
+    def _on_channel_closed(self, channel: Channel, error: BaseException) -> None:
         if channel is self._publishing or channel is self._consuming:
-            self._drop(f"RabbitMQ closed a channel: {_explain(error)}")
+            self._drop(f"RabbitMQ closed a channel: {explain(error)}")
 
-    def _on_return(self, _channel: object, _method: object, properties: Any, _body: bytes) -> None:
+    def _on_return(self, _channel: object, _method: object, properties: pika.BasicProperties, _body: bytes) -> None:
         self._returned.add(properties.message_id)
 
-    def _on_confirm(self, frame: Any) -> None:
+    def _on_confirm(self, frame: Method[Any]) -> None:
         method = frame.method
         confirmed = isinstance(method, pika.spec.Basic.Ack)
         upto = method.delivery_tag
@@ -349,12 +346,3 @@ class Link:
         for confirm in self._confirms.values():
             if not confirm.done():
                 confirm.set_exception(LinkError(reason))
-
-
-def _explain(error: BaseException) -> str:
-    """Say what went wrong in one line; pika wraps the cause in arguments and lists of its own."""
-    inside = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
-    for inner in reversed(inside):
-        if isinstance(inner, BaseException):
-            return _explain(inner)
-    return " ".join(f"{type(error).__name__}: {error}".split())

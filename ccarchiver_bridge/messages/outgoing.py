@@ -35,13 +35,13 @@ class Associated(Outgoing):
 
 
 class HealthCheck(Outgoing):
-    """Controller, do you live?"""
+    """Ask the Controller whether it lives."""
 
     SESSION_ID: str
 
 
 class NewItem(Outgoing):
-    """An image begins; where shall its files go?"""
+    """Tell the Controller that an image begins, and ask where its files shall go."""
 
     JOB_NUM: int
     SESSION_ID: str
