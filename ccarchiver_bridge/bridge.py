@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_bridge.amqp.errors import LinkError
-from ccarchiver_bridge.amqp.link import Link
+from ccarchiver_bridge.amqp.link import Delivery, Link
 from ccarchiver_bridge.answers import Answers
 from ccarchiver_bridge.controller import ControllerWatch
 from ccarchiver_bridge.dispatcher import Dispatcher
@@ -18,11 +18,12 @@ from ccarchiver_bridge.forwarder import ForwarderWatch
 from ccarchiver_bridge.hub import Hub
 from ccarchiver_bridge.inbox import Inbox
 from ccarchiver_bridge.owed import OwedAnswers
+from ccarchiver_bridge.reception import Reception
 from ccarchiver_core import keys
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueue, SessionChanged, SessionDown
+from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueue, Requeue, SessionChanged, SessionDown
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
 
@@ -57,6 +58,7 @@ class Bridge:
         self._controller = ControllerWatch(self._hub)
         self._forwarder = ForwarderWatch(self._hub, self._owed)
         self._answers = Answers(self._hub, self._owed, self._dispatcher, self._controller, self._forwarder)
+        self._reception = Reception(self._hub, self._answers)
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._idle = asyncio.Event()
@@ -110,6 +112,8 @@ class Bridge:
                 if not self._hub.session.wanted or self._hub.session.id != session_id:
                     await self._wait_until_idle()
                     step.post(keys.Worker.SAL, SessionDown(session_id=session_id, worker=keys.Worker.BRIDGE))
+                else:
+                    self._replay.set()
             case AskForwarder() as mail:
                 await self._reread_session()
                 await self._forwarder.ask(mail)
@@ -117,6 +121,9 @@ class Bridge:
                 await self._reread_session()
                 await self._dispatcher.settled()
                 await self._forwarder.purge(queue)
+            case Requeue(queue=queue, raw=raw):
+                delivery = Delivery(queue, raw, tag=0)
+                await self._reception.take([delivery], done=lambda it: _log.info("message.requeued", queue=it.queue))
             case other:
                 _log.warning("mail.not_for_me", kind=other.kind)
         await self._hub.runner.apply(step)
@@ -216,7 +223,7 @@ class Bridge:
         self._controller.reset()
         self._show_state()
         _log.info("rabbitmq.connected", broker=settings.broker.text)
-        inbox = asyncio.create_task(Inbox(self._hub, self._answers, link).run())
+        inbox = asyncio.create_task(Inbox(self._hub, self._reception, link).run())
         unwanted = asyncio.create_task(self._unwanted.wait())
         try:
             await self._forwarder.link_opened()

@@ -1,4 +1,4 @@
-"""What comes in from RabbitMQ: acknowledged only when Redis has it, refused into the dead letters with a reason."""
+"""The queues the archiver consumes: each in its own order, a delivery acknowledged only when Redis has it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge.messages.incoming import Ack, Incoming, Ingest, OtherAck, Reader, Retrieval
-from ccarchiver_core import deadletter, keys, killpoint
+from ccarchiver_core import keys
 from ccarchiver_core.backoff import Backoff
-from ccarchiver_core.errors import RejectedError
-from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.link import Delivery, Link
-    from ccarchiver_bridge.answers import Answers
     from ccarchiver_bridge.hub import Hub
+    from ccarchiver_bridge.reception import Reception
 
 BATCH = 50
 """Deliveries of one queue that share one step: a burst of 2,000 takes 40 fsyncs instead of 2,000."""
@@ -31,17 +27,18 @@ class Inbox:
 
     Parameters
     ----------
-    hub, answers
+    hub : `Hub`
+        Settings and Redis.
+    reception : `Reception`
         Where messages go.
     link : `Link`
         The connection; a new one needs a new inbox.
     """
 
-    def __init__(self, hub: Hub, answers: Answers, link: Link) -> None:
+    def __init__(self, hub: Hub, reception: Reception, link: Link) -> None:
         self._hub = hub
-        self._answers = answers
+        self._reception = reception
         self._link = link
-        self._reader = Reader(hub.settings)
         self._queues: dict[str, asyncio.Queue[Delivery]] = {}
 
     @staticmethod
@@ -69,62 +66,7 @@ class Inbox:
             while len(batch) < BATCH and not arrived.empty():
                 batch.append(arrived.get_nowait())
             await self._wait_for_room()
-            await self._take(batch)
-
-    async def _take(self, batch: list[Delivery]) -> None:
-        """Handle deliveries in order; statuses and refusals share steps, an answer has its own."""
-        step, taken = Step(), list[int]()
-        for delivery in batch:
-            try:
-                message = self._reader.read(delivery.body)
-                if isinstance(message, Ack):
-                    await self._flush(step, taken)
-                    step, taken = Step(), []
-                    await self._answers.handle(message, delivery)
-                else:
-                    self._add(step, message)
-            except RejectedError as error:
-                _log.warning("message.dead_lettered", queue=delivery.queue, reason=str(error), bytes=len(delivery.body))
-                deadletter.add(step, self._hub.settings, origin=delivery.queue, reason=str(error), raw=delivery.body)
-            taken.append(delivery.tag)
-        await self._flush(step, taken)
-
-    async def _flush(self, step: Step, tags: list[int]) -> None:
-        if step.operations:
-            killpoint.reach("bridge.before_status_step")
-            await self._hub.runner.apply(step)
-            killpoint.reach("bridge.before_amqp_ack")
-        for tag in tags:
-            self._link.ack(tag)
-
-    def _add(self, step: Step, message: Incoming) -> None:
-        match message:
-            case Ingest():
-                step.post(keys.Worker.SAL, self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER))
-            case Retrieval():
-                settings = self._hub.settings
-                step.post(
-                    keys.Worker.SAL,
-                    self._status(StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name),
-                )
-            case OtherAck():
-                _log.debug("ack.noted", kind=message.MSG_TYPE)
-            case _:
-                raise RejectedError(f"{message.MSG_TYPE} is not expected here")
-
-    @staticmethod
-    def _status(topic: StatusTopic, message: Retrieval, camera: str, archiver: str) -> FileStatus:
-        return FileStatus(
-            topic=topic,
-            camera=camera,
-            archiver=archiver,
-            obsid=message.OBSID,
-            raft=message.RAFT,
-            sensor=message.SENSOR,
-            filename=message.FILENAME,
-            status_code=message.STATUS_CODE,
-            description=message.DESCRIPTION,
-        )
+            await self._reception.take(batch, done=lambda delivery: self._link.ack(delivery.tag))
 
     async def _wait_for_room(self) -> None:
         """Wait while SAL's mailbox is full: RabbitMQ keeps the rest meanwhile."""

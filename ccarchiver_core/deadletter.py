@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from ccarchiver_core import keys
+from ccarchiver_core.mail import Requeue
+from ccarchiver_core.redis_client import text, transact
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from ccarchiver_core.settings import Settings
     from ccarchiver_core.step import Step
 
@@ -39,3 +44,62 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
         *("at", now, "origin", origin, "reason", reason[:REASON_LENGTH], "obsid", obsid, "raw", raw),
     )
     step.count("dead_letters")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One dead letter as it is kept; ``at`` in ISO 8601, UTC."""
+
+    id: str
+    at: str
+    origin: str
+    reason: str
+    obsid: str
+    raw: bytes
+
+
+def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        id=text(entry_id),
+        at=text(fields[b"at"]),
+        origin=text(fields[b"origin"]),
+        reason=text(fields[b"reason"]),
+        obsid=text(fields[b"obsid"]),
+        raw=fields[b"raw"],
+    )
+
+
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+async def newest(redis: Redis, count: int) -> list[DeadLetter]:
+    """Read the newest dead letters, newest first."""
+    entries = cast("Entries", await redis.xrevrange(keys.DEAD_LETTERS, count=count))
+    return [_letter(entry_id, fields) for entry_id, fields in entries]
+
+
+async def find(redis: Redis, letter_id: str) -> DeadLetter | None:
+    """Read one dead letter by its id; None if there is none."""
+    entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=letter_id, max=letter_id))
+    return _letter(*entries[0]) if entries else None
+
+
+async def drop(redis: Redis, letter_id: str) -> bool:
+    """Remove a dead letter; False if it was not there."""
+    return bool(await redis.xdel(keys.DEAD_LETTERS, letter_id))
+
+
+async def requeue(redis: Redis, letter: DeadLetter) -> None:
+    """Send a dead letter's original bytes the normal way again, and remove it, in one transaction.
+
+    What still cannot be handled comes back as a new dead letter.
+    """
+    send: tuple[str | bytes | int, ...]
+    if letter.origin in {worker.mailbox for worker in keys.Worker}:
+        send = ("XADD", letter.origin, "*", "mail", letter.raw)
+    elif letter.origin == keys.FORWARDER_LIST:
+        send = ("RPUSH", keys.FORWARDER_LIST, letter.raw)
+    else:
+        mail = Requeue(queue=letter.origin, raw=letter.raw)
+        send = ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail.model_dump_json())
+    await transact(redis, send, ("XDEL", keys.DEAD_LETTERS, letter.id))

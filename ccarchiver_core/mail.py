@@ -94,6 +94,16 @@ class PurgeQueue(_Letter):
     queue: str
 
 
+class Requeue(_Letter):
+    """Operator → bridge: handle these bytes again as if they came from that queue."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    kind: Literal["requeue"] = "requeue"
+    queue: str
+    raw: bytes
+
+
 class SessionUp(_Letter):
     """Health → SAL: paired and connected."""
 
@@ -151,6 +161,7 @@ Mail = (
     | SessionDown
     | SessionFault
     | FileStatus
+    | Requeue
 )
 
 MAIL: TypeAdapter[Mail] = TypeAdapter(Annotated[Mail, Field(discriminator="kind")])

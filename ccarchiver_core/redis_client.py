@@ -100,6 +100,14 @@ async def read_members(redis: Redis, name: str) -> list[str]:
     return [text(member) for member in cast("list[bytes]", await redis.zrange(name, 0, -1))]
 
 
+async def transact(redis: Redis, *commands: tuple[str | bytes | int, ...]) -> None:
+    """Run commands in one transaction, all or none; for the command line, which holds no lease."""
+    async with redis.pipeline(transaction=True) as pipe:
+        for words in commands:
+            pipe.execute_command(*words)
+        await pipe.execute()
+
+
 Entries = list[tuple[bytes, dict[bytes, bytes] | None]]
 
 

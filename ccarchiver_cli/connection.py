@@ -1,0 +1,50 @@
+"""One question to Redis from the command line, with an error an operator can act on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
+from ccarchiver_core.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.settings import Settings
+
+Answer = TypeVar("Answer")
+
+EXIT_AWAY = 69
+"""Redis does not answer (EX_UNAVAILABLE of sysexits.h)."""
+
+EXIT_CONFIG = 78
+"""The configuration is wrong (EX_CONFIG of sysexits.h)."""
+
+
+def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
+    """Put a question to Redis; ends the program with a message if there is no answer."""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        typer.echo(f"ccarchiver: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    try:
+        return asyncio.run(_ask(question, settings))
+    except AWAY_ERRORS as error:
+        text = " ".join(str(error).split())
+        typer.echo(f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; is it running?", err=True)
+        raise typer.Exit(EXIT_AWAY) from None
+
+
+async def _ask(question: Callable[[Redis, Settings], Awaitable[Answer]], settings: Settings) -> Answer:
+    redis = make_client(settings)
+    try:
+        return await question(redis, settings)
+    finally:
+        await redis.aclose()

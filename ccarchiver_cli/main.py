@@ -1,0 +1,111 @@
+"""The program ``ccarchiver``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccarchiver_cli import images, status
+from ccarchiver_cli.connection import ask
+from ccarchiver_core import __version__, deadletter, ledger
+
+EXIT_NOT_FOUND = 1
+
+app = typer.Typer(no_args_is_help=True, help="Look into the ComCam Archiver and mend what it could not.")
+letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
+app.add_typer(letters, name="deadletter")
+
+ImageName = Annotated[str, typer.Argument(help="The image's name, e.g. CC_O_20261122_000001")]
+LetterId = Annotated[str, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  typer calls it so
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False
+) -> None:
+    """Options before the command."""
+    del version
+
+
+@app.command("status")
+def show_status(*, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show the session, the workers, and who owes each unfinished image its next step."""
+    status.show(ask(status.collect), as_json=as_json)
+
+
+@app.command("image")
+def show_image(
+    obsid: ImageName,
+    *,
+    retry: Annotated[bool, typer.Option("--retry", help="Give a failed image another try.")] = False,
+) -> None:
+    """Show all that is known of one image."""
+    if retry:
+        typer.echo(ask(lambda redis, _settings: images.retry(redis, obsid)))
+        return
+    record = ask(lambda redis, _settings: ledger.read_record(redis, obsid))
+    if not record:
+        typer.echo(f"ccarchiver: no image {obsid} in the ledger", err=True)
+        raise typer.Exit(EXIT_NOT_FOUND)
+    typer.echo(json.dumps(dict(sorted(record.items())), indent=2))
+
+
+@letters.command("list")
+def list_letters(count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
+    """List dead letters, newest first."""
+    table = Table("id", "at (UTC)", "origin", "image", "bytes", "reason")
+    for letter in ask(lambda redis, _settings: deadletter.newest(redis, count)):
+        table.add_row(letter.id, letter.at, letter.origin, letter.obsid, str(len(letter.raw)), letter.reason)
+    Console().print(table)
+
+
+@letters.command("show")
+def show_letter(letter_id: LetterId) -> None:
+    """Show one dead letter, its raw bytes included."""
+    letter = _find(letter_id)
+    for name in ("id", "at", "origin", "obsid", "reason"):
+        typer.echo(f"{name}: {getattr(letter, name)}")
+    typer.echo(f"raw: {letter.raw!r}")
+
+
+@letters.command("requeue")
+def requeue_letter(letter_id: LetterId) -> None:
+    """Send the original bytes the normal way again."""
+    letter = _find(letter_id)
+    ask(lambda redis, _settings: deadletter.requeue(redis, letter))
+    typer.echo(f"{letter_id}: on its way again, as from {letter.origin}; what cannot be handled comes back here")
+
+
+@letters.command("drop")
+def drop_letter(letter_id: LetterId) -> None:
+    """Remove one dead letter for good."""
+    letter = _find(letter_id)
+    ask(lambda redis, _settings: deadletter.drop(redis, letter.id))
+    typer.echo(f"{letter_id}: dropped")
+
+
+def _find(letter_id: str) -> deadletter.DeadLetter:
+    letter = ask(lambda redis, _settings: deadletter.find(redis, letter_id))
+    if letter is None:
+        typer.echo(f"ccarchiver: no dead letter {letter_id}; see: ccarchiver deadletter list", err=True)
+        raise typer.Exit(EXIT_NOT_FOUND)
+    return letter
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
