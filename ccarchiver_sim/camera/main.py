@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import asyncio
 
 COMPONENT: Final = "CCCamera"
+
+DATE: Final = re.compile(r"\d{8}")
 
 SETTLE_S: Final = 2.0
 """Until readers that are there already have found a new writer: what is sent earlier reaches them as history."""
@@ -47,6 +50,8 @@ def camera(  # noqa: PLR0913 - each is an option of the command
     {"quit": true}. SAL is set up by LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID.
     """
     day = date or observing_date(dt.datetime.now(dt.UTC))
+    if DATE.fullmatch(day) is None:
+        raise typer.BadParameter(f"{day} is not YYYYMMDD, for example 20261122", param_hint="--date")
     sequence = [
         Exposure(image=image_name(day, sequence_start + index), seconds=exposure, index=index, in_sequence=images)
         for index in range(images)

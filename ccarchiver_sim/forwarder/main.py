@@ -62,6 +62,7 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
     if fail_code is not None and fail_code not in FAIL_CODES:
         raise typer.BadParameter(f"{fail_code} is none of {', '.join(map(str, FAIL_CODES))}", param_hint="--fail-code")
     identity = Identity(
+        name=name,
         hostname=hostname or socket.gethostname(),
         ip=ip,
         consume_queue=consume_queue or f"{name}_consume",
@@ -88,7 +89,7 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
             )
             Forwarder(loop, site, options).run()
 
-    raise typer.Exit(run_peer(name, log_level, work))
+    raise typer.Exit(run_peer("forwarder", log_level, work))
 
 
 main = app_of(forwarder)

@@ -22,6 +22,7 @@ FAIL_CODES: Final = (HEADER_FAILED, PIXELS_FAILED, COPY_FAILED)
 class Identity:
     """Who a Forwarder is: what it writes into the list of free Forwarders, and its keys."""
 
+    name: str
     hostname: str
     ip: str
     consume_queue: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from ccarchiver_sim.forwarder import header, messages
 from ccarchiver_sim.forwarder.delivery import Delivery, die
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peer.runloop import RunLoop
     from ccarchiver_sim.peer.site import Site
     from ccarchiver_sim.peer.wire import Message
+
+PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""Image names that may become part of a file's name."""
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +85,9 @@ class Forwarder:
         self._presence.register()
         self._loop.spawn("presence", self._presence.beat)
         identity = self._options.identity
+        about = {"name": identity.name, "hostname": identity.hostname, "presence_key": identity.presence_key}
         try:
-            self._server.serve(self._handlers(), hostname=identity.hostname, presence_key=identity.presence_key)
+            self._server.serve(self._handlers(), **about)
         finally:
             self._own_database.close()
             self._archiver_database.close()
@@ -116,6 +121,8 @@ class Forwarder:
     def _on_xfer_params(self, message: Message) -> None:
         self._acknowledge(message)
         image_id = wire.text(message, "IMAGE_ID")
+        if PLAIN_NAME.fullmatch(image_id) is None:
+            raise wire.WireError(f"IMAGE_ID {image_id!r} cannot be part of a file's name")
         parameters = message.get("XFER_PARAMS")
         locations = parameters.get("RAFT_CCD_LIST") if isinstance(parameters, dict) else None
         if not isinstance(locations, list) or not locations:

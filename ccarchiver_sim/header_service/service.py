@@ -81,7 +81,11 @@ class HeaderService:
         content = header_file.render(header_file.header_lines(end_readout))
         name = header_file.file_name(image)
         # Before the announcement: whoever hears of the file asks for it at once.
-        (self._folder / name).write_bytes(content)
+        try:
+            (self._folder / name).write_bytes(content)
+        except OSError as error:
+            log.error("no header for image %s: cannot write %s: %s", image, name, error.strerror)  # noqa: TRY400 - said all
+            return
         url = f"{self._address}/{name}"
         checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
         self._component.put(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,9 @@ IDLE_S: Final = 0.5
 
 QUEUE_POLL_S: Final = 0.2
 """How often to look for a queue that is to be declared by another; well below any deadline for an answer."""
+
+PATIENCE_S: Final = 2.0
+"""How long a queue may be refused at start: a consumer that was killed a moment ago may still hold it."""
 
 FLUSH_S: Final = 5.0
 """What a peer that ends waits for its outbox: more than a living broker needs, less than supervisors allow."""
@@ -145,11 +149,14 @@ class RabbitLink:
         self._empty = threading.Condition()
         self._live: BlockingConnection | None = None
         self._epoch = 0
+        self._served = False
+        self._patience_ends = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Connect, in the background."""
+        self._patience_ends = time.monotonic() + PATIENCE_S
         self._thread = self._loop.spawn("rabbit", self._run)
 
     def publish(self, queue: str, body: bytes) -> None:
@@ -235,7 +242,7 @@ class RabbitLink:
 
     def _refused(self, error: pika.exceptions.ChannelClosedByBroker) -> None:
         """Handle a channel the broker closed: end if an operator has to act, else try again in a while."""
-        if error.reply_code == ACCESS_REFUSED and self._epoch <= 1:
+        if error.reply_code == ACCESS_REFUSED and not self._served and time.monotonic() > self._patience_ends:
             raise PeerError(
                 f"queue {self._intake.queue} at {self._address} is refused ({error.reply_text}): another process "
                 "consumes it; end that one or give this one another --consume-queue"
@@ -292,6 +299,7 @@ class RabbitLink:
 
         channel.basic_consume(queue, on_message, auto_ack=self._intake.exclusive, exclusive=self._intake.exclusive)
         self._live = connection
+        self._served = True
         log.info("consuming %s at %s", queue, self._address)
         self._on_serving()
         while not self._closing.is_set():
@@ -317,7 +325,7 @@ class RabbitLink:
             channel.basic_publish(self._exchange, entry.queue, entry.body, properties, mandatory=True)
         except pika.exceptions.UnroutableError:
             # The real peers publish without looking, so this is lost for them too; here at least it is said.
-            log.error("queue %s at %s does not exist; lost: %s", entry.queue, self._address, entry.body[:200])  # noqa: TRY400 - no traceback: the queue is the whole story
+            log.error("no queue takes what goes to %s at %s; lost: %s", entry.queue, self._address, entry.body[:200])  # noqa: TRY400 - no traceback: the queue is the whole story
 
 
 def _parameters(address: str, credentials: Credentials) -> pika.URLParameters:

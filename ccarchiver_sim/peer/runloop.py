@@ -101,7 +101,6 @@ class RunLoop:
         except BaseException as error:
             log.exception("thread %s of %s failed", name, self.name)
             self.fail(error)
-            raise
 
     def _stop_at_signal(self, numbers: int) -> None:
         while not self.stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +11,15 @@ from lsst.ts.salobj import Controller, Remote
 from lsst.ts.salobj.topics import RemoteEvent
 from lsst.ts.utils import current_tai
 
+from ccarchiver_sim.peer.runloop import PeerError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     Fields = Mapping[str, Any]
     """One event: its fields by name. `Any`, as a field's type is known only to the interface definition."""
+
+PARTITION_VARIABLE: Final = "LSST_DDS_PARTITION_PREFIX"
 
 QUEUE_LENGTH: Final = 10_000
 """Events that may wait in this process: a night has fewer, so a burst is never the reason to lose one."""
@@ -81,8 +86,22 @@ async def sal_component(name: str) -> AsyncIterator[SalComponent]:
     ----------
     name : `str`
         Name of the component, such as `CCCamera`.
+
+    Raises
+    ------
+    PeerError
+        If SAL is not set up on this machine.
     """
-    controller = Controller(name, do_callbacks=False)
+    if not os.environ.get(PARTITION_VARIABLE):
+        raise PeerError(
+            f"{PARTITION_VARIABLE} is not set; set it to the same word for all that shall hear each other, "
+            f"for example: export {PARTITION_VARIABLE}=rehearsal"
+        )
+    try:
+        controller = Controller(name, do_callbacks=False)
+    except RuntimeError as error:
+        # salobj says so of a missing interface definition.
+        raise PeerError(f"cannot be {name} on SAL: {error}; run `make setup`, which installs the interfaces") from error
     component = SalComponent(controller)
     try:
         await controller.start_task

@@ -26,6 +26,8 @@ LIMIT_S = 20.0
 
 POLL_S = 0.02
 
+PERSISTENT = 2
+
 QUEUES = (
     "archive_ctrl_consume",
     "archive_ctrl_publish",
@@ -167,14 +169,21 @@ class ArchiverEnd:
             self._channel.queue_declare(queue, durable=True)
             self._channel.queue_bind(queue, "message", routing_key=queue)
 
+    def unbind(self, queue: str) -> None:
+        """From now on the queue gets only what is published to the default exchange."""
+        self._channel.queue_unbind(queue, "message", routing_key=queue)
+
     def send(self, queue: str, message: Body | str | bytes) -> None:
         body = yaml.safe_dump(message) if isinstance(message, dict) else message
-        self._channel.basic_publish("message", queue, body, pika.BasicProperties(delivery_mode=2))
+        self._channel.basic_publish("message", queue, body, pika.BasicProperties(delivery_mode=PERSISTENT))
 
     def take_raw(self, queue: str, limit: float = LIMIT_S) -> bytes:
         def get() -> bytes | None:
-            method, _, body = self._channel.basic_get(queue, auto_ack=True)
-            return None if method is None else body
+            method, properties, body = self._channel.basic_get(queue, auto_ack=True)
+            if method is None:
+                return None
+            assert properties.delivery_mode == PERSISTENT
+            return bytes(body)
 
         return wait_for(f"message in {queue}", get, limit)
 

@@ -43,7 +43,9 @@ def test_every_file_is_delivered_linked_and_ingested_also_after_the_broker_was_k
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder, rabbit: PrivateRabbit, tmp_path: Path
 ) -> None:
     archiver.declare()
-    started = [peers.start(name) for name in ("forwarder", "controller", "oods")]
+    started = [peers.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
+    for peer in started:
+        peer.wait_said("serving")
     (tmp_path / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
     with serve_folder(tmp_path, port=0) as address:
         take_image(archiver, IMAGES[0], f"{address}/header.yaml")

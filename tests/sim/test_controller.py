@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,16 @@ def test_answers_health_checks_on_its_configured_queue(archiver: ArchiverEnd, pe
     }
 
 
+def test_answers_over_the_message_exchange_only(archiver: ArchiverEnd, peers: Peers) -> None:
+    archiver.declare()
+    archiver.unbind("cc_foreman_ack_publish")
+    controller = peers.start("controller")
+    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+
+    controller.wait_logged("no queue takes what goes to cc_foreman_ack_publish")
+    assert archiver.depth("cc_foreman_ack_publish") == 0
+
+
 def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder
 ) -> None:
@@ -109,16 +120,16 @@ def test_a_file_sent_again_takes_the_place_of_the_first(archiver: ArchiverEnd, p
         assert [file.read_bytes() for file in (tree / "2026-11-22").iterdir()] == [b"whole"]
 
 
-@pytest.mark.parametrize("name", ["gone.fits", "../../../outside.fits"])
-def test_reports_a_file_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site: SiteFolder, name: str) -> None:
+def test_reports_files_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
     archiver.declare()
     peers.start("controller")
-    filename = str(arrived(site).parent / name)
-    archiver.send("archive_ctrl_consume", literal.file_transferred(filename))
+    for name in ("gone.fits", "../../../outside.fits"):
+        filename = str(arrived(site).parent / name)
+        archiver.send("archive_ctrl_consume", literal.file_transferred(filename))
 
-    report = archiver.take("archive_ctrl_publish")
-    assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
-    assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (literal.IMAGE, filename, "S00")
+        report = archiver.take("archive_ctrl_publish")
+        assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
+        assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (literal.IMAGE, filename, "S00")
     assert archiver.depth("cc_publish_to_oods") == 0
 
 
@@ -143,10 +154,14 @@ def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, 
 def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
     archiver.declare()
     hostile = "/x; rm -rf y/../"
-    peers.start("controller", "--negative", "--mute", "ARCHIVE_HEALTH_CHECK", "--target-dir", hostile)
+    peers.start(
+        "controller", "--negative", "--ack-delay", "0.4", "--mute", "ARCHIVE_HEALTH_CHECK", "--target-dir", hostile
+    )
+    began = time.monotonic()
     archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
     archiver.send("archive_ctrl_consume", literal.new_item())
 
     answer = archiver.take("cc_foreman_ack_publish")
+    assert time.monotonic() - began >= 0.4
     assert (answer["MSG_TYPE"], answer["ACK_BOOL"]) == ("NEW_CC_ARCHIVE_ITEM_ACK", "FALSE")
     assert answer["TARGET_DIR"] == hostile

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 from astropy.io import fits
 
 from tests.sim import literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ccarchiver_sim.brokers import PrivateRedis
     from tests.sim.rig import ArchiverEnd, Body, Peers
 
 OWN_NAME = ("--hostname", "comfwd", "--ip", "127.0.0.1")
@@ -52,14 +54,30 @@ def pair(archiver: ArchiverEnd) -> None:
     archiver.take("cc_foreman_ack_publish")
 
 
-def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(archiver: ArchiverEnd, peers: Peers) -> None:
-    forwarder = peers.start("forwarder", *OWN_NAME, wait_for_event="ready")
+def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(
+    archiver: ArchiverEnd, peers: Peers, redis_server: PrivateRedis
+) -> None:
+    with redis.Redis(port=redis_server.port, db=1) as own_database:
+        own_database.set("left", "over")
+        forwarder = peers.start("forwarder", *OWN_NAME, wait_for_event="ready")
+        assert own_database.dbsize() == 0
 
     entry = wait_for("entry in the list", lambda: archiver.redis.rpop("forwarder_list"))
     assert json.loads(str(entry)) == {"hostname": "comfwd", "ip_address": "127.0.0.1", "consume_queue": "f99_consume"}
     wait_for("presence key", lambda: archiver.redis.get("f99_association") == "pong")
     assert 0 < int(archiver.redis.pttl("f99_association")) <= 10_000
     assert forwarder.stop() == 0
+
+
+def test_shows_that_it_lives_again_after_redis_was_killed(
+    archiver: ArchiverEnd, peers: Peers, redis_server: PrivateRedis
+) -> None:
+    peers.start("forwarder", *OWN_NAME, wait_for_event="ready")
+    redis_server.kill()
+    redis_server.start()
+    archiver.redis.delete("f99_association")
+
+    wait_for("presence key", lambda: archiver.redis.get("f99_association") == "pong")
 
 
 def test_without_waiting_it_ends_with_an_error_when_its_queue_is_missing(archiver: ArchiverEnd, peers: Peers) -> None:
@@ -90,8 +108,9 @@ def test_refuses_to_empty_the_archivers_database(archiver: ArchiverEnd, peers: P
     assert archiver.redis.get("precious") == "1"
 
 
-def test_answers_associated_with_its_presence_key_in_quoted_flow_style(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_answers_associated_in_quoted_flow_style_over_the_default_exchange(archiver: ArchiverEnd, peers: Peers) -> None:
     archiver.declare()
+    archiver.unbind("cc_foreman_ack_publish")
     peers.start("forwarder", *OWN_NAME)
     archiver.redis.set("ccarchiver_association", "comfwd", ex=60)
     archiver.send("f99_consume", literal.ASSOCIATED)
@@ -231,6 +250,17 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str
     reports = [archiver.take("telemetry_queue") for _ in range(4)]
     assert [report["SENSOR"] for report in reports] == ["S00", "S00", "S01", "S01"]
     assert archiver.depth("telemetry_queue") == 0
+
+
+def test_fails_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path) -> None:
+    archiver.declare()
+    peers.start("forwarder", "--fail-code", "5611")
+    for message in (literal.xfer_params(f"{target}/"), literal.end_readout(), literal.header_ready(header_url)):
+        archiver.send("f99_consume", message)
+
+    report = archiver.take("telemetry_queue")
+    assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (literal.IMAGE, "5611", "")
+    assert list(target.iterdir()) == []
 
 
 def test_dies_before_it_acknowledges(archiver: ArchiverEnd, peers: Peers, target: Path) -> None:

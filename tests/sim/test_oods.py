@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +12,18 @@ from ccarchiver_sim.forwarder.sensors import Sensor
 from tests.sim import literal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+
+
+def write_file(folder: Path, sensor: str) -> Path:
+    path = folder / "linked" / f"{literal.IMAGE}-R22{sensor}.fits"
+    fitsfile.write(path, literal.IMAGE, Sensor(raft="22", name=sensor), [("EXPTIME", 1.0, "")], "MD5")
+    return path
 
 
 @pytest.fixture
 def image_file(tmp_path: Path) -> Path:
-    path = tmp_path / "linked" / f"{literal.IMAGE}-R22S00.fits"
-    fitsfile.write(path, literal.IMAGE, Sensor(raft="22", name="S00"), [("EXPTIME", 1.0, "")], "MD5")
-    return path
+    return write_file(tmp_path, "S00")
 
 
 def rows(site: SiteFolder) -> list[tuple[str, str, str, str, int]]:
@@ -62,20 +65,31 @@ def flip_a_pixel(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("harm", [truncate, flip_a_pixel, lambda path: path.unlink()])
-def test_reports_a_file_that_is_not_what_was_written(
-    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, image_file: Path, harm: object
+def test_reports_files_that_are_not_what_was_written(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, tmp_path: Path
 ) -> None:
-    assert callable(harm)
-    harm(image_file)
     archiver.declare()
     peers.start("oods")
-    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
-
-    report = archiver.take("oods_publish_to_cc")
-    assert (report["STATUS_CODE"], report["SENSOR"]) == (1, "S00")
-    assert "not ingested" in str(report["DESCRIPTION"])
+    for sensor, harm, reason in (
+        ("S00", truncate, "cannot read it as FITS"),
+        ("S01", flip_a_pixel, "its header says"),
+        ("S02", Path.unlink, "No such file"),
+    ):
+        path = write_file(tmp_path, sensor)
+        harm(path)
+        archiver.send("cc_publish_to_oods", literal.ingest_request(str(path), sensor=sensor))
+        report = archiver.take("oods_publish_to_cc")
+        assert (report["STATUS_CODE"], report["SENSOR"]) == (1, sensor)
+        assert reason in str(report["DESCRIPTION"])
     assert rows(site) == []
+
+
+def test_refuses_a_file_of_another_image(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+    archiver.declare()
+    peers.start("oods")
+    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file), image="CC_O_20261122_000099"))
+
+    assert "its header says OBSID" in str(archiver.take("oods_publish_to_cc")["DESCRIPTION"])
 
 
 def test_behaves_like_other_releases_as_told(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
