@@ -1,0 +1,6 @@
+"""Opens a participant and ends."""
+
+import dds
+
+participant = dds.DomainParticipant()
+print("open")

@@ -1,0 +1,62 @@
+"""One class and one Cyclone type for each type name, for ever (requirement 1)."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+import ddsutil
+import pytest
+
+import dds
+from tests.middleware.end import End
+from tests.middleware.process import read_line, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_same_class_for_every_caller(idl: Path) -> None:
+    first, second = ddsutil.parse_idl_file(idl), ddsutil.parse_idl_file(idl)
+    for name in first.types:
+        a, b = ddsutil.make_dds_topic_class(first, name), ddsutil.make_dds_topic_class(second, name)
+        assert a is b
+        assert a.type_support_class.cyclone_type() is b.type_support_class.cyclone_type()
+
+
+def test_more_than_32_domains_one_after_the_other() -> None:
+    """With a new class for each, Cyclone's type table doubles without end from the 33rd on."""
+    process = start("many_domains.py", "40")
+    small = int(read_line(process, timeout=60))
+    large = int(read_line(process, timeout=60))
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert large - small < 64 * 1024, "kilobytes"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024 * 1024
+
+
+def test_too_many_variants_of_one_type_are_refused(tmp_path: Path) -> None:
+    def variant(number: int) -> ddsutil.GeneratedClassInfo:
+        path = tmp_path / f"{number}.idl"
+        path.write_text(f"module Odd {{\nstruct thing_0 {{\n\tlong field{number};\n\t}};\n}};\n")
+        return ddsutil.make_dds_topic_class(ddsutil.parse_idl_file(path), "Odd::thing_0")
+
+    for number in range(16):
+        variant(number)
+    with pytest.raises(dds.DDSException, match="another revision code"):
+        variant(16)
+    assert variant(3) is variant(3)
+
+
+def test_a_topic_has_one_type(idl: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.idl"
+    path.write_text("module Other {\nstruct thing_1 {\n\tlong field;\n\t};\n};\n")
+    other = ddsutil.make_dds_topic_class(ddsutil.parse_idl_file(path), "Other::thing_1")
+    end = End(idl)
+    other.register_topic(end.participant, "name")
+    other.register_topic(end.participant, "name")
+    parsed = ddsutil.parse_idl_file(idl)
+    test_type = ddsutil.make_dds_topic_class(parsed, next(iter(parsed.types)))
+    with pytest.raises(dds.DDSException, match="another type"):
+        test_type.register_topic(end.participant, "name")
+    end.close()
