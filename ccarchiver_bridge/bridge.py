@@ -23,7 +23,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueue, Requeue, SessionChanged, SessionDown
+from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeue, SessionChanged, SessionDown
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
 
@@ -90,7 +90,7 @@ class Bridge:
                     await self._take_exposures(entries[at:end])
                     at = end
                     continue
-                await self._take(entries[at])
+                await self._context.mailbox.handle(entries[at], self._take)
                 at += 1
 
     async def _take_exposures(self, entries: list[Entry]) -> None:
@@ -117,10 +117,10 @@ class Bridge:
             case AskForwarder() as mail:
                 await self._reread_session()
                 await self._forwarder.ask(mail)
-            case PurgeQueue(queue=queue):
+            case PurgeQueues():
                 await self._reread_session()
                 await self._dispatcher.settled()
-                await self._forwarder.purge(queue)
+                await self._forwarder.purge_lost()
             case Requeue(queue=queue, raw=raw):
                 delivery = Delivery(queue, raw, tag=0)
                 await self._reception.take([delivery], done=lambda it: _log.info("message.requeued", queue=it.queue))
@@ -161,7 +161,9 @@ class Bridge:
             state = f"waiting for RabbitMQ at {self._hub.settings.broker.text}"
         else:
             state = "connected, paired" if session.paired else "connected, not paired"
-        self._context.heart.state = state
+        heart = self._context.heart
+        heart.state = state
+        heart.trouble = state if session.wanted and self._hub.link is None else ""
 
     async def _keep_connected(self) -> None:
         """Have a connection while a session is wanted, and none otherwise."""

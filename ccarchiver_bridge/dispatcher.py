@@ -17,6 +17,7 @@ from ccarchiver_bridge import owed as owed_answers
 from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import Owed
 from ccarchiver_core import killpoint, ledger
+from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.exposure import Order, Sent, ack_number
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.step import Step
@@ -64,7 +65,16 @@ class Dispatcher:
             cached = self._cache.get(mail.obsid)
             if cached is not None:
                 cached.note(mail.event)
-        await self.advance(mail.obsid)
+        await self.advance_safely(mail.obsid)
+
+    async def advance_safely(self, obsid: str) -> None:
+        """Do what `advance` does, but keep a defect that one image shows from stopping the others."""
+        try:
+            await self.advance(obsid)
+        except CcArchiverError:
+            raise
+        except Exception:
+            _log.exception("image.defect", image=obsid, effect="it stays unfinished and will be reported as stalled")
 
     async def advance(self, obsid: str) -> None:
         """Send all that can be sent for an image now; nothing if RabbitMQ is away. Safe to repeat."""
@@ -90,7 +100,7 @@ class Dispatcher:
         for obsid in names:
             async with self.lock(obsid):
                 self._cache.pop(obsid, None)
-            await self.advance(obsid)
+            await self.advance_safely(obsid)
 
     async def settled(self) -> None:
         """Wait until no message that was begun before this call is under way."""

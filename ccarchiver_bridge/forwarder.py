@@ -15,10 +15,12 @@ from ccarchiver_core import keys, killpoint
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.exposure import ack_number
 from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, Reply, Suspicion
+from ccarchiver_core.redis_client import patiently, read_set
 from ccarchiver_core.session import only_during
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
+    from ccarchiver_bridge.amqp.link import Link
     from ccarchiver_bridge.hub import Hub
     from ccarchiver_bridge.messages.incoming import AssociatedAck
     from ccarchiver_bridge.owed import OwedAnswers
@@ -58,6 +60,7 @@ class ForwarderWatch:
     async def link_opened(self) -> None:
         """Do what had to wait for the connection."""
         self._connected_at = time.monotonic()
+        await self.purge_lost()
         if self._asked is not None and self._owed.find(self._ack_id(self._asked)) is None:
             await self._ask()
 
@@ -83,17 +86,29 @@ class ForwarderWatch:
         detail = f"ASSOCIATED was sent {MAX_SENDS} times to queue {owed.queue} and not answered"
         await self._reply(owed, Reply.SILENT, detail=detail)
 
-    async def purge(self, queue: str) -> None:
-        """Empty a lost Forwarder's queue, so that nobody who serves it next gets old orders. Safe to repeat."""
-        link = self._hub.link
-        forwarder = self._hub.session.forwarder
-        if link is None or (forwarder is not None and forwarder.consume_queue == queue):
-            return  # without a link the next pairing of that queue empties it, see _ask
-        try:
-            count = await link.purge(queue)
-        except LinkError as error:
-            _log.warning("queue.not_purged", queue=queue, error=str(error))
+    async def purge_lost(self) -> None:
+        """Empty lost Forwarders' queues, so that nobody who serves one next gets old orders. Safe to repeat.
+
+        What cannot be done without a connection is done when there is one.
+        """
+        link, forwarder = self._hub.link, self._hub.session.forwarder
+        names = await patiently(lambda: read_set(self._hub.redis, keys.TO_PURGE))
+        for queue in names:
+            if link is None:
+                return
+            if forwarder is None or forwarder.consume_queue != queue:
+                try:
+                    await self._purge(link, queue)
+                except LinkError as error:
+                    _log.warning("queue.not_purged", queue=queue, error=str(error))
+                    return
+            await self._hub.runner.apply(Step().do("SREM", keys.TO_PURGE, queue))
+
+    @staticmethod
+    async def _purge(link: Link, queue: str) -> None:
+        if await link.inspect(queue) is None:
             return
+        count = await link.purge(queue)
         if count:
             _log.info("queue.purged", queue=queue, messages=count)
 
@@ -155,7 +170,7 @@ class ForwarderWatch:
                 await self._reply(owed, Reply.REFUSED, detail=f"queue {queue} cannot be declared: {error}")
             return
         if state.consumers == 0:
-            await self.purge(queue)
+            await self._purge(link, queue)
             await self._reply(owed, Reply.NO_CONSUMER, detail=f"nobody consumes queue {queue}")
             return
         await self._publish(owed)

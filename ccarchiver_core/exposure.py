@@ -22,7 +22,7 @@ class EventKind(enum.StrEnum):
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")  # a camera may send NaN
 
 
 class StartIntegration(_Event):

@@ -19,6 +19,9 @@ CANDIDATE = "ccarchiver:candidate"
 KNOWN = "ccarchiver:known"
 """Hash: every Forwarder that was ever paired, by its queue; asked when the list is empty."""
 
+TO_PURGE = "ccarchiver:to_purge"
+"""Set: queues of lost Forwarders that are to be emptied when RabbitMQ allows it."""
+
 ACKS = "ccarchiver:acks"
 """Hash: ACK_ID to the JSON of an answer that a peer owes."""
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_core.errors import ConfigError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,10 +34,10 @@ def configure(name: str, log_dir: Path | None) -> None:
     log_dir : `pathlib.Path` or None
         Where the file goes; None for standard error only.
 
-    Raises
-    ------
-    ConfigError
-        If the directory cannot be written.
+    Notes
+    -----
+    A directory that cannot be written is reported, and the program goes on with standard error: an exposure is worth
+    more than its log line.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -74,11 +72,14 @@ def configure(name: str, log_dir: Path | None) -> None:
             log_dir / f"{name}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
         )
     except OSError as error:
-        msg = (
-            f"log directory {log_dir}: {error.strerror}; make it writable (chown $USER {log_dir}) "
-            "or set IIP_LOG_DIR to another directory"
+        logging.getLogger(__name__).warning(
+            "log directory %s: %s; logging to standard error only. Make it writable (chown $USER %s) "
+            "or set IIP_LOG_DIR to another directory",
+            log_dir,
+            error.strerror,
+            log_dir,
         )
-        raise ConfigError(msg) from None
+        return
     to_file.setFormatter(
         _formatter([*shared, structlog.processors.format_exc_info], structlog.processors.JSONRenderer())
     )

@@ -12,7 +12,7 @@ from ccarchiver_core.keys import Worker
 
 
 class _Letter(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
 class ForwarderEntry(_Letter):
@@ -86,12 +86,11 @@ class ForwarderSuspect(_Letter):
     report: str
 
 
-class PurgeQueue(_Letter):
-    """Health → bridge: empty the queue of a lost Forwarder before anyone else serves it."""
+class PurgeQueues(_Letter):
+    """Health → bridge: empty the queues in `keys.TO_PURGE` before anyone else serves them."""
 
-    kind: Literal["purge_queue"] = "purge_queue"
+    kind: Literal["purge_queues"] = "purge_queues"
     session_id: str
-    queue: str
 
 
 class Requeue(_Letter):
@@ -156,7 +155,7 @@ Mail = (
     | AskForwarder
     | ForwarderReply
     | ForwarderSuspect
-    | PurgeQueue
+    | PurgeQueues
     | SessionUp
     | SessionDown
     | SessionFault

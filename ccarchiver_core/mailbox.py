@@ -11,11 +11,14 @@ from redis.exceptions import ResponseError
 
 from ccarchiver_core import deadletter, keys
 from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.mail import MAIL
 from ccarchiver_core.redis_client import AWAY_ERRORS, read_stream
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from redis.asyncio import Redis
 
     from ccarchiver_core.mail import Mail
@@ -27,6 +30,10 @@ _log = structlog.get_logger(__name__)
 
 READ_COUNT = 100
 """Entries taken at once: enough to keep up with a burst, few enough to stop soon."""
+
+
+MAX_ATTEMPTS = 3
+"""Times a letter is tried before it counts as poison: a passing trouble is over by the second."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,36 @@ class Mailbox:
         self._runner = runner
         self._settings = settings
         self._position = "0"  # first what is pending from before; ">" is what is new
+
+    async def handle(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
+        """Handle one letter; one that keeps failing becomes a dead letter, so that it never blocks those behind it.
+
+        Raises
+        ------
+        CcArchiverError
+            What the handler raises on purpose: this worker must stop.
+        """
+        backoff = Backoff()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                await handler(entry)
+            except CcArchiverError:
+                raise
+            except Exception as error:  # noqa: BLE001  a defect of ours must not stop the mail behind this one
+                reason = f"a defect of the archiver: {type(error).__name__}: {error}"
+                _log.exception("mail.defect", entry=entry.id, attempt=attempt)
+                if attempt == MAX_ATTEMPTS:
+                    await self._bury(entry.id, reason, entry.mail.model_dump_json().encode())
+                    return
+                await backoff.wait(_log, "mail.tried_again", entry=entry.id)
+            else:
+                return
+
+    async def _bury(self, entry_id: str, reason: str, raw: bytes) -> None:
+        step = Step().settle(self._worker, entry_id)
+        deadletter.add(step, self._settings, origin=self._worker.mailbox, reason=reason, raw=raw)
+        await self._runner.apply(step)
+        _log.error("mail.dead_lettered", entry=entry_id, reason=reason)
 
     def reread(self) -> None:
         """Hand out again what was read but not settled."""
@@ -106,10 +143,9 @@ class Mailbox:
             try:
                 entries.append(Entry(entry_id.decode(), MAIL.validate_json(text)))
             except ValidationError as error:
-                step = Step().settle(self._worker, entry_id.decode())
-                if fields:  # one that was deleted meanwhile has none
+                if fields:
                     reason = f"not a letter this version knows: {error.error_count()} problems"
-                    deadletter.add(step, self._settings, origin=self._worker.mailbox, reason=reason, raw=text)
-                    _log.error("mail.dead_lettered", entry=entry_id.decode(), reason=reason)
-                await self._runner.apply(step)
+                    await self._bury(entry_id.decode(), reason, text)
+                else:  # it was deleted by hand
+                    await self._runner.apply(Step().settle(self._worker, entry_id.decode()))
         return entries

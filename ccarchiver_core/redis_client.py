@@ -100,6 +100,11 @@ async def read_members(redis: Redis, name: str) -> list[str]:
     return [text(member) for member in cast("list[bytes]", await redis.zrange(name, 0, -1))]
 
 
+async def read_set(redis: Redis, name: str) -> list[str]:
+    """Read a set as sorted text."""
+    return sorted(text(member) for member in cast("set[bytes]", await redis.smembers(name)))
+
+
 async def transact(redis: Redis, *commands: tuple[str | bytes | int, ...]) -> None:
     """Run commands in one transaction, all or none; for the command line, which holds no lease."""
     async with redis.pipeline(transaction=True) as pipe:

@@ -37,6 +37,7 @@ class Vitals(BaseModel):
     started: str
     beat: float
     state: str
+    trouble: str
     rss_bytes: int
     cpu_share: float
     threads: int
@@ -63,6 +64,8 @@ class Heart:
         self._started = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
         self.state = "starting"
         """What the worker is doing, for the operator."""
+        self.trouble = ""
+        """What keeps it from its work, for the operator; empty if nothing does."""
 
     async def beat(self) -> None:
         """Write for ever; while Redis is away there is nobody to read it, so misses are only logged."""
@@ -86,6 +89,7 @@ class Heart:
                 started=self._started,
                 beat=time.time(),
                 state=self.state,
+                trouble=self.trouble,
                 rss_bytes=self._process.memory_info().rss,
                 cpu_share=self._process.cpu_percent() / 100,
                 threads=self._process.num_threads(),

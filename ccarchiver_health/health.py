@@ -10,7 +10,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, PurgeQueue, SessionChanged, SessionDown, Suspicion
+from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, PurgeQueues, SessionChanged, SessionDown, Suspicion
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
 from ccarchiver_core.step import Step
@@ -58,7 +58,7 @@ class Health:
     async def _read_mail(self, group: asyncio.TaskGroup) -> None:
         while True:
             for entry in await self._context.mailbox.read():
-                await self._take(entry, group)
+                await self._context.mailbox.handle(entry, lambda it: self._take(it, group))
 
     async def _take(self, entry: Entry, group: asyncio.TaskGroup) -> None:
         step = Step().settle(keys.Worker.HEALTH, entry.id)
@@ -155,8 +155,9 @@ class Health:
         )
         step.do("HDEL", keys.SESSION, "forwarder")
         step.do("DEL", self._settings.association_key)
+        step.do("SADD", keys.TO_PURGE, queue)
         step.post(keys.Worker.BRIDGE, changed)
-        step.post(keys.Worker.BRIDGE, PurgeQueue(session_id=session.id, queue=queue))
+        step.post(keys.Worker.BRIDGE, PurgeQueues(session_id=session.id))
         step.post(keys.Worker.HEALTH, changed)
         step.count("forwarders_lost")
         await self._context.runner.apply(step)

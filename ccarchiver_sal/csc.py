@@ -232,7 +232,7 @@ class CCArchiverCsc(TypedCsc):
     async def _read_mail(self) -> None:
         while True:
             for entry in await self._context.mailbox.read():
-                await self._take(entry)
+                await self._context.mailbox.handle(entry, self._take)
 
     async def _take(self, entry: Entry) -> None:
         match entry.mail:

@@ -47,6 +47,7 @@ class DegradedWatch:
         self._fault = fault
         self._since: dict[str, float] = {}
         self._noticed: set[str] = set()
+        self._troubles: dict[str, str] = {}
 
     def absent_for(self, name: str) -> float:
         """Seconds that Redis or a worker has been away; 0 if it is there."""
@@ -61,7 +62,7 @@ class DegradedWatch:
             try:
                 await resume.write_alive(self._context.redis)
                 workers = {
-                    str(worker): await read_vitals(self._context.redis, worker) is not None
+                    str(worker): await read_vitals(self._context.redis, worker)
                     for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
                 }
             except (RedisError, OSError):
@@ -73,8 +74,9 @@ class DegradedWatch:
                     )
                 continue
             self._note(REDIS, there=True)
-            for name, there in workers.items():
-                self._note(name, there=there)
+            for name, vitals in workers.items():
+                self._note(name, there=vitals is not None)
+                self._report_trouble(name, "" if vitals is None else vitals.trouble)
                 if self.absent_for(name) > settings.degraded_limit:
                     code = ErrorCode.NO_RABBITMQ if name == keys.Worker.BRIDGE else ErrorCode.NO_FORWARDER
                     self._fault(
@@ -82,6 +84,15 @@ class DegradedWatch:
                         f"worker ccarchiver:{name} has been away for {self.absent_for(name):.0f} s; "
                         f"look at it with: supervisorctl status ccarchiver:{name}",
                     )
+
+    def _report_trouble(self, name: str, trouble: str) -> None:
+        if trouble == self._troubles.get(name, ""):
+            return
+        self._troubles[name] = trouble
+        if trouble:
+            self._log.warning("degraded: ccarchiver:%s: %s; images are still accepted", name, trouble)
+        else:
+            self._log.info("ccarchiver:%s works again", name)
 
     def _note(self, name: str, *, there: bool) -> None:
         if there:

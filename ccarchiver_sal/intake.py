@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ccarchiver_core import keys, killpoint, ledger
+from ccarchiver_core import deadletter, keys, killpoint, ledger
 from ccarchiver_core.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ExposureMail
@@ -191,6 +191,12 @@ class Intake:
     async def _add(self, step: Step, heard: _Heard) -> None:
         """Add to a step what an event changes."""
         kind = heard.event.kind
+        if not heard.obsid:
+            reason = f"{kind} without an image name"
+            raw = heard.event.model_dump_json().encode()
+            deadletter.add(step, self._context.settings, origin=f"SAL {kind}", reason=reason, raw=raw)
+            _log.error("event.dead_lettered", reason=reason)
+            return
         stamp = max(heard.stamp, self._stamps.get(kind, 0.0))
         self._stamps[kind] = stamp
         step.do("HSET", keys.CSC, f"{STAMP_PREFIX}{kind}", repr(stamp))

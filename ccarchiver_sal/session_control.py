@@ -11,7 +11,7 @@ import structlog
 from ccarchiver_core import keys, session
 from ccarchiver_core.mail import SessionChanged, SessionDown, SessionFault, SessionUp
 from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Outcome, Step
 
 if TYPE_CHECKING:
     from ccarchiver_core.worker import WorkerContext
@@ -59,7 +59,7 @@ class SessionControl:
         self._begun = asyncio.get_running_loop().create_future()
         step = Step()
         session.begin(step, self.id)
-        self._tell(step)
+        self._tell(step, self.id)
         await self._context.runner.apply(step)
         try:
             return await self._begun
@@ -74,14 +74,18 @@ class SessionControl:
         if self._context.runner.epoch is None:
             return  # Redis has been away since this process began: it has begun no session
         ending = self.id or (await patiently(lambda: session.read_session(self._context.redis))).id
+        if not ending:
+            return
         self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
         self._ended.clear()
-        step = Step()
+        step = Step().require(keys.SESSION, "id", ending)  # one that comes late must not end its successor
         session.end(step, self._context.settings.association_key)
-        self.id = ending
-        self._tell(step)
-        await self._context.runner.apply(step)
-        self.id = ""
+        self._tell(step, ending)
+        outcome = await self._context.runner.apply(step)
+        if self.id == ending:
+            self.id = ""
+        if outcome is Outcome.REFUSED:
+            return
         try:
             async with asyncio.timeout(END_LIMIT):
                 await self._ended.wait()
@@ -91,7 +95,7 @@ class SessionControl:
     def abandon(self, step: Step) -> None:
         """End a session an earlier process left, without waiting for anybody."""
         session.end(step, self._context.settings.association_key)
-        self._tell(step)
+        self._tell(step, self.id)
         self.id = ""
 
     def up(self, mail: SessionUp) -> None:
@@ -116,6 +120,7 @@ class SessionControl:
             return False
         return True
 
-    def _tell(self, step: Step) -> None:
-        changed = SessionChanged(session_id=self.id)
+    @staticmethod
+    def _tell(step: Step, session_id: str) -> None:
+        changed = SessionChanged(session_id=session_id)
         step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
