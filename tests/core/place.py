@@ -1,0 +1,95 @@
+"""A worker's place in a test: settings of a private Redis, contexts that hold their lease, mail, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from redis.asyncio import Redis
+
+from ccarchiver_core.mail import MAIL
+from ccarchiver_core.settings import Settings
+from ccarchiver_core.worker import WorkerContext
+from ccarchiver_sim.brokers.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ccarchiver_core.keys import Worker
+    from ccarchiver_core.mail import Mail
+
+DATA = Path(__file__).parent.parent / "data"
+
+LIMIT_S = 30.0
+"""For whatever is due; it costs only when something is broken."""
+
+POLL_S = 0.01
+
+T = TypeVar("T")
+
+
+def site(port: int, **changes: object) -> Settings:
+    """Give the settings of a site whose Redis is on a port of this machine."""
+    return Settings.model_validate({"REDIS_HOST": LOOPBACK, "REDIS_PORT": port, **changes})
+
+
+def plain_client(settings: Settings) -> Redis:
+    """Make a client for the test's own looks into the archiver's database."""
+    return Redis(host=settings.redis_host, port=settings.redis_port, db=settings.archiver_redis_db)
+
+
+@asynccontextmanager
+async def looking_into(settings: Settings) -> AsyncIterator[Redis]:
+    """Look into the archiver's database for the time of a block."""
+    client = plain_client(settings)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def holding(worker: Worker, settings: Settings) -> AsyncIterator[WorkerContext]:
+    """Be a worker that holds its lease, for the time of a block."""
+    context = WorkerContext(worker, settings)
+    try:
+        await context.lease.acquire()
+        yield context
+    finally:
+        await context.close()
+
+
+async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, limit: float = LIMIT_S) -> T:
+    """Wait until a condition gives something that is true, and return that."""
+    deadline = time.monotonic() + limit
+    while True:
+        value = await condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {limit:g} s in vain for {what}"
+        await asyncio.sleep(POLL_S)
+
+
+async def post(redis: Redis, to: Worker, *letters: Mail) -> list[str]:
+    """Put letters into a worker's mailbox as another worker would."""
+    return [(await redis.xadd(to.mailbox, {"mail": mail.model_dump_json()})).decode() for mail in letters]
+
+
+async def mail_in(redis: Redis, worker: Worker) -> list[Mail]:
+    """Read what is in a mailbox, without taking it out."""
+    raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(worker.mailbox))
+    return [MAIL.validate_json(fields[b"mail"]) for _, fields in raw]
+
+
+async def counter(redis: Redis, name: str) -> int:
+    """Read one of the counters operators see."""
+    return int(await redis.hget("ccarchiver:counters", name) or 0)
+
+
+async def dead_letters(redis: Redis) -> list[dict[str, bytes]]:
+    """Read the dead letters, oldest first."""
+    raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange("ccarchiver:dead"))
+    return [{name.decode(): value for name, value in fields.items()} for _, fields in raw]

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccarchiver_core.credentials import credentials_path, load_credentials
+from ccarchiver_core.errors import ConfigError
+
+SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
+
+GOOD = f"rabbitmq_users:\n  service_user: archiver\n  service_passwd: {SECRET}\n"
+
+
+@pytest.fixture
+def credential_file(tmp_path: Path) -> Path:
+    folder = tmp_path / "credentials"
+    folder.mkdir(mode=0o700)
+    path = folder / "iip_cred.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def test_user_and_password_are_read(credential_file: Path) -> None:
+    credentials = load_credentials(credential_file)
+
+    assert credentials.user == "archiver"
+    assert credentials.password.get_secret_value() == SECRET
+
+
+def test_the_password_is_in_no_text_form(credential_file: Path) -> None:
+    credentials = load_credentials(credential_file)
+
+    for text in (repr(credentials), str(credentials), credentials.model_dump_json(), f"{credentials.password}"):
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o644, 0o604, 0o660, 0o666])
+def test_a_file_others_can_read_is_refused_with_the_command_that_mends_it(credential_file: Path, mode: int) -> None:
+    credential_file.chmod(mode)
+
+    with pytest.raises(ConfigError) as caught:
+        load_credentials(credential_file)
+
+    assert f"chmod 600 {credential_file}" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o755, 0o701, 0o777])
+def test_a_directory_others_can_enter_is_refused_with_the_command_that_mends_it(
+    credential_file: Path, mode: int
+) -> None:
+    credential_file.parent.chmod(mode)
+
+    with pytest.raises(ConfigError) as caught:
+        load_credentials(credential_file)
+
+    assert f"chmod 700 {credential_file.parent}" in str(caught.value)
+
+
+def test_the_command_in_the_text_mends_it(credential_file: Path) -> None:
+    credential_file.chmod(0o644)
+    credential_file.parent.chmod(0o755)
+
+    credential_file.chmod(0o600)
+    credential_file.parent.chmod(0o700)
+
+    assert load_credentials(credential_file).user == "archiver"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"rabbitmq_users: {{service_user: archiver, service_passwd: {SECRET}",
+        f"rabbitmq_users:\n  service_user: archiver\n  service_password: {SECRET}\n",
+        f"rabbitmq_users:\n  service_passwd: {SECRET}\n",
+        f"rabbitmq_users:\n  service_user: archiver\n  service_passwd: [{SECRET}]\n",
+        f"- {SECRET}\n",
+        SECRET,
+        f"service_user: archiver\nservice_passwd: {SECRET}\n",
+        f"rabbitmq_users: !!python/name:{SECRET}\n",
+        "",
+    ],
+    ids=["not yaml", "misspelt", "no user", "a list", "a sequence", "a text", "no mapping", "a python name", "empty"],
+)
+def test_a_malformed_file_is_refused_without_the_password_in_the_text(credential_file: Path, content: str) -> None:
+    credential_file.write_text(content, encoding="utf-8")
+
+    with pytest.raises(ConfigError) as caught:
+        load_credentials(credential_file)
+
+    shown, cause = str(caught.value), caught.value.__cause__
+    assert str(credential_file) in shown
+    assert SECRET not in shown
+    assert cause is None, "the cause would be printed with the traceback, password and all"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_missing_file_is_named_with_the_variable(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+
+    with pytest.raises(ConfigError, match=r"iip_cred\.yaml: no such file.*IIP_CREDENTIAL_DIR"):
+        load_credentials(tmp_path / "iip_cred.yaml")
+
+
+def test_the_variable_says_where_the_file_is_and_the_home_directory_else() -> None:
+    assert credentials_path({"IIP_CREDENTIAL_DIR": "/secret"}) == Path("/secret/iip_cred.yaml")
+    assert credentials_path({}) == Path.home() / ".lsst" / "iip_cred.yaml"

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core.errors import FencedError, LeaseHeldError
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.lease import Lease
+from ccarchiver_core.step import Outcome, Step, StepRunner
+from ccarchiver_core.worker import WorkerContext
+from ccarchiver_sim.brokers import PrivateRedis
+from tests.core.lossy import lossy_proxy
+from tests.core.place import LIMIT_S, counter, holding, looking_into, site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SINCE = "2026-11-22T08:18:37Z"
+
+
+def held_by(pid: int, host: str | None = None) -> str:
+    return json.dumps({"host": host or socket.gethostname(), "pid": pid, "since": SINCE})
+
+
+@contextmanager
+def another_process() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_a_second_instance_is_refused_and_told_who_runs(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        with another_process() as other:
+            await redis.set(Worker.BRIDGE.lease, held_by(other.pid), px=60_000)
+            context = WorkerContext(Worker.BRIDGE, settings)
+
+            with pytest.raises(LeaseHeldError) as caught:
+                await context.lease.acquire()
+
+            await context.close()
+            text = str(caught.value)
+            assert f"pid {other.pid} on {socket.gethostname()} since {SINCE}" in text
+            assert "supervisorctl stop ccarchiver:bridge" in text
+            assert context.runner.epoch is None
+            assert await redis.get(Worker.BRIDGE.lease) == held_by(other.pid).encode(), "the refused one gave it back"
+
+
+async def test_a_holder_that_died_on_this_host_is_taken_over_at_once(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    with another_process() as other:
+        pid = other.pid
+    async with looking_into(settings) as redis:
+        await redis.set(Worker.SAL.lease, held_by(pid), px=600_000)
+
+        async with asyncio.timeout(LIMIT_S), holding(Worker.SAL, settings) as context:
+            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+
+
+async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_here(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    with another_process() as other:
+        pid = other.pid
+    async with looking_into(settings) as redis:
+        await redis.set(Worker.SAL.lease, held_by(pid, "some-other-host"), px=600_000)
+        context = WorkerContext(Worker.SAL, settings)
+
+        with pytest.raises(LeaseHeldError, match="some-other-host"):
+            await context.lease.acquire()
+
+        await context.close()
+
+
+async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:
+    async with lossy_proxy(fresh_redis.port) as proxy:
+        settings = site(proxy.port)
+        async with holding(Worker.HEALTH, settings):
+            pass  # Redis knows the script from here on
+        proxy.lose_reply_to(b"EVALSHA")
+
+        async with asyncio.timeout(LIMIT_S), holding(Worker.HEALTH, settings) as context:
+            assert proxy.lost == 1
+            assert context.runner.epoch == 2
+            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+
+
+async def test_every_holder_has_a_larger_epoch_than_the_one_before(fresh_redis: PrivateRedis) -> None:
+    settings, epochs = site(fresh_redis.port), list[int | None]()
+    for _ in range(3):
+        async with holding(Worker.SAL, settings) as context:
+            epochs.append(context.runner.epoch)
+
+    assert epochs == [1, 2, 3]
+
+
+async def test_a_process_started_within_the_same_second_and_with_the_same_pid_is_another_owner(
+    fresh_redis: PrivateRedis,
+) -> None:
+    """Two containers with pid 1: the second must not inherit the epoch, or its steps count as done already."""
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        runners = [StepRunner(redis, Worker.SAL), StepRunner(redis, Worker.SAL)]
+        for runner in runners:
+            await Lease(redis, Worker.SAL, runner, ttl=15).acquire()
+            await runner.apply(Step().count("n"))
+
+        assert [runner.epoch for runner in runners] == [1, 2]
+        assert await counter(redis, "n") == 2
+
+
+async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    frozen = WorkerContext(Worker.SAL, settings)
+    async with looking_into(settings) as redis:
+        await frozen.lease.acquire()
+        await redis.delete(Worker.SAL.lease)  # as if its time had come while it was frozen
+        async with holding(Worker.SAL, settings) as successor:
+            with pytest.raises(FencedError):
+                await frozen.runner.apply(Step().count("by the frozen one"))
+            async with asyncio.timeout(LIMIT_S):
+                with pytest.raises(FencedError, match="taken by another instance"):
+                    await frozen.lease.keep()
+            assert await successor.runner.apply(Step().count("by the successor")) is Outcome.APPLIED
+        assert await counter(redis, "by the frozen one") == 0
+        assert await counter(redis, "by the successor") == 1
+    await frozen.close()
+
+
+async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, LEASE_TTL=0.5)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        keeping = asyncio.create_task(context.lease.keep())
+        async with asyncio.timeout(LIMIT_S):
+            for _ in range(15):
+                await asyncio.sleep(0.1)
+                assert await redis.exists(Worker.SAL.lease)
+        keeping.cancel()
+
+
+async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port, LEASE_TTL=0.5)
+        async with holding(Worker.SAL, settings) as context:
+            keeping = asyncio.create_task(context.lease.keep())
+            server.stop()
+            await asyncio.sleep(0.6)
+            server.start()
+
+            async with asyncio.timeout(LIMIT_S):
+                assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+                async with looking_into(settings) as redis:
+                    while not await redis.exists(Worker.SAL.lease):
+                        await asyncio.sleep(0.05)
+            assert not keeping.done()
+            keeping.cancel()
+
+
+async def test_a_released_lease_is_free_and_another_ones_is_left_alone(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        async with holding(Worker.SAL, settings) as context:
+            await redis.set(Worker.SAL.lease, held_by(os.getppid()))
+            await context.lease.release()
+            assert await redis.get(Worker.SAL.lease) == held_by(os.getppid()).encode()
+            await redis.delete(Worker.SAL.lease)
+        async with holding(Worker.SAL, settings):
+            assert await redis.exists(Worker.SAL.lease)
+        assert not await redis.exists(Worker.SAL.lease)
+
+
+async def test_the_three_workers_do_not_exclude_each_other(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings), holding(Worker.BRIDGE, settings), holding(Worker.HEALTH, settings):
+        pass

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core.errors import FencedError
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import SessionUp
+from ccarchiver_core.step import Outcome, Step, StepRunner
+from ccarchiver_sim.brokers import PrivateRedis
+from tests.core.lossy import lossy_proxy
+from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, mail_in, post, site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_step_makes_all_of_its_writes_true(fresh_redis: PrivateRedis) -> None:
+    settings, mail = site(fresh_redis.port), SessionUp(session_id="s")
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        [entry] = await post(redis, Worker.HEALTH, SessionUp(session_id="handled"))
+        step = Step().set_fields("a hash", {"x": 1, "y": "two"}).count("things", 3).post(Worker.SAL, mail)
+
+        assert await context.runner.apply(step.settle(Worker.HEALTH, entry)) is Outcome.APPLIED
+
+        assert await redis.hgetall("a hash") == {b"x": b"1", b"y": b"two"}
+        assert await counter(redis, "things") == 3
+        assert await mail_in(redis, Worker.SAL) == [mail]
+        assert await mail_in(redis, Worker.HEALTH) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "expected", "outcome"),
+    [
+        ("there", "yes", Outcome.APPLIED),
+        ("there", "no", Outcome.REFUSED),
+        ("there", None, Outcome.REFUSED),
+        ("missing", None, Outcome.APPLIED),
+        ("missing", "yes", Outcome.REFUSED),
+        ("empty", "", Outcome.APPLIED),
+        ("empty", None, Outcome.REFUSED),
+        ("missing", "", Outcome.REFUSED),
+    ],
+)
+async def test_a_step_whose_guard_does_not_hold_writes_nothing_at_all(
+    fresh_redis: PrivateRedis, field: str, expected: str | None, outcome: Outcome
+) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await redis.hset("guarded", mapping={"there": "yes", "empty": ""})
+        step = Step().count("before").require("guarded", field, expected).count("after")
+
+        assert await context.runner.apply(step) is outcome
+
+        written = outcome is Outcome.APPLIED
+        assert await counter(redis, "before") == await counter(redis, "after") == int(written)
+
+
+async def test_a_guard_on_a_string_looks_at_the_string(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await redis.set("word", "one")
+
+        assert await context.runner.apply(Step().require("word", "", "two").count("n")) is Outcome.REFUSED
+        assert await context.runner.apply(Step().require("word", "", "one").count("n")) is Outcome.APPLIED
+        assert await counter(redis, "n") == 1
+
+
+async def test_a_step_is_done_once_though_its_reply_was_lost(fresh_redis: PrivateRedis) -> None:
+    async with lossy_proxy(fresh_redis.port) as proxy:
+        settings = site(proxy.port)
+        async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
+            await context.runner.apply(Step().count("first"))
+            proxy.lose_reply_to(b"precious")
+
+            step = Step().require("made once", "by", None).set_fields("made once", {"by": "precious"}).count("n")
+            assert await context.runner.apply(step) is Outcome.APPLIED, "refused by what it has itself written"
+
+            assert proxy.lost == 1
+            assert await counter(redis, "n") == 1
+
+
+async def test_many_steps_under_way_at_once_are_each_done_once(fresh_redis: PrivateRedis) -> None:
+    async with lossy_proxy(fresh_redis.port) as proxy:
+        settings = site(proxy.port)
+        async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
+            await context.runner.apply(Step().count("first"))
+            proxy.lose_reply_to(b"number 17")
+
+            steps = [Step().count("n").do("SET", f"number {i}", i) for i in range(50)]
+            outcomes = await asyncio.gather(*(context.runner.apply(step) for step in steps))
+
+            assert set(outcomes) == {Outcome.APPLIED}
+            assert proxy.lost >= 1
+            assert await counter(redis, "n") == 50
+
+
+async def test_a_step_before_the_lease_is_refused(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        with pytest.raises(FencedError, match="before the lease"):
+            await StepRunner(redis, Worker.SAL).apply(Step().count("n"))
+
+        assert await counter(redis, "n") == 0
+
+
+async def test_a_step_under_an_older_lease_writes_nothing(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await redis.incr(Worker.SAL.lease_epoch)
+
+        with pytest.raises(FencedError, match="another instance has taken the lease"):
+            await context.runner.apply(Step().count("n"))
+
+        assert await counter(redis, "n") == 0
+
+
+async def test_a_step_after_redis_lost_its_data_is_fenced(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await redis.flushdb()
+
+        with pytest.raises(FencedError, match="Redis lost its data"):
+            await context.runner.apply(Step().count("n"))
+
+
+async def test_a_step_waits_while_redis_is_away(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port)
+        async with holding(Worker.SAL, settings) as context:
+            await context.runner.apply(Step().count("n"))
+            server.stop()
+
+            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            done, _ = await asyncio.wait({waiting}, timeout=0.3)
+            assert not done, "nobody was there to do it"
+            server.start()
+
+            async with asyncio.timeout(LIMIT_S):
+                assert await waiting is Outcome.APPLIED
+            async with looking_into(settings) as redis:
+                assert await counter(redis, "n") == 2
+
+
+async def test_a_step_waits_while_redis_has_no_memory(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        try:
+            await redis.config_set("maxmemory", "1")
+            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            done, _ = await asyncio.wait({waiting}, timeout=0.3)
+            assert not done
+            assert await counter(redis, "n") == 0
+        finally:
+            await redis.config_set("maxmemory", "0")
+
+        async with asyncio.timeout(LIMIT_S):
+            assert await waiting is Outcome.APPLIED
+
+
+async def test_a_command_redis_does_not_know_is_an_error_at_once(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context:
+        async with asyncio.timeout(LIMIT_S):
+            with pytest.raises(Exception, match=r"[Uu]nknown"):
+                await context.runner.apply(Step().do("NO-SUCH-COMMAND"))
+
+
+async def test_redis_remembers_a_bounded_number_of_steps(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        for _ in range(1020):
+            await context.runner.apply(Step().count("n"))
+
+        assert await redis.zcard(Worker.SAL.applied) == 1000
+        assert await counter(redis, "n") == 1020
+
+
+async def test_values_of_any_bytes_arrive_as_they_are(fresh_redis: PrivateRedis) -> None:
+    raw = bytes(range(256))
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await context.runner.apply(Step().do("SET", "raw", raw))
+
+        assert await eventually(lambda: redis.get("raw"), "the bytes") == raw
