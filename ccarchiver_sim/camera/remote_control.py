@@ -24,7 +24,7 @@ FIELDS: Final[dict[str, tuple[type, ...]]] = {
 }
 """What an exposure may have, and of what type; all but the image may be left out."""
 
-HELP: Final = 'for example {"take": {"image": "CC_O_20261122_000001", "exposure": 0.1}}, {"start": "…"}, {"quit": true}'
+HELP: Final = 'for example {"take": {"image": "CC_O_20261122_000001"}} or {"start": "..."} or {"quit": true}'
 
 
 class CommandError(ValueError):

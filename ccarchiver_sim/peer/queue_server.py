@@ -34,7 +34,9 @@ class QueueServer:
 
     def __init__(self, loop: RunLoop, site: Site, intake: Intake, exchange: str) -> None:
         self._loop = loop
-        self._queue = intake.queue
+        self._intake = intake
+        self._about: dict[str, object] = {}
+        self._is_ready = False
         self._inbox = Inbox(loop)
         self.link = RabbitLink(
             loop=loop,
@@ -43,7 +45,7 @@ class QueueServer:
             intake=intake,
             exchange=exchange,
             on_delivery=self._inbox.put,
-            on_serving=self._say_serving,
+            on_serving=self._on_serving,
         )
 
     def serve(self, handlers: Mapping[str, Callable[[Message], None]], **about: object) -> None:
@@ -61,14 +63,23 @@ class QueueServer:
         PeerError
             If the queue cannot be served in a way an operator has to mend.
         """
+        self._about = about
+        if not self._intake.declare:
+            # Its queue may come only when another, who waits for this peer to be ready, declares it.
+            self._say_ready()
         self.link.start()
         worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.settle))
-        self._loop.ready(queue=self._queue, **about)
         try:
             self._loop.wait()
         finally:
             worker.join()
             self.link.close()
 
-    def _say_serving(self) -> None:
-        say("serving", queue=self._queue)
+    def _on_serving(self) -> None:
+        say("serving", queue=self._intake.queue)
+        if not self._is_ready:
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        self._is_ready = True
+        self._loop.ready(queue=self._intake.queue, **self._about)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pika
 import pika.exceptions
 
+from ccarchiver_sim.peer.rabbit_address import connection_parameters
 from ccarchiver_sim.peer.runloop import PeerError
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ MESSAGE_EXCHANGE: Final = "message"
 
 DEFAULT_EXCHANGE: Final = ""
 """The exchange the Forwarder publishes to: it takes a queue's name as routing key."""
-
-HEARTBEAT_S: Final = 10
-"""A broker that hangs is noticed after two of these; short enough for a peer in a rehearsal of faults."""
-
-CONNECT_TIMEOUT_S: Final = 5.0
-"""A broker on the same site accepts a connection in milliseconds, or it is in trouble."""
 
 FIRST_RETRY_S: Final = 0.2
 LONGEST_RETRY_S: Final = 2.0
@@ -140,7 +135,7 @@ class RabbitLink:
     ) -> None:
         self._loop = loop
         self._address = address
-        self._parameters = _parameters(address, credentials)
+        self._parameters = connection_parameters(address, credentials)
         self._intake = intake
         self._exchange = exchange
         self._on_delivery = on_delivery
@@ -326,23 +321,6 @@ class RabbitLink:
         except pika.exceptions.UnroutableError:
             # The real peers publish without looking, so this is lost for them too; here at least it is said.
             log.error("no queue takes what goes to %s at %s; lost: %s", entry.queue, self._address, entry.body[:200])  # noqa: TRY400 - no traceback: the queue is the whole story
-
-
-def _parameters(address: str, credentials: Credentials) -> pika.URLParameters:
-    """Make pika's parameters; the password goes in as an object, never into an address that might be logged."""
-    try:
-        parameters = pika.URLParameters(f"amqp://{address}")
-    except ValueError as error:
-        raise PeerError(
-            f"BASE_BROKER_ADDR {address!r} is not host:port/vhost ({error}); for example 127.0.0.1:5672/%2ftest_cc"
-        ) from error
-    parameters.credentials = pika.PlainCredentials(credentials.user, credentials.password.get_secret_value())
-    parameters.heartbeat = HEARTBEAT_S
-    parameters.socket_timeout = CONNECT_TIMEOUT_S
-    parameters.stack_timeout = 2 * CONNECT_TIMEOUT_S
-    parameters.blocked_connection_timeout = 2 * HEARTBEAT_S
-    parameters.connection_attempts = 1
-    return parameters
 
 
 def _close_quietly(connection: BlockingConnection) -> None:
