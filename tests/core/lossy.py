@@ -60,9 +60,10 @@ class LossyProxy:
         finally:
             for way in ways:
                 way.cancel()
+            to_client.close()
+            to_server.close()
             await asyncio.gather(*ways, return_exceptions=True)
             for writer in (to_client, to_server):
-                writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 

@@ -18,7 +18,7 @@ from ccarchiver_core.step import Outcome, Step, StepRunner
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.lossy import lossy_proxy
-from tests.core.place import LIMIT_S, counter, holding, looking_into, site
+from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,8 +162,7 @@ async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_
             async with asyncio.timeout(LIMIT_S):
                 assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
                 async with looking_into(settings) as redis:
-                    while not await redis.exists(Worker.SAL.lease):
-                        await asyncio.sleep(0.05)
+                    await eventually(lambda: redis.exists(Worker.SAL.lease), "the lease")
             assert not keeping.done()
             keeping.cancel()
 

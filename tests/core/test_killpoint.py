@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+from ccarchiver_core import killpoint
+for step in range(5):
+    print(step, flush=True)
+    killpoint.reach("here")
+    killpoint.reach("elsewhere")
+"""
+
+
+@pytest.mark.parametrize(("armed", "steps"), [("here", 1), ("here:1", 1), ("here:3", 3), ("elsewhere:2", 2)], ids=str)
+def test_a_process_ends_itself_at_the_armed_place(armed: str, steps: int) -> None:
+    done = run(armed)
+
+    assert done.returncode == -signal.SIGKILL
+    assert len(done.stdout.split()) == steps
+
+
+@pytest.mark.parametrize("armed", [None, "", "nowhere", "here:6"])
+def test_a_place_that_is_not_armed_does_nothing(armed: str | None) -> None:
+    done = run(armed)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 5
+
+
+def run(armed: str | None) -> subprocess.CompletedProcess[str]:
+    variables = {name: value for name, value in os.environ.items() if name != "CCARCHIVER_KILLPOINT"}
+    if armed is not None:
+        variables["CCARCHIVER_KILLPOINT"] = armed
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=variables, capture_output=True, text=True, timeout=30, check=False
+    )

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_core import __version__, vitals
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import SessionUp
+from ccarchiver_core.vitals import Heart, read_vitals
+from ccarchiver_sim.brokers import PrivateRedis
+from tests.core.place import LIMIT_S, eventually, holding, looking_into, post, site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def test_a_worker_shows_its_vital_signs(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        assert await read_vitals(redis, Worker.BRIDGE) is None
+        await post(redis, Worker.BRIDGE, SessionUp(session_id="waiting"))
+        heart = Heart(redis, Worker.BRIDGE)
+        heart.state = "thinking"
+        beating = asyncio.create_task(heart.beat())
+
+        shown = await eventually(lambda: read_vitals(redis, Worker.BRIDGE), "vital signs")
+
+        beating.cancel()
+        assert (shown.worker, shown.pid, shown.host) == (Worker.BRIDGE, os.getpid(), socket.gethostname())
+        assert (shown.state, shown.version, shown.mailbox_depth) == ("thinking", __version__, 1)
+        assert shown.rss_bytes > 1_000_000
+        assert shown.threads >= 1
+        assert shown.open_files >= 3
+        assert abs(shown.beat - time.time()) < LIMIT_S
+        assert 0 < await redis.pttl(Worker.BRIDGE.alive) <= vitals.TTL * 1000
+
+
+async def test_a_heart_beats_on_after_an_outage_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vitals, "INTERVAL", 0.05)
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port)
+        async with holding(Worker.SAL, settings) as context:
+            beating = asyncio.create_task(context.heart.beat())
+            async with looking_into(settings) as redis:
+                before = await eventually(lambda: read_vitals(redis, Worker.SAL), "vital signs")
+            server.stop()
+            await asyncio.sleep(0.2)
+            server.start()
+
+            async with looking_into(settings) as redis:
+
+                async def later() -> bool:
+                    shown = await read_vitals(redis, Worker.SAL)
+                    return shown is not None and shown.beat > before.beat
+
+                await eventually(later, "a later heartbeat")
+            assert not beating.done()
+            beating.cancel()
