@@ -1,0 +1,84 @@
+"""The peers of a campaign: one Controller, one OODS, and always a second Forwarder to take over."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+from ccarchiver_sim.rig.rig import CONTROLLER, OODS
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.campaign.stage import Stage
+    from ccarchiver_sim.rig.peer import Peer
+
+FORWARDERS = 2
+"""One in use, one to take over."""
+
+
+class Cast:
+    """Peers that come, misbehave and go.
+
+    Parameters
+    ----------
+    stage
+        Whose rig they belong to.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._numbers = itertools.count(1)
+        self.forwarders: list[Peer] = []
+
+    async def make_whole(self) -> None:
+        """Have one of each, well-behaved, and two Forwarders; peers that are well stay."""
+        started = []
+        for name, start in ((CONTROLLER, self._stage.rig.start_controller), (OODS, self._stage.rig.start_oods)):
+            if not self.is_running(name):
+                started.append(start())
+        self.forwarders = [peer for peer in self.forwarders if peer.is_running]
+        while len(self.forwarders) < FORWARDERS:
+            started.append(self.new_forwarder())
+        await asyncio.gather(*(peer.wait_ready() for peer in started))
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether a peer of that name runs."""
+        return name in self._stage.rig.peers and self._stage.rig.peers[name].is_running
+
+    def new_forwarder(self, *options: str) -> Peer:
+        """Start a Forwarder with a name that none had before, so that nothing old reaches it; do not wait for it."""
+        peer = self._stage.rig.start_forwarder(f"fwd{next(self._numbers)}", *options)
+        self.forwarders.append(peer)
+        return peer
+
+    async def replace_forwarders(self, *options: tuple[str, ...]) -> list[Peer]:
+        """End all Forwarders and start new ones, one for each tuple of options, in this order on the list."""
+        await self._stage.rig.end_peers([peer.name for peer in self.forwarders if peer.is_running])
+        self.forwarders = []
+        for words in options:
+            await self.new_forwarder(*words).wait_ready()
+        return self.forwarders
+
+    async def replace(self, name: str, *options: str) -> Peer:
+        """End the Controller or the OODS and start it with options."""
+        if self.is_running(name):
+            await self._stage.rig.end_peers([name])
+        start = {CONTROLLER: self._stage.rig.start_controller, OODS: self._stage.rig.start_oods}[name]
+        peer = start(*options)
+        await peer.wait_ready()
+        return peer
+
+    async def paired(self) -> Peer:
+        """Return the Forwarder that the association key names.
+
+        Raises
+        ------
+        LookupError
+            If it names none of ours.
+        """
+        async with self._stage.redis() as client:
+            hostname = await client.get(self._stage.settings.association_key)
+        for peer in self.forwarders:
+            if peer.name == hostname:
+                return peer
+        raise LookupError(f"paired with {hostname}, which is none of {[peer.name for peer in self.forwarders]}")

@@ -1,0 +1,129 @@
+"""Judges what became of each exposure from what was put on SAL and what came out, and from nothing else.
+
+It reads neither the archiver's ledger nor its logs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ccarchiver_sim.campaign.sky import TOPICS
+from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
+
+STATUS_TOPICS = (RETRIEVED, INGESTED)
+SAME = ("camera", "obsid", "raft", "sensor", "archiverName", "statusCode", "description")
+"""Two status events with all of these equal say the same thing twice."""
+
+Sensor = tuple[str, str]
+FilesMissing = Callable[[str], int]
+"""Counts the files of an image that are not in the staging trees."""
+
+
+@dataclass
+class Put:
+    """An event of the camera or the header service, when it was put the first time."""
+
+    at: float
+    enabled: bool
+    """Whether the CSC had last said that it is ENABLED."""
+
+
+@dataclass
+class Trace:
+    """All that is known of one image; times are of the monotonic clock."""
+
+    obsid: str
+    scenario: str
+    puts: dict[str, Put] = field(default_factory=dict)
+    good: dict[str, dict[Sensor, float]] = field(default_factory=lambda: {topic: {} for topic in STATUS_TOPICS})
+    """For each status topic the CCDs with a good report, and when the first of it came."""
+    said: Counter[tuple[object, ...]] = field(default_factory=Counter)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether all of it was put while the CSC was ENABLED, so that the archiver answers for it."""
+        return all(topic in self.puts and self.puts[topic].enabled for topic in TOPICS)
+
+    @property
+    def last_put(self) -> float:
+        """When the last of its events was put."""
+        return max(put.at for put in self.puts.values())
+
+    @property
+    def first_put(self) -> float:
+        """When the first of its events was put."""
+        return min(put.at for put in self.puts.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Status events beyond the first of those that say the same."""
+        return sum(count - 1 for count in self.said.values())
+
+    def reported_at(self, expected: frozenset[Sensor]) -> float | None:
+        """When the last of the good reports of all CCDs came; None if one is missing."""
+        if any(not expected <= times.keys() for times in self.good.values()):
+            return None
+        return max(at for times in self.good.values() for ccd, at in times.items() if ccd in expected)
+
+
+class Oracle:
+    """Keeps the traces and judges them.
+
+    Parameters
+    ----------
+    expected
+        The CCDs of an image.
+    files_missing
+        Looks at the disk.
+    """
+
+    def __init__(self, expected: frozenset[Sensor], files_missing: FilesMissing) -> None:
+        self._expected = expected
+        self._files_missing = files_missing
+        self._whole_on_disk: set[str] = set()
+        self.traces: dict[str, Trace] = {}
+        self.scenario = ""
+        """Whose images are put from now on."""
+
+    def put(self, topic: str, obsid: str, at: float, *, enabled: bool) -> None:
+        """Note an event of the camera or the header service; the first of its kind counts."""
+        trace = self.traces.setdefault(obsid, Trace(obsid, self.scenario))
+        trace.puts.setdefault(topic, Put(at, enabled))
+
+    def reported(self, topic: str, fields: Mapping[str, Any], at: float) -> None:
+        """Note a status event; one of an image nobody put is not ours to judge."""
+        trace = self.traces.get(fields["obsid"])
+        if trace is None:
+            return
+        trace.said[topic, *(fields[name] for name in SAME)] += 1
+        if fields["statusCode"] == 0:
+            trace.good[topic].setdefault((fields["raft"], fields["sensor"]), at)
+
+    def of(self, scenario: str) -> list[Trace]:
+        """Return the traces of a scenario's images."""
+        return [trace for trace in self.traces.values() if trace.scenario == scenario]
+
+    def accepted(self, scenario: str) -> list[Trace]:
+        """Return those of a scenario's images that the archiver answers for."""
+        return [trace for trace in self.of(scenario) if trace.is_accepted]
+
+    def delivered_at(self, trace: Trace) -> float | None:
+        """When an image was all there: nine files in both trees, both reports of each; None if it is not."""
+        at = trace.reported_at(self._expected)
+        if at is None:
+            return None
+        if trace.obsid not in self._whole_on_disk:
+            if self._files_missing(trace.obsid) > 0:
+                return None
+            self._whole_on_disk.add(trace.obsid)
+        return at
+
+    def outstanding(self, scenario: str) -> list[Trace]:
+        """Return those of a scenario's accepted images that are not delivered by now."""
+        return [trace for trace in self.accepted(scenario) if self.delivered_at(trace) is None]
+
+    def describe(self, trace: Trace) -> str:
+        """Say what is missing of an image, for a person."""
+        counts = ", ".join(f"{topic} {len(times)}/{len(self._expected)}" for topic, times in trace.good.items())
+        return f"{trace.obsid}: put {'+'.join(trace.puts)}; {counts}; {self._files_missing(trace.obsid)} files missing"

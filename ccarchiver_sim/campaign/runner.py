@@ -1,0 +1,124 @@
+"""Runs scenarios one after the other on one running archiver, and judges each."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lsst.ts import salobj
+
+from ccarchiver_sim.campaign.result import Fault, Result, judge
+from ccarchiver_sim.campaign.scenario import Scenario
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.campaign.traffic import Traffic
+from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
+
+BEFORE_S = 0.7
+"""Of exposures before a fault, so that images are at every stage when it comes."""
+AFTER_S = 0.7
+"""Of exposures after the last fault: the archiver must not only finish the old ones."""
+READY_LIMIT_S = 60.0
+"""For the CSC to be ENABLED again between two scenarios."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of each scenario."""
+
+    kills: int
+    """Deaths of workers in each scenario of kills."""
+    is_short: bool
+    """Only the shortest outage of each."""
+
+
+class Runner:
+    """Runs scenarios.
+
+    Parameters
+    ----------
+    stage
+        The archiver, up and with all peers.
+    plan
+        How much.
+    say
+        Shows progress.
+    """
+
+    def __init__(self, stage: Stage, plan: Plan, say: Say) -> None:
+        self._stage = stage
+        self._plan = plan
+        self._say = say
+
+    async def run(self, scenario: Scenario) -> Result:
+        """Run one scenario and judge it; whatever fails is in the result."""
+        began = time.monotonic()
+        stage = self._stage
+        stage.oracle.scenario = scenario.name
+        mark = stage.rig.witness.mark
+        faults: list[Fault] = []
+        failures: list[str] = []
+        try:
+            await self.make_ready()
+            await scenario.prepare(stage)
+            async with Traffic(stage.sky, scenario.rate):
+                await asyncio.sleep(BEFORE_S)
+                for number, outage in enumerate(self._rounds(scenario), start=1):
+                    faults.append(await self._round(scenario, outage))
+                    self._progress(scenario, number, outage)
+                await asyncio.sleep(AFTER_S)
+            await self._settle(scenario)
+            await scenario.finish(stage)
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {error}")
+        stage.observe()
+        result = judge(stage.oracle, scenario.name, faults)
+        result.csc_faults = stage.rig.witness.error_codes(since=mark)
+        result.failures += [*failures, *scenario.failures]
+        if result.csc_faults and not scenario.may_fault:
+            result.failures.append(f"the CSC went to FAULT with {result.csc_faults}: an operator was needed")
+        result.notes = scenario.notes
+        result.seconds = round(time.monotonic() - began, 1)
+        return result
+
+    async def make_ready(self) -> None:
+        """Have all peers and an archiver that is ENABLED."""
+        await self._stage.cast.make_whole()
+        await self._stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
+
+    def _rounds(self, scenario: Scenario) -> list[float]:
+        if scenario.is_kill:
+            return [scenario.outages[0]] * self._plan.kills
+        return list(scenario.outages[:1] if self._plan.is_short else scenario.outages)
+
+    async def _round(self, scenario: Scenario, outage: float) -> Fault:
+        began = time.monotonic()
+        await scenario.inject(self._stage)
+        ended = time.monotonic()
+        await asyncio.sleep(outage)
+        await scenario.heal(self._stage)
+        return Fault(began, ended if scenario.ends_at_once else time.monotonic())
+
+    async def _settle(self, scenario: Scenario) -> None:
+        """Wait until every accepted image is delivered, or the time for it has passed."""
+        stage = self._stage
+        deadline = time.monotonic() + scenario.settle_s
+        while time.monotonic() < deadline:
+            stage.observe()
+            if not stage.oracle.outstanding(scenario.name):
+                return
+            if stage.state == salobj.State.FAULT:
+                # As an operator would; what had been accepted must be finished then.
+                await stage.cast.make_whole()
+                await stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _progress(self, scenario: Scenario, number: int, outage: float) -> None:
+        stage = self._stage
+        stage.observe()
+        accepted = len(stage.oracle.accepted(scenario.name))
+        missing = len(stage.oracle.outstanding(scenario.name))
+        away = f", {outage:g} s" if outage else ""
+        last = f", {scenario.notes[-1]}" if scenario.notes else ""
+        self._say(f"  {scenario.name} {number}{away}: {accepted} accepted, {missing} under way{last}")

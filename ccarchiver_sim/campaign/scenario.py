@@ -1,0 +1,50 @@
+"""What a scenario is: one kind of fault, how it begins and how it ends."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from ccarchiver_sim.campaign.stage import Stage
+
+SHORTEST_S = 1.0
+OUTAGES_S = (1.0, 5.0, 30.0)
+LONG_OUTAGES_S = (*OUTAGES_S, 120.0)
+"""For how long things are away: a blip, a restart, a reboot; 120 s only where nobody waits for the result."""
+
+
+class Scenario(ABC):
+    """One kind of fault; a new object is made for each run of it."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    """One line, for ``--list``."""
+    outages: ClassVar[tuple[float, ...]] = (0.0,)
+    """Seconds from the fault's beginning to its end; one round each, of which a short campaign makes the first."""
+    is_kill: ClassVar[bool] = False
+    """Whether its rounds are deaths of workers, whose number the command line gives."""
+    ends_at_once: ClassVar[bool] = False
+    """Whether the fault is over when it has begun, and what follows is the recovery."""
+    rate: ClassVar[float] = 3.0
+    """Exposures a second while it runs."""
+    settle_s: ClassVar[float] = 40.0
+    """Seconds that images may need after the fault's end before they count as lost; above what a takeover takes."""
+    may_fault: ClassVar[bool] = False
+    """Whether the CSC may go to FAULT: the fault is one that needs an operator."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        """What a reader of the report should know."""
+        self.failures: list[str] = []
+        """What was expected besides the images, and did not happen."""
+
+    async def prepare(self, stage: Stage) -> None:
+        """Set the stage before the first exposure."""
+
+    @abstractmethod
+    async def inject(self, stage: Stage) -> None:
+        """Begin the fault."""
+
+    async def heal(self, stage: Stage) -> None:
+        """End the fault."""
+
+    async def finish(self, stage: Stage) -> None:
+        """Check what is expected besides the images, when these have settled, and clear the stage."""

@@ -1,0 +1,105 @@
+"""Workers that die: at named places, and anywhere."""
+
+import asyncio
+import signal
+from typing import ClassVar
+
+from typing_extensions import override
+
+from ccarchiver_sim.campaign.killpoints import POINTS
+from ccarchiver_sim.campaign.scenario import Scenario
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.supervisor import WORKERS
+
+RANDOM_SHARE = 0.25
+"""Of the kills; the others are at named places."""
+REACH_LIMIT_S = 4.0
+"""For a worker to reach an armed place: health steps every 3 s, the others at every image."""
+LONGEST_PAUSE_S = 2.0
+"""After a worker is back and before it is killed again: now and then before it is whole."""
+BACK_LIMIT_S = 60.0
+"""For a new process; supervisord waits a second more after each death within five seconds."""
+
+
+class KillWorkers(Scenario):
+    """Kill workers, each at a place of its own, all at the same time."""
+
+    is_kill = True
+    ends_at_once = True
+    victims: ClassVar[tuple[str, ...]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pids: dict[str, int] = {}
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        await asyncio.gather(*(self._kill(stage, worker) for worker in self.victims))
+
+    @override
+    async def heal(self, stage: Stage) -> None:
+        for worker, pid in self._pids.items():
+            await waiting.until(
+                lambda worker=worker, pid=pid: stage.worker_pid(worker) not in {None, pid},  # type: ignore[misc]
+                BACK_LIMIT_S,
+                f"a new process of {worker}",
+            )
+        await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
+
+    async def _kill(self, stage: Stage, worker: str) -> None:
+        at_random = stage.random.random() < RANDOM_SHARE
+        point = stage.random.choice(POINTS[worker])
+        await asyncio.sleep(stage.random.uniform(0.0, 1.0 / self.rate))
+        await waiting.until(lambda: stage.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run")
+        pid = stage.worker_pid(worker)
+        if pid is None:
+            return
+        self._pids[worker] = pid
+        if not at_random:
+            stage.arm(point)
+            try:
+                await waiting.until(lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "")
+            except waiting.WaitError:
+                at_random = True
+            if stage.disarm(point):
+                at_random = True
+        if at_random and stage.worker_pid(worker) == pid:
+            stage.signal_worker(worker, signal.SIGKILL)
+            point = "anywhere"
+        self.notes.append(f"{worker} at {point}")
+
+
+class KillSal(KillWorkers):
+    """The CSC."""
+
+    name = "kill-sal"
+    about = "the CSC is killed, at every boundary between an effect and its record, and anywhere"
+    victims = ("sal",)
+
+
+class KillBridge(KillWorkers):
+    """The bridge."""
+
+    name = "kill-bridge"
+    about = "the bridge is killed, at every boundary between an effect and its record, and anywhere"
+    victims = ("bridge",)
+
+
+class KillHealth(KillWorkers):
+    """The health worker."""
+
+    name = "kill-health"
+    about = "the health worker is killed, at every boundary between an effect and its record, and anywhere"
+    victims = ("health",)
+
+
+class KillAll(KillWorkers):
+    """All three, at about the same time."""
+
+    name = "kill-all"
+    about = "all three workers are killed within a second, each at a place of its own"
+    victims = WORKERS
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (KillSal, KillBridge, KillHealth, KillAll)

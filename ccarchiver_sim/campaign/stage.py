@@ -1,0 +1,210 @@
+"""The rig of a campaign: its workers reach the brokers through proxies and can be killed at named places."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+import redis.asyncio
+import yaml
+from lsst.ts import salobj
+from typing_extensions import override
+
+from ccarchiver_core.killpoint import FOLDER_VARIABLE
+from ccarchiver_core.settings import load_settings
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.campaign.cast import Cast
+from ccarchiver_sim.campaign.oracle import STATUS_TOPICS, Oracle
+from ccarchiver_sim.campaign.proxy import TcpProxy
+from ccarchiver_sim.campaign.sky import Sky
+from ccarchiver_sim.campaign.witness import Witness
+from ccarchiver_sim.rig.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
+from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.supervisor import WORKERS, Supervisor
+
+SETTINGS: Mapping[str, object] = {
+    # Two misses show within two seconds instead of ten.
+    "ACK_TIMEOUT": 1,
+    "LEASE_TTL": 3,
+    "PAIR_TIMEOUT": 8,
+    "HUNG_AFTER": 6,
+    "CONNECT_TIMEOUT": 4,
+    # A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner.
+    "REASSIGN_GRACE": 20,
+}
+"""Settings with which a fault shows within seconds; limits after which an operator is needed stay as a site has them."""
+SENSORS_PER_BOARD = 3
+"""CCDs a board reads; their names are S, board, place."""
+
+
+class CampaignRig(Rig):
+    """A rig whose workers have a site file of their own: the brokers' addresses in it are the proxies'."""
+
+    def __init__(self, settings: Mapping[str, object], parent: Path | None = None) -> None:
+        self.redis_port = free_port()
+        self.rabbit_port = free_port()
+        super().__init__(settings, parent=parent)
+        self.killpoints = self.folder.root / "killpoints"
+        self.killpoints.mkdir(mode=PRIVATE_DIRECTORY_MODE)
+        worker_env = self.env | {
+            "IIP_CONFIG_DIR": str(self._worker_config()),
+            FOLDER_VARIABLE: str(self.killpoints),
+        }
+        self.worker_env: Mapping[str, str] = worker_env
+        self.supervisor = Supervisor(worker_env, self.folder.logs)
+        self.witness = Witness()
+        self.observer = self.witness
+
+    @override
+    def write_site(self, **changes: object) -> None:
+        super().write_site(**changes)
+        site = yaml.safe_load(self.folder.site_file.read_text(encoding="utf-8"))
+        site["ROOT"]["REDIS_PORT"] = self.redis_port
+        address = self.rabbit.address_of(self.vhost).replace(f":{self.rabbit.port}/", f":{self.rabbit_port}/")
+        site["ROOT"]["BASE_BROKER_ADDR"] = address
+        (self._worker_config() / SITE_FILE).write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
+
+    def _worker_config(self) -> Path:
+        folder = self.folder.root / "config-workers"
+        folder.mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+        return folder
+
+
+class Stage:
+    """Everything a scenario can take hold of.
+
+    Parameters
+    ----------
+    seed
+        Of every choice the campaign makes.
+    parent
+        Where to make the run's folder.
+    """
+
+    def __init__(self, seed: int, parent: Path | None = None) -> None:
+        self.rig = CampaignRig(SETTINGS, parent)
+        self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
+        self.redis_proxy = TcpProxy(self.rig.redis_port, self.rig.redis.port)
+        self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)
+        self.settings = load_settings(self.rig.folder.site_file)
+        self.oracle = Oracle(self._sensors(), self._files_missing)
+        self.sky = Sky(self.rig.folder.root / "headers", self._note)
+        self.cast = Cast(self)
+        self._stack = AsyncExitStack()
+        self._mark = 0
+
+    # ---- what is seen
+
+    @property
+    def state(self) -> salobj.State | None:
+        """What the CSC last said it is."""
+        return self.rig.witness.state
+
+    def observe(self) -> None:
+        """Give the oracle the events that came since the last call."""
+        fresh = self.rig.witness.after(self._mark)
+        self._mark += len(fresh)
+        for event in fresh:
+            if event.topic in STATUS_TOPICS:
+                self.oracle.reported(event.topic, event.fields, event.received)
+
+    def redis(self) -> redis.asyncio.Redis:
+        """Return a client of the archiver's database that does not go through the proxy."""
+        return redis.asyncio.Redis(
+            host=LOOPBACK, port=self.rig.redis.port, db=self.settings.archiver_redis_db, decode_responses=True
+        )
+
+    def _note(self, topic: str, image: str) -> None:
+        self.oracle.put(topic, image, time.monotonic(), enabled=self.state == salobj.State.ENABLED)
+
+    def _sensors(self) -> frozenset[tuple[str, str]]:
+        ccds = self.settings.wfs.ccds
+        return frozenset(
+            (raft, f"S{board}{place}")
+            for raft, board in (ccd.split("/") for ccd in ccds)
+            for place in range(SENSORS_PER_BOARD)
+        )
+
+    def _files_missing(self, obsid: str) -> int:
+        folder = self.rig.folder
+        names = [f"{obsid}-R{raft}{sensor}.fits" for raft, sensor in self._sensors()]
+        missing = 0
+        for tree in (folder.oods_staging, folder.dbb_staging):
+            days = [day for day in tree.iterdir() if day.is_dir()]
+            missing += sum(not any(_has_content(day / name) for day in days) for name in names)
+        return missing
+
+    # ---- workers
+
+    def worker_pid(self, worker: str) -> int | None:
+        """Return the process id of a worker; None if it does not run now."""
+        for process in psutil.Process().children(recursive=True):
+            try:
+                words = process.cmdline()
+                is_alive = process.status() != psutil.STATUS_ZOMBIE
+            except psutil.NoSuchProcess:
+                continue
+            if is_alive and any(Path(word).name == f"run_ccarchiver_{worker}" for word in words[:2]):
+                return process.pid
+        return None
+
+    def signal_worker(self, worker: str, number: signal.Signals) -> int | None:
+        """Send a worker a signal; return its process id, None if it does not run."""
+        pid = self.worker_pid(worker)
+        if pid is not None:
+            psutil.Process(pid).send_signal(number)
+        return pid
+
+    def arm(self, point: str) -> None:
+        """Let the next worker that reaches a kill point die there."""
+        (self.rig.killpoints / point).touch()
+
+    def disarm(self, point: str) -> bool:
+        """Take a kill point back; True if it had not been reached."""
+        path = self.rig.killpoints / point
+        armed = path.exists()
+        path.unlink(missing_ok=True)
+        return armed
+
+    # ---- the whole
+
+    async def open(self) -> None:
+        """Start brokers, workers and peers, and bring the CSC to ENABLED."""
+        await self.rig.start_brokers()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.rig.start_workers())
+            tasks.create_task(self.cast.make_whole())
+        await self.rig.witness.go_to(salobj.State.ENABLED)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.rig.close)
+            await stack.enter_async_context(self.redis_proxy)
+            await stack.enter_async_context(self.rabbit_proxy)
+            await stack.enter_async_context(self.rig)
+            await stack.enter_async_context(self.sky)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @staticmethod
+    def workers() -> Iterable[str]:
+        """Name the three workers."""
+        return WORKERS
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
