@@ -1,0 +1,118 @@
+"""Where the genuine packages are installed, they are used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAYOUTS = {
+    "dds": "dds.py",
+    "ddsutil": "ddsutil.py",
+    "lsst.ts.utils": "lsst/ts/utils/__init__.py",
+    "lsst.ts.ddsconfig": "lsst/ts/ddsconfig/__init__.py",
+}
+GENUINE = "from .part import ORIGIN\n"
+PLAIN = "ORIGIN = 'genuine'\n"
+
+
+def put(folder: Path, module: str, text: str) -> None:
+    path = folder / LAYOUTS[module]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name == "__init__.py":
+        (path.parent / "part.py").write_text(text)
+        text = GENUINE
+    path.write_text(text)
+
+
+def origin(module: str, *later: Path, setup: str = "") -> str:
+    """Import a module with some folders at the end of the import path; tell whose it is."""
+    program = (
+        f"import sys; sys.path.extend({[str(p) for p in later]!r})\n{setup}\n"
+        f"import importlib; m = importlib.import_module({module!r})\n"
+        f"assert sys.modules[{module!r}] is m and importlib.import_module({module!r}) is m\n"
+        "print(getattr(m, 'ORIGIN', 'stand-in'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    return ended.stdout.strip() or ended.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", LAYOUTS)
+def test_stand_in_without_a_genuine_one(module: str, tmp_path: Path) -> None:
+    assert origin(module, tmp_path) == "stand-in"
+
+
+@pytest.mark.parametrize("module", LAYOUTS)
+def test_genuine_one_further_along_the_path(module: str, tmp_path: Path) -> None:
+    for each in LAYOUTS:
+        put(tmp_path, each, PLAIN)
+    assert origin(module, tmp_path) == "genuine"
+
+
+@pytest.mark.parametrize("module", ["dds", "ddsutil"])
+def test_unrelated_packages_of_the_same_name(module: str, tmp_path: Path) -> None:
+    put(tmp_path, module, "ORIGIN = 'unrelated'\n")
+    assert origin(module, tmp_path) == "stand-in"
+
+
+def test_unrelated_top_level_package_utils(tmp_path: Path) -> None:
+    (tmp_path / "utils.py").write_text("ORIGIN = 'unrelated'\n")
+    assert origin("lsst.ts.utils", tmp_path) == "stand-in"
+
+
+@pytest.mark.parametrize("module", LAYOUTS)
+def test_two_copies_of_the_stand_in(module: str, tmp_path: Path) -> None:
+    """As in an environment with system-site-packages on one that has the stand-ins too."""
+    for each in LAYOUTS:
+        put(tmp_path, each, "ORIGIN = 'other copy'\n")
+    (tmp_path / "ts_dds_cyclone").mkdir()
+    (tmp_path / "ts_dds_cyclone" / "__init__.py").touch()
+    for package in ("utils", "ddsconfig"):
+        (tmp_path / "lsst" / "ts" / package / "_ccarchiver_stand_in.py").touch()
+    assert origin(module, tmp_path) == "stand-in"
+
+
+@pytest.mark.parametrize("module", ["dds", "lsst.ts.utils"])
+def test_a_broken_genuine_package_is_not_hidden(module: str, tmp_path: Path) -> None:
+    for each in LAYOUTS:
+        put(tmp_path, each, "raise RuntimeError('no licence')\n")
+    assert origin(module, tmp_path) == "RuntimeError: no licence"
+
+
+def test_editable_install_of_a_genuine_package(tmp_path: Path) -> None:
+    """Such answer through a finder of their own, not through the import path."""
+    put(tmp_path, "lsst.ts.utils", PLAIN)
+    finder = f"""
+import importlib.util
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == 'lsst.ts.utils':
+            return importlib.util.spec_from_file_location(
+                name, {str(tmp_path / LAYOUTS["lsst.ts.utils"])!r},
+                submodule_search_locations=[{str((tmp_path / LAYOUTS["lsst.ts.utils"]).parent)!r}])
+sys.meta_path.append(Finder)
+"""
+    assert origin("lsst.ts.utils", setup=finder) == "genuine"
+
+
+def test_idlpp_gives_way_to_the_genuine_one(tmp_path: Path) -> None:
+    genuine = tmp_path / "idlpp"
+    genuine.write_text("#!/bin/sh\necho genuine $1\n")
+    genuine.chmod(0o755)
+    own = os.path.dirname(sys.executable)  # noqa: PTH120 (the folder's name as it stands in PATH)
+
+    def run(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [f"{own}/idlpp", *arguments], capture_output=True, text=True, check=False, env={"PATH": path}, timeout=30
+        )
+
+    assert run(f"{own}:{tmp_path}", "-v").stdout == "genuine -v\n"
+    assert run(own, "-v").stdout.startswith("Cyclone DDS : 11.")
+    assert run(own, "-S", "x.idl").returncode == 2

@@ -1,0 +1,135 @@
+"""Settings from the environment, and the network they lead to (requirement 10)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from ts_dds_cyclone.settings import cyclone_configuration, domain_id, exclusive_ownership
+
+import dds
+from tests.middleware.process import HERE, ROOT, Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENT = "logevent_scalars"
+
+
+def interface() -> dict[str, str]:
+    configuration = cyclone_configuration()
+    assert configuration is not None
+    root = ET.fromstring(configuration)  # noqa: S314 (our own)
+    assert "ParticipantIndex" not in configuration, "with its default any number of processes meet"
+    (element,) = root.iter("NetworkInterface")
+    return dict(element.attrib)
+
+
+def test_loopback_with_multicast_by_default() -> None:
+    assert interface() == {"name": "lo", "multicast": "true"}
+
+
+@pytest.mark.parametrize(
+    ("value", "attributes"),
+    [
+        ("lo", {"name": "lo", "multicast": "true"}),
+        ("eth0", {"name": "eth0"}),
+        ("127.0.0.1", {"address": "127.0.0.1", "multicast": "true"}),
+        ("10.1.2.3", {"address": "10.1.2.3"}),
+        ("a<b\"c", {"name": "a<b\"c"}),
+    ],
+)
+def test_a_site_names_its_interface(monkeypatch: pytest.MonkeyPatch, value: str, attributes: dict[str, str]) -> None:
+    monkeypatch.setenv("LSST_DDS_INTERFACE", value)
+    assert interface() == attributes
+
+
+def test_a_users_configuration_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYCLONEDDS_URI", "<x/>")
+    monkeypatch.setenv("LSST_DDS_INTERFACE", "eth0")
+    assert cyclone_configuration() is None
+    assert os.environ["CYCLONEDDS_URI"] == "<x/>"
+
+
+def test_the_environment_of_child_processes_is_left_alone() -> None:
+    before = dict(os.environ)
+    dds.DomainParticipant().close()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("value", ["-1", "231", "x", "1.5"])
+def test_bad_domain(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LSST_DDS_DOMAIN_ID", value)
+    with pytest.raises(dds.DDSException, match="LSST_DDS_DOMAIN_ID"):
+        domain_id()
+
+
+def test_default_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LSST_DDS_DOMAIN_ID")
+    assert domain_id() == 0
+
+
+def test_ownership(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not exclusive_ownership()
+    monkeypatch.setenv("LSST_DDS_OWNERSHIP", "EXCLUSIVE")
+    assert exclusive_ownership()
+    monkeypatch.setenv("LSST_DDS_OWNERSHIP", "both")
+    with pytest.raises(dds.DDSException, match="'shared' or 'exclusive'"):
+        exclusive_ownership()
+
+
+def test_an_interface_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSST_DDS_INTERFACE", "nonesuch0")
+    with pytest.raises(dds.DDSException, match="nonesuch0"):
+        dds.DomainParticipant()
+
+
+def test_domains_and_partitions_are_apart(
+    idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = peer()
+    writer.ask("writer", EVENT)
+    writer.ask("write_many", EVENT, 0, 3)
+    here = peer()
+    with monkeypatch.context() as patch:
+        patch.setenv("LSST_DDS_PARTITION_PREFIX", "elsewhere")
+        other_partition = peer()
+    with monkeypatch.context() as patch:
+        patch.setenv("LSST_DDS_DOMAIN_ID", "101")
+        other_domain = peer()
+    for each, numbers in ((here, [0, 1, 2]), (other_partition, []), (other_domain, [])):
+        each.ask("reader", EVENT)
+        assert each.ask("settle", EVENT)
+        assert each.ask("numbers", EVENT) == numbers
+    del idl
+
+
+CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
+
+
+def can_make_namespaces() -> bool:
+    pid = os.fork()
+    if pid == 0:
+        flags = CLONE_NEWNET | (CLONE_NEWUSER if os.getuid() else 0)
+        os._exit(0 if ctypes.CDLL(None).unshare(flags) == 0 else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or not can_make_namespaces(), reason="this machine lets us make no network namespace"
+)
+def test_a_machine_with_nothing_but_loopback(idl: Path) -> None:
+    """Two processes in a network namespace of their own meet."""
+    ended = subprocess.run(
+        ["unshare", "--net", *(["--map-root-user"] if os.getuid() else []), sys.executable, "-u",
+         str(HERE / "programs" / "alone.py"), str(idl)],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (ended.returncode, ended.stdout.split()) == (0, ["lo", "[0,", "1,", "2]"]), ended.stderr
