@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ccarchiver_sim.forwarder.options import ForwarderOptions
-    from ccarchiver_sim.forwarder.scoreboard import ImageRecord, Order
+    from ccarchiver_sim.forwarder.scoreboard import Order
     from ccarchiver_sim.forwarder.sensors import Sensor
     from ccarchiver_sim.peer.rabbit import RabbitLink
     from ccarchiver_sim.peer.site import Site
@@ -51,23 +51,21 @@ class Delivery:
         self._link = link
         self._folder = options.work_dir / "fits"
 
-    def deliver(self, image_id: str, record: ImageRecord) -> bool:
+    def deliver(self, image_id: str, order: Order, sensors: tuple[Sensor, ...], header_file: Path) -> bool:
         """Deliver an image; False if it failed, which the archiver has been told."""
-        if record.order is None or record.header is None:
-            return False
         wanted_failure = self._options.misbehaviour.fail_code
         if wanted_failure is not None:
             self.report_failure(image_id, wanted_failure, "failing on request (--fail-code)")
             return False
         files: list[Path] = []
         try:
-            target = transfer.Target.parse(record.order.target)
-            keywords = header.read_keywords(record.header)
-            for sensor in record.read_out:
+            target = transfer.Target.parse(order.target)
+            keywords = header.read_keywords(header_file)
+            for sensor in sensors:
                 path = self._folder / sensor.filename(image_id)
                 files.append(path)
                 self._make_and_copy(image_id, sensor, path, keywords, target)
-            self._report_files(image_id, record.order, record.read_out, target)
+            self._report_files(image_id, order, sensors, target)
         except header.HeaderError as error:
             self.report_failure(image_id, HEADER_FAILED, str(error))
         except fitsfile.PixelError as error:
@@ -75,8 +73,8 @@ class Delivery:
         except transfer.CopyError as error:
             self.report_failure(image_id, COPY_FAILED, str(error))
         else:
-            record.header.unlink(missing_ok=True)
-            log.info("%s: all %d files delivered to %s", image_id, len(files), record.order.target)
+            header_file.unlink(missing_ok=True)
+            log.info("%s: all %d files delivered to %s", image_id, len(files), order.target)
             return True
         finally:
             for path in files:

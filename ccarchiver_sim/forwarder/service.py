@@ -167,7 +167,9 @@ class Forwarder:
     def _assemble(self, image_id: str) -> None:
         """Deliver the image if it is read out and has a header; neither alone is enough."""
         record = self._scoreboard.record(image_id)
-        if record.read_out and record.header is not None and self._delivery.deliver(image_id, record):
+        if record.order is None or not record.read_out or record.header is None:
+            return
+        if self._delivery.deliver(image_id, record.order, record.read_out, record.header):
             self._scoreboard.forget(image_id)
 
     def _acknowledge(self, message: Message) -> None:

@@ -133,8 +133,14 @@ def test_reports_files_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site:
     assert archiver.depth("cc_publish_to_oods") == 0
 
 
-def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_is_not_deaf_after_messages_it_cannot_understand_or_act_on(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
     archiver.declare()
+    staging = site.settings.archive.forwarder_staging
+    staging.parent.mkdir()
+    staging.write_text("a file where a directory should be", encoding="utf-8")
+    archiver.send("archive_ctrl_consume", literal.new_item())
     peers.start("controller")
     for poison in (
         b"",
