@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from redis.asyncio import Redis
 
 from ccarchiver_core.mail import MAIL
+from ccarchiver_core.redis_client import text
 from ccarchiver_core.settings import Settings
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers.ports import LOOPBACK
@@ -75,7 +76,7 @@ async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, li
 
 async def post(redis: Redis, to: Worker, *letters: Mail) -> list[str]:
     """Put letters into a worker's mailbox as another worker would."""
-    return [(await redis.xadd(to.mailbox, {"mail": mail.model_dump_json()})).decode() for mail in letters]
+    return [text(await redis.xadd(to.mailbox, {"mail": mail.model_dump_json()})) for mail in letters]
 
 
 async def mail_in(redis: Redis, worker: Worker) -> list[Mail]:
