@@ -77,7 +77,7 @@ class Cast:
             If it names none of ours.
         """
         async with self._stage.redis() as client:
-            hostname = await client.get(self._stage.settings.association_key)
+            hostname = str(await client.get(self._stage.settings.association_key))
         for peer in self.forwarders:
             if peer.name == hostname:
                 return peer

@@ -15,6 +15,9 @@ STATUS_TOPICS = (RETRIEVED, INGESTED)
 SAME = ("camera", "obsid", "raft", "sensor", "archiverName", "statusCode", "description")
 """Two status events with all of these equal say the same thing twice."""
 
+ON_THE_WAY_S = 0.5
+"""An event put this long before the CSC said that it is not ENABLED any more may have reached it in time or not."""
+
 Sensor = tuple[str, str]
 FilesMissing = Callable[[str], int]
 """Counts the files of an image that are not in the staging trees."""
@@ -38,6 +41,8 @@ class Trace:
     puts: dict[str, Put] = field(default_factory=dict)
     good: dict[str, dict[Sensor, float]] = field(default_factory=lambda: {topic: {} for topic in STATUS_TOPICS})
     """For each status topic the CCDs with a good report, and when the first of it came."""
+    is_refused: bool = False
+    """Whether it is among the dead letters, in a scenario in which that is right."""
     said: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     @property
@@ -100,6 +105,22 @@ class Oracle:
         if fields["statusCode"] == 0:
             trace.good[topic].setdefault((fields["raft"], fields["sensor"]), at)
 
+    def left_enabled(self, at: float) -> None:
+        """Note that the CSC said it is not ENABLED: of events just before nobody can tell on which side they came."""
+        for trace in self.traces.values():
+            for put in trace.puts.values():
+                if at - ON_THE_WAY_S <= put.at <= at:
+                    put.enabled = False
+
+    def refuse(self, obsid: str) -> None:
+        """Note that an image is among the dead letters, as it should be."""
+        if obsid in self.traces:
+            self.traces[obsid].is_refused = True
+
+    def refused(self, scenario: str) -> list[Trace]:
+        """Return those of a scenario's images that are among the dead letters."""
+        return [trace for trace in self.of(scenario) if trace.is_refused]
+
     def of(self, scenario: str) -> list[Trace]:
         """Return the traces of a scenario's images."""
         return [trace for trace in self.traces.values() if trace.scenario == scenario]
@@ -121,7 +142,7 @@ class Oracle:
 
     def outstanding(self, scenario: str) -> list[Trace]:
         """Return those of a scenario's accepted images that are not delivered by now."""
-        return [trace for trace in self.accepted(scenario) if self.delivered_at(trace) is None]
+        return [trace for trace in self.accepted(scenario) if not trace.is_refused and self.delivered_at(trace) is None]
 
     def describe(self, trace: Trace) -> str:
         """Say what is missing of an image, for a person."""

@@ -1,7 +1,22 @@
 """All scenarios by name."""
 
-from ccarchiver_sim.campaign.scenario import Scenario
-from ccarchiver_sim.campaign.scenarios import kills
+from collections.abc import Callable
 
-SCENARIOS: dict[str, type[Scenario]] = {scenario.name: scenario for family in (kills,) for scenario in family.SCENARIOS}
+from ccarchiver_sim.campaign.scenario import Scenario
+from ccarchiver_sim.campaign.scenarios import (
+    brokers,
+    camera,
+    controllers,
+    forwarders,
+    instances,
+    kills,
+    messages,
+    network,
+    storage,
+)
+
+FAMILIES = (kills, camera, messages, network, storage, forwarders, instances, brokers, controllers)
+"""Those that need an operator come last: what they leave behind must not be blamed on others."""
+
+MAKERS: dict[str, Callable[[], Scenario]] = {make().name: make for family in FAMILIES for make in family.SCENARIOS}
 """In the order in which a campaign runs them."""

@@ -11,6 +11,17 @@ from rich.table import Table
 
 from ccarchiver_sim.campaign.result import Result, total
 
+HEADINGS = (
+    "faults",
+    "accepted",
+    "delivered",
+    "lost",
+    "dead letters",
+    "duplicated",
+    "recovered",
+    "slowest recovery, s",
+    "s",
+)
 GIGABYTE = 1e9
 
 
@@ -18,7 +29,7 @@ def table_of(results: Sequence[Result], seed: int) -> Table:
     """Return a table with a row for each scenario and one for all."""
     table = Table(title=f"fault campaign, seed {seed}")
     table.add_column("scenario")
-    for heading in ("faults", "accepted", "delivered", "lost", "duplicated", "recovered", "slowest recovery, s", "s"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
     table.add_column("")
     for result in results:
@@ -29,7 +40,15 @@ def table_of(results: Sequence[Result], seed: int) -> Table:
 
 
 def _add(table: Table, result: Result) -> None:
-    counts = (result.faults, result.accepted, result.delivered, result.lost, result.duplicated, result.recovered)
+    counts = (
+        result.faults,
+        result.accepted,
+        result.delivered,
+        result.lost,
+        result.dead_lettered,
+        result.duplicated,
+        result.recovered,
+    )
     table.add_row(
         result.scenario,
         *(str(count) for count in counts),

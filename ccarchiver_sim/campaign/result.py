@@ -28,6 +28,8 @@ class Result:
     accepted: int
     delivered: int
     lost: int
+    dead_lettered: int
+    """Images that were refused and are kept with the reason, where that is right."""
     duplicated: int
     """Status events that say again what was said: the window between an event and its record."""
     recovered: int
@@ -55,11 +57,12 @@ def judge(oracle: Oracle, scenario: str, faults: Sequence[Fault]) -> Result:
     """Count what became of a scenario's images."""
     traces = oracle.of(scenario)
     accepted = [trace for trace in traces if trace.is_accepted]
-    recovered, slowest, lost = 0, 0.0, 0
+    recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
     for trace in accepted:
         at = oracle.delivered_at(trace)
         if at is None:
-            lost += 1
+            lost += not trace.is_refused
+            dead_lettered += trace.is_refused
             continue
         held_up_by = [fault for fault in faults if fault.began <= at and trace.first_put <= fault.ended]
         if at - trace.last_put > NORMAL_S and held_up_by:
@@ -69,7 +72,8 @@ def judge(oracle: Oracle, scenario: str, faults: Sequence[Fault]) -> Result:
         scenario=scenario,
         faults=len(faults),
         accepted=len(accepted),
-        delivered=len(accepted) - lost,
+        delivered=len(accepted) - lost - dead_lettered,
+        dead_lettered=dead_lettered,
         lost=lost,
         duplicated=sum(trace.duplicates for trace in traces),
         recovered=recovered,
@@ -86,6 +90,7 @@ def total(results: Sequence[Result]) -> Result:
         accepted=sum(result.accepted for result in results),
         delivered=sum(result.delivered for result in results),
         lost=sum(result.lost for result in results),
+        dead_lettered=sum(result.dead_lettered for result in results),
         duplicated=sum(result.duplicated for result in results),
         recovered=sum(result.recovered for result in results),
         slowest_recovery_s=max((result.slowest_recovery_s for result in results), default=0.0),

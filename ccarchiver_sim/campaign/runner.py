@@ -20,6 +20,12 @@ AFTER_S = 0.7
 READY_LIMIT_S = 60.0
 """For the CSC to be ENABLED again between two scenarios."""
 
+LONGEST_USUAL_S = 30.0
+"""Outages above this are for long campaigns."""
+BACKLOG = 30
+"""Images taken during one outage at most: the simulated Forwarder makes seven a second, and how long it needs for a
+backlog says nothing of the archiver."""
+
 Say = Callable[[str], None]
 
 
@@ -31,6 +37,8 @@ class Plan:
     """Deaths of workers in each scenario of kills."""
     is_short: bool
     """Only the shortest outage of each."""
+    is_long: bool = False
+    """Also outages of minutes."""
 
 
 class Runner:
@@ -62,15 +70,17 @@ class Runner:
         try:
             await self.make_ready()
             await scenario.prepare(stage)
-            async with Traffic(stage.sky, scenario.rate):
+            async with Traffic(stage.sky, scenario.rate) as traffic:
                 await asyncio.sleep(BEFORE_S)
                 for number, outage in enumerate(self._rounds(scenario), start=1):
+                    traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
                     faults.append(await self._round(scenario, outage))
+                    traffic.rate = scenario.rate
                     self._progress(scenario, number, outage)
                 await asyncio.sleep(AFTER_S)
             await self._settle(scenario)
             await scenario.finish(stage)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
             failures.append(f"{type(error).__name__}: {error}")
         stage.observe()
         result = judge(stage.oracle, scenario.name, faults)
@@ -90,7 +100,9 @@ class Runner:
     def _rounds(self, scenario: Scenario) -> list[float]:
         if scenario.is_kill:
             return [scenario.outages[0]] * self._plan.kills
-        return list(scenario.outages[:1] if self._plan.is_short else scenario.outages)
+        if self._plan.is_short:
+            return list(scenario.outages[:1])
+        return [outage for outage in scenario.outages if outage <= LONGEST_USUAL_S or self._plan.is_long]
 
     async def _round(self, scenario: Scenario, outage: float) -> Fault:
         began = time.monotonic()
@@ -106,6 +118,8 @@ class Runner:
         deadline = time.monotonic() + scenario.settle_s
         while time.monotonic() < deadline:
             stage.observe()
+            if stage.may_be_refused:
+                await stage.note_refused()
             if not stage.oracle.outstanding(scenario.name):
                 return
             if stage.state == salobj.State.FAULT:

@@ -1,33 +1,30 @@
 """What a scenario is: one kind of fault, how it begins and how it ends."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from ccarchiver_sim.campaign.stage import Stage
 
-SHORTEST_S = 1.0
-OUTAGES_S = (1.0, 5.0, 30.0)
-LONG_OUTAGES_S = (*OUTAGES_S, 120.0)
-"""For how long things are away: a blip, a restart, a reboot; 120 s only where nobody waits for the result."""
+OUTAGES_S = (1.0, 5.0, 30.0, 120.0)
+"""For how long things are away: a blip, a restart, a reboot, a person who has to come."""
 
 
 class Scenario(ABC):
     """One kind of fault; a new object is made for each run of it."""
 
-    name: ClassVar[str]
-    about: ClassVar[str]
+    name: str
+    about: str
     """One line, for ``--list``."""
-    outages: ClassVar[tuple[float, ...]] = (0.0,)
+    outages: tuple[float, ...] = (0.0,)
     """Seconds from the fault's beginning to its end; one round each, of which a short campaign makes the first."""
-    is_kill: ClassVar[bool] = False
+    is_kill: bool = False
     """Whether its rounds are deaths of workers, whose number the command line gives."""
-    ends_at_once: ClassVar[bool] = False
+    ends_at_once: bool = False
     """Whether the fault is over when it has begun, and what follows is the recovery."""
-    rate: ClassVar[float] = 3.0
+    rate: float = 3.0
     """Exposures a second while it runs."""
-    settle_s: ClassVar[float] = 40.0
+    settle_s: float = 40.0
     """Seconds that images may need after the fault's end before they count as lost; above what a takeover takes."""
-    may_fault: ClassVar[bool] = False
+    may_fault: bool = False
     """Whether the CSC may go to FAULT: the fault is one that needs an operator."""
 
     def __init__(self) -> None:
@@ -36,15 +33,20 @@ class Scenario(ABC):
         self.failures: list[str] = []
         """What was expected besides the images, and did not happen."""
 
-    async def prepare(self, stage: Stage) -> None:
+    async def prepare(self, stage: Stage) -> None:  # noqa: B027 - most need nothing
         """Set the stage before the first exposure."""
 
     @abstractmethod
     async def inject(self, stage: Stage) -> None:
         """Begin the fault."""
 
-    async def heal(self, stage: Stage) -> None:
+    async def heal(self, stage: Stage) -> None:  # noqa: B027 - some faults end by themselves
         """End the fault."""
 
-    async def finish(self, stage: Stage) -> None:
+    async def finish(self, stage: Stage) -> None:  # noqa: B027 - the oracle is enough for most
         """Check what is expected besides the images, when these have settled, and clear the stage."""
+
+    def expect(self, *, condition: bool, otherwise: str) -> None:
+        """Note a failure unless a condition holds."""
+        if not condition:
+            self.failures.append(otherwise)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import psutil
 import redis.asyncio
@@ -16,6 +16,7 @@ import yaml
 from lsst.ts import salobj
 from typing_extensions import override
 
+from ccarchiver_core.keys import DEAD_LETTERS
 from ccarchiver_core.killpoint import FOLDER_VARIABLE
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
@@ -25,12 +26,13 @@ from ccarchiver_sim.campaign.proxy import TcpProxy
 from ccarchiver_sim.campaign.sky import Sky
 from ccarchiver_sim.campaign.witness import Witness
 from ccarchiver_sim.rig.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
+from ccarchiver_sim.rig.observer import SUMMARY_STATE
 from ccarchiver_sim.rig.rig import Rig
 from ccarchiver_sim.rig.supervisor import WORKERS, Supervisor
 
 SETTINGS: Mapping[str, object] = {
-    # Two misses show within two seconds instead of ten.
-    "ACK_TIMEOUT": 1,
+    # Two misses show within four seconds instead of ten.
+    "ACK_TIMEOUT": 2,
     "LEASE_TTL": 3,
     "PAIR_TIMEOUT": 8,
     "HUNG_AFTER": 6,
@@ -38,7 +40,7 @@ SETTINGS: Mapping[str, object] = {
     # A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner.
     "REASSIGN_GRACE": 20,
 }
-"""Settings with which a fault shows within seconds; limits after which an operator is needed stay as a site has them."""
+"""Settings with which a fault shows within seconds; limits after which an operator is needed stay a site's own."""
 SENSORS_PER_BOARD = 3
 """CCDs a board reads; their names are S, board, place."""
 
@@ -96,6 +98,8 @@ class Stage:
         self.oracle = Oracle(self._sensors(), self._files_missing)
         self.sky = Sky(self.rig.folder.root / "headers", self._note)
         self.cast = Cast(self)
+        self.may_be_refused = False
+        """Whether images may end as dead letters in the scenario that runs."""
         self._stack = AsyncExitStack()
         self._mark = 0
 
@@ -113,12 +117,20 @@ class Stage:
         for event in fresh:
             if event.topic in STATUS_TOPICS:
                 self.oracle.reported(event.topic, event.fields, event.received)
+            elif event.topic == SUMMARY_STATE and event.fields[SUMMARY_STATE] != salobj.State.ENABLED:
+                self.oracle.left_enabled(event.received)
 
-    def redis(self) -> redis.asyncio.Redis:
-        """Return a client of the archiver's database that does not go through the proxy."""
-        return redis.asyncio.Redis(
-            host=LOOPBACK, port=self.rig.redis.port, db=self.settings.archiver_redis_db, decode_responses=True
-        )
+    def redis(self, database: int | None = None) -> redis.asyncio.Redis:
+        """Return a client, of the archiver's database by default, that does not go through the proxy."""
+        db = self.settings.archiver_redis_db if database is None else database
+        return redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True)
+
+    async def note_refused(self) -> None:
+        """Give the oracle the images that are among the dead letters."""
+        async with self.redis() as client:
+            letters = await client.xrange(DEAD_LETTERS)
+        for _, letter in cast("list[tuple[str, dict[str, str]]]", letters):
+            self.oracle.refuse(letter["obsid"])
 
     def _note(self, topic: str, image: str) -> None:
         self.oracle.put(topic, image, time.monotonic(), enabled=self.state == salobj.State.ENABLED)

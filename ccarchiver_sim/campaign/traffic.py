@@ -19,12 +19,13 @@ class Traffic:
     sky
         Puts the events.
     rate
-        Exposures a second.
+        Exposures a second at first.
     """
 
     def __init__(self, sky: Sky, rate: float) -> None:
         self._sky = sky
-        self._interval = 1.0 / rate
+        self.rate = rate
+        """May be changed at any time."""
         self._exposures: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
 
@@ -48,7 +49,7 @@ class Traffic:
             task = asyncio.create_task(self._expose())
             self._exposures.add(task)
             task.add_done_callback(self._exposures.discard)
-            due = max(due + self._interval, loop.time())
+            due = max(due + 1.0 / self.rate, loop.time())
             await asyncio.sleep(due - loop.time())
 
     async def _expose(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from typing import ClassVar
 
 from typing_extensions import override
 
@@ -27,7 +26,7 @@ class KillWorkers(Scenario):
 
     is_kill = True
     ends_at_once = True
-    victims: ClassVar[tuple[str, ...]]
+    victims: tuple[str, ...]
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +74,7 @@ class KillSal(KillWorkers):
 
     name = "kill-sal"
     about = "the CSC is killed, at every boundary between an effect and its record, and anywhere"
-    victims = ("sal",)
+    victims: tuple[str, ...] = ("sal",)
 
 
 class KillBridge(KillWorkers):
@@ -83,7 +82,7 @@ class KillBridge(KillWorkers):
 
     name = "kill-bridge"
     about = "the bridge is killed, at every boundary between an effect and its record, and anywhere"
-    victims = ("bridge",)
+    victims: tuple[str, ...] = ("bridge",)
 
 
 class KillHealth(KillWorkers):
@@ -91,7 +90,7 @@ class KillHealth(KillWorkers):
 
     name = "kill-health"
     about = "the health worker is killed, at every boundary between an effect and its record, and anywhere"
-    victims = ("health",)
+    victims: tuple[str, ...] = ("health",)
 
 
 class KillAll(KillWorkers):
@@ -99,7 +98,7 @@ class KillAll(KillWorkers):
 
     name = "kill-all"
     about = "all three workers are killed within a second, each at a place of its own"
-    victims = WORKERS
+    victims: tuple[str, ...] = WORKERS
 
 
-SCENARIOS: tuple[type[Scenario], ...] = (KillSal, KillBridge, KillHealth, KillAll)
+SCENARIOS = [KillSal, KillBridge, KillHealth, KillAll]

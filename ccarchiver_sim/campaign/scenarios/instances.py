@@ -1,0 +1,134 @@
+"""More than one instance of a worker, and workers that are frozen or hang."""
+
+import asyncio
+import signal
+from functools import partial
+
+from typing_extensions import override
+
+from ccarchiver_sim.campaign.scenario import Scenario
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.child import ChildProcess
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.supervisor import WORKERS
+
+END_LIMIT_S = 30.0
+"""For a second instance to see that it is one; importing takes most of it on a busy machine."""
+PAST_LEASE_S = 4.0
+"""Longer than LEASE_TTL of the campaign, 3 s, shorter than HUNG_AFTER, 6 s."""
+HUNG_LIMIT_S = 30.0
+"""HUNG_AFTER, and the start of the new process."""
+
+
+def second_instance(stage: Stage, worker: str) -> ChildProcess:
+    """Make another instance of a worker; start it from the main thread."""
+    name = f"second-{worker}"
+    log = stage.rig.folder.logs / f"{name}.out"
+    return ChildProcess(name, [f"run_ccarchiver_{worker}"], env=stage.rig.worker_env, log_path=log)
+
+
+class SecondInstance(Scenario):
+    """A second instance of each worker, started by hand."""
+
+    name = "second-instance"
+    about = "a second instance of each worker is started: it says who runs already and ends, the first goes on"
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        await asyncio.gather(*(self._start(stage, worker) for worker in WORKERS))
+
+    async def _start(self, stage: Stage, worker: str) -> None:
+        holder = stage.worker_pid(worker)
+        second = second_instance(stage, worker)
+        second.start()
+        try:
+            await waiting.until(lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end")
+        except waiting.WaitError as error:
+            self.failures.append(str(error))
+        second.stop(END_LIMIT_S)
+        self.expect(condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0")
+        self.expect(condition=f"pid {holder}" in second.tail(), otherwise=f"second {worker}: does not name {holder}")
+        self.expect(condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended")
+
+
+class FrozenPastLease(Scenario):
+    """A worker is frozen until its lease has ended and another has it, then it wakes up.
+
+    Parameters
+    ----------
+    worker
+        Which.
+    """
+
+    outages: tuple[float, ...] = (PAST_LEASE_S,)
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self.name = f"frozen-{worker}"
+        self.about = f"the {worker} is frozen past its lease, another instance takes over, the first wakes up and ends"
+        self._worker = worker
+        self._pid: int | None = None
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        self._pid = stage.signal_worker(self._worker, signal.SIGSTOP)
+
+    @override
+    async def heal(self, stage: Stage) -> None:
+        second = second_instance(stage, self._worker)
+        second.start()
+        try:
+            await waiting.until_async(lambda: self._leads(stage, second.pid), END_LIMIT_S, "the second to lead")
+            stage.signal_worker(self._worker, signal.SIGCONT)
+            await waiting.until(
+                lambda: stage.worker_pid(self._worker) != self._pid,
+                END_LIMIT_S,
+                f"the first {self._worker} to see that it was replaced, and to end",
+            )
+        except waiting.WaitError as error:
+            self.failures.append(str(error))
+        finally:
+            stage.signal_worker(self._worker, signal.SIGCONT)
+            await asyncio.to_thread(second.stop, END_LIMIT_S)
+
+    async def _leads(self, stage: Stage, pid: int) -> bool:
+        async with stage.redis() as client:
+            holder = await client.get(f"ccarchiver:lease:{self._worker}")
+        return holder is not None and f'"pid": {pid},' in holder
+
+
+class Hung(Scenario):
+    """A worker hangs for good: its process is there, its heartbeat is not.
+
+    Parameters
+    ----------
+    worker
+        Which.
+    """
+
+    ends_at_once = True
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self.name = f"hung-{worker}"
+        self.about = f"the {worker} hangs; health ends it, supervisord starts it again"
+        self._worker = worker
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        pid = stage.signal_worker(self._worker, signal.SIGSTOP)
+        try:
+            await waiting.until(
+                lambda: stage.worker_pid(self._worker) not in {None, pid}, HUNG_LIMIT_S, "a new process"
+            )
+        except waiting.WaitError as error:
+            self.failures.append(str(error))
+            stage.signal_worker(self._worker, signal.SIGCONT)
+
+
+SCENARIOS = [
+    SecondInstance,
+    *(partial(FrozenPastLease, worker) for worker in WORKERS),
+    partial(Hung, "bridge"),
+    partial(Hung, "sal"),
+]
