@@ -50,7 +50,7 @@ class Dispatcher:
         self._answers = answers
         self._cache: collections.OrderedDict[str, Exposure] = collections.OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._busy: set[asyncio.Task[object]] = set()
+        self._busy: set[asyncio.Future[None]] = set()
 
     def lock(self, obsid: str) -> asyncio.Lock:
         """Give the lock that keeps one image's steps in order."""
@@ -73,14 +73,13 @@ class Dispatcher:
             await self.advance(obsid)
         except CcArchiverError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  logged with its traceback
             _log.exception("image.defect", image=obsid, effect="it stays unfinished and will be reported as stalled")
 
     async def advance(self, obsid: str) -> None:
         """Send all that can be sent for an image now; nothing if RabbitMQ is away. Safe to repeat."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._busy.add(task)
+        busy = asyncio.get_running_loop().create_future()
+        self._busy.add(busy)
         try:
             async with self.lock(obsid):
                 exposure = await self.load(obsid)
@@ -89,8 +88,8 @@ class Dispatcher:
                     if order is None or not await self._send(exposure, order):
                         return
         finally:
-            if task is not None:
-                self._busy.discard(task)
+            self._busy.discard(busy)
+            busy.set_result(None)
 
     async def advance_all(self) -> None:
         """Send what every unfinished image needs, oldest job first: after a restart, a reconnect, a new pairing."""
@@ -103,11 +102,9 @@ class Dispatcher:
             await self.advance_safely(obsid)
 
     async def settled(self) -> None:
-        """Wait until no message that was begun before this call is under way."""
-        current = asyncio.current_task()
-        waiting = {task for task in self._busy if task is not current}
-        if waiting:
-            await asyncio.wait(waiting)
+        """Wait until no message that was begun before this call is under way; not from within `advance`."""
+        if self._busy:
+            await asyncio.wait(set(self._busy))
 
     async def load(self, obsid: str) -> Exposure | None:
         """Get an image from memory or the ledger; call it under the image's lock."""

@@ -17,7 +17,7 @@ CANDIDATE = "ccarchiver:candidate"
 """List with the Forwarder entry that is being tried: moved here from the list in one step."""
 
 KNOWN = "ccarchiver:known"
-"""Hash: every Forwarder that was ever paired, by its queue; asked when the list is empty."""
+"""Hash: every Forwarder that was ever listed, by its queue; asked when the list is empty."""
 
 TO_PURGE = "ccarchiver:to_purge"
 """Set: queues of lost Forwarders that are to be emptied when RabbitMQ allows it."""

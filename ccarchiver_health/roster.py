@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ASK_KNOWN_EVERY = 1.0
 """Seconds between two questions to a Forwarder that nobody seems to be behind: it may be starting."""
 
+MAX_KNOWN = 64
+"""Forwarders that are remembered: an observatory has a handful."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,7 +49,6 @@ class Roster:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._asked_at: dict[str, float] = {}
-        self._parked: dict[str, ForwarderEntry] = {}
 
     async def next(self, mute: set[str]) -> Candidate | None:
         """Give the next candidate, None if there is nobody now.
@@ -80,11 +82,6 @@ class Roster:
             return Candidate(entry, listed=True)
         return await self._known(mute)
 
-    def park(self, entry: ForwarderEntry) -> None:
-        """Ask this one again a little later: its queue had nobody yet (it cannot consume before we declare it)."""
-        self._parked[entry.consume_queue] = entry
-        self._asked_at[entry.consume_queue] = time.monotonic()
-
     async def _take_raw(self) -> bytes | None:
         redis = self._context.redis
         waiting = await redis.lindex(keys.CANDIDATE, 0)
@@ -93,21 +90,26 @@ class Roster:
 
     async def _known(self, mute: set[str]) -> Candidate | None:
         known = await patiently(lambda: read_hash(self._context.redis, keys.KNOWN))
-        entries = self._parked | {queue: ForwarderEntry.model_validate_json(text) for queue, text in known.items()}
         now = time.monotonic()
-        for queue, entry in entries.items():
+        for queue, text in known.items():
             if queue in mute or now - self._asked_at.get(queue, -ASK_KNOWN_EVERY) < ASK_KNOWN_EVERY:
                 continue
             self._asked_at[queue] = now
-            return Candidate(entry, listed=False)
+            return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
         return None
 
+    async def done(self, step: Step, candidate: Candidate) -> None:
+        """Take the candidate that was asked out of its place, but know it from now on.
 
-def done(step: Step) -> None:
-    """Take the candidate that was asked out of its place."""
-    step.do("DEL", keys.CANDIDATE)
-
-
-def remember(step: Step, entry: ForwarderEntry) -> None:
-    """Know this Forwarder from now on."""
-    step.do("HSET", keys.KNOWN, entry.consume_queue, entry.model_dump_json())
+        A Forwarder lists itself once, and a new one cannot consume before its queue has been declared for it: one
+        that was passed over must not be forgotten.
+        """
+        queue = candidate.entry.consume_queue
+        self._asked_at[queue] = time.monotonic()
+        step.do("DEL", keys.CANDIDATE)
+        if not candidate.listed:
+            return
+        if await patiently(lambda: self._context.redis.hlen(keys.KNOWN)) >= MAX_KNOWN:
+            _log.warning("forwarders_known.full", limit=MAX_KNOWN, mend=f"redis-cli hdel {keys.KNOWN} <queue>")
+            return
+        step.do("HSET", keys.KNOWN, queue, candidate.entry.model_dump_json())

@@ -14,7 +14,6 @@ from ccarchiver_core.mail import AskForwarder, Reply, SessionChanged, SessionFau
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.session import PairedForwarder, Pairing, only_during
 from ccarchiver_core.step import Outcome, Step
-from ccarchiver_health import roster
 from ccarchiver_health.roster import Roster
 
 if TYPE_CHECKING:
@@ -98,10 +97,8 @@ class Search:
         if reply.reply is Reply.SILENT:
             self._silent.append(f"{entry.hostname} ({detail})")
             self._mute.add(entry.consume_queue)
-        elif reply.reply is Reply.NO_CONSUMER:
-            self._roster.park(entry)
         step = Step()
-        roster.done(step)
+        await self._roster.done(step, candidate)
         await self._context.runner.apply(step)
         return False
 
@@ -140,8 +137,7 @@ class Search:
         step.set_fields(keys.SESSION, {"pairing": Pairing.PAIRED, "forwarder": paired.model_dump_json()})
         step.do("HDEL", keys.SESSION, "loss")
         write_association(step, self._context, paired)
-        roster.done(step)
-        roster.remember(step, entry)
+        await self._roster.done(step, candidate)
         changed = SessionChanged(session_id=self._session.id)
         step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
         step.post(keys.Worker.SAL, SessionUp(session_id=self._session.id))
