@@ -75,8 +75,9 @@ class Field:
         if self.type not in IDL_TYPES:
             message = f"field {self.name}: unknown type {self.type!r}; known are {', '.join(IDL_TYPES)}"
             raise InterfaceError(message)
-        if self.count < 1 or (self.max_length is not None and self.max_length < 1):
-            message = f"field {self.name}: count and max_length must be at least 1"
+        sizes = (self.count, 1 if self.max_length is None else self.max_length)
+        if any(type(size) is not int or size < 1 for size in sizes):
+            message = f"field {self.name}: count and max_length must be whole numbers of at least 1"
             raise InterfaceError(message)
         if self.type == STRING and self.count > 1:
             message = f"field {self.name}: SAL has no arrays of strings"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interfaces.model import STRING, Component, Constant, Field, InterfaceError, Topic, TopicKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["load_xml"]
 
@@ -152,9 +152,7 @@ def _find(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _component(
-    subsystem: ET.Element, folder: Path, generics: Iterable[tuple[Topic, str]]
-) -> Component:
+def _component(subsystem: ET.Element, folder: Path, generics: Iterable[tuple[Topic, str]]) -> Component:
     name = _text(subsystem, "Name")
     topics: dict[str, Topic] = {}
     constants: list[Constant] = []

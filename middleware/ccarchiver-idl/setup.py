@@ -8,9 +8,7 @@ from setuptools import setup
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 setup(
-    data_files=[
-        (f"lib/python{VERSION}/idl", sorted(str(path) for path in Path("idl").glob("*.idl")))
-    ],
+    data_files=[(f"lib/python{VERSION}/idl", sorted(str(path) for path in Path("idl").glob("*.idl")))],
     # The path makes the wheel fit this Python version only.
     options={"bdist_wheel": {"python_tag": f"py{sys.version_info.major}{sys.version_info.minor}"}},
 )

@@ -39,7 +39,7 @@ def read_line(process: subprocess.Popen[str], timeout: float = ANSWER_TIMEOUT) -
     if not line:
         process.kill()
         _, errors = process.communicate()
-        raise AssertionError(f"{process.args} gave no answer within {timeout} s; it says: {errors}")
+        raise AssertionError(f"{process.args!r} gave no answer within {timeout} s; it says: {errors}")
     return line.strip()
 
 
@@ -51,7 +51,7 @@ def seconds_to_end(process: subprocess.Popen[str], limit: float) -> float:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise AssertionError(f"{process.args} did not end within {limit} s") from None
+        raise AssertionError(f"{process.args!r} did not end within {limit} s") from None
     return time.monotonic() - begin
 
 

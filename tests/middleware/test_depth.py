@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dds
 import pytest
 from lsst.ts import ddsconfig
 from ts_dds_cyclone.cyclone_qos import EntityKind, cyclone_policies
 
-import dds
 from tests.middleware.end import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.middleware.process import Peer
 
@@ -35,7 +35,9 @@ def provider(profile: str) -> dds.QosProvider:
     ],
 )
 def test_profiles_are_those_of_the_wire_contract(
-    profile: str, durable: bool, ownership: dds.DDSOwnershipKind  # noqa: FBT001 (a parameter of the test)
+    profile: str,
+    durable: bool,  # noqa: FBT001 (a parameter of the test)
+    ownership: dds.DDSOwnershipKind,
 ) -> None:
     source = provider(profile)
     for qos in (source.get_topic_qos(), source.get_reader_qos(), source.get_writer_qos()):
@@ -98,9 +100,7 @@ def test_bad_profiles(tmp_path: Path, content: str | None, message: str) -> None
         dds.QosProvider(path.as_uri(), "P").get_reader_qos()
 
 
-def test_a_deeper_reader_survives_a_stall(
-    idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deeper_reader_survives_a_stall(idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_DEPTH", "10000")
     writer, end = peer(), End(idl, depth=10_000)
     end.reader(EVENT)

@@ -13,9 +13,7 @@ LEEWAY = 1.5
 """Seconds that a busy machine may need on top, mostly to unload Python; a hang lasts 10 and more."""
 
 
-@pytest.mark.parametrize(
-    ("way", "code"), [("return", 0), ("exception", 1), ("exit", 3), ("no cancelling", 0)]
-)
+@pytest.mark.parametrize(("way", "code"), [("return", 0), ("exception", 1), ("exit", 3), ("no cancelling", 0)])
 def test_unclosed_program(way: str, code: int) -> None:
     process = start("ending.py", way)
     assert read_line(process) == "started"
@@ -35,9 +33,7 @@ def test_control_c(way: str) -> None:
     assert process.returncode in {1, -signal.SIGINT, 128 + signal.SIGINT}
 
 
-def test_end_of_input_of_a_plain_dds_program(tmp_path: object) -> None:
-    """A program that never waits ends as well, with its participant still open."""
-    del tmp_path
+def test_a_plain_dds_program_with_its_participant_open() -> None:
     process = start("plain.py")
     assert read_line(process) == "open"
     seconds_to_end(process, AT_ONCE + LEEWAY)

@@ -6,12 +6,12 @@ import ast
 import inspect
 from typing import TYPE_CHECKING
 
+import dds
 import ddsutil
 import pytest
 from ts_dds_cyclone import native
 from ts_dds_cyclone.query import compile_query
 
-import dds
 from tests.middleware.end import READ_STATES, End
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def test_several_terms_and_strings(idl: Path, peer: Callable[[], Peer]) -> None:
     end.reader(ACKCMD, "TestID = 1 AND origin = 5 AND identity = 'me'")
     writer.ask("writer", ACKCMD)
     assert writer.ask("matched", ACKCMD)
-    for number, (index, origin, identity) in enumerate(
-        [(2, 5, "me"), (1, 6, "me"), (1, 5, "you"), (1, 5, "me")]
-    ):
+    for number, (index, origin, identity) in enumerate([(2, 5, "me"), (1, 6, "me"), (1, 5, "you"), (1, 5, "me")]):
         values = {"TestID": index, "origin": origin, "identity": identity, "private_seqNum": number}
         writer.ask("write", ACKCMD, values)
     assert end.collect(ACKCMD, 1, 10) == [3]

@@ -8,9 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import dds
 import pytest
 
-import dds
 from tests.middleware.end import End
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def test_closed_entities(idl: Path) -> None:
     for action in (
         lambda: reader.take_cond(condition),
         lambda: writer.write(end.types[EVENT].topic_data_class()),
-        lambda: end.participant.create_publisher(),
-        lambda: reader.wait_for_historical_data(),
+        end.participant.create_publisher,
+        reader.wait_for_historical_data,
     ):
         with pytest.raises(dds.DDSException, match="closed"):
             action()

@@ -8,17 +8,17 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dds
 import pytest
 from ts_dds_cyclone.settings import cyclone_configuration, domain_id, exclusive_ownership
 
-import dds
 from tests.middleware.process import HERE, ROOT, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 EVENT = "logevent_scalars"
 
@@ -43,7 +43,7 @@ def test_loopback_with_multicast_by_default() -> None:
         ("eth0", {"name": "eth0"}),
         ("127.0.0.1", {"address": "127.0.0.1", "multicast": "true"}),
         ("10.1.2.3", {"address": "10.1.2.3"}),
-        ("a<b\"c", {"name": "a<b\"c"}),
+        ('a<b"c', {"name": 'a<b"c'}),
     ],
 )
 def test_a_site_names_its_interface(monkeypatch: pytest.MonkeyPatch, value: str, attributes: dict[str, str]) -> None:
@@ -91,9 +91,7 @@ def test_an_interface_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPa
         dds.DomainParticipant()
 
 
-def test_domains_and_partitions_are_apart(
-    idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_domains_and_partitions_are_apart(idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.ask("write_many", EVENT, 0, 3)
@@ -111,6 +109,7 @@ def test_domains_and_partitions_are_apart(
     del idl
 
 
+UNSHARE = shutil.which("unshare") or ""
 CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
 
 
@@ -123,13 +122,25 @@ def can_make_namespaces() -> bool:
 
 
 @pytest.mark.skipif(
-    shutil.which("unshare") is None or not can_make_namespaces(), reason="this machine lets us make no network namespace"
+    not UNSHARE or not can_make_namespaces(),
+    reason="this machine lets us make no network namespace",
 )
 def test_a_machine_with_nothing_but_loopback(idl: Path) -> None:
     """Two processes in a network namespace of their own meet."""
     ended = subprocess.run(
-        ["unshare", "--net", *(["--map-root-user"] if os.getuid() else []), sys.executable, "-u",
-         str(HERE / "programs" / "alone.py"), str(idl)],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [
+            UNSHARE,
+            "--net",
+            *(["--map-root-user"] if os.getuid() else []),
+            sys.executable,
+            "-u",
+            str(HERE / "programs" / "alone.py"),
+            str(idl),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (ended.returncode, ended.stdout.split()) == (0, ["lo", "[0,", "1,", "2]"]), ended.stderr

@@ -23,7 +23,7 @@ def test_known_times() -> None:
     assert utils.tai_from_utc_unix(LEAP_2017 - DAY / 2) == pytest.approx(LEAP_2017 - DAY / 2 + 36.5)
     assert utils.utc_from_tai_unix(LEAP_2017 + 37) == LEAP_2017
     assert utils.utc_from_tai_unix(LEAP_2017 + 36) == LEAP_2017
-    assert utils.MJD_MINUS_UNIX_SECONDS == Time(0, scale="utc", format="unix").mjd * DAY
+    assert Time(0, scale="utc", format="unix").mjd * DAY == utils.MJD_MINUS_UNIX_SECONDS
 
 
 @given(st.floats(LEAP_2017, LEAP_2017 + 1e10))
@@ -54,7 +54,9 @@ def test_current_tai() -> None:
 
 @pytest.mark.parametrize(("clock_offset", "computed"), [(37.0, False), (0.0, True), (OSError("none"), True)])
 def test_the_kernels_clock_is_used_only_if_it_is_right(
-    monkeypatch: pytest.MonkeyPatch, clock_offset: float | OSError, computed: bool  # noqa: FBT001 (a test's parameter)
+    monkeypatch: pytest.MonkeyPatch,
+    clock_offset: float | OSError,
+    computed: bool,  # noqa: FBT001 (a test's parameter)
 ) -> None:
     def clock_gettime(_: int) -> float:
         if isinstance(clock_offset, OSError):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING
 
+import dds
 import ddsutil
 import pytest
 
-import dds
 from tests.middleware.end import End
 from tests.middleware.process import read_line, start
 

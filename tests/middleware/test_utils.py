@@ -44,7 +44,7 @@ def test_make_done_future() -> None:
     async def main() -> None:
         future = utils.make_done_future()
         assert future.done()
-        assert await future is None
+        await future
 
     asyncio.run(main())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+import dds
 import ddsutil
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from ts_dds_cyclone.cdr import compile_codec
 from ts_dds_cyclone.fields import PRIMITIVES, STRING, Field
 
-import dds
 from tests.middleware.end import End
 
 if TYPE_CHECKING:

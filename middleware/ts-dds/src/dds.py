@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a module on its own, as OpenSplice has it)
 """OpenSplice's Python module, as far as ts-salobj 6.9 uses it, on Eclipse Cyclone DDS.
 
 Where the genuine module is installed it is used instead (see `genuine_first`). It comes with

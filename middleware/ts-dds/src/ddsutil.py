@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a module on its own, as OpenSplice has it)
 """OpenSplice's module for types from IDL, as far as ts-salobj 6.9 uses it (see dds)."""
 
 from genuine_first import hand_over

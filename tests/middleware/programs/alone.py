@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (the test reads what this prints)
 """Brings up loopback in the empty network namespace it was started in, and has two processes meet there."""
 
 import fcntl

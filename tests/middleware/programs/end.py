@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (the test reads what this prints)
 """Does to an `End` what the lines on its input say, and prints the results: all JSON."""
 
 import json

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (the test reads what this prints)
 """A salobj program that does not close what it opened, and ends in the way its argument names."""
 
 import asyncio

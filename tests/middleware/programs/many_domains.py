@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (the test reads what this prints)
 """Opens and closes as many Domains with a Remote as its argument says; prints its memory in kB early and at the end."""
 
 import asyncio

@@ -83,9 +83,7 @@ def find_genuine(
     return None
 
 
-def hand_over(
-    name: str, own_file: str, beside: Sequence[str] = (), marker: str = STAND_IN_MARKER
-) -> bool:
+def hand_over(name: str, own_file: str, beside: Sequence[str] = (), marker: str = STAND_IN_MARKER) -> bool:
     """Load the genuine module in the stand-in's place, if there is one.
 
     Returns

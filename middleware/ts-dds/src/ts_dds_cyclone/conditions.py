@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ts_dds_cyclone import native
 from ts_dds_cyclone.entities import Entity
 from ts_dds_cyclone.errors import checked
@@ -85,6 +87,7 @@ class ReadCondition(Condition):
         self._handle = checked(handle, "create a read condition")
         reader.participant.adopt(self)
 
+    @override
     def about_to_wait(self) -> None:
         """Tell the reader that history has been read."""
         self._reader.end_history()

@@ -7,6 +7,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ts_dds_cyclone import native
 from ts_dds_cyclone.cyclone_qos import EntityKind
 from ts_dds_cyclone.errors import PRECONDITION_NOT_MET, DDSException, checked
@@ -154,6 +156,7 @@ class DomainParticipant(Entity):
         """Return a new subscriber."""
         return Subscriber(self, qos, listener)
 
+    @override
     def close(self) -> None:
         """Leave the domain; all children go with it."""
         if not self.is_open:
@@ -219,9 +222,7 @@ class Subscriber(Entity):
 class DataWriter(Entity):
     """Writes samples of one topic."""
 
-    def __init__(
-        self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None
-    ) -> None:
+    def __init__(self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None) -> None:
         del listener
         self._publisher = publisher  # a child keeps its parent alive
         self._topic = topic

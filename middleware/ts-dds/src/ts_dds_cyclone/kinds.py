@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from typing_extensions import override
+
 __all__ = [
     "DDSDestinationOrderKind",
     "DDSDurabilityKind",
@@ -85,14 +87,17 @@ class DDSTime:
     def __init__(self, sec: float = 1, nanosec: int = 0) -> None:
         self.value = int(sec * NANOSECONDS) + nanosec
 
+    @override
     def __eq__(self, other: object) -> bool:
         """Compare by value."""
         return isinstance(other, DDSTime) and self.value == other.value
 
+    @override
     def __hash__(self) -> int:
         """Hash by value."""
         return hash(self.value)
 
+    @override
     def __repr__(self) -> str:
         """Show seconds."""
         return f"{type(self).__name__}({self.value / NANOSECONDS})"

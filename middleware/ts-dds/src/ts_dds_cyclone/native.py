@@ -57,6 +57,7 @@ def _function(name: str, restype: Any, *argtypes: Any) -> Callable[..., int]:  #
     function.restype, function.argtypes = restype, argtypes
     return function  # type: ignore[no-any-return] # ctypes does not know
 
+
 _entity, _status, _pointer = ct.c_int32, ct.c_uint32, ct.c_void_p
 
 create_domain = _function("dds_create_domain", _entity, ct.c_uint32, ct.c_char_p)
@@ -74,9 +75,7 @@ detach = _function("dds_waitset_detach", ct.c_int32, _entity, _entity)
 triggered = _function("dds_triggered", ct.c_int32, _entity)
 delete = _function("dds_delete", ct.c_int32, _entity)
 
-_wait = _function(
-    "dds_waitset_wait", ct.c_int32, _entity, ct.POINTER(ct.c_ssize_t), ct.c_size_t, ct.c_int64
-)
+_wait = _function("dds_waitset_wait", ct.c_int32, _entity, ct.POINTER(ct.c_ssize_t), ct.c_size_t, ct.c_int64)
 _take_status = _function("dds_take_status", ct.c_int32, _entity, ct.POINTER(_status), _status)
 
 take: Callable[[int, int, int], Any] = _clayer.ddspy_take

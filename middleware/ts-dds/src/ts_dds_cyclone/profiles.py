@@ -100,13 +100,9 @@ class QosProvider:
         qos.history.kind = section.kind("history/kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS")
         qos.history.depth = section.number("history/depth", qos.history.depth)
         service = qos.durability_service
-        service.history_kind = section.kind(
-            "durability_service/history_kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS"
-        )
+        service.history_kind = section.kind("durability_service/history_kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS")
         service.history_depth = section.number("durability_service/history_depth", service.history_depth)
-        qos.reliability.kind = section.kind(
-            "reliability/kind", DDSReliabilityKind.BEST_EFFORT, "_RELIABILITY_QOS"
-        )
+        qos.reliability.kind = section.kind("reliability/kind", DDSReliabilityKind.BEST_EFFORT, "_RELIABILITY_QOS")
         blocking = qos.reliability.max_blocking_time.value
         qos.reliability.max_blocking_time = DDSDuration(
             section.number("reliability/max_blocking_time/sec", blocking // NANOSECONDS),

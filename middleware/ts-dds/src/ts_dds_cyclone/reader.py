@@ -73,9 +73,7 @@ class _Harvest:
 class DataReader(Entity):
     """Reads samples of one topic."""
 
-    def __init__(
-        self, subscriber: Subscriber, topic: Topic, qos: Qos | None = None, listener: None = None
-    ) -> None:
+    def __init__(self, subscriber: Subscriber, topic: Topic, qos: Qos | None = None, listener: None = None) -> None:
         del listener
         self._subscriber = subscriber  # a child keeps its parent alive
         self.participant = subscriber.participant
@@ -171,8 +169,11 @@ class DataReader(Entity):
                 break
             now = time.time_ns()
             # Samples without valid data only tell that a writer left.
-            late += sum(self._sort(harvest, condition, sample, SampleInfo(info, now))
-                        for sample, info in taken if info.valid_data)
+            late += sum(
+                self._sort(harvest, condition, sample, SampleInfo(info, now))
+                for sample, info in taken
+                if info.valid_data
+            )
             if len(taken) < wanted:
                 break
         return late

@@ -6,6 +6,8 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from ts_dds_cyclone.cdr import Codec, compile_codec
 from ts_dds_cyclone.cyclone_type import make_cyclone_type
 from ts_dds_cyclone.errors import DDSException
@@ -47,6 +49,7 @@ class TopicDataClass:
     def _get_print_vars(self) -> str:
         return ", ".join(f"{name}: {value}" for name, value in self.get_vars().items())
 
+    @override
     def __str__(self) -> str:
         """Show every field."""
         return self._get_print_vars()

@@ -51,9 +51,7 @@ class LeapSecondTable:
 
     def __post_init__(self) -> None:
         """Prepare the starts in TAI."""
-        starts = tuple(
-            start + offset for start, offset in zip(self.utc_starts, self.offsets, strict=True)
-        )
+        starts = tuple(start + offset for start, offset in zip(self.utc_starts, self.offsets, strict=True))
         object.__setattr__(self, "tai_starts", starts)
 
     def smeared_offset(self, utc_unix: float) -> float:
@@ -88,17 +86,13 @@ class LeapSecondTable:
         return self.offsets[i - 1]
 
     def _too_early(self, seconds: float) -> str:
-        return (
-            f"{seconds} is before {FIRST_YEAR}, when leap seconds began ({self.utc_starts[0]} unix seconds)"
-        )
+        return f"{seconds} is before {FIRST_YEAR}, when leap seconds began ({self.utc_starts[0]} unix seconds)"
 
 
 def _from_astropy(rows: Any) -> LeapSecondTable:  # noqa: ANN401 (astropy's tables are untyped)
     kept = [row for row in rows if row["year"] >= FIRST_YEAR]
     return LeapSecondTable(
-        utc_starts=tuple(
-            float(Time(f"{row['year']}-{row['month']:02}-01", scale="utc").unix) for row in kept
-        ),
+        utc_starts=tuple(float(Time(f"{row['year']}-{row['month']:02}-01", scale="utc").unix) for row in kept),
         offsets=tuple(float(row["tai_utc"]) for row in kept),
         expires=float(rows.expires.unix),
     )

@@ -15,9 +15,7 @@ MAX_SAL_INDEX = (1 << 31) - 1
 """Largest SAL index: the largest value of a 32-bit signed integer."""
 
 
-def index_generator(
-    imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = None
-) -> Generator[int, None, None]:
+def index_generator(imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = None) -> Generator[int, None, None]:
     """Return a generator of i0, i0 + 1, ... imax, imin, imin + 1 ... without end.
 
     Parameters

@@ -1,0 +1,148 @@
+"""IDL from the observatory's XML."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import ddsutil
+import pytest
+from lsst.ts import salobj
+
+from interfaces.__main__ import main
+from interfaces.idl import component_idl
+from interfaces.model import Component, Constant, Field, InterfaceError, Topic, TopicKind
+from interfaces.salxml import load_xml
+
+XML = Path(__file__).parent / "data" / "xml"
+IDL_TYPES = {
+    "boolean0": "boolean",
+    "byte0": "octet",
+    "short0": "short",
+    "int0": "long",
+    "long0": "long",
+    "longLong0": "long long",
+    "unsignedShort0": "unsigned short",
+    "unsignedInt0": "unsigned long",
+    "unsignedLong0": "unsigned long",
+    "float0": "float",
+    "double0": "double",
+}
+
+
+@pytest.fixture
+def xml(tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(XML, tmp_path / "xml"))
+
+
+def change(folder: Path, name: str, old: str, new: str) -> None:
+    (path,) = folder.rglob(name)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def names(component: Component) -> set[str]:
+    return {topic.sal_name for topic in component.topics}
+
+
+def test_all_types(tmp_path: Path) -> None:
+    assert main(["Test", "--xml", str(XML), "--xml-version", "10.1.0", "--output", str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    metadata = salobj.parse_idl("Test", path)
+    assert metadata.xml_version == "10.1.0"
+    for topic, length in (("scalars", None), ("logevent_arrays", 5), ("command_setArrays", 5)):
+        info = metadata.topic_info[topic].field_info
+        assert next(iter(info)) == "TestID"
+        assert {name: info[name].type_name for name in IDL_TYPES} == IDL_TYPES
+        assert {info[name].array_length for name in IDL_TYPES} == {length}
+    assert metadata.topic_info["scalars"].field_info["string0"].str_length == 20
+    assert metadata.topic_info["logevent_errorCode"].field_info["errorReport"].str_length is None
+    for topic_type in ddsutil.parse_idl_file(path).types.values():
+        assert topic_type.keys == ("TestID",)
+
+
+def test_enumerations_become_constants() -> None:
+    (component,) = load_xml(XML)
+    assert component.constants == (
+        Constant("Mood_Calm", 1),
+        Constant("Mood_Cross", 2),
+        Constant("Mood_Sleepy", 7),
+        Constant("Mood_Asleep", 8),
+    )
+    text = component_idl(component, "x")
+    assert "\t const long Mood_Asleep=8;\n" in text
+    assert "\t const long scalars_Int0ValueEnum_Five=5;\n" in text
+
+
+def test_char_becomes_a_string() -> None:
+    """As the observatory's generator has it."""
+    fields = (Field("one", "char"), Field("many", "char", count=7))
+    topic = Topic("letters", TopicKind.TELEMETRY, "Letters.", fields)
+    text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
+    assert "\t  string<1>\tone;" in text
+    assert "\t  string<7>\tmany;" in text
+    assert "XID" not in text
+
+
+def test_texts_are_put_on_one_line() -> None:
+    topic = Topic("t", TopicKind.TELEMETRY, 'a "quoted"\n  text', (Field("f", "int", 'x\n"y"', "m"),))
+    text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
+    assert "Description=\"a 'quoted' text\"" in text
+    assert '// @Metadata=(Units="m",Description="x \'y\'")' in text
+
+
+def test_generics_by_category(xml: Path) -> None:
+    (component,) = load_xml(xml)
+    assert {"command_start", "logevent_summaryState", "logevent_settingsApplied", "logevent_heartbeat"} < names(
+        component
+    )
+    assert "command_enterControl" not in names(component)
+    change(xml, "SALSubsystems.xml", "csc, configurable", "command_enterControl, logevent_errorCode")
+    (component,) = load_xml(xml)
+    assert {"command_enterControl", "logevent_errorCode", "logevent_heartbeat", "logevent_logLevel"} < names(component)
+    assert not {"command_start", "logevent_summaryState", "logevent_settingsApplied"} & names(component)
+
+
+def test_releases_without_categories(xml: Path) -> None:
+    (component,) = load_xml(xml)
+    path = xml / "SALGenerics.xml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "Category" not in line))
+    (same,) = load_xml(xml)
+    assert names(same) == names(component)
+    change(xml, "SALSubsystems.xml", "<AddedGenerics>csc, configurable</AddedGenerics>", "<Generics>yes</Generics>")
+    (everything,) = load_xml(xml)
+    assert names(everything) == names(component) | {"command_enterControl"}
+
+
+def test_a_component_may_define_a_generic_topic_itself(xml: Path) -> None:
+    change(xml, "Test_Events.xml", "Test_logevent_scalars", "Test_logevent_heartbeat")
+    (component,) = load_xml(xml)
+    (topic,) = [topic for topic in component.topics if topic.name == "heartbeat"]
+    assert "string0" in {field.name for field in topic.fields}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("Test_Events.xml", "Test_logevent_scalars", "Tst_logevent_scalars", "should be named Test_logevent_"),
+        ("Test_Events.xml", "<Count>5</Count>", "<Count>five</Count>", "Count is 'five'"),
+        ("Test_Events.xml", "<IDL_Type>byte<", "<IDL_Type>bite<", "unknown type 'bite'"),
+        ("Test_Events.xml", "=0x05", "=five", "'five' is not a whole number"),
+        ("Test_Events.xml", "</SALEventSet>", "", "cannot read"),
+        ("SALSubsystems.xml", "</SALSubsystemSet>", "", "cannot read"),
+    ],
+)
+def test_bad_xml(xml: Path, file: str, old: str, new: str, message: str) -> None:
+    change(xml, file, old, new)
+    with pytest.raises(InterfaceError, match=message) as caught:
+        load_xml(xml)
+    assert file in str(caught.value)
+
+
+def test_missing_files(xml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (xml / "SALGenerics.xml").unlink()
+    assert main(["--xml", str(xml)]) == 2
+    assert "has no SALGenerics.xml" in capsys.readouterr().err
