@@ -44,7 +44,7 @@ IDLE_S: Final = 0.5
 QUEUE_POLL_S: Final = 0.2
 """How often to look for a queue that is to be declared by another; well below any deadline for an answer."""
 
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 1.0
 """How long a queue may be refused at start: a consumer that was killed a moment ago may still hold it."""
 
 FLUSH_S: Final = 5.0

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from ccarchiver_sim.camera.exposure import image_name
 from ccarchiver_sim.header_service.web import serve_folder
 from tests.sim import literal
+from tests.sim.rig import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRabbit
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
     from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
 
 IMAGES = [image_name("20261122", number) for number in range(1, 4)]
@@ -39,8 +40,23 @@ def take_files(archiver: ArchiverEnd, queue: str, image: str, status: object) ->
     return [str(report["SENSOR"]) for report in reports]
 
 
-def test_every_file_is_delivered_linked_and_ingested_also_after_the_broker_was_killed(
-    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, rabbit: PrivateRabbit, tmp_path: Path
+def kill_and_start(archiver: ArchiverEnd, rabbit: PrivateRabbit, redis_server: PrivateRedis) -> None:
+    archiver.close()
+    rabbit.kill()
+    redis_server.kill()
+    redis_server.start()
+    archiver.redis.delete("f99_association")
+    rabbit.start()
+    archiver.reconnect()
+
+
+def test_every_file_is_delivered_linked_and_ingested_also_after_both_brokers_were_killed(
+    archiver: ArchiverEnd,
+    peers: Peers,
+    site: SiteFolder,
+    rabbit: PrivateRabbit,
+    redis_server: PrivateRedis,
+    tmp_path: Path,
 ) -> None:
     archiver.declare()
     started = [peers.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
@@ -50,14 +66,12 @@ def test_every_file_is_delivered_linked_and_ingested_also_after_the_broker_was_k
     with serve_folder(tmp_path, port=0) as address:
         take_image(archiver, IMAGES[0], f"{address}/header.yaml")
         assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(literal.SENSORS)
-        archiver.close()
-        rabbit.kill()
-        rabbit.start()
-        archiver.reconnect()
+        kill_and_start(archiver, rabbit, redis_server)
         for image in IMAGES[1:]:
             take_image(archiver, image, f"{address}/header.yaml")
             assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(literal.SENSORS)
 
+    wait_for("the Forwarder's presence key", lambda: archiver.redis.get("f99_association") == "pong")
     for image in IMAGES:
         assert take_files(archiver, "telemetry_queue", image, "0") == list(literal.SENSORS)
     archive = site.settings.archive

@@ -69,17 +69,6 @@ def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(
     assert forwarder.stop() == 0
 
 
-def test_shows_that_it_lives_again_after_redis_was_killed(
-    archiver: ArchiverEnd, peers: Peers, redis_server: PrivateRedis
-) -> None:
-    peers.start("forwarder", *OWN_NAME, wait_for_event="ready")
-    redis_server.kill()
-    redis_server.start()
-    archiver.redis.delete("f99_association")
-
-    wait_for("presence key", lambda: archiver.redis.get("f99_association") == "pong")
-
-
 def test_without_waiting_it_ends_with_an_error_when_its_queue_is_missing(archiver: ArchiverEnd, peers: Peers) -> None:
     assert archiver.redis.ping()
     forwarder = peers.start("forwarder", "--no-wait-for-queue", wait_for_event=None)
@@ -135,45 +124,59 @@ def test_lists_itself_once_more_when_the_archivers_key_is_gone_and_goes_on_servi
     assert archiver.redis.llen("forwarder_list") == 1
 
 
-@pytest.mark.parametrize("header_first", [False, True])
 def test_delivers_nine_files_whichever_of_header_and_readout_comes_first(
-    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path, *, header_first: bool
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
 ) -> None:
     archiver.declare()
-    peers.start("forwarder", *OWN_NAME)
+    forwarder = peers.start("forwarder", *OWN_NAME)
     pair(archiver)
-    archiver.send("f99_consume", literal.xfer_params(f"{target}/"))
-    both = [literal.end_readout(), literal.header_ready(header_url)]
-    for message in reversed(both) if header_first else both:
-        archiver.send("f99_consume", message)
+    for image, header_first in (("CC_O_20261122_000001", False), ("CC_O_20261122_000002", True)):
+        archiver.send("f99_consume", literal.xfer_params(f"{target}/", image))
+        both = [literal.end_readout(image), literal.header_ready(header_url, image)]
+        for message in reversed(both) if header_first else both:
+            archiver.send("f99_consume", message)
+        check_acknowledgements(archiver, image)
+        check_nine_files(archiver, image, target)
+    assert "failed on a message" not in forwarder.log
 
+
+def check_acknowledgements(archiver: ArchiverEnd, image: str) -> None:
     acks = answers(archiver, 3)
     assert acks[0] == {
         "MSG_TYPE": "CC_FWDR_XFER_PARAMS_ACK",
-        "IMAGE_ID": literal.IMAGE,
+        "IMAGE_ID": image,
         "COMPONENT": "127.0.0.1:comfwd",
         "ACK_ID": f"{literal.SESSION}_4",
     }
     assert {str(ack["MSG_TYPE"]) for ack in acks[1:]} == {"CC_FWDR_END_READOUT_ACK", "CC_FWDR_HEADER_READY_ACK"}
+
+
+def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
     for sensor in literal.SENSORS:
-        filename = f"{target}//{literal.IMAGE}-R22{sensor}.fits"
+        filename = f"{target}//{image}-R22{sensor}.fits"
         assert archiver.take("archive_ctrl_consume") == {
             "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
             "FILENAME": filename,
-            "OBSID": literal.IMAGE,
+            "OBSID": image,
             "RAFT": "22",
             "SENSOR": sensor,
             "SESSION_ID": literal.SESSION,
             "JOB_NUM": "1",
             "REPLY_QUEUE": "f99_consume",
         }
-        report = archiver.take("telemetry_queue")
-        assert (report["RAFT"], report["SENSOR"], report["STATUS_CODE"]) == ("22", sensor, "0")
-        assert report["FILENAME"] == filename
-    assert sorted(path.name for path in target.iterdir()) == [
-        f"{literal.IMAGE}-R22{sensor}.fits" for sensor in literal.SENSORS
+        assert archiver.take("telemetry_queue") == {
+            "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
+            "OBSID": image,
+            "RAFT": "22",
+            "SENSOR": sensor,
+            "FILENAME": filename,
+            "STATUS_CODE": "0",
+            "DESCRIPTION": f"{image}-R22{sensor}.fits is successfully transferred to ARC@127.0.0.1:{target}/",
+        }
+    assert sorted(path.name for path in target.glob(f"{image}*")) == [
+        f"{image}-R22{sensor}.fits" for sensor in literal.SENSORS
     ]
-    with fits.open(target / f"{literal.IMAGE}-R22S12.fits", checksum=True) as units:
+    with fits.open(target / f"{image}-R22S12.fits", checksum=True) as units:
         assert units[0].header["EXPTIME"] == 1.0
         assert units[0].header["FILTER"] == "r_03"
         assert units[0].header["CCDSLOT"] == "S12"
