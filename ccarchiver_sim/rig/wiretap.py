@@ -2,6 +2,7 @@
 
 import functools
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from ccarchiver_sim.brokers.ports import LOOPBACK
 
 EXCHANGE = "message"
 EXCHANGE_TYPE = "direct"
-BIND_LIMIT_S = 10.0
+WORK_LIMIT_S = 10.0
 """A binding takes a millisecond."""
 
 
@@ -49,13 +50,20 @@ class WireTap:
         Raises
         ------
         TimeoutError
-            If the broker does not bind them in time.
+            If the broker does not do it in time.
         """
         for key in keys:
-            bound = threading.Event()
-            self._connection.add_callback_threadsafe(functools.partial(self._bind, key, bound))
-            if not bound.wait(BIND_LIMIT_S):
-                raise TimeoutError(f"RabbitMQ did not bind {key} within {BIND_LIMIT_S:g} s")
+            self._carry_out(functools.partial(self._channel.queue_bind, self._queue, EXCHANGE, key), f"bind {key}")
+
+    def declare(self, queue: str) -> None:
+        """Make a queue as the archiver makes it: durable, without arguments, bound under its own name.
+
+        Raises
+        ------
+        TimeoutError
+            If the broker does not do it in time.
+        """
+        self._carry_out(functools.partial(self._declare, queue), f"make the queue {queue}")
 
     def heard(self, message_type: str | None = None, key: str | None = None, **wanted: object) -> list[dict[str, Any]]:
         """Return the messages heard so far of a type, to a queue, with some values; oldest first."""
@@ -74,9 +82,21 @@ class WireTap:
         if self._connection.is_open:
             self._connection.close()
 
-    def _bind(self, key: str, bound: threading.Event) -> None:
-        self._channel.queue_bind(self._queue, EXCHANGE, key)
-        bound.set()
+    def _declare(self, queue: str) -> None:
+        self._channel.queue_declare(queue, durable=True)
+        self._channel.queue_bind(queue, EXCHANGE, queue)
+
+    def _carry_out(self, work: Callable[[], object], what: str) -> None:
+        """Do something with the channel on the thread that owns it, and wait until it is done."""
+        done = threading.Event()
+
+        def do() -> None:
+            work()
+            done.set()
+
+        self._connection.add_callback_threadsafe(do)
+        if not done.wait(WORK_LIMIT_S):
+            raise TimeoutError(f"RabbitMQ did not {what} within {WORK_LIMIT_S:g} s")
 
     def _hear(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
         message = yaml.load(body, Loader=yaml.CSafeLoader)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.support.brokers import VhostPool, empty
-from tests.support.stage import Stage, staged
+from tests.support.stage import SHORT, Stage, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(
+    request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     redis_server: PrivateRedis,
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
 ) -> AsyncIterator[Stage]:
-    """An archiver on the session's brokers, on a virtual host of its own; its logs stay in pytest's folder."""
+    """An archiver on the session's brokers, on a virtual host of its own; its logs stay in pytest's folder.
+
+    A module may have ROOT keys of its own in SETTINGS.
+    """
     empty(redis_server)
     folder = tmp_path_factory.mktemp("stage")
-    async with staged(folder, redis_server=redis_server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
+    settings = {**SHORT, **getattr(request.module, "SETTINGS", {})}
+    async with staged(folder, settings, redis_server=redis_server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
         yield ready

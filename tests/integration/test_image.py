@@ -36,7 +36,7 @@ async def test_one_image_end_to_end(stage: Stage) -> None:
     # One number for the image, the same in all its messages; the order that saves the image.
     to_forwarder = [
         message
-        for message in stage.tap.heard(key=queue_of(forwarder), IMAGE_ID=name)
+        for message in stage.tap.heard(key=queue_of(forwarder.name), IMAGE_ID=name)
         if message["MSG_TYPE"].startswith("CC_FWDR_")
     ]
     assert to_forwarder[0]["MSG_TYPE"] == "CC_FWDR_XFER_PARAMS"

@@ -28,7 +28,7 @@ async def test_killed_within_an_image(stage: Stage) -> None:
     stage.rig.end_exposure(name)
     await stage.completed(name)
     await paired_with(stage, second)
-    order = [message["MSG_TYPE"] for message in stage.tap.heard(key=queue_of(second), IMAGE_ID=name)]
+    order = [message["MSG_TYPE"] for message in stage.tap.heard(key=queue_of(second.name), IMAGE_ID=name)]
     assert order[0] == "CC_FWDR_XFER_PARAMS"
     await still_well(stage, mark)
 
@@ -83,6 +83,19 @@ async def test_one_that_comes_back_within_the_grace_is_taken_again(stage: Stage)
     stage.rig.end_exposure(name)
     await stage.completed(name)
     await paired_with(stage, back)
+    await still_well(stage, mark)
+
+
+async def test_new_forwarders_whose_queues_were_never_made(stage: Stage) -> None:
+    await stage.set()
+    forwarders = [await stage.add_new_forwarder() for _ in range(2)]
+    await stage.enable()
+    mark = stage.sal.mark
+    await stage.image()
+    # Whichever it took, it must not have forgotten the other one, which lists itself only once.
+    [paired] = [forwarder for forwarder in forwarders if forwarder.name == stage.paired()]
+    paired.kill()
+    await stage.completed(stage.rig.take())
     await still_well(stage, mark)
 
 

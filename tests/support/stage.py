@@ -64,8 +64,6 @@ class Stage:
     async def set(self, *forwarders: tuple[str, ...], controller: tuple[str, ...] = ()) -> list[Peer]:
         """Bring the CSC to STANDBY and start new peers; each tuple holds the options of one Forwarder.
 
-        Every Forwarder gets a name that none had before, so that nothing left in a queue can reach it.
-
         Returns
         -------
         peers
@@ -81,20 +79,35 @@ class Stage:
         return [await self.add_forwarder(*options) for options in forwarders]
 
     async def add_forwarder(self, *options: str) -> Peer:
-        """Start one more Forwarder and wait until it is on the list or was taken from it."""
-        peer = self.rig.start_forwarder(f"fwd{next(self._forwarder_numbers)}", *options)
-        self.tap.listen_to(queue_of(peer))
-        # It says so when it is on the list.
+        """Start one more Forwarder and wait until it is on the list and serves its queue.
+
+        As on every night but a Forwarder's first, its queue is there already.
+        """
+        name = self.next_name()
+        self.tap.declare(queue_of(name))
+        peer = self.start_forwarder(name, *options)
+        await asyncio.gather(peer.wait_ready(), peer.wait_said("serving"))
+        return peer
+
+    async def add_new_forwarder(self, *options: str) -> Peer:
+        """Start a Forwarder that never ran here: nobody has made its queue. It is on the list then."""
+        peer = self.start_forwarder(self.next_name(), *options)
         await peer.wait_ready()
         return peer
+
+    def start_forwarder(self, name: str, *options: str) -> Peer:
+        """Start a Forwarder without waiting, and listen to what it is sent."""
+        self.tap.listen_to(queue_of(name))
+        return self.rig.start_forwarder(name, *options)
+
+    def next_name(self) -> str:
+        """Return a name that no Forwarder here had, so that nothing left in a queue can reach it."""
+        return f"fwd{next(self._forwarder_numbers)}"
 
     async def clear(self) -> None:
         """End the peers that have state, bring the CSC to STANDBY and forget the Forwarders that were."""
         await self.sal.go_to(salobj.State.STANDBY)
-        keep = {CAMERA, HEADER_SERVICE}
-        await self.rig.end_peers(
-            *(name for name, peer in self.rig.peers.items() if name not in keep and peer.is_running)
-        )
+        await self.rig.end_peers(name for name in self.rig.peers if name not in {CAMERA, HEADER_SERVICE})
         with self.redis() as client:
             client.delete(FORWARDER_LIST, PRESENCE_KEY)
 
@@ -142,7 +155,7 @@ class Stage:
 
     async def sent_to(self, forwarder: Peer, message_type: str, image: str) -> None:
         """Wait until a message about an image has been published to a Forwarder's queue."""
-        key = queue_of(forwarder)
+        key = queue_of(forwarder.name)
         await waiting.until(
             lambda: bool(self.tap.heard(message_type, key, IMAGE_ID=image)),
             LIMIT_S,
@@ -165,13 +178,13 @@ class Stage:
 @asynccontextmanager
 async def staged(
     folder: Path,
-    *,
-    redis_server: PrivateRedis | None = None,
-    rabbit: PrivateRabbit | None = None,
-    vhost: str | None = None,
     settings: Mapping[str, object] = SHORT,
+    *,
+    redis_server: PrivateRedis,
+    rabbit: PrivateRabbit,
+    vhost: str | None = None,
 ) -> AsyncIterator[Stage]:
-    """Bring up an archiver with short times, without peers; brokers that are not given are its own and not started."""
+    """Bring up an archiver with short times and without peers, on brokers that run."""
     rig = Rig(settings, redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder)
     try:
         async with rig:
@@ -182,6 +195,6 @@ async def staged(
         await rig.close()
 
 
-def queue_of(forwarder: Peer) -> str:
-    """Return the name of the queue a Forwarder of the stage takes its messages from."""
-    return f"{forwarder.name}_consume"
+def queue_of(forwarder: str) -> str:
+    """Return the name of the queue a Forwarder of this name takes its messages from."""
+    return f"{forwarder}_consume"
