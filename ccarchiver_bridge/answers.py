@@ -118,7 +118,10 @@ class Answers:
             killpoint.reach(f"bridge.before_ack_of_{order}")
             await self._hub.runner.apply(step)
             killpoint.reach(f"bridge.after_ack_of_{order}")
+            self._owed.heard(owed)
             self._owed.forget(owed.ack_id)
+            if order is Order.NEW_ITEM:
+                self._controller.alive()
         if refusal:
             await self._hub.fault(ErrorCode.NO_XFER_PARAMS_ACK, f"{owed.obsid}: {refusal}; it is in the dead letters")
 
@@ -146,6 +149,9 @@ class Answers:
                     await self._forwarder.ask_again(late)
                 else:
                     await self._dispatcher.resend(late)
+                continue
+            if late.order is Order.NEW_ITEM and await self._controller.is_busy():
+                self._owed.extend(late.ack_id)
                 continue
             self._owed.give_up(late.ack_id)
             await self._report_silence(late)

@@ -58,7 +58,7 @@ class Bridge:
         self._controller = ControllerWatch(self._hub)
         self._forwarder = ForwarderWatch(self._hub, self._owed)
         self._answers = Answers(self._hub, self._owed, self._dispatcher, self._controller, self._forwarder)
-        self._reception = Reception(self._hub, self._answers)
+        self._reception = Reception(self._hub, self._answers, self._controller)
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._idle = asyncio.Event()

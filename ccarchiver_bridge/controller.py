@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HEALTH_DIGIT = 9
 """Last digit of a health check's ACK_ID number; the images' messages use others."""
 
+LOOKS_WITHOUT_PROGRESS = 4
+"""Looks in a row at a queue that does not become shorter; while many files come in, a few may be longer ones."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -34,16 +37,45 @@ class ControllerWatch:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._unanswered = 0
+        self._backlog: int | None = None
+        self._looks_without_progress = 0
 
     def reset(self) -> None:
         """Start counting again: a new session, or a new connection."""
+        self.alive()
+
+    def alive(self) -> None:
+        """Take any message of the Controller as a sign of life."""
         self._unanswered = 0
+        self._backlog = None
+        self._looks_without_progress = 0
+
+    async def is_busy(self) -> bool:
+        """Tell a Controller that works off its queue from one that is gone: both answer nothing for a while.
+
+        It is busy while somebody consumes its queue and messages wait there. If they do not become fewer for some
+        looks, it hangs.
+        """
+        link = self._hub.link
+        if link is None:
+            return True
+        try:
+            state = await link.inspect(self._hub.settings.archive_ctrl_consume_queue)
+        except LinkError:
+            return True
+        if state is None or state.consumers == 0 or state.messages == 0:
+            return False
+        progress = self._backlog is None or state.messages < self._backlog
+        self._looks_without_progress = 0 if progress else self._looks_without_progress + 1
+        self._backlog = state.messages
+        _log.warning("controller.busy", waiting_messages=state.messages)
+        return self._looks_without_progress < LOOKS_WITHOUT_PROGRESS
 
     def heard(self, ack: HealthCheckAck) -> None:
         """Take an answer in; one of another session says nothing of today's Controller."""
         session_id = self._hub.session.id
         if session_id == ack.SESSION_ID or ack.ACK_ID.startswith(f"{session_id}_"):
-            self._unanswered = 0
+            self.alive()
 
     async def watch(self) -> None:
         """Run until cancelled."""
@@ -53,7 +85,7 @@ class ControllerWatch:
             if self._hub.link is None or not self._hub.session.wanted:
                 self.reset()
                 continue
-            if self._unanswered >= settings.controller_misses:
+            if self._unanswered >= settings.controller_misses and not await self.is_busy():
                 report = (
                     f"the Controller on queue {settings.archive_ctrl_consume_queue} left {self._unanswered} health "
                     f"checks in a row unanswered, {settings.ack_timeout:g} s apart; is it running?"

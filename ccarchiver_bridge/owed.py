@@ -6,6 +6,7 @@ by the monotonic clock, so neither a broker's outage nor a stepped clock makes a
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ class OwedAnswers:
         self._timeout = ack_timeout
         self._owed: dict[str, Owed] = {}
         self._due: dict[str, float] = {}
+        self._place: dict[str, int] = {}
+        self._places = itertools.count()
 
     async def load(self, redis: Redis) -> None:
         """Read what an earlier process of this bridge was owed."""
@@ -71,11 +74,29 @@ class OwedAnswers:
         """Expect an answer from now on; before the message goes out, as the answer may be quicker than its record."""
         self._owed[owed.ack_id] = owed
         self._due[owed.ack_id] = time.monotonic() + self._timeout
+        self._place[owed.ack_id] = next(self._places)
+
+    def heard(self, owed: Owed) -> None:
+        """Take an answer as a sign of life: what the peer got later than this has its full time from now.
+
+        A peer serves its queue in order. With a hundred images in its queue the last is answered long after it was
+        sent, and yet nobody is silent. What it has passed over keeps its deadline.
+        """
+        place, due = self._place.get(owed.ack_id, -1), time.monotonic() + self._timeout
+        for ack_id in self._due:
+            if self._owed[ack_id].queue == owed.queue and self._place[ack_id] > place:
+                self._due[ack_id] = due
+
+    def extend(self, ack_id: str) -> None:
+        """Give one answer its full time again."""
+        if ack_id in self._due:
+            self._due[ack_id] = time.monotonic() + self._timeout
 
     def forget(self, ack_id: str) -> None:
         """Expect an answer no longer."""
         self._owed.pop(ack_id, None)
         self._due.pop(ack_id, None)
+        self._place.pop(ack_id, None)
 
     def give_up(self, ack_id: str) -> None:
         """Stop waiting, but know the answer still if it does come."""
@@ -98,7 +119,7 @@ class OwedAnswers:
     def overdue(self) -> list[Owed]:
         """Answers that should have come by now, oldest first."""
         now = time.monotonic()
-        late = sorted((due, ack_id) for ack_id, due in self._due.items() if due <= now)
+        late = sorted((self._place[ack_id], ack_id) for ack_id, due in self._due.items() if due <= now)
         return [self._owed[ack_id] for _, ack_id in late]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_bridge.amqp.link import Delivery
     from ccarchiver_bridge.answers import Answers
+    from ccarchiver_bridge.controller import ControllerWatch
     from ccarchiver_bridge.hub import Hub
 
 _log = structlog.get_logger(__name__)
@@ -31,10 +32,13 @@ class Reception:
         Settings and steps.
     answers : `Answers`
         Handles acks.
+    controller : `ControllerWatch`
+        Hears of the Controller's messages.
     """
 
-    def __init__(self, hub: Hub, answers: Answers) -> None:
+    def __init__(self, hub: Hub, answers: Answers, controller: ControllerWatch) -> None:
         self._hub = hub
+        self._controller = controller
         self._answers = answers
         self._reader = Reader(hub.settings)
 
@@ -57,7 +61,7 @@ class Reception:
                     step, taken = Step(), []
                     await self._answers.handle(message, delivery)
                 else:
-                    self._add(step, message)
+                    self._add(step, message, delivery.queue)
             except RejectedError as error:
                 self._refuse(step, delivery, str(error))
             except CcArchiverError:
@@ -80,9 +84,11 @@ class Reception:
         _log.warning("message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body))
         deadletter.add(step, self._hub.settings, origin=delivery.queue, reason=reason, raw=delivery.body)
 
-    def _add(self, step: Step, message: Incoming) -> None:
+    def _add(self, step: Step, message: Incoming, queue: str) -> None:
         match message:
             case Ingest():
+                if queue == self._hub.settings.archive_ctrl_publish_queue:
+                    self._controller.alive()
                 step.post(keys.Worker.SAL, self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER))
             case Retrieval():
                 settings = self._hub.settings

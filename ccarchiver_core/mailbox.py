@@ -64,6 +64,8 @@ class Mailbox:
         self._worker = worker
         self._runner = runner
         self._settings = settings
+        self.reads = 0
+        """Reads so far: one every two seconds at least, so a reader that is stuck shows."""
         self._position = "0"  # first what is pending from before; ">" is what is new
 
     async def handle(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
@@ -125,6 +127,7 @@ class Mailbox:
         entries = await read_stream(
             self._redis, self._worker.mailbox, keys.MAIL_GROUP, keys.MAIL_CONSUMER, self._position, READ_COUNT
         )
+        self.reads += 1
         if not entries:
             self._position = ">"
         return entries

@@ -18,6 +18,8 @@ from ccarchiver_core import __version__, keys
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from ccarchiver_core.mailbox import Mailbox
+
 _log = structlog.get_logger(__name__)
 
 INTERVAL = 1.0
@@ -43,6 +45,7 @@ class Vitals(BaseModel):
     threads: int
     open_files: int
     mailbox_depth: int
+    mailbox_reads: int
 
 
 class Heart:
@@ -54,10 +57,13 @@ class Heart:
         Where to.
     worker : `Worker`
         Whose.
+    mailbox : `Mailbox`
+        Whose reads show that the worker makes progress.
     """
 
-    def __init__(self, redis: Redis, worker: keys.Worker) -> None:
+    def __init__(self, redis: Redis, worker: keys.Worker, mailbox: Mailbox) -> None:
         self._redis = redis
+        self._mailbox = mailbox
         self._worker = worker
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first reading only starts the interval
@@ -95,6 +101,7 @@ class Heart:
                 threads=self._process.num_threads(),
                 open_files=self._process.num_fds(),
                 mailbox_depth=mailbox_depth,
+                mailbox_reads=self._mailbox.reads,
             )
 
 

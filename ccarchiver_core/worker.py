@@ -55,7 +55,7 @@ class WorkerContext:
         self.runner = StepRunner(self.redis, worker)
         self.lease = Lease(self.redis, worker, self.runner, settings.lease_ttl)
         self.mailbox = Mailbox(self._blocking_redis, worker, self.runner, settings)
-        self.heart = Heart(self.redis, worker)
+        self.heart = Heart(self.redis, worker, self.mailbox)
 
     async def close(self) -> None:
         """Give the lease back and close the connections; safe to repeat."""

@@ -33,7 +33,10 @@ _log = structlog.get_logger(__name__)
 class _Watched:
     worker: keys.Worker
     last: Vitals | None = None
-    silent_since: float = field(default_factory=time.monotonic)
+    beat_at: float = field(default_factory=time.monotonic)
+    """When it last showed life."""
+    progress_at: float = field(default_factory=time.monotonic)
+    """When it last read its mailbox."""
     session_ended: bool = False
 
 
@@ -64,24 +67,31 @@ class WorkerWatch:
 
     def _forgive(self) -> None:
         for watched in self._watched:
-            watched.silent_since = time.monotonic()
+            watched.beat_at = watched.progress_at = time.monotonic()
 
     async def _look(self, watched: _Watched, vitals: Vitals | None) -> None:
         now = time.monotonic()
-        if vitals is not None and (watched.last is None or vitals.beat != watched.last.beat):
-            watched.last, watched.silent_since, watched.session_ended = vitals, now, False
-            return
-        silent_s = now - watched.silent_since
+        before = watched.last
+        if vitals is not None:
+            same_process = before is not None and before.pid == vitals.pid
+            if before is None or vitals.beat != before.beat:
+                watched.beat_at, watched.session_ended = now, False
+            if before is None or not same_process or vitals.mailbox_reads != before.mailbox_reads:
+                watched.progress_at = now
+            watched.last = vitals
         settings = self._context.settings
+        silent_s = now - min(watched.beat_at, watched.progress_at)
         if watched.last is not None and silent_s > settings.hung_after:
             self._end_if_hung(watched, watched.last, silent_s)
-        if watched.worker is keys.Worker.SAL and silent_s > settings.resume_window and not watched.session_ended:
+        away_s = now - watched.beat_at
+        if watched.worker is keys.Worker.SAL and away_s > settings.resume_window and not watched.session_ended:
             watched.session_ended = True
-            await self._end_session(silent_s)
+            await self._end_session(away_s)
 
     def _end_if_hung(self, watched: _Watched, last: Vitals, silent_s: float) -> None:
-        """Kill a worker whose process is there but whose event loop is not; supervisord starts it again."""
+        """Kill a worker whose process is there but does nothing; supervisord starts it again."""
         watched.last = None
+        watched.progress_at = time.monotonic()
         if last.host != socket.gethostname() or not _is_worker(last.pid, watched.worker):
             return
         _log.error("worker.hung", worker=watched.worker, pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL")
