@@ -50,10 +50,10 @@ class Night:
         """
         step = self._steps.step
         rig = self._rig
-        with step("private Redis and RabbitMQ"):
-            await rig.start_brokers()
-        with step("workers under supervisord, simulated peers"):
+        with step("private Redis and RabbitMQ, workers under supervisord, simulated peers"):
+            # All at once: whoever needs a broker waits for it.
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
                 tasks.create_task(rig.start_peers())
         with step("CCArchiver from STANDBY to ENABLED"):
