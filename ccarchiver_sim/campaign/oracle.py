@@ -37,7 +37,8 @@ class Trace:
     """All that is known of one image; times are of the monotonic clock."""
 
     obsid: str
-    scenario: str
+    run: int
+    """Number of the scenario's run in which its first event was put."""
     puts: dict[str, Put] = field(default_factory=dict)
     good: dict[str, dict[Sensor, float]] = field(default_factory=lambda: {topic: {} for topic in STATUS_TOPICS})
     """For each status topic the CCDs with a good report, and when the first of it came."""
@@ -88,12 +89,12 @@ class Oracle:
         self._files_missing = files_missing
         self._whole_on_disk: set[str] = set()
         self.traces: dict[str, Trace] = {}
-        self.scenario = ""
-        """Whose images are put from now on."""
+        self.run = 0
+        """Number of the scenario's run whose images are put from now on."""
 
     def put(self, topic: str, obsid: str, at: float, *, enabled: bool) -> None:
         """Note an event of the camera or the header service; the first of its kind counts."""
-        trace = self.traces.setdefault(obsid, Trace(obsid, self.scenario))
+        trace = self.traces.setdefault(obsid, Trace(obsid, self.run))
         trace.puts.setdefault(topic, Put(at, enabled))
 
     def reported(self, topic: str, fields: Mapping[str, Any], at: float) -> None:
@@ -117,17 +118,17 @@ class Oracle:
         if obsid in self.traces:
             self.traces[obsid].is_refused = True
 
-    def refused(self, scenario: str) -> list[Trace]:
-        """Return those of a scenario's images that are among the dead letters."""
-        return [trace for trace in self.of(scenario) if trace.is_refused]
+    def refused(self, run: int) -> list[Trace]:
+        """Return those of a run's images that are among the dead letters."""
+        return [trace for trace in self.of(run) if trace.is_refused]
 
-    def of(self, scenario: str) -> list[Trace]:
-        """Return the traces of a scenario's images."""
-        return [trace for trace in self.traces.values() if trace.scenario == scenario]
+    def of(self, run: int) -> list[Trace]:
+        """Return the traces of a run's images."""
+        return [trace for trace in self.traces.values() if trace.run == run]
 
-    def accepted(self, scenario: str) -> list[Trace]:
-        """Return those of a scenario's images that the archiver answers for."""
-        return [trace for trace in self.of(scenario) if trace.is_accepted]
+    def accepted(self, run: int) -> list[Trace]:
+        """Return those of a run's images that the archiver answers for."""
+        return [trace for trace in self.of(run) if trace.is_accepted]
 
     def delivered_at(self, trace: Trace) -> float | None:
         """When an image was all there: nine files in both trees, both reports of each; None if it is not."""
@@ -140,9 +141,9 @@ class Oracle:
             self._whole_on_disk.add(trace.obsid)
         return at
 
-    def outstanding(self, scenario: str) -> list[Trace]:
-        """Return those of a scenario's accepted images that are not delivered by now."""
-        return [trace for trace in self.accepted(scenario) if not trace.is_refused and self.delivered_at(trace) is None]
+    def outstanding(self, run: int) -> list[Trace]:
+        """Return those of a run's accepted images that are not delivered by now."""
+        return [trace for trace in self.accepted(run) if not trace.is_refused and self.delivered_at(trace) is None]
 
     def describe(self, trace: Trace) -> str:
         """Say what is missing of an image, for a person."""

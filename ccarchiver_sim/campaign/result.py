@@ -53,9 +53,9 @@ class Result:
         return asdict(self) | {"passed": self.passed}
 
 
-def judge(oracle: Oracle, scenario: str, faults: Sequence[Fault]) -> Result:
+def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> Result:
     """Count what became of a scenario's images."""
-    traces = oracle.of(scenario)
+    traces = oracle.of(run)
     accepted = [trace for trace in traces if trace.is_accepted]
     recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
     for trace in accepted:
@@ -78,7 +78,7 @@ def judge(oracle: Oracle, scenario: str, faults: Sequence[Fault]) -> Result:
         duplicated=sum(trace.duplicates for trace in traces),
         recovered=recovered,
         slowest_recovery_s=round(slowest, 2),
-        failures=[oracle.describe(trace) for trace in oracle.outstanding(scenario)],
+        failures=[oracle.describe(trace) for trace in oracle.outstanding(run)],
     )
 
 

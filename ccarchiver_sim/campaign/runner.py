@@ -58,12 +58,14 @@ class Runner:
         self._stage = stage
         self._plan = plan
         self._say = say
+        self._runs = 0
 
     async def run(self, scenario: Scenario) -> Result:
         """Run one scenario and judge it; whatever fails is in the result."""
         began = time.monotonic()
         stage = self._stage
-        stage.oracle.scenario = scenario.name
+        self._runs += 1
+        run = stage.oracle.run = self._runs
         mark = stage.rig.witness.mark
         faults: list[Fault] = []
         failures: list[str] = []
@@ -83,7 +85,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
             failures.append(f"{type(error).__name__}: {error}")
         stage.observe()
-        result = judge(stage.oracle, scenario.name, faults)
+        result = judge(stage.oracle, run, scenario.name, faults)
         result.csc_faults = stage.rig.witness.error_codes(since=mark)
         result.failures += [*failures, *scenario.failures]
         if result.csc_faults and not scenario.may_fault:
@@ -120,7 +122,7 @@ class Runner:
             stage.observe()
             if stage.may_be_refused:
                 await stage.note_refused()
-            if not stage.oracle.outstanding(scenario.name):
+            if not stage.oracle.outstanding(stage.oracle.run):
                 return
             if stage.state == salobj.State.FAULT:
                 # As an operator would; what had been accepted must be finished then.
@@ -131,8 +133,8 @@ class Runner:
     def _progress(self, scenario: Scenario, number: int, outage: float) -> None:
         stage = self._stage
         stage.observe()
-        accepted = len(stage.oracle.accepted(scenario.name))
-        missing = len(stage.oracle.outstanding(scenario.name))
+        accepted = len(stage.oracle.accepted(stage.oracle.run))
+        missing = len(stage.oracle.outstanding(stage.oracle.run))
         away = f", {outage:g} s" if outage else ""
         last = f", {scenario.notes[-1]}" if scenario.notes else ""
         self._say(f"  {scenario.name} {number}{away}: {accepted} accepted, {missing} under way{last}")

@@ -4,8 +4,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -28,14 +28,14 @@ from ccarchiver_sim.campaign.witness import Witness
 from ccarchiver_sim.rig.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
 from ccarchiver_sim.rig.observer import SUMMARY_STATE
 from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.supervisor import WORKERS, Supervisor
+from ccarchiver_sim.rig.supervisor import Supervisor
 
 SETTINGS: Mapping[str, object] = {
     # Two misses show within four seconds instead of ten.
     "ACK_TIMEOUT": 2,
     "LEASE_TTL": 3,
     "PAIR_TIMEOUT": 8,
-    "HUNG_AFTER": 6,
+    "HUNG_AFTER": 8,
     "CONNECT_TIMEOUT": 4,
     # A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner.
     "REASSIGN_GRACE": 20,
@@ -155,15 +155,12 @@ class Stage:
     # ---- workers
 
     def worker_pid(self, worker: str) -> int | None:
-        """Return the process id of a worker; None if it does not run now."""
-        for process in psutil.Process().children(recursive=True):
-            try:
-                words = process.cmdline()
-                is_alive = process.status() != psutil.STATUS_ZOMBIE
-            except psutil.NoSuchProcess:
-                continue
-            if is_alive and any(Path(word).name == f"run_ccarchiver_{worker}" for word in words[:2]):
-                return process.pid
+        """Return the process id of supervisord's own instance of a worker; None if it does not run now."""
+        supervisors = [child for child in psutil.Process().children() if _is_program(child, "supervisord")]
+        for supervisor in supervisors:
+            for process in supervisor.children():
+                if _is_program(process, f"run_ccarchiver_{worker}"):
+                    return process.pid
         return None
 
     def signal_worker(self, worker: str, number: signal.Signals) -> int | None:
@@ -201,6 +198,7 @@ class Stage:
             await stack.enter_async_context(self.rabbit_proxy)
             await stack.enter_async_context(self.rig)
             await stack.enter_async_context(self.sky)
+            stack.callback(self.thaw_all)
             self._stack = stack.pop_all()
         return self
 
@@ -209,10 +207,20 @@ class Stage:
     ) -> None:
         await self._stack.aclose()
 
-    @staticmethod
-    def workers() -> Iterable[str]:
-        """Name the three workers."""
-        return WORKERS
+    def thaw_all(self) -> None:
+        """Let everything frozen go on: what is frozen cannot be asked to end."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+
+def _is_program(process: psutil.Process, name: str) -> bool:
+    """Tell whether a process runs a program, be it a script after its interpreter, and has not ended."""
+    try:
+        words = process.cmdline()[:2]
+        return process.status() != psutil.STATUS_ZOMBIE and any(Path(word).name == name for word in words)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _has_content(path: Path) -> bool:

@@ -92,7 +92,7 @@ class BadController(Scenario):
     async def finish(self, stage: Stage) -> None:
         stage.may_be_refused = False
         if self._refuses:
-            refused = stage.oracle.refused(self.name)
+            refused = stage.oracle.refused(stage.oracle.run)
             self.notes.append(f"{len(refused)} images refused, each with a dead letter")
             self.expect(condition=bool(refused), otherwise="no image became a dead letter, but all were refused")
 
@@ -115,7 +115,7 @@ class Repeating(Scenario):
 
     @override
     async def finish(self, stage: Stage) -> None:
-        doubled = sum(trace.duplicates for trace in stage.oracle.of(self.name))
+        doubled = sum(trace.duplicates for trace in stage.oracle.of(stage.oracle.run))
         self.expect(condition=doubled == 0, otherwise=f"{doubled} events were repeated although no worker died")
         await stage.cast.replace_forwarders((), ())
         await stage.cast.replace(OODS)

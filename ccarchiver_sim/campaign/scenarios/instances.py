@@ -14,8 +14,8 @@ from ccarchiver_sim.rig.supervisor import WORKERS
 
 END_LIMIT_S = 30.0
 """For a second instance to see that it is one; importing takes most of it on a busy machine."""
-PAST_LEASE_S = 4.0
-"""Longer than LEASE_TTL of the campaign, 3 s, shorter than HUNG_AFTER, 6 s."""
+PAST_LEASE_S = 3.5
+"""Longer than LEASE_TTL of the campaign, 3 s; with the start of another instance shorter than HUNG_AFTER, 8 s."""
 HUNG_LIMIT_S = 30.0
 """HUNG_AFTER, and the start of the new process."""
 
@@ -88,7 +88,8 @@ class FrozenPastLease(Scenario):
         except waiting.WaitError as error:
             self.failures.append(str(error))
         finally:
-            stage.signal_worker(self._worker, signal.SIGCONT)
+            if stage.worker_pid(self._worker) == self._pid:
+                stage.signal_worker(self._worker, signal.SIGCONT)
             await asyncio.to_thread(second.stop, END_LIMIT_S)
 
     async def _leads(self, stage: Stage, pid: int) -> bool:

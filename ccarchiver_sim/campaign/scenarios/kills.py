@@ -11,8 +11,9 @@ from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.supervisor import WORKERS
 
-RANDOM_SHARE = 0.25
-"""Of the kills; the others are at named places."""
+ANYWHERE = "anywhere"
+ANYWHERE_SHARE = 4
+"""One kill in so many is at no named place."""
 REACH_LIMIT_S = 4.0
 """For a worker to reach an armed place: health steps every 3 s, the others at every image."""
 LONGEST_PAUSE_S = 2.0
@@ -31,6 +32,7 @@ class KillWorkers(Scenario):
     def __init__(self) -> None:
         super().__init__()
         self._pids: dict[str, int] = {}
+        self._decks: dict[str, list[str]] = {}
 
     @override
     async def inject(self, stage: Stage) -> None:
@@ -47,26 +49,36 @@ class KillWorkers(Scenario):
         await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
 
     async def _kill(self, stage: Stage, worker: str) -> None:
-        at_random = stage.random.random() < RANDOM_SHARE
-        point = stage.random.choice(POINTS[worker])
+        point = self._draw(stage, worker)
         await asyncio.sleep(stage.random.uniform(0.0, 1.0 / self.rate))
         await waiting.until(lambda: stage.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run")
         pid = stage.worker_pid(worker)
         if pid is None:
             return
         self._pids[worker] = pid
-        if not at_random:
-            stage.arm(point)
-            try:
-                await waiting.until(lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "")
-            except waiting.WaitError:
-                at_random = True
-            if stage.disarm(point):
-                at_random = True
-        if at_random and stage.worker_pid(worker) == pid:
+        if point != ANYWHERE and not await self._kill_at(stage, worker, point, pid):
+            point = ANYWHERE
+        if point == ANYWHERE and stage.worker_pid(worker) == pid:
             stage.signal_worker(worker, signal.SIGKILL)
-            point = "anywhere"
         self.notes.append(f"{worker} at {point}")
+
+    @staticmethod
+    async def _kill_at(stage: Stage, worker: str, point: str, pid: int) -> bool:
+        """Let a worker die at a place; False if it did not come there."""
+        stage.arm(point)
+        try:
+            await waiting.until(lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "the worker's death")
+        except waiting.WaitError:
+            return not stage.disarm(point)
+        return not stage.disarm(point)
+
+    def _draw(self, stage: Stage, worker: str) -> str:
+        """Choose where to kill; no place comes again before all have been."""
+        deck = self._decks.setdefault(worker, [])
+        if not deck:
+            deck += [*POINTS[worker], *[ANYWHERE] * max(1, len(POINTS[worker]) // ANYWHERE_SHARE)]
+            stage.random.shuffle(deck)
+        return deck.pop()
 
 
 class KillSal(KillWorkers):
