@@ -29,6 +29,8 @@ STOP_LIMIT_S = 30.0
 HEADER = b"AMQP\x00\x00\x09\x01"
 """How an AMQP 0-9-1 client greets; the broker answers with its first frame, which begins with type 1."""
 FIRST_FRAME = b"\x01"
+NAME_RESOLUTION = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
+"""For Erlang: in a bare container nobody may know the name localhost, and the server then fails after a minute."""
 DEFAULT_VHOST = "/test_cc"
 USER = "archiver"
 PASSWORD_BYTES = 24
@@ -125,6 +127,7 @@ class PrivateRabbit(PrivateServer):
         (home / "advanced.config").write_text("[].\n", encoding="utf-8")
         (home / "enabled_plugins").write_text("[].\n", encoding="utf-8")
         (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
+        (home / "inetrc").write_text(NAME_RESOLUTION, encoding="utf-8")
         return ChildProcess(
             self.name, [self._program()], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
         )
@@ -147,6 +150,9 @@ class PrivateRabbit(PrivateServer):
             "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "ERL_INETRC": str(home / "inetrc"),
+            # Else it lands in the folder we happen to be in.
+            "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),

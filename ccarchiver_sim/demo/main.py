@@ -41,7 +41,7 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         console.print(f"{complete} of {plan.images} exposures complete")
         code = EXIT_COMPLETE if complete == plan.images else EXIT_FAILED
     except StepError as error:
-        console.print(f"demo: {error}", style="red", markup=False)
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
     except asyncio.CancelledError:
         console.print("demo: interrupted; all it started has ended")
         code = EXIT_INTERRUPTED
