@@ -2,9 +2,6 @@
 
 import asyncio
 import secrets
-import signal
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ccarchiver_sim.campaign.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 from ccarchiver_sim.campaign.registry import MAKERS
 from ccarchiver_sim.campaign.report import table_of, write_json
 from ccarchiver_sim.campaign.result import Result
@@ -20,13 +18,6 @@ from ccarchiver_sim.campaign.runner import Plan, Runner
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 
-EXIT_NOTHING_LOST = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-"""The shell's number for Ctrl-C."""
-PIPE_WIDTH = 140
-"""Where the output is no terminal there is no width to ask for; rich's 80 would fold the table."""
 SEEDS = 1_000_000
 """Seeds made up are below this: short enough to be typed again."""
 KILLS = 30
@@ -66,7 +57,7 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
             for make in campaign.scenarios:
                 results.append(await runner.run(make()))
                 _tell(console, results[-1])
-        code = EXIT_NOTHING_LOST if all(result.passed for result in results) else EXIT_FAILED
+        code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
     except asyncio.CancelledError:
         console.print("campaign: interrupted; all it started has ended")
         code = EXIT_INTERRUPTED
@@ -93,23 +84,6 @@ def _tell(console: Console, result: Result) -> None:
         console.print(f"  {text}", style="red", markup=False)
 
 
-async def until_signalled(work: "asyncio.Future[int]", console: Console) -> int:
-    """Wait for the campaign; the first SIGINT or SIGTERM makes it clean up and end, further ones change nothing."""
-    interrupted = False
-
-    def interrupt() -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            console.print(f"campaign: ending everything it started, a few seconds ({time.strftime('%H:%M:%S')})")
-            work.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupt)
-    return await work
-
-
 def command(  # noqa: PLR0913 - each is an option of the command
     *,
     kills: Annotated[int | None, typer.Option(min=1, help="Deaths of workers in each scenario of kills.")] = None,
@@ -127,7 +101,7 @@ def command(  # noqa: PLR0913 - each is an option of the command
 
     Needs nothing running and leaves nothing running. Exit code 0 only if nothing was lost.
     """
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console = make_console()
     if show:
         for name, make in MAKERS.items():
             console.print(f"{name:<28} {make().about}", markup=False, highlight=False)
@@ -138,11 +112,7 @@ def command(  # noqa: PLR0913 - each is an option of the command
     chosen = [MAKERS[name] for name in scenario or MAKERS]
     plan = Plan(kills=kills or (SHORT_KILLS if short else KILLS), is_short=short, is_long=long)
     wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
-
-    async def work() -> int:
-        return await until_signalled(asyncio.ensure_future(run_campaign(wanted, console)), console)
-
-    raise typer.Exit(asyncio.run(work()))
+    raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
 
 
 def main() -> None:

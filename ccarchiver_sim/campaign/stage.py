@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, cast
 
 import psutil
@@ -87,10 +87,14 @@ class Stage:
         Of every choice the campaign makes.
     parent
         Where to make the run's folder.
+    settings
+        Keys of the site file that win over `SETTINGS`.
     """
 
-    def __init__(self, seed: int, parent: Path | None = None) -> None:
-        self.rig = CampaignRig(SETTINGS, parent)
+    def __init__(
+        self, seed: int, parent: Path | None = None, settings: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        self.rig = CampaignRig({**SETTINGS, **settings}, parent)
         self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
         self.redis_proxy = TcpProxy(self.rig.redis_port, self.rig.redis.port)
         self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)

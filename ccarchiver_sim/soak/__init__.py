@@ -1,0 +1,1 @@
+"""The soak: steady exposures for minutes or hours, and nothing that grows."""

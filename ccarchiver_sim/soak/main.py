@@ -1,0 +1,102 @@
+"""Command line of the soak."""
+
+import asyncio
+import json as json_module
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ccarchiver_sim.campaign.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.soak.run import Soaked, SoakPlan, soak
+from ccarchiver_sim.soak.slope import Trend, trends
+
+NO_CHOICES = 0
+"""A soak makes no random choices, so any seed is as good."""
+
+
+async def run_soak(plan: SoakPlan, json: Path | None, console: Console, *, keep: bool) -> int:
+    """Run a soak and print the trends; everything started has ended when this returns.
+
+    Returns
+    -------
+    code
+        Zero if nothing grew and nothing was lost.
+    """
+    stage = Stage(NO_CHOICES, settings=plan.settings)
+    console.print(f"run folder: {stage.rig.folder.root}")
+    code = EXIT_FAILED
+    try:
+        async with stage:
+            await stage.open()
+            result = await soak(stage, plan, console.print)
+        found = trends(result.samples)
+        console.print(_table(found))
+        console.print(f"{result.accepted} images, {result.lost} lost, {result.restarts} workers restarted unasked")
+        is_well = all(trend.is_flat for trend in found) and result.lost == 0 and result.restarts == 0
+        code = EXIT_OK if is_well else EXIT_FAILED
+        if json is not None:
+            _write(json, plan, result, found)
+    except asyncio.CancelledError:
+        console.print("soak: interrupted; all it started has ended")
+        code = EXIT_INTERRUPTED
+    finally:
+        if keep or code == EXIT_FAILED:
+            console.print(f"logs: {stage.rig.folder.logs}")
+        else:
+            stage.rig.folder.remove()
+    return code
+
+
+def _table(found: Sequence[Trend]) -> Table:
+    table = Table(title="second half of the soak")
+    table.add_column("figure")
+    for heading in ("first", "last", "slope, per hour", "growth", "allowed"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for trend in found:
+        verdict = "[green]flat[/]" if trend.is_flat else "[red]GROWS[/]"
+        numbers = (trend.first, trend.last, trend.per_hour, trend.growth, trend.tolerance)
+        table.add_row(trend.name, *(f"{number:.2f}" for number in numbers), verdict)
+    return table
+
+
+def _write(path: Path, plan: SoakPlan, result: Soaked, found: Sequence[Trend]) -> None:
+    document = {
+        "minutes": plan.minutes,
+        "rate": plan.rate,
+        "accepted": result.accepted,
+        "lost": result.lost,
+        "restarts": result.restarts,
+        "trends": [trend.as_json() for trend in found],
+        "samples": [{"at": sample.at, **sample.figures} for sample in result.samples],
+    }
+    path.write_text(json_module.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def command(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long; below ten, caches are still filling.")] = 10.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Exposures a second.")] = 3.0,
+    json: Annotated[Path | None, typer.Option(help="Write trends and samples to this file.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
+) -> None:
+    """Take exposures steadily through a whole archiver and fail if memory, files, threads or streams grow.
+
+    Needs nothing running and leaves nothing running.
+    """
+    console = make_console()
+    raise typer.Exit(run_until_signalled(run_soak(SoakPlan(minutes, rate), json, console, keep=keep), console))
+
+
+def main() -> None:
+    """Run the program."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

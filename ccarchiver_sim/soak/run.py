@@ -1,0 +1,84 @@
+"""One soak: exposures at a rate, a sample now and then."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.campaign.traffic import Traffic
+from ccarchiver_sim.soak.sample import Sample, take_sample
+
+SAMPLES = 60
+"""In a run at least, so that the second half has enough for a median; no more often than each second."""
+LONGEST_INTERVAL_S = 30.0
+SHORTEST_INTERVAL_S = 1.0
+SETTLE_S = 30.0
+"""For the last images."""
+LEDGER_SHARE = 5
+"""The ledger's bound is one in so many of the images taken, so that it is full long before the second half."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SoakPlan:
+    """How long, how fast."""
+
+    minutes: float
+    rate: float
+    """Exposures a second."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the run."""
+        return self.minutes * 60.0
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Keys of the site file: a ledger that reaches its bound, as one does after a month."""
+        return {"MAX_LEDGER": max(1, int(self.seconds * self.rate / LEDGER_SHARE))}
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two samples."""
+        return min(LONGEST_INTERVAL_S, max(SHORTEST_INTERVAL_S, self.seconds / SAMPLES))
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a soak gave."""
+
+    samples: list[Sample]
+    accepted: int
+    lost: int
+    restarts: int
+    """Workers that ended and were started again, which nobody asked for."""
+
+
+async def soak(stage: Stage, plan: SoakPlan, say: Say) -> Soaked:
+    """Take exposures and samples; the archiver must be up and ENABLED."""
+    samples: list[Sample] = []
+    pids = _pids(stage)
+    end = time.monotonic() + plan.seconds
+    async with Traffic(stage.sky, plan.rate):
+        while time.monotonic() < end:
+            await asyncio.sleep(plan.interval)
+            samples.append(await take_sample(stage))
+            stage.observe()
+            left = max(0.0, end - time.monotonic())
+            say(f"  {len(stage.oracle.accepted(stage.oracle.run))} images, {left:.0f} s left")
+    deadline = time.monotonic() + SETTLE_S
+    while stage.oracle.outstanding(stage.oracle.run) and time.monotonic() < deadline:
+        await asyncio.sleep(SHORTEST_INTERVAL_S)
+        stage.observe()
+    return Soaked(
+        samples=samples,
+        accepted=len(stage.oracle.accepted(stage.oracle.run)),
+        lost=len(stage.oracle.outstanding(stage.oracle.run)),
+        restarts=sum(before != after for before, after in zip(pids, _pids(stage), strict=True)),
+    )
+
+
+def _pids(stage: Stage) -> list[int | None]:
+    return [stage.worker_pid(worker) for worker in ("sal", "bridge", "health")]

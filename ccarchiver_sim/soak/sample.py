@@ -1,0 +1,57 @@
+"""What is measured at one moment: the workers' processes from outside, and what Redis holds."""
+
+import time
+from dataclasses import dataclass
+
+import psutil
+
+from ccarchiver_core.keys import ACKS, DEAD_LETTERS, IMAGES, UNFINISHED, Worker
+from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.rig.supervisor import WORKERS
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Figures of one moment by name; the time is of the monotonic clock."""
+
+    at: float
+    figures: dict[str, float]
+
+
+async def take_sample(stage: Stage) -> Sample:
+    """Measure now."""
+    figures: dict[str, float] = {}
+    for worker in WORKERS:
+        figures |= _process(stage, worker)
+    figures |= await _redis(stage)
+    return Sample(time.monotonic(), figures)
+
+
+def _process(stage: Stage, worker: str) -> dict[str, float]:
+    """Measure a worker; one that does not run has no figures, which `missing` of the report shows."""
+    pid = stage.worker_pid(worker)
+    if pid is None:
+        return {}
+    process = psutil.Process(pid)
+    with process.oneshot():
+        return {
+            f"{worker} rss, MB": process.memory_info().rss / MEGABYTE,
+            f"{worker} open files": process.num_fds(),
+            f"{worker} threads": process.num_threads(),
+        }
+
+
+async def _redis(stage: Stage) -> dict[str, float]:
+    async with stage.redis() as client:
+        info = await client.info("memory")
+        return {
+            "redis memory, MB": info["used_memory"] / MEGABYTE,
+            **{f"mail of {worker}": float(await client.xlen(worker.mailbox)) for worker in Worker},
+            "dead letters": float(await client.xlen(DEAD_LETTERS)),
+            "answers owed": float(await client.hlen(ACKS)),
+            "ledger": float(await client.zcard(IMAGES)),
+            "unfinished": float(await client.zcard(UNFINISHED)),
+            "keys": float(await client.dbsize()),
+        }

@@ -1,0 +1,87 @@
+"""Whether a figure grows: the median slope of the second half, which a few bad samples do not move."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ccarchiver_sim.soak.sample import Sample
+
+HOUR_S = 3600.0
+
+TOLERANCES: dict[str, float] = {
+    # Python's allocator gives pages back late, and the caches (2,000 images of about 2 kB) fill for ten minutes.
+    "rss, MB": 4.0,
+    # A connection that is being replaced has two for a moment.
+    "open files": 2.0,
+    "threads": 1.0,
+    # The append-only file's and the clients' buffers come and go with the load.
+    "redis memory, MB": 1.5,
+    # One letter at a moment of load.
+    "mail of": 3.0,
+    "dead letters": 0.0,
+    # Images under way: at several a second, each owes up to four answers.
+    "answers owed": 8.0,
+    "unfinished": 4.0,
+    # Housekeeping lets images go every 5 s: as many as come in a round.
+    "ledger": 40.0,
+    "keys": 45.0,
+}
+"""How much a figure may grow in the second half of a run, by a part of its name; the reasons stand beside them."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How one figure went in the second half."""
+
+    name: str
+    first: float
+    last: float
+    per_hour: float
+    """The median of the slopes between all pairs of samples (Theil and Sen)."""
+    growth: float
+    """That slope times the length of the second half."""
+    tolerance: float
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it grew no more than it may."""
+        return self.growth <= self.tolerance
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a JSON file."""
+        return asdict(self) | {"is_flat": self.is_flat}
+
+
+def theil_sen(points: Sequence[tuple[float, float]]) -> float:
+    """Return the median of the slopes between all pairs of points; 0 for fewer than two.
+
+    Parameters
+    ----------
+    points
+        Time and value, times ascending.
+    """
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(points, 2) if x2 > x1]
+    return statistics.median(slopes) if slopes else 0.0
+
+
+def trends(samples: Sequence[Sample]) -> list[Trend]:
+    """Return the trend of each figure over the second half of the samples."""
+    half = samples[len(samples) // 2 :]
+    names = sorted({name for sample in half for name in sample.figures})
+    return [_trend(name, [(s.at, s.figures[name]) for s in half if name in s.figures]) for name in names]
+
+
+def _trend(name: str, points: Sequence[tuple[float, float]]) -> Trend:
+    slope = theil_sen(points)
+    tolerance = next(value for part, value in TOLERANCES.items() if part in name)
+    span = points[-1][0] - points[0][0]
+    return Trend(
+        name=name,
+        first=round(points[0][1], 2),
+        last=round(points[-1][1], 2),
+        per_hour=round(slope * HOUR_S, 2),
+        growth=round(slope * span, 3),
+        tolerance=tolerance,
+    )

@@ -1,0 +1,48 @@
+"""A place armed in the folder kills the process that reaches it, once."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ccarchiver_core.killpoint import FOLDER_VARIABLE
+from ccarchiver_sim.campaign.killpoints import PAIRING_POINTS, POINTS
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "from ccarchiver_core.killpoint import reach; reach('a.first'); reach('a.second'); print('through')"
+REACHED = re.compile(r'killpoint\.reach\(f?"([^"]+)"\)')
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {FOLDER_VARIABLE: str(folder), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_armed_place_kills_once(tmp_path: Path) -> None:
+    (tmp_path / "a.second").touch()
+    died = run(tmp_path)
+    assert died.returncode == -signal.SIGKILL
+    assert "through" not in died.stdout
+    assert not list(tmp_path.iterdir())
+    assert "through" in run(tmp_path).stdout
+
+
+def test_places_that_are_not_armed_do_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.third").touch()
+    assert "through" in run(tmp_path).stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["a.third"]
+
+
+def test_the_campaign_knows_every_place_in_the_sources() -> None:
+    known = {point for points in POINTS.values() for point in points} | set(PAIRING_POINTS)
+    patterns = set()
+    for package in ("ccarchiver_core", "ccarchiver_sal", "ccarchiver_bridge", "ccarchiver_health"):
+        for path in (ROOT / package).rglob("*.py"):
+            patterns |= set(REACHED.findall(path.read_text(encoding="utf-8")))
+    assert patterns
+    for pattern in patterns:
+        expression = re.sub(r"\\\{[^}]*\\\}", r"\\w+", re.escape(pattern))
+        assert any(re.fullmatch(expression, point) for point in known), f"{pattern} is not in the campaign's list"

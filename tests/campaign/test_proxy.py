@@ -1,0 +1,133 @@
+"""The proxy, each of its modes, against an echo server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.campaign.proxy import SLICE_BYTES, SLOW_S, Mode, TcpProxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LIMIT_S = 5.0
+SILENCE_S = 0.3
+"""An echo over loopback takes a millisecond."""
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def proxied() -> AsyncIterator[TcpProxy]:
+    target = free_port()
+    server = await asyncio.start_server(echo, LOOPBACK, target)
+    async with TcpProxy(free_port(), target) as proxy:
+        yield proxy
+    server.close()
+
+
+@asynccontextmanager
+async def connected(proxy: TcpProxy) -> AsyncIterator[Stream]:
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def said_back(stream: Stream, text: bytes) -> bytes:
+    reader, writer = stream
+    writer.write(text)
+    return await asyncio.wait_for(reader.readexactly(len(text)), LIMIT_S)
+
+
+async def test_passes_everything_both_ways() -> None:
+    async with proxied() as proxy, connected(proxy) as stream:
+        assert await said_back(stream, b"hello") == b"hello"
+        big = bytes(range(256)) * 4000
+        assert await said_back(stream, big) == big
+        assert proxy.connections == 1
+
+
+async def test_cut_closes_what_is_open_and_what_comes() -> None:
+    async with proxied() as proxy, connected(proxy) as stream:
+        await said_back(stream, b"hello")
+        proxy.set_mode(Mode.CUT)
+        assert await asyncio.wait_for(stream[0].read(), LIMIT_S) == b""
+        async with connected(proxy) as (reader, _):
+            assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
+        proxy.set_mode(Mode.PASS)
+        async with connected(proxy) as again:
+            assert await said_back(again, b"back") == b"back"
+
+
+async def test_reset_is_a_reset() -> None:
+    async with proxied() as proxy, connected(proxy) as (reader, writer):
+        await said_back((reader, writer), b"hello")
+        proxy.set_mode(Mode.RESET)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), LIMIT_S)
+
+
+async def test_half_open_carries_nothing_and_ends_in_a_reset() -> None:
+    async with proxied() as proxy, connected(proxy) as (reader, writer):
+        await said_back((reader, writer), b"hello")
+        proxy.set_mode(Mode.HALF_OPEN)
+        writer.write(b"is anybody there?")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), SILENCE_S)
+        async with connected(proxy) as (new_reader, new_writer):
+            new_writer.write(b"and here?")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(new_reader.read(1), SILENCE_S)
+        proxy.set_mode(Mode.PASS)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), LIMIT_S)
+
+
+async def test_slow_is_late_but_whole() -> None:
+    async with proxied() as proxy, connected(proxy) as stream:
+        proxy.set_mode(Mode.SLOW)
+        began = asyncio.get_running_loop().time()
+        assert await said_back(stream, b"hello") == b"hello"
+        assert asyncio.get_running_loop().time() - began >= 2 * SLOW_S
+
+
+async def test_slices_arrive_whole() -> None:
+    async with proxied() as proxy, connected(proxy) as stream:
+        proxy.set_mode(Mode.SLICES)
+        text = bytes(range(256)) * (SLICE_BYTES // 16)
+        assert await said_back(stream, text) == text
+
+
+async def test_a_dropped_reply_costs_its_connection_and_no_other() -> None:
+    async with proxied() as proxy:
+        proxy.drop_replies()
+        async with connected(proxy) as (reader, writer):
+            writer.write(b"carried out, but who knows")
+            with pytest.raises(ConnectionResetError):
+                await asyncio.wait_for(reader.read(), LIMIT_S)
+        assert proxy.replies_to_drop == 0
+        async with connected(proxy) as stream:
+            assert await said_back(stream, b"hello") == b"hello"
+
+
+async def test_without_a_server_a_client_is_reset() -> None:
+    async with TcpProxy(free_port(), free_port()) as proxy, connected(proxy) as (reader, _):
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), LIMIT_S)

@@ -1,0 +1,24 @@
+"""Every scenario can be made, named and chosen."""
+
+from __future__ import annotations
+
+from ccarchiver_sim.campaign.registry import FAMILIES, MAKERS
+
+
+def test_each_name_is_its_own() -> None:
+    assert len(MAKERS) == sum(len(family.SCENARIOS) for family in FAMILIES)
+
+
+def test_each_says_what_it_does_in_one_line() -> None:
+    for name, make in MAKERS.items():
+        scenario = make()
+        assert scenario.name == name
+        assert scenario.about
+        assert "\n" not in scenario.about
+        assert scenario.outages
+
+
+def test_runs_do_not_share_their_notes() -> None:
+    make = MAKERS["kill-sal"]
+    make().notes.append("something")
+    assert not make().notes
