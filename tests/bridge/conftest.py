@@ -1,0 +1,30 @@
+"""A bridge at work for each test that asks for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from tests.bridge.desk import Desk, bridge_at_work
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+
+
+@pytest_asyncio.fixture
+async def desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Desk]:
+    """A bridge with a paired Forwarder."""
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost) as ready:
+        await ready.pair()
+        yield ready
+
+
+@pytest_asyncio.fixture
+async def hasty_desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Desk]:
+    """A bridge with a paired Forwarder and little patience."""
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=0.3) as ready:
+        await ready.pair()
+        yield ready
