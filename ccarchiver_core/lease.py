@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import structlog
+from redis.exceptions import ResponseError
 
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import FencedError, LeaseHeldError
-from ccarchiver_core.redis_client import AWAY_ERRORS, is_refusing
+from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -104,12 +105,8 @@ class Lease:
                 self._refuse_if_alive(json.loads(detail))
                 await self._release(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
-            except AWAY_ERRORS as error:
-                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
-            except Exception as error:
-                if not is_refusing(error):
-                    raise
-                await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+            except (*AWAY_ERRORS, ResponseError) as error:
+                await wait_or_raise(error, backoff)
 
     def _refuse_if_alive(self, holder: dict[str, object]) -> None:
         if _is_dead(holder):
@@ -136,13 +133,8 @@ class Lease:
                     keys=[self._worker.lease, self._worker.lease_epoch],
                     args=[self._owner, self._ttl_ms, str(self._runner.epoch)],
                 )
-            except AWAY_ERRORS as error:
-                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
-                continue
-            except Exception as error:
-                if not is_refusing(error):
-                    raise
-                await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+            except (*AWAY_ERRORS, ResponseError) as error:
+                await wait_or_raise(error, backoff)
                 continue
             if answer == b"lost":
                 msg = f"{self._worker}: the lease of epoch {self._runner.epoch} was taken by another instance"
@@ -154,8 +146,8 @@ class Lease:
         """Give the lease back, so that a successor need not wait; best effort, safe to repeat."""
         try:
             await self._release(keys=[self._worker.lease], args=[self._owner])
-        except AWAY_ERRORS:
-            _log.info("lease.not_released", why="Redis is away; it ends by itself")
+        except (*AWAY_ERRORS, ResponseError):
+            _log.info("lease.not_released", why="Redis is away or cannot write; it ends by itself")
 
 
 def _is_dead(holder: dict[str, object]) -> bool:

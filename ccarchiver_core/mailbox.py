@@ -13,7 +13,7 @@ from ccarchiver_core import deadletter, keys
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.mail import MAIL
-from ccarchiver_core.redis_client import AWAY_ERRORS, read_stream
+from ccarchiver_core.redis_client import AWAY_ERRORS, patiently, read_stream, wait_or_raise
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
@@ -114,12 +114,13 @@ class Mailbox:
                 raw = await self._read_raw()
             except AWAY_ERRORS as error:
                 self.reread()
-                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
+                await wait_or_raise(error, backoff)
                 continue
             except ResponseError as error:
-                if "NOGROUP" not in str(error):
-                    raise
-                await self._make_group()
+                if "NOGROUP" in str(error):
+                    await patiently(self._make_group)
+                else:
+                    await wait_or_raise(error, backoff)
                 continue
             return await self._parse(raw)
 

@@ -36,20 +36,30 @@ Result = TypeVar("Result")
 
 
 async def patiently(read: Callable[[], Awaitable[Result]]) -> Result:
-    """Repeat a read (never a write) until Redis answers."""
+    """Repeat a command that may be repeated (a read; a write that is the same when done twice) until Redis does it."""
     backoff = Backoff()
     while True:
         try:
             return await read()
-        except AWAY_ERRORS as error:
-            await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
+        except (*AWAY_ERRORS, exceptions.ResponseError) as error:
+            await wait_or_raise(error, backoff)
 
 
 def is_refusing(error: BaseException) -> bool:
     """Tell a Redis that cannot write for the moment from one that was asked nonsense."""
-    if isinstance(error, exceptions.ReadOnlyError):
+    if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError):  # redis-py takes their codes off
         return True
     return isinstance(error, exceptions.ResponseError) and any(prefix in str(error) for prefix in _REFUSING_PREFIXES)
+
+
+async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
+    """Wait if Redis is away or cannot write for the moment; raise the error again if waiting would not help."""
+    if isinstance(error, AWAY_ERRORS):
+        await backoff.wait(_log, "redis.away", error=" ".join(str(error).split()) or type(error).__name__)
+    elif is_refusing(error):
+        await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+    else:
+        raise error
 
 
 def make_client(settings: Settings, *, blocking: bool = False) -> Redis:

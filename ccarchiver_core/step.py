@@ -13,12 +13,12 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import structlog
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys, killpoint
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import FencedError
-from ccarchiver_core.redis_client import AWAY_ERRORS, is_refusing
+from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,8 +29,6 @@ APPLIED_KEPT = 1000
 """Step numbers Redis remembers for each worker; a worker has far fewer under way at once."""
 
 Value = str | bytes | int | float
-
-_log = structlog.get_logger(__name__)
 
 # ARGV: epoch key, own epoch, applied key, step number, numbers kept,
 #       count of guards, {key, field or '', expected or '', 1 if it must exist}...,
@@ -151,13 +149,8 @@ class StepRunner:
                 killpoint.reach(f"{self._worker}.before_step")
                 answer = await self._script(keys=[], args=arguments)
                 killpoint.reach(f"{self._worker}.after_step")
-            except AWAY_ERRORS as error:
-                await backoff.wait(_log, "redis.away", error=str(error) or type(error).__name__)
-                continue
-            except Exception as error:
-                if not is_refusing(error):
-                    raise
-                await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+            except (*AWAY_ERRORS, ResponseError) as error:
+                await wait_or_raise(error, backoff)
                 continue
             return self._outcome(answer)
 

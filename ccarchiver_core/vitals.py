@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 
 from ccarchiver_core import __version__, keys
@@ -30,22 +30,25 @@ TTL = 10.0
 
 
 class Vitals(BaseModel):
-    """Content of ``ccarchiver:alive:<worker>``; memory in bytes, CPU share 0 to 1 a core, times in UTC."""
+    """Content of ``ccarchiver:alive:<worker>``; memory in bytes, CPU share 0 to 1 a core, times in UTC.
+
+    Every field has a default: during an upgrade workers of two versions read each other.
+    """
 
     worker: keys.Worker
-    pid: int
-    host: str
-    version: str
-    started: str
-    beat: float
-    state: str
-    trouble: str
-    rss_bytes: int
-    cpu_share: float
-    threads: int
-    open_files: int
-    mailbox_depth: int
-    mailbox_reads: int
+    pid: int = 0
+    host: str = ""
+    version: str = ""
+    started: str = ""
+    beat: float = 0.0
+    state: str = ""
+    trouble: str = ""
+    rss_bytes: int = 0
+    cpu_share: float = 0.0
+    threads: int = 0
+    open_files: int = 0
+    mailbox_depth: int = 0
+    mailbox_reads: int | None = None
 
 
 class Heart:
@@ -106,6 +109,11 @@ class Heart:
 
 
 async def read_vitals(redis: Redis, worker: keys.Worker) -> Vitals | None:
-    """Read a worker's vital signs; None if it has shown none lately."""
+    """Read a worker's vital signs; None if it has shown none lately. What cannot be read is a sign of life as well."""
     text = await redis.get(worker.alive)
-    return None if text is None else Vitals.model_validate_json(text)
+    if text is None:
+        return None
+    try:
+        return Vitals.model_validate_json(text)
+    except ValidationError:
+        return Vitals(worker=worker, state="unreadable: of another version?", beat=time.time())

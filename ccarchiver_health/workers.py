@@ -76,7 +76,8 @@ class WorkerWatch:
             same_process = before is not None and before.pid == vitals.pid
             if before is None or vitals.beat != before.beat:
                 watched.beat_at, watched.session_ended = now, False
-            if before is None or not same_process or vitals.mailbox_reads != before.mailbox_reads:
+            reads = vitals.mailbox_reads  # None: its version does not tell
+            if before is None or not same_process or reads is None or reads != before.mailbox_reads:
                 watched.progress_at = now
             watched.last = vitals
         settings = self._context.settings
