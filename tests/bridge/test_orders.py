@@ -76,7 +76,11 @@ async def test_two_images_in_flight_keep_their_own_job_numbers(desk: Desk) -> No
         await desk.peer.hear("CC_FWDR_HEADER_READY", image)
 
     jobs = {
-        image: {letter.fields["JOB_NUM"] for letter in desk.peer.heard if letter.fields["IMAGE_ID"] == image and "JOB_NUM" in letter.fields}
+        image: {
+            letter.fields["JOB_NUM"]
+            for letter in desk.peer.heard
+            if letter.fields["IMAGE_ID"] == image and "JOB_NUM" in letter.fields
+        }
         for image in ("one", "two")
     }
     assert jobs == {"one": {1}, "two": {2}}
@@ -105,7 +109,9 @@ async def test_another_forwarder_is_told_everything_of_an_unfinished_image_in_or
     await desk.pair(forwarder("f98"), epoch=2)
     second = await desk.peer.hear("CC_FWDR_HEADER_READY", count=2)
 
-    assert [(letter.kind, letter.queue) for letter in desk.peer.heard[4:]] == [(kind, "f98_consume") for kind in ALL[1:]]
+    assert [(letter.kind, letter.queue) for letter in desk.peer.heard[4:]] == [
+        (kind, "f98_consume") for kind in ALL[1:]
+    ]
     assert first.fields["ACK_ID"] != second.fields["ACK_ID"], "an answer of the old one must not pass for the new one's"
     assert desk.peer.heard[4].fields["XFER_PARAMS"]["AT_FWDR"] == "f98"
 
@@ -200,9 +206,7 @@ async def test_a_letter_of_another_worker_does_no_harm(desk: Desk) -> None:
 
 async def test_twenty_images_at_once_are_each_in_order(desk: Desk) -> None:
     images = [f"i{number:02}" for number in range(20)]
-    await asyncio.gather(
-        *(desk.accept(image, end_of(image), start_of(image), header_of(image)) for image in images)
-    )
+    await asyncio.gather(*(desk.accept(image, end_of(image), start_of(image), header_of(image)) for image in images))
     for image in images:
         await desk.controller_answers(image)
     for image in images:

@@ -74,7 +74,7 @@ def test_a_message_is_understood_in_both_styles(reader: Reader, name: str, style
     message = reader.read(received_body(name, style))
 
     assert type(message) is model
-    assert message.MSG_TYPE == name
+    assert name == message.MSG_TYPE
     assert {field: getattr(message, field) for field in fields} == fields
 
 
@@ -137,7 +137,9 @@ def test_fields_nobody_told_us_of_are_ignored(reader: Reader) -> None:
 
 
 def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: Reader) -> None:
-    body = b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: 0x10\nCAMERA: yes\nARCHIVER: 1_000\nRAFT: 022\nSENSOR: 1e3\nSTATUS_CODE: 0\n"
+    body = (
+        b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: 0x10\nCAMERA: yes\nARCHIVER: 1_000\nRAFT: 022\nSENSOR: 1e3\nSTATUS_CODE: 0\n"
+    )
 
     message = reader.read(body)
 
@@ -149,6 +151,4 @@ def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: Reade
 @pytest.mark.parametrize("order", list(Order))
 def test_a_message_about_an_image_that_is_not_so_far_is_a_defect(order: Order) -> None:
     with pytest.raises(ValueError, match="not ready"):
-        Writer(Settings()).order(
-            order, Exposure(obsid=IMAGE, job=1), ack_id="a", session_id="s", forwarder=None
-        )
+        Writer(Settings()).order(order, Exposure(obsid=IMAGE, job=1), ack_id="a", session_id="s", forwarder=None)

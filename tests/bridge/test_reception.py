@@ -1,0 +1,179 @@
+"""What comes in over RabbitMQ and goes on to SAL, or into the dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
+from ccarchiver_sim.brokers import PrivateRabbit
+from tests.bridge.desk import SESSION, Desk, bridge_at_work, end_of, start_of
+from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
+from tests.core.place import LIMIT_S, dead_letters, eventually, post
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+BAD = {
+    "empty": b"",
+    "not a mapping": b"just text",
+    "not YAML": b"{MSG_TYPE: [",
+    "no MSG_TYPE": b"OBSID: i\n",
+    "unknown MSG_TYPE": b"MSG_TYPE: NO_SUCH_TYPE\n",
+    "missing fields": b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: i\n",
+    "wrong types": b"MSG_TYPE: IMAGE_RETRIEVAL_FOR_ARCHIVING\nOBSID: [i]\nSTATUS_CODE: 0\n",
+    "not UTF-8": b"MSG_TYPE: \xff\xfe\x00",
+    "alias bomb": b"a: &a [x]\nb: [*a, *a]\n",
+    "deep": b"[" * 10_000,
+    "10 MB": b"MSG_TYPE: " + b"x" * 10_000_000,
+}
+
+
+async def statuses(desk: Desk, count: int) -> list[FileStatus]:
+    async def told() -> list[FileStatus] | None:
+        found = await desk.told(Worker.SAL, FileStatus)
+        return found if len(found) >= count else None
+
+    return await eventually(told, f"{count} statuses")
+
+
+def good(number: int = 0) -> dict[str, object]:
+    return {
+        "MSG_TYPE": "IMAGE_IN_OODS",
+        "CAMERA": "COMCAM",
+        "ARCHIVER": "CCArchiver",
+        "OBSID": "i",
+        "FILENAME": f"{number}.fits",
+        "STATUS_CODE": 0,
+        "DESCRIPTION": "ok",
+    }
+
+
+async def test_each_kind_of_status_becomes_a_letter_to_sal(desk: Desk) -> None:
+    raft = {"RAFT": "22", "SENSOR": "S00"}
+    retrieval = {"MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING", "OBSID": "i", "FILENAME": "f", "STATUS_CODE": 0}
+    desk.peer.declare(TELEMETRY, FROM_OODS, FROM_CONTROLLER)
+    desk.peer.say(TELEMETRY, **retrieval, **raft, DESCRIPTION="ok")
+    [first] = await statuses(desk, 1)
+    desk.peer.say(FROM_CONTROLLER, **{**good(), "STATUS_CODE": 5611})
+    desk.peer.say(FROM_OODS, **{**good(), **raft, "MSG_TYPE": "CC_FILE_INGEST_REQUEST"})
+    others = (await statuses(desk, 3))[1:]
+
+    assert (first.topic, first.raft, first.sensor) == (StatusTopic.RETRIEVAL, "22", "S00")
+    assert (first.camera, first.archiver) == ("COMCAM", "CCArchiver")
+    assert {other.topic for other in others} == {StatusTopic.IN_OODS}
+    assert {(other.raft, other.status_code) for other in others} == {(None, 5611), ("22", 0)}
+
+
+async def test_nine_statuses_without_raft_and_sensor_are_nine_letters_in_order(desk: Desk) -> None:
+    desk.peer.declare(FROM_OODS)
+    for number in range(9):
+        desk.peer.say(FROM_OODS, **good(number))
+
+    found = await statuses(desk, 9)
+
+    assert [status.filename for status in found] == [f"{number}.fits" for number in range(9)]
+
+
+async def test_a_burst_is_passed_on_whole_and_in_order(desk: Desk) -> None:
+    desk.peer.declare(FROM_OODS)
+    for number in range(2000):
+        desk.peer.say(FROM_OODS, **good(number))
+
+    found = await statuses(desk, 2000)
+
+    assert [status.filename for status in found] == [f"{number}.fits" for number in range(2000)]
+
+
+@pytest.mark.parametrize("queue", [ACKS, TELEMETRY, FROM_OODS, FROM_CONTROLLER])
+async def test_bad_messages_are_dead_lettered_raw_and_the_good_one_behind_them_is_handled(
+    desk: Desk, queue: str
+) -> None:
+    desk.peer.declare(queue)
+    for body in BAD.values():
+        desk.peer.say_raw(queue, body)
+    desk.peer.say(queue, **good())
+
+    [status] = await statuses(desk, 1)
+
+    dead = await dead_letters(desk.redis)
+    assert status.filename == "0.fits"
+    assert [letter["raw"] for letter in dead] == list(BAD.values())
+    assert {letter["origin"] for letter in dead} == {queue.encode()}
+    assert all(letter["reason"] for letter in dead)
+    await desk.accept("i", start_of("i"))
+    await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")  # the connection has survived as well
+
+
+async def test_a_delivery_redis_never_got_comes_again(desk: Desk) -> None:
+    desk.peer.declare(FROM_OODS)
+    desk.peer.say(FROM_OODS, **good(1))
+    await statuses(desk, 1)
+    await desk.stop()
+    desk.peer.say(FROM_OODS, **good(2))
+    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) == 1, "the message to wait")
+
+    await desk.start()
+
+    assert [status.filename for status in await statuses(desk, 2)] == ["1.fits", "2.fits"]
+    await desk.stop()
+    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) == 0, "the acknowledgement")
+
+
+async def test_a_full_mailbox_makes_rabbitmq_keep_the_rest(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, MAX_MAILBOX=5) as desk:
+        await desk.pair()
+        desk.peer.declare(FROM_OODS)
+        for number in range(500):
+            desk.peer.say(FROM_OODS, **good(number))
+        await statuses(desk, 5)
+        await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) > 0, "some to stay in RabbitMQ")
+        assert len(await desk.told(Worker.SAL, FileStatus)) < 500
+
+        taken = list[str | None]()
+
+        async def read_on() -> bool:
+            entries = await desk.redis.xrange(Worker.SAL.mailbox)
+            taken.extend(status.filename for status in await desk.told(Worker.SAL, FileStatus))
+            if entries:
+                await desk.redis.xdel(Worker.SAL.mailbox, *(entry for entry, _ in entries))
+            return len(taken) >= 500
+
+        await eventually(read_on, "the rest")
+        assert taken == [f"{number}.fits" for number in range(500)]
+
+
+async def test_the_bridge_connects_again_after_a_restart_of_rabbitmq_and_loses_nothing(
+    fresh_redis: PrivateRedis, tmp_path: Path
+) -> None:
+    with PrivateRabbit(tmp_path / "rabbit") as rabbit:
+        vhost = rabbit.vhosts[0]
+        async with bridge_at_work(fresh_redis, rabbit, vhost) as desk:
+            await desk.pair()
+            await desk.accept("i", start_of("i"))
+            await desk.controller_answers("i")
+            await desk.peer.hear("CC_FWDR_XFER_PARAMS")
+            desk.peer.close()
+            await asyncio.to_thread(rabbit.stop)
+            await desk.accept("i", end_of("i"))
+            await desk.accept("j", start_of("j"))
+            rabbit.start()
+
+            async with asyncio.timeout(LIMIT_S), on_the_wire(rabbit, vhost, "archive_ctrl_consume") as peer:
+                await peer.hear("NEW_CC_ARCHIVE_ITEM", "j")
+                await peer.until(lambda: peer.messages_in("f99_consume") > 0, "END_READOUT for the Forwarder")
+
+
+async def test_a_letter_that_is_no_session_of_ours_does_no_harm(desk: Desk) -> None:
+    await post(desk.redis, Worker.BRIDGE, SessionChanged(session_id="of long ago"))
+    await desk.accept("i", start_of("i"))
+
+    await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")
+    assert (await desk.record("i"))["session"] == SESSION
