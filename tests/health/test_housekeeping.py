@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from ccarchiver_core import keys, ledger
+from ccarchiver_core.exposure import StartIntegration
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.step import Step
+from ccarchiver_health.housekeeping import Housekeeping
+from ccarchiver_health.presence import PresenceWatch
+from ccarchiver_sim.brokers import PrivateRedis
+from tests.core.place import counter, holding, looking_into, plain_client, site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_core.worker import WorkerContext
+
+START = StartIntegration(image_name="i", image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0)
+DAY = 86400.0
+
+
+async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState) -> None:
+    """Have an image in the ledger that was accepted some time ago."""
+    step = Step()
+    ledger.record_event(
+        step, obsid=obsid, job=job, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True
+    )
+    if state is not ImageState.ACCEPTED:
+        ledger.finish(step, obsid, state)
+    at = time.time() - age_s
+    step.do("HSET", keys.image(obsid), "at", at).do("ZADD", keys.IMAGES, at, obsid)
+    await context.runner.apply(step)
+
+
+async def state_of(redis: Redis, obsid: str) -> str | None:
+    return (await ledger.read_record(redis, obsid)).get("state")
+
+
+async def test_an_image_that_waits_too_long_is_marked_as_stalled_once_and_stays_unfinished(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port, STALLED_AFTER=60)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        await accept(context, "old", 1, 61, ImageState.ACCEPTED)
+        await accept(context, "young", 2, 1, ImageState.ACCEPTED)
+        await accept(context, "done", 3, 61, ImageState.COMPLETE)
+        housekeeping = Housekeeping(context)
+
+        await housekeeping.report_stalled()
+        await housekeeping.report_stalled()
+
+        assert await state_of(redis, "old") == ImageState.STALLED
+        assert await state_of(redis, "young") == ImageState.ACCEPTED
+        assert await state_of(redis, "done") == ImageState.COMPLETE
+        assert await counter(redis, "images_stalled") == 1
+        assert await ledger.unfinished(redis) == ["old", "young"]
+        assert await ledger.read_exposure(redis, "old", 9) is not None, "it goes on when what it waits for comes"
+
+
+async def test_old_finished_images_are_let_go_and_unfinished_ones_never(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, LEDGER_DAYS=30)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        await accept(context, "oldest, unfinished", 1, 40 * DAY, ImageState.ACCEPTED)
+        await accept(context, "old, complete", 2, 31 * DAY, ImageState.COMPLETE)
+        await accept(context, "old, failed", 3, 31 * DAY, ImageState.FAILED)
+        await accept(context, "young", 4, 29 * DAY, ImageState.COMPLETE)
+
+        await Housekeeping(context).let_go()
+
+        assert await redis.zrange(keys.IMAGES, 0, -1) == [b"oldest, unfinished", b"young"]
+        assert not await redis.exists(keys.image("old, complete"), keys.image("old, failed"))
+        assert await state_of(redis, "oldest, unfinished") == ImageState.ACCEPTED
+
+
+async def test_beyond_the_bound_the_oldest_finished_images_go_early(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, MAX_LEDGER=3)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        await accept(context, "unfinished", 1, 100, ImageState.ACCEPTED)
+        for number in range(5):
+            await accept(context, f"done {number}", 2 + number, 50 - number, ImageState.COMPLETE)
+
+        await Housekeeping(context).let_go()
+
+        assert await redis.zrange(keys.IMAGES, 0, -1) == [b"unfinished", b"done 3", b"done 4"]
+
+
+async def test_a_missing_key_is_timed_from_the_first_look_that_missed_it(fresh_redis: PrivateRedis) -> None:
+    async with looking_into(site(fresh_redis.port)) as redis:
+        watch = PresenceWatch(redis)
+        await redis.set("key", "pong")
+        assert await watch.missing_for("key") == 0
+        await redis.delete("key")
+        assert await watch.missing_for("key") == 0
+        assert await watch.missing_for("key") > 0
+        await redis.set("key", "pong")
+        assert await watch.missing_for("key") == 0
+        await redis.delete("key")
+        await watch.missing_for("key")
+        watch.reset()
+        assert await watch.missing_for("key") == 0
+
+
+async def test_a_key_missing_after_an_outage_of_redis_counts_only_later(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        redis = plain_client(site(server.port))
+        watch = PresenceWatch(redis)
+        await watch.missing_for("key")
+        server.stop()
+        assert await watch.missing_for("key") == 0
+        server.start()
+
+        assert await watch.missing_for("key") == 0
+        assert await watch.missing_for("key") == 0, "its writer has to come back first"
+        await redis.aclose()
