@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys, ledger
@@ -29,7 +30,7 @@ async def retry(redis: Redis, obsid: str) -> str:
     await transact(
         redis,
         ("HDEL", name, "failed", "finished", "target_dir", *Order),
-        ("HSET", name, "state", ImageState.ACCEPTED),
+        ("HSET", name, "state", ImageState.ACCEPTED, "at", str(time.time())),  # its waiting begins anew
         ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
         ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
     )

@@ -12,6 +12,7 @@ from rich.table import Table
 from ccarchiver_cli import images, status
 from ccarchiver_cli.connection import ask
 from ccarchiver_core import __version__, deadletter, ledger
+from ccarchiver_core.errors import RejectedError
 
 EXIT_NOT_FOUND = 1
 
@@ -82,7 +83,11 @@ def show_letter(letter_id: LetterId) -> None:
 def requeue_letter(letter_id: LetterId) -> None:
     """Send the original bytes the normal way again."""
     letter = _find(letter_id)
-    ask(lambda redis, _settings: deadletter.requeue(redis, letter))
+    try:
+        ask(lambda redis, _settings: deadletter.requeue(redis, letter))
+    except RejectedError as error:
+        typer.echo(f"ccarchiver: {letter_id}: {error}", err=True)
+        raise typer.Exit(EXIT_NOT_FOUND) from None
     typer.echo(f"{letter_id}: on its way again, as from {letter.origin}; what cannot be handled comes back here")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ccarchiver_core import keys
+from ccarchiver_core.errors import RejectedError
 from ccarchiver_core.mail import Requeue
 from ccarchiver_core.redis_client import text, transact
 
@@ -93,7 +94,14 @@ async def requeue(redis: Redis, letter: DeadLetter) -> None:
     """Send a dead letter's original bytes the normal way again, and remove it, in one transaction.
 
     What still cannot be handled comes back as a new dead letter.
+
+    Raises
+    ------
+    RejectedError
+        If it is not a message; the text says what to do instead.
     """
+    if letter.origin == keys.UNFINISHED:
+        raise RejectedError(f"an image, not a message; try it again with: ccarchiver image {letter.obsid} --retry")
     send: tuple[str | bytes | int, ...]
     if letter.origin in {worker.mailbox for worker in keys.Worker}:
         send = ("XADD", letter.origin, "*", "mail", letter.raw)

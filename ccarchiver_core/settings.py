@@ -168,6 +168,8 @@ class Settings(_Part):
     """Health checks in a row that the Controller may leave unanswered: a restart of it takes two."""
     stalled_after: Seconds = 300.0
     """An image that waits longer than this for its next step is reported as stalled."""
+    abandoned_after: Seconds = 86400.0
+    """An unfinished image this old goes to the dead letters, so that no new session sends its orders again."""
     lease_ttl: Seconds = 15.0
     """How long a worker's lease outlives its holder; a second instance is refused meanwhile."""
     hung_after: Seconds = 30.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING, cast
 
 import structlog
 from redis.exceptions import RedisError
 
-from ccarchiver_core import keys, ledger
+from ccarchiver_core import deadletter, keys, ledger
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.redis_client import text
 from ccarchiver_core.step import Step
@@ -23,7 +24,8 @@ INTERVAL = 5.0
 BATCH = 200
 """Images looked at in one round: the work of a round stays below a tenth of a second."""
 
-DAY = 86400.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 
 _log = structlog.get_logger(__name__)
 
@@ -52,18 +54,37 @@ class Housekeeping:
                 _log.warning("housekeeping.later", error=str(error))
 
     async def report_stalled(self) -> None:
-        """Mark and log unfinished images that have waited too long; they go on when what they wait for comes."""
+        """Report unfinished images that wait too long; they go on when what they wait for comes, for a day."""
         redis, settings = self._context.redis, self._context.settings
         for obsid in (await ledger.unfinished(redis))[:BATCH]:
             record = await ledger.read_record(redis, obsid)
-            waited = time.time() - float(record.get("at", time.time()))
-            if record.get("state") != ImageState.ACCEPTED or waited < settings.stalled_after:
+            if "state" not in record:
+                await self._context.runner.apply(Step().do("ZREM", keys.UNFINISHED, obsid))  # deleted by hand
                 continue
-            step = Step().require(keys.image(obsid), "state", ImageState.ACCEPTED)
-            step.set_fields(keys.image(obsid), {"state": ImageState.STALLED}).count("images_stalled")
-            await self._context.runner.apply(step)
-            waits_for = ledger.waits_for(record, settings.files_per_image)
-            _log.error("image.stalled", image=obsid, waited_s=round(waited), waits_for=waits_for)
+            waited = time.time() - float(record.get("at", time.time()))
+            if waited >= settings.abandoned_after:
+                await self._abandon(obsid, record, waited)
+            elif waited >= settings.stalled_after and record.get("state") == ImageState.ACCEPTED:
+                await self._report(obsid, record, waited)
+
+    async def _report(self, obsid: str, record: dict[str, str], waited: float) -> None:
+        step = Step().require(keys.image(obsid), "state", ImageState.ACCEPTED)
+        step.set_fields(keys.image(obsid), {"state": ImageState.STALLED}).count("images_stalled")
+        await self._context.runner.apply(step)
+        waits_for = ledger.waits_for(record, self._context.settings.files_per_image)
+        _log.error("image.stalled", image=obsid, waited_s=round(waited), waits_for=waits_for)
+
+    async def _abandon(self, obsid: str, record: dict[str, str], waited: float) -> None:
+        """Give an image up: nobody will bring what it waits for; `ccarchiver image NAME --retry` revives it."""
+        waits_for = ledger.waits_for(record, self._context.settings.files_per_image)
+        reason = f"unfinished for {waited / HOUR:.1f} h (ABANDONED_AFTER), waits for {waits_for}"
+        step = Step().require(keys.image(obsid), "state", record["state"])
+        step.do("HSET", keys.image(obsid), "failed", reason)
+        ledger.finish(step, obsid, ImageState.FAILED)
+        raw = json.dumps(record).encode()
+        deadletter.add(step, self._context.settings, origin=keys.UNFINISHED, reason=reason, raw=raw, obsid=obsid)
+        await self._context.runner.apply(step)
+        _log.error("image.abandoned", image=obsid, reason=reason)
 
     async def let_go(self) -> None:
         """Remove finished images that are old, or the oldest finished ones beyond the ledger's bound."""

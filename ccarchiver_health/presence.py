@@ -19,6 +19,9 @@ LOOK_INTERVAL = 0.25
 RETURN_GRACE = 12.0
 """Seconds after an outage of Redis in which a key may be missing: it ended meanwhile, its writer reconnects first."""
 
+CLOCK_STEP = 2.0
+"""Seconds the wall clock may drift against the monotonic one between two looks; more is a step: keys end by it."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -35,6 +38,7 @@ class PresenceWatch:
         self._redis = redis
         self._missing_since: float | None = None
         self._grace_until = 0.0
+        self._clock_offset = time.time() - time.monotonic()
 
     def reset(self) -> None:
         """Begin anew, for another key."""
@@ -42,6 +46,7 @@ class PresenceWatch:
 
     async def missing_for(self, key: str) -> float:
         """Seconds the key has been missing; 0 if it is there, or if that cannot be told now."""
+        self._allow_for_a_clock_step()
         try:
             there = await self._redis.exists(key)
         except AWAY_ERRORS:
@@ -55,6 +60,14 @@ class PresenceWatch:
         if self._missing_since is None:
             self._missing_since = now
         return now - self._missing_since
+
+    def _allow_for_a_clock_step(self) -> None:
+        """Redis ends keys by the wall clock: one that is stepped ends them all, and their writers write them again."""
+        offset = time.time() - time.monotonic()
+        stepped_s, self._clock_offset = offset - self._clock_offset, offset
+        if abs(stepped_s) > CLOCK_STEP:
+            _log.warning("clock.stepped", by_s=round(stepped_s))
+            self._grace_until = time.monotonic() + RETURN_GRACE
 
     @staticmethod
     async def pause() -> None:
