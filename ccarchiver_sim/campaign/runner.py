@@ -1,16 +1,19 @@
 """Runs scenarios one after the other on one running archiver, and judges each."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lsst.ts import salobj
 
+from ccarchiver_sim.campaign.proxy import Mode
 from ccarchiver_sim.campaign.result import Fault, Result, judge
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.campaign.traffic import Traffic
+from ccarchiver_sim.rig.supervisor import WORKERS
 from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
 
 BEFORE_S = 0.7
@@ -20,6 +23,8 @@ AFTER_S = 0.7
 READY_LIMIT_S = 60.0
 """For the CSC to be ENABLED again between two scenarios."""
 
+RESTART_S = 8.0
+"""For three new workers, where old ones lost images."""
 LONGEST_USUAL_S = 30.0
 """Outages above this are for long campaigns."""
 BACKLOG = 30
@@ -85,6 +90,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
             failures.append(f"{type(error).__name__}: {error}")
         stage.observe()
+        if stage.oracle.outstanding(run):
+            await self._start_afresh()
         result = judge(stage.oracle, run, scenario.name, faults)
         result.csc_faults = stage.rig.witness.error_codes(since=mark)
         result.failures += [*failures, *scenario.failures]
@@ -129,6 +136,16 @@ class Runner:
                 await stage.cast.make_whole()
                 await stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _start_afresh(self) -> None:
+        """Replace workers that lost images, so that the next scenario is not blamed for what this one broke."""
+        stage = self._stage
+        stage.redis_proxy.set_mode(Mode.PASS)
+        stage.rabbit_proxy.set_mode(Mode.PASS)
+        for worker in WORKERS:
+            stage.signal_worker(worker, signal.SIGCONT)
+            stage.signal_worker(worker, signal.SIGKILL)
+        await asyncio.sleep(RESTART_S)
 
     def _progress(self, scenario: Scenario, number: int, outage: float) -> None:
         stage = self._stage
