@@ -28,7 +28,7 @@ SHORT: Mapping[str, object] = {
     "ACK_TIMEOUT": 1,
     "PAIR_TIMEOUT": 4,
     "REASSIGN_GRACE": 4,
-    "CONNECT_TIMEOUT": 4,
+    "CONNECT_TIMEOUT": 2,
     "CONTROLLER_MISSES": 2,
     # A killed worker's successor waits for its lease to end.
     "LEASE_TTL": 3,
