@@ -214,7 +214,7 @@ class Bridge:
     async def _serve(self, link: Link) -> None:
         """Serve one connection until it is closed or the session ends."""
         settings, session = self._hub.settings, self._hub.session
-        names = [*Inbox.queue_names(self._hub), settings.archive_ctrl_consume_queue, settings.oods_consume_queue]
+        names = [*Inbox.queue_names(self._hub), settings.archive_ctrl_consume_queue, settings.queue_to_oods]
         if session.forwarder is not None:
             names.append(session.forwarder.consume_queue)
         for name in dict.fromkeys(names):

@@ -48,7 +48,7 @@ class Inbox:
         return [
             settings.forwarder_publish_queue,
             settings.telemetry_queue,
-            settings.oods_publish_queue,
+            settings.queue_from_oods,
             settings.archive_ctrl_publish_queue,
         ]
 

@@ -20,8 +20,8 @@ LOG_DIR_VARIABLE = "IIP_LOG_DIR"
 CCDS_PER_BOARD = 3
 """A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
 
-REDIS_DATABASES = 16
-"""How many databases a Redis server has unless its configuration says otherwise."""
+TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
+"""The names the two OODS queues have at every known site."""
 
 _BROKER_ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
 
@@ -127,8 +127,10 @@ class Settings(_Part):
     """The Forwarders' own database: they run FLUSHDB on it at every start."""
     base_broker_addr: Annotated[str, Field(pattern=_BROKER_ADDRESS.pattern)] = "127.0.0.1:5672/%2ftest_cc"
     forwarder_publish_queue: Name = "cc_foreman_ack_publish"
-    oods_publish_queue: Name = "oods_publish_to_cc"
-    oods_consume_queue: Name = "cc_publish_to_oods"
+    oods_publish_queue: Name = "cc_publish_to_oods"
+    """Requests to the OODS (the keys are named as the archiver's side sees it); read it as `queue_to_oods`."""
+    oods_consume_queue: Name = "oods_publish_to_cc"
+    """Statuses from the OODS; read it as `queue_from_oods`."""
     archive_ctrl_publish_queue: Name = "archive_ctrl_publish"
     archive_ctrl_consume_queue: Name = "archive_ctrl_consume"
     telemetry_queue: Name = "telemetry_queue"
@@ -157,7 +159,8 @@ class Settings(_Part):
     connect_timeout: Seconds = 10.0
     """How long ``start`` waits for a broker before it gives up with 5071 or 5701."""
     start_timeout: Seconds = 60.0
-    """How long ``start`` waits in all, the other two workers starting included."""
+    """How long ``start`` waits in all, the other two workers starting included; longer if ACK_TIMEOUT is, see
+    `start_limit`."""
     resume_window: Seconds = 60.0
     """A CSC that is back within this time of a stop takes up its state, session and pairing."""
     degraded_limit: Seconds = 60.0
@@ -201,9 +204,6 @@ class Settings(_Part):
                 "its database whenever it starts; give the archiver one of its own (14 is usual)"
             )
             raise ValueError(msg)
-        if self.ack_timeout >= self.start_timeout:
-            msg = "ACK_TIMEOUT must be smaller than START_TIMEOUT"
-            raise ValueError(msg)
         return self
 
     @property
@@ -215,6 +215,26 @@ class Settings(_Part):
     def wfs(self) -> Wavefront:
         """Raft and boards of an image."""
         return self.ats
+
+    @property
+    def start_limit(self) -> float:
+        """How long ``start`` waits in all: long enough for every wait in it. Old sites have an ACK_TIMEOUT of 60 s."""
+        return max(self.start_timeout, self.connect_timeout + self.pair_timeout + 3 * self.ack_timeout)
+
+    @property
+    def _oods_queues_swapped(self) -> bool:
+        """Whether a site file names the two well-known queues the other way round, as the OODS' side would."""
+        return self.oods_publish_queue == FROM_OODS or self.oods_consume_queue == TO_OODS
+
+    @property
+    def queue_to_oods(self) -> str:
+        """The queue the OODS consumes."""
+        return self.oods_consume_queue if self._oods_queues_swapped else self.oods_publish_queue
+
+    @property
+    def queue_from_oods(self) -> str:
+        """The queue the OODS publishes its statuses to; the archiver consumes it."""
+        return self.oods_publish_queue if self._oods_queues_swapped else self.oods_consume_queue
 
     @property
     def files_per_image(self) -> int:

@@ -104,7 +104,7 @@ class CCArchiverCsc(TypedCsc):
         """Pair and connect; on failure go to FAULT and refuse the command with the reason."""
         settings = self._context.settings
         with self._one_transition("start"):
-            self.in_progress("start", data, settings.start_timeout, "pairing with a Forwarder")
+            self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
             refusal = await self._begin_session()
             if refusal is not None:
                 self._go_to_fault(refusal.code, refusal.report)
@@ -152,14 +152,14 @@ class CCArchiverCsc(TypedCsc):
         if not await self._redis_answers(settings.connect_timeout):
             return Refusal(ErrorCode.NO_FORWARDER, f"no answer from Redis at {settings.redis_address}; is it running?")
         try:
-            async with asyncio.timeout(settings.start_timeout):
+            async with asyncio.timeout(settings.start_limit):
                 return await self._control.begin()
         except TimeoutError:
             away = [w for w in (keys.Worker.BRIDGE, keys.Worker.HEALTH) if self._degraded.absent_for(w) > 0]
             code = ErrorCode.NO_RABBITMQ if keys.Worker.BRIDGE in away else ErrorCode.NO_FORWARDER
             who = " and ".join(f"ccarchiver:{w}" for w in away) or "the bridge or the health worker"
             return Refusal(
-                code, f"no pairing within {settings.start_timeout:g} s: {who} did not answer; see supervisorctl status"
+                code, f"no pairing within {settings.start_limit:g} s: {who} did not answer; see supervisorctl status"
             )
 
     async def _redis_answers(self, limit: float) -> bool:

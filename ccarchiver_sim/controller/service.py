@@ -80,7 +80,7 @@ class ArchiveController:
         log.info("%s linked", linked.name)
         self._answer(message, wire.text(message, "REPLY_QUEUE"), acknowledgement)
         request = messages.ingest_request(message, str(linked), self._settings)
-        self._link.publish(self._settings.oods_consume_queue, wire.encode_block(request))
+        self._link.publish(self._settings.queue_to_oods, wire.encode_block(request))
 
     def _answer(self, question: Message, queue: str, answer: Message) -> None:
         if question["MSG_TYPE"] in self._options.mute:

@@ -39,7 +39,7 @@ class Oods:
         settings = site.settings
         self._settings = settings
         self._options = options
-        self._server = QueueServer(loop, site, Intake(queue=settings.oods_consume_queue), MESSAGE_EXCHANGE)
+        self._server = QueueServer(loop, site, Intake(queue=settings.queue_to_oods), MESSAGE_EXCHANGE)
         self._link = self._server.link
 
     def run(self) -> None:
@@ -72,4 +72,4 @@ class Oods:
         name = messages.LEGACY_STATUS if self._options.legacy_status else messages.STATUS
         report = messages.report(request, name, code, description, with_raft=not self._options.no_raft)
         for _ in range(2 if self._options.duplicate else 1):
-            self._link.publish(self._settings.oods_publish_queue, wire.encode_block(report))
+            self._link.publish(self._settings.queue_from_oods, wire.encode_block(report))

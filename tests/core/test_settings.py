@@ -17,8 +17,8 @@ CONTRACT_DEFAULTS: dict[str, object] = {
     "ARCHIVER_REDIS_DB": 14,
     "BASE_BROKER_ADDR": "127.0.0.1:5672/%2ftest_cc",
     "FORWARDER_PUBLISH_QUEUE": "cc_foreman_ack_publish",
-    "OODS_PUBLISH_QUEUE": "oods_publish_to_cc",
-    "OODS_CONSUME_QUEUE": "cc_publish_to_oods",
+    "OODS_PUBLISH_QUEUE": "cc_publish_to_oods",
+    "OODS_CONSUME_QUEUE": "oods_publish_to_cc",
     "ARCHIVE_CTRL_PUBLISH_QUEUE": "archive_ctrl_publish",
     "ARCHIVE_CTRL_CONSUME_QUEUE": "archive_ctrl_consume",
     "TELEMETRY_QUEUE": "telemetry_queue",
@@ -184,3 +184,21 @@ def test_the_log_directory_of_the_environment_wins(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("IIP_LOG_DIR", "/from/the/environment")
 
     assert settings.log_dir == Path("/from/the/environment")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {"OODS_PUBLISH_QUEUE": "cc_publish_to_oods", "OODS_CONSUME_QUEUE": "oods_publish_to_cc"},
+        {"OODS_PUBLISH_QUEUE": "oods_publish_to_cc", "OODS_CONSUME_QUEUE": "cc_publish_to_oods"},
+    ],
+)
+def test_the_well_known_oods_queues_are_right_whichever_side_named_them(names: dict[str, str]) -> None:
+    settings = Settings.model_validate(names)
+    assert (settings.queue_to_oods, settings.queue_from_oods) == ("cc_publish_to_oods", "oods_publish_to_cc")
+
+
+def test_an_old_sites_long_ack_timeout_is_taken_and_start_waits_long_enough() -> None:
+    settings = Settings.model_validate({"ACK_TIMEOUT": 60})
+    assert settings.start_limit > 2 * settings.ack_timeout + settings.pair_timeout

@@ -42,7 +42,7 @@ class BadMessages(Scenario):
         queues = (
             settings.forwarder_publish_queue,
             settings.telemetry_queue,
-            settings.oods_publish_queue,
+            settings.queue_from_oods,
             settings.archive_ctrl_publish_queue,
         )
         self._before = await self._letters(stage)
