@@ -6,15 +6,21 @@ from rich.table import Table
 
 from ccarchiver_sim.rig.proof import ImageProof
 
+NAME_WIDTH = 20
+"""CC_O_20261122_000001"""
+
 
 def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
     """Return a table with a row for each exposure; `expected` is the number of files an image has."""
-    table = Table(title=f"{len(proofs)} exposures, {expected} CCDs each")
-    table.add_column("exposure")
-    for heading in ("OODS files", "DBB files", "retrieved", "in OODS"):
+    table = Table(
+        title=f"{len(proofs)} exposures, {expected} CCDs each",
+        caption="files in the two staging trees; CCDs with a SAL event; seconds from endReadout to the last event",
+    )
+    # Never cut, also in a terminal of 80 columns: it is what one looks for in the logs.
+    table.add_column("exposure", no_wrap=True, min_width=NAME_WIDTH)
+    for heading in ("OODS\nfiles", "DBB\nfiles", "retrieved\nevents", "in OODS\nevents", "s"):
         table.add_column(heading, justify="right")
-    table.add_column("s from endReadout\nto last event", justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for proof in proofs:
         counts = (proof.oods_files, proof.dbb_files, proof.retrieved, proof.ingested)
         table.add_row(
