@@ -27,7 +27,7 @@ def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
             proof.obsid,
             *(_cell(count, expected) for count in counts),
             "-" if proof.seconds is None else f"{proof.seconds:.2f}",
-            "[green]complete[/]" if proof.is_complete(expected) else "[red]INCOMPLETE[/]",
+            "[green]complete[/]" if proof.is_complete(expected) else "[red]missing[/]",
         )
     return table
 
