@@ -16,11 +16,11 @@ HEADINGS = (
     "accepted",
     "delivered",
     "lost",
-    "dead letters",
+    "dead\nletters",
     "duplicated",
     "recovered",
-    "slowest recovery, s",
-    "s",
+    "slowest\nrecovery, s",
+    "took, s",
 )
 GIGABYTE = 1e9
 
@@ -28,7 +28,7 @@ GIGABYTE = 1e9
 def table_of(results: Sequence[Result], seed: int) -> Table:
     """Return a table with a row for each scenario and one for all."""
     table = Table(title=f"fault campaign, seed {seed}")
-    table.add_column("scenario")
+    table.add_column("scenario", no_wrap=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     table.add_column("")
