@@ -18,7 +18,7 @@ def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
     )
     # Never cut, also in a terminal of 80 columns: it is what one looks for in the logs.
     table.add_column("exposure", no_wrap=True, min_width=NAME_WIDTH)
-    for heading in ("OODS\nfiles", "DBB\nfiles", "retrieved\nevents", "in OODS\nevents", "s"):
+    for heading in ("OODS\nfiles", "DBB\nfiles", "fetched\nevents", "in OODS\nevents", "s"):
         table.add_column(heading, justify="right")
     table.add_column("", no_wrap=True)
     for proof in proofs:
