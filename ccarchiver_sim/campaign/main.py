@@ -21,8 +21,7 @@ from ccarchiver_sim.campaign.stage import Stage
 SEEDS = 1_000_000
 """Seeds made up are below this: short enough to be typed again."""
 KILLS = 30
-SHORT_KILLS = 3
-"""Kills of each scenario of kills; three rounds of each worker and of all make some 20, the kill points the rest."""
+"""Rounds of each scenario of kills unless told: each of the bridge's places comes once."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _tell(console: Console, result: Result) -> None:
 
 def command(  # noqa: PLR0913 - each is an option of the command
     *,
-    kills: Annotated[int | None, typer.Option(min=1, help="Deaths of workers in each scenario of kills.")] = None,
+    kills: Annotated[int | None, typer.Option(min=1, help="Rounds of each scenario of kills.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of all choices; made up and shown if not given.")] = None,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Only this scenario; may be repeated. All if not given.")
@@ -110,7 +109,7 @@ def command(  # noqa: PLR0913 - each is an option of the command
     if unknown:
         raise typer.BadParameter(f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario")
     chosen = [MAKERS[name] for name in scenario or MAKERS]
-    plan = Plan(kills=kills or (SHORT_KILLS if short else KILLS), is_short=short, is_long=long)
+    plan = Plan(kills=kills or (None if short else KILLS), is_short=short, is_long=long)
     wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
     raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
 

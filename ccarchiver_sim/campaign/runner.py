@@ -16,9 +16,9 @@ from ccarchiver_sim.campaign.traffic import Traffic
 from ccarchiver_sim.rig.supervisor import WORKERS
 from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
 
-BEFORE_S = 0.7
+BEFORE_S = 0.5
 """Of exposures before a fault, so that images are at every stage when it comes."""
-AFTER_S = 0.7
+AFTER_S = 0.5
 """Of exposures after the last fault: the archiver must not only finish the old ones."""
 READY_LIMIT_S = 60.0
 """For the CSC to be ENABLED again between two scenarios."""
@@ -38,8 +38,8 @@ Say = Callable[[str], None]
 class Plan:
     """How much of each scenario."""
 
-    kills: int
-    """Deaths of workers in each scenario of kills."""
+    kills: int | None
+    """Rounds of each scenario of kills; None for what the scenario has for a short campaign."""
     is_short: bool
     """Only the shortest outage of each."""
     is_long: bool = False
@@ -108,7 +108,7 @@ class Runner:
 
     def _rounds(self, scenario: Scenario) -> list[float]:
         if scenario.is_kill:
-            return [scenario.outages[0]] * self._plan.kills
+            return [scenario.outages[0]] * (self._plan.kills or scenario.short_kills)
         if self._plan.is_short:
             return list(scenario.outages[:1])
         return [outage for outage in scenario.outages if outage <= LONGEST_USUAL_S or self._plan.is_long]

@@ -18,6 +18,8 @@ class Scenario(ABC):
     """Seconds from the fault's beginning to its end; one round each, of which a short campaign makes the first."""
     is_kill: bool = False
     """Whether its rounds are deaths of workers, whose number the command line gives."""
+    short_kills: int = 1
+    """Rounds of a scenario of kills in a short campaign."""
     ends_at_once: bool = False
     """Whether the fault is over when it has begun, and what follows is the recovery."""
     rate: float = 3.0

@@ -33,9 +33,9 @@ from ccarchiver_sim.rig.supervisor import Supervisor
 SETTINGS: Mapping[str, object] = {
     # Two misses show within four seconds instead of ten.
     "ACK_TIMEOUT": 2,
-    "LEASE_TTL": 3,
+    "LEASE_TTL": 2,
     "PAIR_TIMEOUT": 8,
-    "HUNG_AFTER": 8,
+    "HUNG_AFTER": 6,
     "CONNECT_TIMEOUT": 4,
     # A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner.
     "REASSIGN_GRACE": 20,
@@ -131,10 +131,12 @@ class Stage:
 
     async def note_refused(self) -> None:
         """Give the oracle the images that are among the dead letters."""
-        async with self.redis() as client:
+        # As bytes: the letters hold messages that are not text.
+        database = self.settings.archiver_redis_db
+        async with redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=database) as client:
             letters = await client.xrange(DEAD_LETTERS)
-        for _, letter in cast("list[tuple[str, dict[str, str]]]", letters):
-            self.oracle.refuse(letter["obsid"])
+        for _, letter in cast("list[tuple[bytes, dict[bytes, bytes]]]", letters):
+            self.oracle.refuse(letter[b"obsid"].decode())
 
     def _note(self, topic: str, image: str) -> None:
         self.oracle.put(topic, image, time.monotonic(), enabled=self.state == salobj.State.ENABLED)

@@ -86,11 +86,15 @@ class BadController(Scenario):
 
     @override
     async def heal(self, stage: Stage) -> None:
-        await stage.cast.replace(CONTROLLER)
+        # One that is only slow owes answers, which it would take with it.
+        if self.may_fault:
+            await stage.cast.replace(CONTROLLER)
 
     @override
     async def finish(self, stage: Stage) -> None:
         stage.may_be_refused = False
+        if not self.may_fault:
+            await stage.cast.replace(CONTROLLER)
         if self._refuses:
             refused = stage.oracle.refused(stage.oracle.run)
             self.notes.append(f"{len(refused)} images refused, each with a dead letter")

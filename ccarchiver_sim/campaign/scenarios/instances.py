@@ -2,10 +2,10 @@
 
 import asyncio
 import signal
-from functools import partial
 
 from typing_extensions import override
 
+from ccarchiver_core.keys import Worker
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.child import ChildProcess
@@ -14,8 +14,10 @@ from ccarchiver_sim.rig.supervisor import WORKERS
 
 END_LIMIT_S = 30.0
 """For a second instance to see that it is one; importing takes most of it on a busy machine."""
-PAST_LEASE_S = 3.5
-"""Longer than LEASE_TTL of the campaign, 3 s; with the start of another instance shorter than HUNG_AFTER, 8 s."""
+PAST_LEASE_S = 2.5
+"""Longer than LEASE_TTL of the campaign, 2 s; with the start of another instance shorter than HUNG_AFTER, 6 s."""
+WATCHED = ("sal", "bridge")
+"""Those whose heartbeats health watches; its own is watched by the CSC, which degrades."""
 HUNG_LIMIT_S = 30.0
 """HUNG_AFTER, and the start of the new process."""
 
@@ -52,25 +54,22 @@ class SecondInstance(Scenario):
 
 
 class FrozenPastLease(Scenario):
-    """A worker is frozen until its lease has ended and another has it, then it wakes up.
+    """A worker is frozen until its lease has ended and another has it, then it wakes up."""
 
-    Parameters
-    ----------
-    worker
-        Which.
-    """
+    name = "worker-frozen"
+    about = "a worker is frozen past its lease, another instance takes over, the first wakes up and ends; each in turn"
+    outages: tuple[float, ...] = (PAST_LEASE_S,) * len(WORKERS)
 
-    outages: tuple[float, ...] = (PAST_LEASE_S,)
-
-    def __init__(self, worker: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = f"frozen-{worker}"
-        self.about = f"the {worker} is frozen past its lease, another instance takes over, the first wakes up and ends"
-        self._worker = worker
+        self._left: list[str] = []
+        self._worker = ""
         self._pid: int | None = None
 
     @override
     async def inject(self, stage: Stage) -> None:
+        self._worker = next_of(WORKERS, self._left, stage)
+        self.notes.append(self._worker)
         self._pid = stage.signal_worker(self._worker, signal.SIGSTOP)
 
     @override
@@ -94,42 +93,40 @@ class FrozenPastLease(Scenario):
 
     async def _leads(self, stage: Stage, pid: int) -> bool:
         async with stage.redis() as client:
-            holder = await client.get(f"ccarchiver:lease:{self._worker}")
+            holder = await client.get(Worker(self._worker).lease)
         return holder is not None and f'"pid": {pid},' in holder
 
 
 class Hung(Scenario):
-    """A worker hangs for good: its process is there, its heartbeat is not.
+    """A worker hangs for good: its process is there, its heartbeat is not."""
 
-    Parameters
-    ----------
-    worker
-        Which.
-    """
-
+    name = "worker-hung"
+    about = "the bridge, then the CSC hangs; health ends it, supervisord starts it again"
     ends_at_once = True
+    outages: tuple[float, ...] = (0.0,) * len(WATCHED)
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = f"hung-{worker}"
-        self.about = f"the {worker} hangs; health ends it, supervisord starts it again"
-        self._worker = worker
+        self._left: list[str] = []
 
     @override
     async def inject(self, stage: Stage) -> None:
-        pid = stage.signal_worker(self._worker, signal.SIGSTOP)
+        worker = next_of(WATCHED, self._left, stage)
+        self.notes.append(worker)
+        pid = stage.signal_worker(worker, signal.SIGSTOP)
         try:
-            await waiting.until(
-                lambda: stage.worker_pid(self._worker) not in {None, pid}, HUNG_LIMIT_S, "a new process"
-            )
+            await waiting.until(lambda: stage.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process")
         except waiting.WaitError as error:
-            self.failures.append(str(error))
-            stage.signal_worker(self._worker, signal.SIGCONT)
+            self.failures.append(f"{worker} hung: {error}")
+            stage.signal_worker(worker, signal.SIGCONT)
 
 
-SCENARIOS = [
-    SecondInstance,
-    *(partial(FrozenPastLease, worker) for worker in WORKERS),
-    partial(Hung, "bridge"),
-    partial(Hung, "sal"),
-]
+def next_of(all_of_them: tuple[str, ...], left: list[str], stage: Stage) -> str:
+    """Choose one at random that has not been chosen before, until all have."""
+    if not left:
+        left += all_of_them
+        stage.random.shuffle(left)
+    return left.pop()
+
+
+SCENARIOS = [SecondInstance, FrozenPastLease, Hung]

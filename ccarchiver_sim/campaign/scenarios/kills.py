@@ -111,6 +111,7 @@ class KillAll(KillWorkers):
     name = "kill-all"
     about = "all three workers are killed within a second, each at a place of its own"
     victims: tuple[str, ...] = WORKERS
+    short_kills = 6
 
 
 SCENARIOS = [KillSal, KillBridge, KillHealth, KillAll]

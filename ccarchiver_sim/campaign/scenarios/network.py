@@ -1,5 +1,6 @@
 """The network between the workers and a broker."""
 
+import itertools
 from functools import partial
 
 from typing_extensions import override
@@ -15,59 +16,60 @@ ABOUT = {
     Mode.SLOW: "is slow: 0.1 s more each way",
     Mode.SLICES: "carries pieces of 64 bytes",
 }
+TARGETS = (("redis", "rabbitmq"), ("redis",), ("rabbitmq",))
+"""Whose network it is, round by round: first both, as when the workers' own line fails."""
 REPLIES_LOST = 3
 """In one round; each costs the connection."""
 
 
 class NetworkFault(Scenario):
-    """The network to one broker, in one mode of the proxy.
+    """The network to both brokers, or to one, in one mode of the proxy.
 
     Parameters
     ----------
-    broker
-        ``redis`` or ``rabbitmq``.
     mode
-        What the proxy does.
+        What the proxies do.
     """
 
-    outages: tuple[float, ...] = OUTAGES_S
+    outages: tuple[float, ...] = tuple(outage for outage in OUTAGES_S for _ in TARGETS)
 
-    def __init__(self, broker: str, mode: Mode) -> None:
+    def __init__(self, mode: Mode) -> None:
         super().__init__()
-        self._broker = broker
         self._mode = mode
-        self.name = f"{broker}-network-{mode.replace('_', '-')}"
-        self.about = f"the network to {broker} {ABOUT[mode]}, for 1, 5, 30 (and 120) s"
+        self._targets = itertools.cycle(TARGETS)
+        self.name = f"network-{mode.replace('_', '-')}"
+        self.about = f"the network to Redis, RabbitMQ, or both {ABOUT[mode]}, for 1, 5, 30 (and 120) s"
 
     @override
     async def inject(self, stage: Stage) -> None:
-        proxy_of(stage, self._broker).set_mode(self._mode)
+        target = next(self._targets)
+        self.notes.append(" and ".join(target))
+        for broker in target:
+            proxy_of(stage, broker).set_mode(self._mode)
 
     @override
     async def heal(self, stage: Stage) -> None:
-        proxy_of(stage, self._broker).set_mode(Mode.PASS)
+        for proxy in (stage.redis_proxy, stage.rabbit_proxy):
+            proxy.set_mode(Mode.PASS)
 
 
-class LostReply(Scenario):
-    """Replies that are lost with their connection: what was asked for was done, and nobody knows.
+class LostReplies(Scenario):
+    """Replies that are lost with their connection: what was asked for was done, and nobody knows."""
 
-    Parameters
-    ----------
-    broker
-        ``redis`` or ``rabbitmq``.
-    """
+    name = "network-lost-replies"
+    about = "replies of Redis, RabbitMQ, or both are lost with their connection, after the request was carried out"
+    outages: tuple[float, ...] = (1.0,) * len(TARGETS)
 
-    outages: tuple[float, ...] = (1.0, 1.0, 1.0)
-
-    def __init__(self, broker: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._broker = broker
-        self.name = f"{broker}-lost-replies"
-        self.about = f"replies of {broker} are lost with their connection, after the request was carried out"
+        self._targets = itertools.cycle(TARGETS)
 
     @override
     async def inject(self, stage: Stage) -> None:
-        proxy_of(stage, self._broker).drop_replies(REPLIES_LOST)
+        target = next(self._targets)
+        self.notes.append(" and ".join(target))
+        for broker in target:
+            proxy_of(stage, broker).drop_replies(REPLIES_LOST)
 
 
 def proxy_of(stage: Stage, broker: str) -> TcpProxy:
@@ -75,7 +77,4 @@ def proxy_of(stage: Stage, broker: str) -> TcpProxy:
     return stage.redis_proxy if broker == "redis" else stage.rabbit_proxy
 
 
-SCENARIOS = [
-    *(partial(NetworkFault, broker, mode) for broker in ("redis", "rabbitmq") for mode in ABOUT),
-    *(partial(LostReply, broker) for broker in ("redis", "rabbitmq")),
-]
+SCENARIOS = [*(partial(NetworkFault, mode) for mode in ABOUT), LostReplies]
