@@ -1,0 +1,25 @@
+"""A DDS domain and partition of the tests' own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_sim.rig.environment import sal_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.fixture(scope="session")
+def domain() -> Mapping[str, str]:
+    """One domain for all tests: each has a partition of its own in it."""
+    return sal_environment()
+
+
+@pytest.fixture(autouse=True)
+def _sal(domain: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**domain, **sal_environment()}.items():
+        if name in domain:
+            monkeypatch.setenv(name, domain[name] if name.endswith("DOMAIN_ID") else value)

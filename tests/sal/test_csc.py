@@ -1,0 +1,196 @@
+"""The CSC as operators and scripts see it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from lsst.ts import salobj
+
+from ccarchiver_core import __version__
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import SessionFault, SessionUp
+from ccarchiver_core.session import read_session
+from ccarchiver_core.worker import WorkerContext
+from ccarchiver_sal.csc import CCArchiverCsc
+from tests.core.place import LIMIT_S, eventually, looking_into, site
+from tests.sal.crew import crew_at_work
+from tests.sal.stand import csc_at_work
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ccarchiver_sim.brokers import PrivateRedis
+    from tests.sal.crew import Crew
+
+
+class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  # type: ignore[misc]  # no types
+    """What salobj asks of every CSC."""
+
+    @pytest.fixture(autouse=True)
+    def _redis(self, fresh_redis: PrivateRedis) -> None:
+        self.settings = site(fresh_redis.port)
+
+    def basic_make_csc(self, **_options: object) -> CCArchiverCsc:
+        return CCArchiverCsc(self.context)
+
+    @contextlib.asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Crew]:
+        asyncio.get_running_loop().set_debug(False)
+        self.context = WorkerContext(Worker.SAL, self.settings)
+        try:
+            async with crew_at_work(self.settings) as crew:
+                await self.context.lease.acquire()
+                async with self.make_csc(initial_state=salobj.State.STANDBY):
+                    yield crew
+        finally:
+            await self.context.close()
+
+    async def test_the_standard_state_transitions(self) -> None:
+        async with self.at_work():
+            await self.check_standard_state_transitions(enabled_commands=())
+
+    async def test_what_it_says_of_itself(self) -> None:
+        async with self.at_work():
+            await self.assert_next_sample(self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions="")
+            await self.assert_next_sample(self.remote.evt_heartbeat)
+            await self.assert_next_sample(self.remote.evt_settingVersions, recommendedSettingsLabels="")
+            await self.assert_next_sample(self.remote.evt_simulationMode, mode=0)
+            await self.assert_next_sample(self.remote.evt_logLevel)
+            await self.remote.cmd_setLogLevel.set_start(level=10, timeout=LIMIT_S)
+            self.csc.log.warning("from the log")
+            message = await self.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            while "from the log" not in message.message:
+                message = await self.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            await self.remote.cmd_start.set_start(settingsToApply="", timeout=LIMIT_S)
+            applied = await self.remote.evt_settingsApplied.next(flush=False, timeout=LIMIT_S)
+            assert applied.settingsVersion.startswith(f"{__version__}:")
+
+
+@pytest.mark.parametrize("program", ["run_ccarchiver_sal", "run_ccarchiver_bridge", "run_ccarchiver_health"])
+def test_the_programs_tell_their_version(program: str) -> None:
+    path = Path(sys.executable).parent / program
+
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.strip() == __version__
+
+
+async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        crew.silent = True
+        progress = await stand.remote.cmd_start.start(timeout=LIMIT_S, wait_done=False)
+        assert progress.ack == salobj.SalRetCode.CMD_INPROGRESS
+        assert stand.csc.summary_state == salobj.State.STANDBY
+
+        async def wanted() -> str:
+            session = await read_session(crew.redis)
+            return session.id if session.wanted else ""
+
+        session_id = await eventually(wanted, "a session")
+        await crew.tell(SessionUp(session_id=session_id))
+
+        await stand.reaches(salobj.State.DISABLED)
+
+
+async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        crew.refuse_with = (5701, "no living Forwarder")
+
+        with salobj.assertRaisesAckError(ack=salobj.SalRetCode.CMD_FAILED, result_contains="no living Forwarder"):
+            await stand.to("start")
+
+        assert stand.csc.summary_state == salobj.State.FAULT
+        error = await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)
+        while not error.errorCode:
+            error = await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)
+        assert (error.errorCode, error.errorReport) == (5701, "no living Forwarder")
+
+        async def ended() -> bool:
+            return not (await read_session(crew.redis)).wanted
+
+        await eventually(ended, "the session's end")
+        await stand.to("resetFromFault")
+        assert stand.csc.summary_state == salobj.State.STANDBY
+        crew.refuse_with = None
+        await stand.to("start", "enable")
+        assert stand.csc.summary_state == salobj.State.ENABLED
+
+
+async def test_reset_from_fault_is_for_fault_only(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings), csc_at_work(settings) as stand:
+        for command in ("start", "enable", None):
+            state = stand.csc.summary_state
+            with salobj.assertRaisesAckError(ack=salobj.SalRetCode.CMD_FAILED):
+                await stand.to("resetFromFault")
+            assert stand.csc.summary_state == state
+            if command is not None:
+                await stand.to(command)
+
+
+async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_one_is_not(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        await stand.to("start", "enable")
+        session = await read_session(crew.redis)
+        await crew.tell(SessionFault(session_id="of long ago", code=5753, report="old"))
+        await crew.tell(SessionFault(session_id=session.id, code=5755, report="the Forwarder is gone"))
+
+        await stand.reaches(salobj.State.FAULT)
+
+        codes = list[int]()
+        while not codes or codes[-1] != 5755:
+            codes.append((await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)).errorCode)
+        assert 5753 not in codes
+
+
+@pytest.mark.parametrize("way", [("standby",), ("standby", "exitControl")], ids=lambda way: way[-1])
+async def test_when_the_session_has_ended_the_association_key_is_gone(
+    fresh_redis: PrivateRedis, way: tuple[str, ...]
+) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        await stand.to("start", "enable", "disable")
+        assert await crew.redis.get("ccarchiver_association") == b"f99"
+
+        await stand.to(*way)
+
+        assert not await crew.redis.exists("ccarchiver_association")
+        assert not (await read_session(crew.redis)).wanted
+
+
+async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", 0.5)
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        await stand.to("start")
+        crew.silent = True
+
+        await stand.to("standby")
+
+        assert stand.csc.summary_state == salobj.State.STANDBY
+        assert not await crew.redis.exists("ccarchiver_association")
+
+
+async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, DEGRADED_LIMIT=0.5)
+    async with csc_at_work(settings) as stand:
+        async with crew_at_work(settings):
+            await stand.to("start", "enable")
+        async with looking_into(settings) as redis:
+            await redis.delete(Worker.BRIDGE.alive, Worker.HEALTH.alive)
+
+        await stand.reaches(salobj.State.FAULT)

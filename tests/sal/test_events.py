@@ -1,0 +1,216 @@
+"""Events of a real camera and header service through DDS, statuses out through DDS, and restarts in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from lsst.ts import salobj
+
+from ccarchiver_core import keys, session
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.session import read_session
+from tests.core.place import LIMIT_S, eventually, looking_into, mail_in, site
+from tests.sal.crew import Crew, crew_at_work
+from tests.sal.stand import csc_at_work, end_readout, header_ready, sender, start_integration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+
+async def accepted(crew: Crew, count: int) -> list[tuple[str, str]]:
+    async def passed() -> list[tuple[str, str]] | None:
+        found = [(str(mail.event.kind), mail.obsid) for mail in await crew.exposures()]
+        return found if len(found) >= count else None
+
+    return await eventually(passed, f"{count} events in the bridge's mailbox")
+
+
+async def skipped(crew: Crew, image: str) -> None:
+    async def known() -> bool:
+        return image in await crew.images()
+
+    await eventually(known, f"{image} in the ledger")
+
+
+async def test_events_are_taken_in_enabled_only_and_no_burst_is_too_much(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with (
+        sender("CCCamera") as camera,
+        sender("CCHeaderService") as headers,
+        crew_at_work(settings) as crew,
+        csc_at_work(settings) as stand,
+    ):
+        await stand.to("start")
+        start_integration(camera, "in DISABLED")
+        await skipped(crew, "in DISABLED")
+        assert await crew.exposures() == []
+
+        await stand.to("enable")
+        start_integration(camera, "i")
+        await accepted(crew, 1)
+        end_readout(camera, "i")
+        await accepted(crew, 2)
+        header_ready(headers, "i")
+        assert await accepted(crew, 3) == [
+            ("startIntegration", "i"),
+            ("endReadout", "i"),
+            ("largeFileObjectAvailable", "i"),
+        ]
+
+        for burst, size in (("small", 200), ("large", 2000)):
+            before = len(await crew.exposures())
+            names = [f"{burst} {number}" for number in range(size)]
+            for name in names:
+                end_readout(camera, name)
+            found = await accepted(crew, before + size)
+            assert [image for _, image in found[before:]] == names
+
+
+def status(number: int, **changes: object) -> FileStatus:
+    fields: dict[str, object] = {
+        "topic": StatusTopic.IN_OODS,
+        "camera": "COMCAM",
+        "archiver": "CCArchiver",
+        "obsid": "i",
+        "raft": None,
+        "sensor": None,
+        "filename": f"{number}.fits",
+        "status_code": 0,
+        "description": "ok",
+    }
+    return FileStatus.model_validate(fields | changes)
+
+
+async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+        nine = [status(number) for number in range(9)]
+        long = status(9, raft="123456789", sensor="S0123456789", description="é" * 1000, status_code=5612)
+        await crew.tell(*nine, *nine, long)
+        await crew.tell(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
+
+        events = [await stand.remote.evt_imageInOODS.next(flush=False, timeout=LIMIT_S) for _ in range(10)]
+        retrieval = await stand.remote.evt_imageRetrievalForArchiving.next(flush=False, timeout=LIMIT_S)
+
+        assert {(event.raft, event.sensor, event.statusCode) for event in events[:9]} == {("undef", "undef", 0)}
+        last = events[9]
+        assert "123456789".startswith(last.raft)
+        assert (last.statusCode, last.description) == (5612, "é" * 256)
+        assert (retrieval.camera, retrieval.obsid, retrieval.raft, retrieval.sensor) == ("COMCAM", "i", "22", "S00")
+        assert stand.remote.evt_imageInOODS.get_oldest() is None
+
+        async def settled() -> bool:
+            return await mail_in(crew.redis, Worker.SAL) == []
+
+        await eventually(settled, "the mailbox to be empty")
+
+
+async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with sender("CCCamera") as camera, crew_at_work(settings) as crew:
+        async with csc_at_work(settings) as stand:
+            await stand.to("start", "enable")
+            start_integration(camera, "a")
+            await accepted(crew, 1)
+            before = await read_session(crew.redis)
+        end_readout(camera, "a")
+        start_integration(camera, "b")
+
+        async with csc_at_work(settings, resumed=True) as stand:
+            assert stand.csc.summary_state == salobj.State.ENABLED
+            state = await stand.remote.evt_summaryState.aget(timeout=LIMIT_S)
+            assert state.summaryState == salobj.State.ENABLED
+            found = await accepted(crew, 3)
+            end_readout(camera, "b")
+            found = await accepted(crew, 4)
+
+            assert sorted(found) == sorted(
+                [("startIntegration", "a"), ("endReadout", "a"), ("startIntegration", "b"), ("endReadout", "b")]
+            )
+            assert await read_session(crew.redis) == before
+            await stand.to("disable", "standby")
+            assert not (await read_session(crew.redis)).wanted
+
+
+@pytest.mark.parametrize("how", ["too late", "its session has been ended", "after exitControl"])
+async def test_otherwise_a_restart_begins_in_standby_without_a_session(fresh_redis: PrivateRedis, how: str) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew:
+        async with csc_at_work(settings) as stand:
+            await stand.to("start", "enable")
+            if how == "after exitControl":
+                await stand.to("disable", "standby", "exitControl")
+        if how == "too late":
+            await crew.redis.hset(keys.CSC, "alive_at", time.time() - settings.resume_window - 1)
+        elif how == "its session has been ended":
+            await crew.redis.hset(keys.SESSION, "wanted", "down")
+
+        async with csc_at_work(settings, resumed=True) as stand:
+            assert stand.csc.summary_state == salobj.State.STANDBY
+
+            async def ended() -> bool:
+                return not (await read_session(crew.redis)).wanted
+
+            await eventually(ended, "the session's end")
+            assert not await crew.redis.exists("ccarchiver_association") or how == "its session has been ended"
+
+
+@pytest.fixture
+def program(tmp_path: Path, fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+    root = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": fresh_redis.port}
+    (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
+    monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("IIP_LOG_DIR", str(tmp_path / "logs"))
+    running = Program()
+    yield running
+    running.kill()
+
+
+class Program:
+    """``run_ccarchiver_sal`` as a process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        path = Path(sys.executable).parent / "run_ccarchiver_sal"
+        self._process = subprocess.Popen([path, *options], stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait(LIMIT_S)
+            self._process = None
+
+
+async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
+    fresh_redis: PrivateRedis, program: Program
+) -> None:
+    settings = site(fresh_redis.port)
+    async with crew_at_work(settings) as crew, looking_into(settings) as redis, salobj.Domain() as domain:
+        await redis.hset(keys.CSC, mapping={"state": int(salobj.State.ENABLED), "alive_at": time.time()})
+        await redis.hset(keys.SESSION, mapping={"id": session.new_session_id(), "wanted": "up", "pairing": "paired"})
+        for options, expected in (((), salobj.State.ENABLED), (("--no-resume",), salobj.State.STANDBY)):
+            async with salobj.Remote(domain, "CCArchiver") as remote:
+                remote.evt_summaryState.flush()
+                program.start(*options)
+                shown = await remote.evt_summaryState.next(flush=False, timeout=LIMIT_S)
+                assert shown.summaryState == expected
+
+                async def saved(state: salobj.State = expected) -> bool:
+                    return await redis.hget(keys.CSC, "state") == str(int(state)).encode()
+
+                await eventually(saved, "the state in Redis")
+            program.kill()
+        assert not (await read_session(crew.redis)).wanted
