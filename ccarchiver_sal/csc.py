@@ -66,6 +66,7 @@ class CCArchiverCsc(TypedCsc):
         self._ready = asyncio.Event()  # the lease is here; without Redis it comes in the background
         self._state_changed = asyncio.Event()
         self._state_saved = asyncio.Event()
+        self._saving = False
         self.failure: BaseException | None = None
         """Why the CSC closed itself, if it did."""
         if saved is not None:
@@ -141,6 +142,8 @@ class CCArchiverCsc(TypedCsc):
         self._context.heart.state = self.summary_state.name
         self._state_saved.clear()
         self._state_changed.set()
+        if not self._saving:
+            return  # while the CSC starts: what it starts in is in Redis already, or is written soon
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SAVE_LIMIT):
                 await self._state_saved.wait()
@@ -251,6 +254,7 @@ class CCArchiverCsc(TypedCsc):
         await self._context.runner.apply(Step().settle(keys.Worker.SAL, entry.id))
 
     async def _save_state(self) -> None:
+        self._saving = True
         self._state_changed.set()
         while True:
             await self._state_changed.wait()
