@@ -29,6 +29,11 @@ def second_instance(stage: Stage, worker: str) -> ChildProcess:
     return ChildProcess(name, [f"run_ccarchiver_{worker}"], env=stage.rig.worker_env, log_path=log)
 
 
+async def stop(instance: ChildProcess) -> None:
+    """End an instance; not on the event loop, which carries what the instance says to Redis meanwhile."""
+    await asyncio.to_thread(instance.stop, END_LIMIT_S)
+
+
 class SecondInstance(Scenario):
     """A second instance of each worker, started by hand."""
 
@@ -47,7 +52,8 @@ class SecondInstance(Scenario):
             await waiting.until(lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end")
         except waiting.WaitError as error:
             self.failures.append(str(error))
-        second.stop(END_LIMIT_S)
+        finally:
+            await stop(second)
         self.expect(condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0")
         self.expect(condition=f"pid {holder}" in second.tail(), otherwise=f"second {worker}: does not name {holder}")
         self.expect(condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended")
@@ -89,7 +95,7 @@ class FrozenPastLease(Scenario):
         finally:
             if stage.worker_pid(self._worker) == self._pid:
                 stage.signal_worker(self._worker, signal.SIGCONT)
-            await asyncio.to_thread(second.stop, END_LIMIT_S)
+            await stop(second)
 
     async def _leads(self, stage: Stage, pid: int) -> bool:
         async with stage.redis() as client:

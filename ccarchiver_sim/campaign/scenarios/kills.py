@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import suppress
 
 from typing_extensions import override
 
@@ -18,6 +19,11 @@ REACH_LIMIT_S = 4.0
 """For a worker to reach an armed place: health steps every 3 s, the others at every image."""
 LONGEST_PAUSE_S = 2.0
 """After a worker is back and before it is killed again: now and then before it is whole."""
+MOST_OUTSTANDING = 45
+"""A topic's history has 100 events: a CSC that is killed again and again before it has read them loses some, as any
+late joiner does. Half of it, so that the next absence fits as well."""
+FEW_OUTSTANDING = 6
+CATCH_UP_LIMIT_S = 40.0
 BACK_LIMIT_S = 60.0
 """For a new process; supervisord waits a second more after each death within five seconds."""
 
@@ -47,6 +53,19 @@ class KillWorkers(Scenario):
                 f"a new process of {worker}",
             )
         await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
+        if len(stage.oracle.outstanding(stage.oracle.run)) > MOST_OUTSTANDING:
+            await self._let_it_catch_up(stage)
+
+    @staticmethod
+    async def _let_it_catch_up(stage: Stage) -> None:
+        """Wait until few images are outstanding; if they stay, that is for the end of the scenario to judge."""
+
+        def caught_up() -> bool:
+            stage.observe()
+            return len(stage.oracle.outstanding(stage.oracle.run)) <= FEW_OUTSTANDING
+
+        with suppress(waiting.WaitError):
+            await waiting.until(caught_up, CATCH_UP_LIMIT_S, "the workers to catch up")
 
     async def _kill(self, stage: Stage, worker: str) -> None:
         point = self._draw(stage, worker)
