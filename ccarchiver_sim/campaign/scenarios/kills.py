@@ -53,6 +53,7 @@ class KillWorkers(Scenario):
                 f"a new process of {worker}",
             )
         await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
+        stage.observe()
         if len(stage.oracle.outstanding(stage.oracle.run)) > MOST_OUTSTANDING:
             await self._let_it_catch_up(stage)
 
