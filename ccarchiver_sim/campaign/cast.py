@@ -29,6 +29,7 @@ class Cast:
         self._stage = stage
         self._numbers = itertools.count(1)
         self.forwarders: list[Peer] = []
+        self._bad: list[Peer] = []
 
     async def make_whole(self) -> None:
         """Have one of each, well-behaved, and two Forwarders; peers that are well stay."""
@@ -51,13 +52,21 @@ class Cast:
         self.forwarders.append(peer)
         return peer
 
-    async def replace_forwarders(self, *options: tuple[str, ...]) -> list[Peer]:
-        """End all Forwarders and start new ones, one for each tuple of options, in this order on the list."""
-        await self._stage.rig.end_peers([peer.name for peer in self.forwarders if peer.is_running])
-        self.forwarders = []
-        for words in options:
-            await self.new_forwarder(*words).wait_ready()
-        return self.forwarders
+    async def set_bad_forwarders(self, *options: tuple[str, ...]) -> None:
+        """End all Forwarders and start bad ones, one for each tuple of options, and behind them on the list a good one."""
+        await self._end_forwarders(self.forwarders)
+        self._bad = [self.new_forwarder(*words) for words in options]
+        await asyncio.gather(*(peer.wait_ready() for peer in self._bad))
+        await self.new_forwarder().wait_ready()
+
+    async def retire_bad_forwarders(self) -> None:
+        """End the bad ones; `make_whole` fills up."""
+        await self._end_forwarders(self._bad)
+        self._bad = []
+
+    async def _end_forwarders(self, peers: list[Peer]) -> None:
+        await self._stage.rig.end_peers([peer.name for peer in peers if peer.is_running])
+        self.forwarders = [peer for peer in self.forwarders if peer not in peers]
 
     async def replace(self, name: str, *options: str) -> Peer:
         """End the Controller or the OODS and start it with options."""

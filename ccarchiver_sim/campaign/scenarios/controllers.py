@@ -1,5 +1,6 @@
 """The Controller and the OODS: away, silent, slow, negative, hostile, repeating themselves."""
 
+import asyncio
 from functools import partial
 
 from typing_extensions import override
@@ -110,8 +111,9 @@ class Repeating(Scenario):
 
     @override
     async def prepare(self, stage: Stage) -> None:
-        await stage.cast.replace_forwarders(("--duplicate-telemetry",), ())
-        await stage.cast.replace(OODS, "--duplicate")
+        await asyncio.gather(
+            stage.cast.set_bad_forwarders(("--duplicate-telemetry",)), stage.cast.replace(OODS, "--duplicate")
+        )
 
     @override
     async def inject(self, stage: Stage) -> None:
@@ -121,8 +123,7 @@ class Repeating(Scenario):
     async def finish(self, stage: Stage) -> None:
         doubled = sum(trace.duplicates for trace in stage.oracle.of(stage.oracle.run))
         self.expect(condition=doubled == 0, otherwise=f"{doubled} events were repeated although no worker died")
-        await stage.cast.replace_forwarders((), ())
-        await stage.cast.replace(OODS)
+        await asyncio.gather(stage.cast.retire_bad_forwarders(), stage.cast.replace(OODS))
 
 
 SCENARIOS = [

@@ -50,11 +50,11 @@ class Misbehaving(Scenario):
     @override
     async def inject(self, stage: Stage) -> None:
         # The paired one is replaced in the midst of the exposures, which is a takeover by itself.
-        await stage.cast.replace_forwarders(*self._options, ())
+        await stage.cast.set_bad_forwarders(*self._options)
 
     @override
     async def finish(self, stage: Stage) -> None:
-        await stage.cast.replace_forwarders((), ())
+        await stage.cast.retire_bad_forwarders()
 
 
 class Killed(Scenario):
@@ -91,10 +91,6 @@ class Frozen(Scenario):
     @override
     async def heal(self, stage: Stage) -> None:
         self._frozen.thaw()
-
-    @override
-    async def finish(self, stage: Stage) -> None:
-        await stage.cast.replace_forwarders((), ())
 
 
 class PresenceFlaps(Scenario):
