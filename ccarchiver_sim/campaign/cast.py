@@ -53,7 +53,7 @@ class Cast:
         return peer
 
     async def set_bad_forwarders(self, *options: tuple[str, ...]) -> None:
-        """End all Forwarders and start bad ones, one for each tuple of options, and behind them on the list a good one."""
+        """End all Forwarders and start bad ones, one for each tuple of options, and behind them a good one."""
         await self._end_forwarders(self.forwarders)
         self._bad = [self.new_forwarder(*words) for words in options]
         await asyncio.gather(*(peer.wait_ready() for peer in self._bad))
