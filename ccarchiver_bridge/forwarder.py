@@ -55,11 +55,13 @@ class ForwarderWatch:
         self._owed = owed
         self._asked: AskForwarder | None = None
         self._connected_at = time.monotonic()
+        self._seen_epoch = -1
         self._suspected_epoch = -1
 
     async def link_opened(self) -> None:
         """Do what had to wait for the connection."""
         self._connected_at = time.monotonic()
+        self._seen_epoch = -1
         await self.purge_lost()
         if self._asked is not None and self._owed.find(self._ack_id(self._asked)) is None:
             await self._ask()
@@ -118,8 +120,7 @@ class ForwarderWatch:
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             session, link = self._hub.session, self._hub.link
-            grace = time.monotonic() - self._connected_at < RECONNECT_GRACE
-            if link is None or not session.paired or session.forwarder is None or grace:
+            if link is None or not session.paired or session.forwarder is None:
                 missing = 0
                 continue
             try:
@@ -128,7 +129,11 @@ class ForwarderWatch:
                 missing = 0
                 continue
             if state is not None and state.consumers > 0:
+                self._seen_epoch = session.epoch
                 missing = 0
+                continue
+            may_be_reconnecting = time.monotonic() - self._connected_at < RECONNECT_GRACE
+            if self._seen_epoch != session.epoch and may_be_reconnecting:
                 continue
             missing += 1
             if missing >= LOOKS_WITHOUT_CONSUMER and self._suspected_epoch != session.epoch:
