@@ -16,7 +16,7 @@ from ccarchiver_core.mail import ExposureMail, SessionChanged
 from ccarchiver_core.session import PairedForwarder
 from ccarchiver_core.step import Step
 from tests.bridge.peer import CONTROLLER, FORWARDER, Letter, Peer, credentials_of, on_the_wire
-from tests.core.place import holding, looking_into, mail_in, post, site
+from tests.core.place import end, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -172,11 +172,7 @@ async def _task_of(bridge: Bridge) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if task.done():
-            await task  # it failed: the test must say so
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 @asynccontextmanager

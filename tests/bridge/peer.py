@@ -82,7 +82,9 @@ class Peer:
             self.channel.basic_consume(queue, self._take(queue), auto_ack=True, consumer_tag=queue)
 
     def _take(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
-        def on_message(_channel: object, method: Any, properties: Any, body: bytes) -> None:
+        def on_message(
+            _channel: object, method: pika.spec.Basic.Deliver, properties: pika.BasicProperties, body: bytes
+        ) -> None:
             letter = Letter(queue, body, properties, bool(method.redelivered))
             if letter.kind != "ARCHIVE_HEALTH_CHECK":
                 self.heard.append(letter)

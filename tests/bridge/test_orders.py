@@ -75,14 +75,8 @@ async def test_two_images_in_flight_keep_their_own_job_numbers(desk: Desk) -> No
     for image in ("one", "two"):
         await desk.peer.hear("CC_FWDR_HEADER_READY", image)
 
-    jobs = {
-        image: {
-            letter.fields["JOB_NUM"]
-            for letter in desk.peer.heard
-            if letter.fields["IMAGE_ID"] == image and "JOB_NUM" in letter.fields
-        }
-        for image in ("one", "two")
-    }
+    with_job = [letter.fields for letter in desk.peer.heard if "JOB_NUM" in letter.fields]
+    jobs = {image: {f["JOB_NUM"] for f in with_job if f["IMAGE_ID"] == image} for image in ("one", "two")}
     assert jobs == {"one": {1}, "two": {2}}
     assert (await desk.peer.hear("CC_FWDR_XFER_PARAMS", "one")).fields["TARGET_LOCATION"].endswith(":/data/1/")
     assert (await desk.peer.hear("CC_FWDR_XFER_PARAMS", "two")).fields["TARGET_LOCATION"].endswith(":/data/2/")

@@ -9,6 +9,7 @@ import pytest
 
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
+from ccarchiver_core.redis_client import text
 from ccarchiver_sim.brokers import PrivateRabbit
 from tests.bridge.desk import SESSION, Desk, bridge_at_work, end_of, start_of
 from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
@@ -143,7 +144,7 @@ async def test_a_full_mailbox_makes_rabbitmq_keep_the_rest(
             entries = await desk.redis.xrange(Worker.SAL.mailbox)
             taken.extend(status.filename for status in await desk.told(Worker.SAL, FileStatus))
             if entries:
-                await desk.redis.xdel(Worker.SAL.mailbox, *(entry for entry, _ in entries))
+                await desk.redis.xdel(Worker.SAL.mailbox, *(text(entry) for entry, _ in entries))
             return len(taken) >= 500
 
         await eventually(read_on, "the rest")

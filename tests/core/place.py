@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from redis.asyncio import Redis
-
 from ccarchiver_core.mail import MAIL
-from ccarchiver_core.redis_client import text
+from ccarchiver_core.redis_client import make_client, text
 from ccarchiver_core.settings import Settings
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from redis.asyncio import Redis
 
     from ccarchiver_core.keys import Worker
     from ccarchiver_core.mail import Mail
@@ -39,7 +39,7 @@ def site(port: int, **changes: object) -> Settings:
 
 def plain_client(settings: Settings) -> Redis:
     """Make a client for the test's own looks into the archiver's database."""
-    return Redis(host=settings.redis_host, port=settings.redis_port, db=settings.archiver_redis_db)
+    return make_client(settings)
 
 
 @asynccontextmanager
@@ -72,6 +72,20 @@ async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, li
             return value
         assert time.monotonic() < deadline, f"waited {limit:g} s in vain for {what}"
         await asyncio.sleep(POLL_S)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended; if it has failed by itself, say so.
+
+    Notes
+    -----
+    Once is not always enough: see ``test_redis_client``.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
+    if not task.cancelled():
+        task.result()
 
 
 async def post(redis: Redis, to: Worker, *letters: Mail) -> list[str]:

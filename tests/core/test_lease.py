@@ -18,7 +18,7 @@ from ccarchiver_core.step import Outcome, Step, StepRunner
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.lossy import lossy_proxy
-from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, site
+from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None
             for _ in range(15):
                 await asyncio.sleep(0.1)
                 assert await redis.exists(Worker.SAL.lease)
-        keeping.cancel()
+        await end(keeping)
 
 
 async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_
                 async with looking_into(settings) as redis:
                     await eventually(lambda: redis.exists(Worker.SAL.lease), "the lease")
             assert not keeping.done()
-            keeping.cancel()
+            await end(keeping)
 
 
 async def test_a_released_lease_is_free_and_another_ones_is_left_alone(fresh_redis: PrivateRedis) -> None:

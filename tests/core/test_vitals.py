@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ccarchiver_core import __version__, vitals
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import SessionUp
-from ccarchiver_core.vitals import Heart, read_vitals
+from ccarchiver_core.vitals import read_vitals
 from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import LIMIT_S, eventually, holding, looking_into, post, site
+from tests.core.place import LIMIT_S, end, eventually, holding, looking_into, post, site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 async def test_a_worker_shows_its_vital_signs(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with looking_into(settings) as redis:
+    async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
         assert await read_vitals(redis, Worker.BRIDGE) is None
         await post(redis, Worker.BRIDGE, SessionUp(session_id="waiting"))
-        heart = Heart(redis, Worker.BRIDGE)
+        heart = context.heart
         heart.state = "thinking"
         beating = asyncio.create_task(heart.beat())
 
         shown = await eventually(lambda: read_vitals(redis, Worker.BRIDGE), "vital signs")
 
-        beating.cancel()
+        await end(beating)
         assert (shown.worker, shown.pid, shown.host) == (Worker.BRIDGE, os.getpid(), socket.gethostname())
         assert (shown.state, shown.version, shown.mailbox_depth) == ("thinking", __version__, 1)
         assert shown.rss_bytes > 1_000_000
@@ -60,4 +60,4 @@ async def test_a_heart_beats_on_after_an_outage_of_redis(tmp_path: Path, monkeyp
 
                 await eventually(later, "a later heartbeat")
             assert not beating.done()
-            beating.cancel()
+            await end(beating)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -19,7 +18,7 @@ from ccarchiver_core.mail import (
 )
 from ccarchiver_core.step import Step
 from ccarchiver_health.health import Health
-from tests.core.place import eventually, holding, looking_into, mail_in, post, site
+from tests.core.place import end, eventually, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,8 +128,4 @@ async def health_at_work(redis: PrivateRedis, **changes: object) -> AsyncIterato
         try:
             yield Desk(settings, client, sal)
         finally:
-            if task.done():
-                await task  # it failed: the test must say so
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)

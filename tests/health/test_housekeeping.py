@@ -3,8 +3,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
-
 from ccarchiver_core import keys, ledger
 from ccarchiver_core.exposure import StartIntegration
 from ccarchiver_core.keys import Worker
@@ -18,6 +16,8 @@ from tests.core.place import counter, holding, looking_into, plain_client, site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from redis.asyncio import Redis
+
     from ccarchiver_core.worker import WorkerContext
 
 START = StartIntegration(image_name="i", image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0)
@@ -27,9 +27,7 @@ DAY = 86400.0
 async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState) -> None:
     """Have an image in the ledger that was accepted some time ago."""
     step = Step()
-    ledger.record_event(
-        step, obsid=obsid, job=job, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True
-    )
+    ledger.record_event(step, obsid=obsid, job=job, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True)
     if state is not ImageState.ACCEPTED:
         ledger.finish(step, obsid, state)
     at = time.time() - age_s

@@ -69,7 +69,13 @@ async def test_a_forwarder_that_lists_itself_late_is_found(desk: Desk) -> None:
 
 
 async def test_stale_double_and_malformed_entries_are_passed_over(desk: Desk) -> None:
-    malformed = [b"not JSON", b'"f9"', b'{"hostname": "f9"}', b"\xff\xfe", b'{"hostname": "", "ip_address": "", "consume_queue": ""}']
+    malformed = [
+        b"not JSON",
+        b'"f9"',
+        b'{"hostname": "f9"}',
+        b"\xff\xfe",
+        b'{"hostname": "", "ip_address": "", "consume_queue": ""}',
+    ]
     for raw in malformed:
         await desk.redis.lpush(keys.FORWARDER_LIST, raw)
     await desk.list_forwarders("stale", "mute", "mute", "keyless", "f1", "f1")
@@ -195,7 +201,9 @@ async def test_a_lost_forwarder_is_replaced_by_the_next_one_under_a_later_epoch(
     assert await desk.told(Worker.BRIDGE, PurgeQueues) == [PurgeQueues(session_id=SESSION)]
     assert await desk.redis.smembers(keys.TO_PURGE) == {b"f1_consume"}
     bridge = [type(mail).__name__ for mail in await mail_in(desk.redis, Worker.BRIDGE)]
-    assert bridge.index("PurgeQueues") < len(bridge) - 1 - bridge[::-1].index("AskForwarder"), "purged before f2 is asked"
+    assert bridge.index("PurgeQueues") < len(bridge) - 1 - bridge[::-1].index("AskForwarder"), (
+        "purged before f2 is asked"
+    )
 
 
 def suspicion(epoch: int, session_id: str = SESSION) -> ForwarderSuspect:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import ExposureMail, Mail, SessionChanged, SessionDown, SessionFault, SessionUp
+from ccarchiver_core.redis_client import read_members
 from ccarchiver_core.session import read_session
 from ccarchiver_core.vitals import Vitals
-from tests.core.place import POLL_S, looking_into, mail_in, post
+from tests.core.place import POLL_S, end, looking_into, mail_in, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,7 +88,7 @@ class Crew:
 
     async def images(self) -> list[str]:
         """Give the names of all images in the ledger."""
-        return [name.decode() for name in await self.redis.zrange(keys.IMAGES, 0, -1)]
+        return await read_members(self.redis, keys.IMAGES)
 
 
 @asynccontextmanager
@@ -100,6 +100,4 @@ async def crew_at_work(settings: Settings) -> AsyncIterator[Crew]:
         try:
             yield crew
         finally:
-            working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
+            await end(working)

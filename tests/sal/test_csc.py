@@ -58,7 +58,9 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
 
     async def test_what_it_says_of_itself(self) -> None:
         async with self.at_work():
-            await self.assert_next_sample(self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions="")
+            await self.assert_next_sample(
+                self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions=""
+            )
             await self.assert_next_sample(self.remote.evt_heartbeat)
             await self.assert_next_sample(self.remote.evt_settingVersions, recommendedSettingsLabels="")
             await self.assert_next_sample(self.remote.evt_simulationMode, mode=0)
@@ -87,6 +89,8 @@ async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fres
     async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
         crew.silent = True
         progress = await stand.remote.cmd_start.start(timeout=LIMIT_S, wait_done=False)
+        while progress.ack == salobj.SalRetCode.CMD_ACK:
+            progress = await stand.remote.cmd_start.next_ackcmd(progress, timeout=LIMIT_S, wait_done=False)
         assert progress.ack == salobj.SalRetCode.CMD_INPROGRESS
         assert stand.csc.summary_state == salobj.State.STANDBY
 

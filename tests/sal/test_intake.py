@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import types
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from ccarchiver_core.mail import ExposureMail
 from ccarchiver_sal.adapter import Sample
 from ccarchiver_sal.intake import Intake
 from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import counter, dead_letters, eventually, holding, looking_into, mail_in, site
+from tests.core.place import counter, dead_letters, end, eventually, holding, looking_into, mail_in, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,9 +81,7 @@ async def intake_at_work(settings: Settings, desk: Desk) -> AsyncIterator[Desk]:
         try:
             yield desk
         finally:
-            working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
+            await end(working)
 
 
 @asynccontextmanager

@@ -13,7 +13,6 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.step import Step
-from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sal.reports import Reports, event_fields
 from tests.core.place import counter, dead_letters, holding, looking_into, mail_in, post, site
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from ccarchiver_core.worker import WorkerContext
     from ccarchiver_sim.brokers import PrivateRedis
 
 IMAGE = "CC_O_20261122_735514"

@@ -164,8 +164,8 @@ patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 def read_or_reject(body: bytes) -> None:
     try:
         message = READER.read(body)
-    except RejectedError as error:
-        assert str(error)
+    except RejectedError:
+        pass
     else:
         assert isinstance(message, Incoming)
         assert message.MSG_TYPE in RECEIVED

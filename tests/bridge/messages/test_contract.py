@@ -36,7 +36,7 @@ FILE = f"{IMAGE}-R22S00.fits"
 STATUS = {"OBSID": IMAGE, "RAFT": "22", "SENSOR": "S00", "FILENAME": FILE, "STATUS_CODE": 0}
 INGEST = STATUS | {"CAMERA": "COMCAM", "ARCHIVER": "CCArchiver", "DESCRIPTION": "File ingested"}
 CONTROLLER = {"COMPONENT": "ARCHIVE_CTRL", "ACK_BOOL": True, "SESSION_ID": SESSION}
-FORWARDER_ACK = {"IMAGE_ID": IMAGE, "COMPONENT": "127.0.0.1:fakefwd"}
+FORWARDER_ACK: dict[str, object] = {"IMAGE_ID": IMAGE, "COMPONENT": "127.0.0.1:fakefwd"}
 
 EXPECTED: dict[str, tuple[type[Incoming], dict[str, object]]] = {
     "ASSOCIATED_ACK": (AssociatedAck, {"ACK_ID": f"{SESSION}_2", "ASSOCIATION_KEY": "f99_association"}),
