@@ -16,7 +16,11 @@ from ccarchiver_core.errors import RejectedError
 
 EXIT_NOT_FOUND = 1
 
-app = typer.Typer(no_args_is_help=True, help="Look into the ComCam Archiver and mend what it could not.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # variables may hold secrets
+    help="Look into the ComCam Archiver and mend what it could not.",
+)
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(letters, name="deadletter")
 

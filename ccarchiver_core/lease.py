@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import psutil
@@ -77,6 +78,7 @@ class Lease:
             {
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
+                "run": uuid.uuid4().hex,  # in a container every process may have the same number
                 "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
         )

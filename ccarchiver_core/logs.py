@@ -56,7 +56,15 @@ def configure(name: str, log_dir: Path | None) -> None:
         cache_logger_on_first_use=True,
     )
     to_terminal: logging.Handler = logging.StreamHandler(sys.stderr)
-    to_terminal.setFormatter(_formatter(shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
+    to_terminal.setFormatter(
+        _formatter(
+            shared,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # the others show variables, secrets among them
+            ),
+        )
+    )
     root = logging.getLogger()
     root.handlers[:] = [to_terminal]
     root.setLevel(logging.INFO)
@@ -80,14 +88,12 @@ def configure(name: str, log_dir: Path | None) -> None:
             log_dir,
         )
         return
-    to_file.setFormatter(
-        _formatter([*shared, structlog.processors.format_exc_info], structlog.processors.JSONRenderer())
-    )
+    to_file.setFormatter(_formatter(shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()))
     root.addHandler(to_file)
 
 
-def _formatter(shared: list[Processor], renderer: Processor) -> structlog.stdlib.ProcessorFormatter:
+def _formatter(shared: list[Processor], *last: Processor) -> structlog.stdlib.ProcessorFormatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )

@@ -84,7 +84,8 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Value
         raise RejectedError("YAML anchors and aliases are not allowed in a message")
     match event:
         case yaml.ScalarEvent():
-            return None if event.style is None and event.value in _NULLS else str(event.value)
+            is_plain = not event.style  # the C parser says "" for it, PyYAML's own None
+            return None if is_plain and event.value in _NULLS else str(event.value)
         case yaml.SequenceStartEvent():
             return list(_items(events, depth))
         case yaml.MappingStartEvent():
