@@ -134,7 +134,7 @@ SCENARIOS = [
         "controller-silent",
         "the Controller does not answer NEW_CC_ARCHIVE_ITEM; FAULT, then an operator starts again",
         ("--mute", "NEW_CC_ARCHIVE_ITEM"),
-        outage=6.0,
+        outage=5.0,
     ),
     partial(
         BadController,
