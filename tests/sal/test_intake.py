@@ -236,6 +236,7 @@ async def test_events_wait_in_memory_while_redis_is_away(tmp_path: Path) -> None
             assert len(desk.overflows) == 1, "said once"
             assert "MAX_MEMORY_EVENTS" in desk.overflows[0]
             server.start()
+            await client.connection_pool.disconnect()
 
             found = await desk.passed_on(6)
 
