@@ -74,8 +74,7 @@ class Answers:
             return
         owed = self._owed.find(ack.ACK_ID)
         if owed is None:
-            _log.info("ack.ignored", kind=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")
-            await self._hub.runner.apply(Step().count("acks_ignored"))
+            await self._ignore(ack)
             return
         if isinstance(ack, AssociatedAck):
             if owed.order is not None:
@@ -89,6 +88,9 @@ class Answers:
 
     async def _settle(self, owed: Owed, order: Order, ack: Ack, delivery: Delivery) -> None:
         async with self._dispatcher.lock(owed.obsid):  # its own record is written under this lock
+            if self._owed.find(owed.ack_id) is None:
+                await self._ignore(ack)  # doubled, and the other one was quicker
+                return
             exposure = await self._dispatcher.load(owed.obsid)
             step = Step()
             owed_answers.settle(step, owed.ack_id)
@@ -125,6 +127,10 @@ class Answers:
         if refusal:
             await self._hub.fault(ErrorCode.NO_XFER_PARAMS_ACK, f"{owed.obsid}: {refusal}; it is in the dead letters")
 
+    async def _ignore(self, ack: Ack) -> None:
+        _log.info("ack.ignored", kind=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")
+        await self._hub.runner.apply(Step().count("acks_ignored"))
+
     @staticmethod
     def _take_target(ack: NewItemAck, owed: Owed) -> str:
         """Give the reason why a Controller's answer cannot be used; empty if it can."""
@@ -140,9 +146,9 @@ class Answers:
 
     async def chase(self) -> None:
         """Send again what is overdue; report who stays silent."""
-        for late in self._owed.overdue():
-            if self._hub.link is None:
-                return
+        for late in self._owed.overdue(self._hub.attention.read_until):
+            if self._hub.link is None or self._owed.find(late.ack_id) is None:
+                continue
             if late.sends < MAX_SENDS:
                 _log.warning("ack.overdue", order=late.order, image=late.obsid, queue=late.queue, ack_id=late.ack_id)
                 if late.order is None:

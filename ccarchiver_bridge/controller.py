@@ -37,6 +37,7 @@ class ControllerWatch:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._unanswered = 0
+        self._asked = False
         self._backlog: int | None = None
         self._looks_without_progress = 0
 
@@ -47,6 +48,7 @@ class ControllerWatch:
     def alive(self) -> None:
         """Take any message of the Controller as a sign of life."""
         self._unanswered = 0
+        self._asked = False
         self._backlog = None
         self._looks_without_progress = 0
 
@@ -85,6 +87,8 @@ class ControllerWatch:
             if self._hub.link is None or not self._hub.session.wanted:
                 self.reset()
                 continue
+            if self._asked and self._hub.attention.is_current:  # otherwise its answer may lie unread with us
+                self._unanswered += 1
             if self._unanswered >= settings.controller_misses and not await self.is_busy():
                 report = (
                     f"the Controller on queue {settings.archive_ctrl_consume_queue} left {self._unanswered} health "
@@ -101,7 +105,7 @@ class ControllerWatch:
         milliseconds = time.time_ns() // 1_000_000
         ack_id = f"{session_id}_{ack_number(0, 0, HEALTH_DIGIT) + milliseconds * 10}"
         queue = self._hub.settings.archive_ctrl_consume_queue
-        self._unanswered += 1
+        self._asked = True
         try:
             await link.publish(
                 queue,

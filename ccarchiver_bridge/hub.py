@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ccarchiver_bridge.attention import Attention
 from ccarchiver_bridge.messages.outgoing import Writer
 from ccarchiver_core import keys
 from ccarchiver_core.mail import SessionFault
@@ -37,6 +38,7 @@ class Hub:
         self.runner = context.runner
         self.writer = Writer(context.settings)
         self.session = Session()
+        self.attention = Attention()
         self.link: Link | None = None
         """The open link; None while RabbitMQ is away or no session is wanted."""
         self._faulted = ""

@@ -13,6 +13,7 @@ from ccarchiver_core.redis_client import patiently
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.link import Delivery, Link
+    from ccarchiver_bridge.attention import Attention
     from ccarchiver_bridge.hub import Hub
     from ccarchiver_bridge.reception import Reception
 
@@ -58,11 +59,16 @@ class Inbox:
             for name in dict.fromkeys(self.queue_names(self._hub)):
                 arrived: asyncio.Queue[Delivery] = asyncio.Queue()  # bounded by the prefetch
                 self._link.consume(name, arrived.put_nowait)
-                group.create_task(self._serve(arrived))
+                answers_come_here = name == self._hub.settings.forwarder_publish_queue
+                group.create_task(self._serve(arrived, self._hub.attention if answers_come_here else None))
 
-    async def _serve(self, arrived: asyncio.Queue[Delivery]) -> None:
+    async def _serve(self, arrived: asyncio.Queue[Delivery], attention: Attention | None) -> None:
         while True:
+            if attention is not None and arrived.empty():
+                attention.quiet()
             batch = [await arrived.get()]
+            if attention is not None:
+                attention.busy()
             while len(batch) < BATCH and not arrived.empty():
                 batch.append(arrived.get_nowait())
             await self._wait_for_room()

@@ -116,10 +116,9 @@ class OwedAnswers:
         for ack_id in self._due:
             self._due[ack_id] = time.monotonic() + self._timeout
 
-    def overdue(self) -> list[Owed]:
-        """Answers that should have come by now, oldest first."""
-        now = time.monotonic()
-        late = sorted((self._place[ack_id], ack_id) for ack_id, due in self._due.items() if due <= now)
+    def overdue(self, read_until: float) -> list[Owed]:
+        """Answers that should have come by a time up to which all that came has been read, oldest first."""
+        late = sorted((self._place[ack_id], ack_id) for ack_id, due in self._due.items() if due <= read_until)
         return [self._owed[ack_id] for _, ack_id in late]
 
 

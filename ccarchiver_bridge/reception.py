@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -43,7 +44,10 @@ class Reception:
         self._reader = Reader(hub.settings)
 
     async def take(self, batch: list[Delivery], done: Callable[[Delivery], None]) -> None:
-        """Handle deliveries in order; statuses and refusals share steps, an answer has its own. Safe to repeat.
+        """Handle deliveries of one queue. Safe to repeat.
+
+        Statuses and refusals share steps, in order. Answers are handled side by side: those of one image stay in
+        order, because each takes the image's lock.
 
         Parameters
         ----------
@@ -52,33 +56,42 @@ class Reception:
         done : callable
             Called for each when Redis has what it means.
         """
-        step, taken = Step(), list["Delivery"]()
+        step = Step()
+        answers: list[tuple[Ack, Delivery]] = []
         for delivery in batch:
             try:
                 message = self._reader.read(delivery.body)
                 if isinstance(message, Ack):
-                    await self._flush(step, taken, done)
-                    step, taken = Step(), []
-                    await self._answers.handle(message, delivery)
+                    answers.append((message, delivery))
                 else:
                     self._add(step, message, delivery.queue)
             except RejectedError as error:
                 self._refuse(step, delivery, str(error))
-            except CcArchiverError:
-                raise
-            except Exception as error:  # noqa: BLE001  a defect of ours must not stop the good messages behind it
-                _log.exception("message.defect", queue=delivery.queue)
-                self._refuse(step, delivery, f"a defect of the archiver: {type(error).__name__}: {error}")
-            taken.append(delivery)
-        await self._flush(step, taken, done)
-
-    async def _flush(self, step: Step, taken: list[Delivery], done: Callable[[Delivery], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for ack, delivery in answers:
+                group.create_task(self._answer(ack, delivery))
         if step.operations:
             killpoint.reach("bridge.before_status_step")
             await self._hub.runner.apply(step)
             killpoint.reach("bridge.before_amqp_ack")
-        for delivery in taken:
+        for delivery in batch:
             done(delivery)
+
+    async def _answer(self, ack: Ack, delivery: Delivery) -> None:
+        try:
+            await self._answers.handle(ack, delivery)
+        except RejectedError as error:
+            await self._refuse_alone(delivery, str(error))
+        except CcArchiverError:
+            raise
+        except Exception as error:  # noqa: BLE001  a defect of ours must not stop the good messages behind this one
+            _log.exception("message.defect", queue=delivery.queue)
+            await self._refuse_alone(delivery, f"a defect of the archiver: {type(error).__name__}: {error}")
+
+    async def _refuse_alone(self, delivery: Delivery, reason: str) -> None:
+        step = Step()
+        self._refuse(step, delivery, reason)
+        await self._hub.runner.apply(step)
 
     def _refuse(self, step: Step, delivery: Delivery, reason: str) -> None:
         _log.warning("message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body))

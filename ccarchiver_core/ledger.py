@@ -74,21 +74,27 @@ def record_event(
 
 def status_field(status: FileStatus) -> str:
     """Name the ledger field of a file's status: topic, raft, sensor, file."""
-    parts = (STATUS_PREFIX[status.topic], status.raft or "", status.sensor or "", status.filename or "")
+    parts = (STATUS_PREFIX[status.topic], status.raft, status.sensor, status.filename)
     return SEPARATOR.join(parts)
 
 
+def file_of(status: FileStatus) -> str:
+    """Name the CCD a status is about: by raft and sensor, or by file name if it lacks them."""
+    if status.raft and status.sensor:
+        return f"{status.raft}{SEPARATOR}{status.sensor}"
+    return status.filename
+
+
+def good_files(record: dict[str, str], topic: StatusTopic) -> set[str]:
+    """Collect the CCDs whose last status under a topic is success."""
+    prefix = STATUS_PREFIX[topic] + SEPARATOR
+    statuses = (FileStatus.model_validate_json(value) for name, value in record.items() if name.startswith(prefix))
+    return {file_of(status) for status in statuses if status.status_code == 0}
+
+
 def files_reported_good(record: dict[str, str], topic: StatusTopic) -> int:
-    """Count the CCDs whose last status under a topic is success; those without raft and sensor by file name."""
-    good = set()
-    for name, value in record.items():
-        prefix, *rest = name.split(SEPARATOR, 3)
-        if prefix != STATUS_PREFIX[topic] or not rest:
-            continue
-        status = FileStatus.model_validate_json(value)
-        if status.status_code == 0:
-            good.add((status.raft, status.sensor) if status.raft and status.sensor else status.filename)
-    return len(good)
+    """Count the CCDs whose last status under a topic is success."""
+    return len(good_files(record, topic))
 
 
 def finish(step: Step, obsid: str, state: ImageState) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from ccarchiver_core.exposure import ExposureEvent
 from ccarchiver_core.keys import Worker
+
+
+TextOrNone = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""Text for which None, as an older letter may have it, means empty."""
 
 
 class _Letter(BaseModel):
@@ -135,16 +139,16 @@ class StatusTopic(enum.StrEnum):
 
 
 class FileStatus(_Letter):
-    """Bridge → SAL: one status of one file; texts as they came, None where the field was missing."""
+    """Bridge → SAL: one status of one file; texts as they came, empty where the field was missing."""
 
     kind: Literal["file_status"] = "file_status"
     topic: StatusTopic
     camera: str
     archiver: str
     obsid: str
-    raft: str | None
-    sensor: str | None
-    filename: str | None
+    raft: TextOrNone
+    sensor: TextOrNone
+    filename: TextOrNone
     status_code: int
     description: str
 

@@ -32,7 +32,7 @@ MAIL_BLOCK = 2.0
 AWAY_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError)
 """Redis is not there, or not yet: wait and repeat."""
 
-_REFUSING_PREFIXES = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY")
+_REFUSING_CODES = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY"})
 """Errors by which a Redis that is there says that it cannot write now (full, disk read-only, ...)."""
 
 
@@ -53,7 +53,7 @@ def is_refusing(error: BaseException) -> bool:
     """Tell a Redis that cannot write for the moment from one that was asked nonsense."""
     if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError):  # redis-py takes their codes off
         return True
-    return isinstance(error, exceptions.ResponseError) and any(prefix in str(error) for prefix in _REFUSING_PREFIXES)
+    return isinstance(error, exceptions.ResponseError) and str(error).split(" ", 1)[0] in _REFUSING_CODES
 
 
 async def wait_or_raise(error: Exception, backoff: Backoff) -> None:

@@ -81,7 +81,7 @@ class EventSource:
         """Read what is there from before, then everything new."""
         await self._salinfo.start()
         for topic in self._topics:
-            self._drain(topic, is_history=True)
+            self._drain(topic, is_history=True)  # HISTORY of them at the most
             self._tasks.append(asyncio.create_task(self._read(topic)))
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from ccarchiver_core.mail import FileStatus, SessionDown, SessionFault, SessionU
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.step import Step
 from ccarchiver_sal import resume
-from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
+from ccarchiver_sal.adapter import HISTORY, EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.degraded import DegradedWatch
 from ccarchiver_sal.intake import TOPICS, Intake
 from ccarchiver_sal.reports import Reports
@@ -82,6 +82,8 @@ class CCArchiverCsc(TypedCsc):
         self.put_event("settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""})
         if self._saved is not None:
             self.log.info("resumed in %s after a restart", self._saved.state.name)
+            for gap in self._intake.gaps(HISTORY):
+                self.log.critical(gap)
             if self._saved.state is State.FAULT:
                 self.put_event(
                     "errorCode",

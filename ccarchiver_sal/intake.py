@@ -118,6 +118,7 @@ class Intake:
         self._known: collections.OrderedDict[str, _Known] = collections.OrderedDict()
         self._stamps: dict[str, float] = {}
         self._before: dict[str, float] = {}
+        self._history: dict[str, list[float]] = {}
         self._job = 0
 
     async def load(self) -> None:
@@ -137,6 +138,7 @@ class Intake:
         if sample.is_history:
             # Without a stamp this archiver was never there before: what is older than it is not its business.
             newest = self._before.get(sample.topic)
+            self._history.setdefault(sample.topic, []).append(sample.stamp)
             if newest is None or sample.stamp <= newest or not self._is_enabled():
                 self._stamps[sample.topic] = max(sample.stamp, self._stamps.get(sample.topic, 0.0))
                 return
@@ -149,6 +151,21 @@ class Intake:
         self._overflowed = False
         self._waiting.append(_Heard(obsid, event, sample.stamp, self._is_enabled(), self._session_id()))
         self._arrived.set()
+
+    def gaps(self, kept: int) -> list[str]:
+        """Say for which topics more events may have come while nobody listened than DDS keeps.
+
+        Parameters
+        ----------
+        kept : `int`
+            Events of a topic that a late reader gets.
+        """
+        return [
+            f"{topic}: {kept} events or more came while the CSC was away; those between {newest:.3f} and "
+            f"{min(self._history[topic]):.3f} (TAI, Unix seconds) were not kept by DDS and are lost"
+            for topic, newest in self._before.items()
+            if len(self._history.get(topic, ())) >= kept and min(self._history[topic]) > newest
+        ]
 
     async def run(self) -> None:
         """Write events down until cancelled."""

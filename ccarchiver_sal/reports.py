@@ -26,6 +26,26 @@ CACHE = 500
 _log = structlog.get_logger(__name__)
 
 
+class _Record:
+    """The statuses of one image as they were last reported, and which files are good."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self.known = bool(fields)
+        self.last = {name: value for name, value in fields.items() if ledger.SEPARATOR in name}
+        self._good = {topic: ledger.good_files(fields, topic) for topic in StatusTopic}
+
+    def note(self, field: str, value: str, status: FileStatus) -> None:
+        """Take in a status that has been reported."""
+        self.known = True
+        self.last[field] = value
+        good = self._good[status.topic]
+        (good.add if status.status_code == 0 else good.discard)(ledger.file_of(status))
+
+    def is_complete(self, files_per_image: int) -> bool:
+        """Whether every file is retrieved and ingested."""
+        return all(len(good) >= files_per_image for good in self._good.values())
+
+
 class Reports:
     """Puts status events and records them.
 
@@ -40,7 +60,7 @@ class Reports:
     def __init__(self, context: WorkerContext, csc: TypedCsc) -> None:
         self._context = context
         self._csc = csc
-        self._records: collections.OrderedDict[str, dict[str, str]] = collections.OrderedDict()
+        self._records: collections.OrderedDict[str, _Record] = collections.OrderedDict()
 
     async def report(self, status: FileStatus, entry_id: str) -> None:
         """Put one status as an event, unless it is what was last reported for that file.
@@ -53,7 +73,7 @@ class Reports:
         record = await self._record(status.obsid)
         field, value = ledger.status_field(status), status.model_dump_json()
         step = Step().settle(keys.Worker.SAL, entry_id)
-        if record.get(field) == value:
+        if record.last.get(field) == value:
             step.count("statuses_repeated")
             _log.info("status.repeated", image=status.obsid, topic=status.topic, sensor=status.sensor)
             await self._context.runner.apply(step)
@@ -70,9 +90,9 @@ class Reports:
             await self._context.runner.apply(step)
             return
         killpoint.reach(f"sal.after_{status.topic}")
-        if not record:
+        if not record.known:
             ledger.record_outsider(step, status.obsid, ImageState.FOREIGN)
-        record[field] = value
+        record.note(field, value, status)
         step.do("HSET", keys.image(status.obsid), field, value)
         step.count(f"events:{status.topic}")
         if status.status_code == 0:
@@ -88,19 +108,18 @@ class Reports:
             code=status.status_code,
         )
 
-    async def _finish_if_complete(self, step: Step, obsid: str, record: dict[str, str]) -> None:
-        wanted = self._context.settings.files_per_image
-        if any(ledger.files_reported_good(record, topic) < wanted for topic in StatusTopic):
+    async def _finish_if_complete(self, step: Step, obsid: str, record: _Record) -> None:
+        if not record.is_complete(self._context.settings.files_per_image):
             return
         fresh = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
         if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED):
             ledger.finish(step, obsid, ImageState.COMPLETE)
             _log.info("image.complete", image=obsid)
 
-    async def _record(self, obsid: str) -> dict[str, str]:
+    async def _record(self, obsid: str) -> _Record:
         record = self._records.get(obsid)
         if record is None:
-            record = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
+            record = _Record(await patiently(lambda: ledger.read_record(self._context.redis, obsid)))
             self._records[obsid] = record
             while len(self._records) > CACHE:
                 self._records.popitem(last=False)

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.settings import Settings
 
 KEY_LENGTH = 256
-"""Longest text a name may have; SAL's own limit for most of them."""
-
-DESCRIPTION_LENGTH = 65_536
-"""Longest description taken in; SAL gets its first 256 characters."""
+"""Longest id an answer may have; ours have about 40 characters."""
 
 
 def _empty_for_none(value: object) -> object:
@@ -25,7 +22,9 @@ def _empty_for_none(value: object) -> object:
 
 Key = Annotated[str, Field(min_length=1, max_length=KEY_LENGTH)]
 OptionalKey = Annotated[str | None, Field(max_length=KEY_LENGTH)]
-Description = Annotated[str, BeforeValidator(_empty_for_none), Field(max_length=DESCRIPTION_LENGTH)]
+Text = Annotated[str, Field(min_length=1)]
+"""Status texts may be of any length: SAL gets what fits into its field, and MAX_BODY bounds them."""
+OptionalText = Annotated[str, BeforeValidator(_empty_for_none)]
 StatusCode = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """SAL's long is 32 bits wide."""
 
@@ -80,19 +79,19 @@ class OtherAck(Incoming):
 class Retrieval(Incoming):
     """IMAGE_RETRIEVAL_FOR_ARCHIVING: one CCD's file is where it should be, or why not."""
 
-    OBSID: Key
-    RAFT: OptionalKey = None
-    SENSOR: OptionalKey = None
-    FILENAME: str | None = None
+    OBSID: Text
+    RAFT: OptionalText = ""
+    SENSOR: OptionalText = ""
+    FILENAME: OptionalText = ""
     STATUS_CODE: StatusCode
-    DESCRIPTION: Description = ""
+    DESCRIPTION: OptionalText = ""
 
 
 class Ingest(Retrieval):
     """IMAGE_IN_OODS, also under its older name: one file is in the butler, or why not."""
 
-    CAMERA: Key
-    ARCHIVER: Key
+    CAMERA: Text
+    ARCHIVER: Text
 
 
 class Reader:
