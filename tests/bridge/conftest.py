@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture
 async def desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Desk]:
     """A bridge with a paired Forwarder."""
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost) as ready:
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=30) as ready:
         await ready.pair()
         yield ready
 

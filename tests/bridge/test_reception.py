@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
-from ccarchiver_core.redis_client import text
 from ccarchiver_sim.brokers import PrivateRabbit
 from tests.bridge.desk import SESSION, Desk, bridge_at_work, end_of, start_of
 from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
@@ -18,6 +17,7 @@ from tests.core.place import LIMIT_S, dead_letters, eventually, post
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ccarchiver_core.redis_client import Entries
     from ccarchiver_sim.brokers import PrivateRedis
 
 BAD = {
@@ -141,10 +141,10 @@ async def test_a_full_mailbox_makes_rabbitmq_keep_the_rest(
         taken = list[str | None]()
 
         async def read_on() -> bool:
-            entries = await desk.redis.xrange(Worker.SAL.mailbox)
-            taken.extend(status.filename for status in await desk.told(Worker.SAL, FileStatus))
-            if entries:
-                await desk.redis.xdel(Worker.SAL.mailbox, *(text(entry) for entry, _ in entries))
+            entries = cast("Entries", await desk.redis.xrange(Worker.SAL.mailbox))
+            for entry_id, fields in entries:
+                taken.append(FileStatus.model_validate_json((fields or {})[b"mail"]).filename)
+                await desk.redis.xdel(Worker.SAL.mailbox, entry_id)
             return len(taken) >= 500
 
         await eventually(read_on, "the rest")
