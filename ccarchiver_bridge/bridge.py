@@ -23,12 +23,12 @@ from ccarchiver_core import keys
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeue, SessionChanged, SessionDown
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
-    from ccarchiver_core.credentials import Credentials
     from ccarchiver_core.mailbox import Entry
     from ccarchiver_core.worker import WorkerContext
 
@@ -45,13 +45,10 @@ class Bridge:
     ----------
     context : `WorkerContext`
         Redis, lease, mailbox.
-    credentials : `Credentials`
-        RabbitMQ's user.
     """
 
-    def __init__(self, context: WorkerContext, credentials: Credentials) -> None:
+    def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._credentials = credentials
         self._hub = Hub(context)
         self._owed = OwedAnswers(context.settings.ack_timeout)
         self._dispatcher = Dispatcher(self._hub, self._owed)
@@ -69,6 +66,7 @@ class Bridge:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._owed.load(self._hub.redis)
+        self._show_state()
         await self._reread_session()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read_mail())
@@ -182,8 +180,9 @@ class Bridge:
         backoff, away_since = Backoff(), time.monotonic()
         while self._wanted.is_set():
             try:
-                link = await Link.open(self._hub.settings, self._credentials)
-            except LinkError as error:
+                # read each time: whoever mends the password should not have to restart the bridge as well
+                link = await Link.open(self._hub.settings, load_credentials())
+            except (LinkError, ConfigError) as error:
                 await self._fault_if_away_too_long(time.monotonic() - away_since, str(error))
                 await backoff.wait(_log, "rabbitmq.away", error=str(error))
                 continue
@@ -262,4 +261,5 @@ async def work(context: WorkerContext) -> None:
     ConfigError
         If the credentials file is missing, malformed or readable by others.
     """
-    await Bridge(context, load_credentials()).run()
+    load_credentials()  # a wrong file shows at once, not at the first start command
+    await Bridge(context).run()

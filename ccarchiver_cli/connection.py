@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
+from redis import exceptions
 
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
@@ -36,6 +37,9 @@ def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
         raise typer.Exit(EXIT_CONFIG) from None
     try:
         return asyncio.run(_ask(question, settings))
+    except exceptions.ResponseError as error:
+        typer.echo(f"ccarchiver: Redis at {settings.redis_address}: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
     except AWAY_ERRORS as error:
         text = " ".join(str(error).split())
         typer.echo(f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; is it running?", err=True)

@@ -1,19 +1,62 @@
-"""``ccarchiver image``: one image's record, and trying a failed one again."""
+"""``ccarchiver image``: one image's way for a person, and trying a failed one again."""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys, ledger
-from ccarchiver_core.exposure import Order
+from ccarchiver_core.exposure import EventKind, Order, Sent
 from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import SessionChanged
+from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
 from ccarchiver_core.redis_client import transact
 from ccarchiver_core.session import read_session
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from ccarchiver_core.settings import Settings
+
+
+async def read(redis: Redis, settings: Settings, obsid: str) -> tuple[dict[str, str], int]:
+    """Read an image's record (empty if there is none) and how many files it should have."""
+    return await ledger.read_record(redis, obsid), settings.files_per_image
+
+
+def describe(record: dict[str, str], files_per_image: int) -> list[str]:
+    """Tell an image's way from its ledger record, a line a fact."""
+    lines = [
+        f"image      {record['obsid']}, job {record['job']}",
+        f"state      {record.get('state', '?')}, waits for {ledger.waits_for(record, files_per_image)}",
+        f"heard of   {_utc(record['at'])}",
+    ]
+    if "finished" in record:
+        lines.append(f"finished   {_utc(record['finished'])}")
+    if "failed" in record:
+        lines.append(f"failed     {record['failed']}")
+    lines += [f"event      {kind}" for kind in EventKind if kind in record]
+    lines += [f"skipped    {name.partition(':')[2]}" for name in record if name.startswith("skipped:")]
+    if "target_dir" in record:
+        lines.append(f"directory  {record['target_dir']}")
+    for order in Order:
+        if order in record:
+            sent = Sent.model_validate_json(record[order])
+            lines.append(f"sent       {order}, {'answered' if sent.acked else 'NOT ANSWERED'} ({sent.ack_id})")
+    for topic in StatusTopic:
+        good = ledger.files_reported_good(record, topic)
+        lines.append(f"files      {good} of {files_per_image} good in {topic}")
+    for name, value in sorted(record.items()):
+        if ledger.SEPARATOR in name:
+            status = FileStatus.model_validate_json(value)
+            if status.status_code != 0:
+                what = f"{status.raft} {status.sensor} {status.filename}".strip()
+                lines.append(f"bad file   {what}: {status.status_code} {status.description} ({status.topic})")
+    return lines
+
+
+def _utc(seconds: str) -> str:
+    return dt.datetime.fromtimestamp(float(seconds), tz=dt.UTC).isoformat(timespec="seconds")
 
 
 async def retry(redis: Redis, obsid: str) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ccarchiver_cli import images, status
 from ccarchiver_cli.connection import ask
-from ccarchiver_core import __version__, deadletter, ledger
+from ccarchiver_core import __version__, deadletter
 from ccarchiver_core.errors import RejectedError
 
 EXIT_NOT_FOUND = 1
+"""What was asked for is not there, or not well."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +45,8 @@ def options(
 @app.command("status")
 def show_status(*, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show the session, the workers, and who owes each unfinished image its next step."""
-    status.show(ask(status.collect), as_json=as_json)
+    if not status.show(ask(status.collect), as_json=as_json):
+        raise typer.Exit(EXIT_NOT_FOUND)
 
 
 @app.command("image")
@@ -53,25 +54,37 @@ def show_image(
     obsid: ImageName,
     *,
     retry: Annotated[bool, typer.Option("--retry", help="Give a failed image another try.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole record, for programs.")] = False,
 ) -> None:
     """Show all that is known of one image."""
     if retry:
         typer.echo(ask(lambda redis, _settings: images.retry(redis, obsid)))
         return
-    record = ask(lambda redis, _settings: ledger.read_record(redis, obsid))
+    record, files_per_image = ask(lambda redis, settings: images.read(redis, settings, obsid))
     if not record:
         typer.echo(f"ccarchiver: no image {obsid} in the ledger", err=True)
         raise typer.Exit(EXIT_NOT_FOUND)
-    typer.echo(json.dumps(dict(sorted(record.items())), indent=2))
+    if as_json:
+        typer.echo(json.dumps(dict(sorted(record.items())), indent=2))
+        return
+    for line in images.describe(record, files_per_image):
+        typer.echo(line)
 
 
 @letters.command("list")
-def list_letters(count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
+def list_letters(
+    count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
     """List dead letters, newest first."""
-    table = Table("id", "at (UTC)", "origin", "image", "bytes", "reason")
-    for letter in ask(lambda redis, _settings: deadletter.newest(redis, count)):
-        table.add_row(letter.id, letter.at, letter.origin, letter.obsid, str(len(letter.raw)), letter.reason)
-    Console().print(table)
+    found = ask(lambda redis, _settings: deadletter.newest(redis, count))
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(one) | {"raw": repr(one.raw)} for one in found], indent=2))
+        return
+    for letter in found:  # the id first and whole: it is what the other commands take
+        image = f", image {letter.obsid}" if letter.obsid else ""
+        typer.echo(f"{letter.id}  {letter.at}  {letter.origin}{image}, {len(letter.raw)} bytes: {letter.reason}")
 
 
 @letters.command("show")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
 from ccarchiver_core import keys, ledger
 from ccarchiver_core.session import read_session
@@ -42,33 +41,32 @@ async def collect(redis: Redis, settings: Settings) -> dict[str, Any]:
     }
 
 
-def show(status: dict[str, Any], *, as_json: bool) -> None:
-    """Print a status for a person, or as JSON."""
+def show(status: dict[str, Any], *, as_json: bool) -> bool:
+    """Print a status for a person, or as JSON; the value is whether all workers show life.
+
+    Lines, not a table: they are as readable in a narrow terminal, over ssh or in a pipe.
+    """
     if as_json:
-        print(json.dumps(status, indent=2))  # noqa: T201  the program's output
-        return
-    console = Console()
+        typer.echo(json.dumps(status, indent=2))
+        return all(status["workers"].values())
     session = status["session"]
     forwarder = session["forwarder"]
-    console.print(f"session    {session['id'] or 'none'}{'' if session['wanted'] else ' (ended)'}")
-    console.print(f"Forwarder  {forwarder['hostname'] + ' on ' + forwarder['consume_queue'] if forwarder else 'none'}")
-    table = Table("worker", "state", "pid", "host", "memory / MB", "CPU / %", "threads", "files", "mailbox")
+    typer.echo(f"session    {session['id'] or 'none'}{'' if session['wanted'] else ' (ended)'}")
+    typer.echo(f"Forwarder  {forwarder['hostname'] + ' on ' + forwarder['consume_queue'] if forwarder else 'none'}")
     for name, vitals in status["workers"].items():
         if vitals is None:
-            table.add_row(name, f"AWAY: supervisorctl restart ccarchiver:{name}")
+            typer.echo(f"{name:<10} AWAY; look: supervisorctl status, restart: supervisorctl restart ccarchiver:{name}")
             continue
-        table.add_row(
-            name,
-            vitals["state"],
-            str(vitals["pid"]),
-            vitals["host"],
-            f"{vitals['rss_bytes'] / MEGABYTE:.0f}",
-            f"{vitals['cpu_share'] * 100:.0f}",
-            str(vitals["threads"]),
-            str(vitals["open_files"]),
-            str(vitals["mailbox_depth"]),
+        typer.echo(f"{name:<10} {vitals['state']}")
+        typer.echo(
+            f"           pid {vitals['pid']} on {vitals['host']}, version {vitals['version']}, since {vitals['started']}\n"
+            f"           {vitals['rss_bytes'] / MEGABYTE:.0f} MB, CPU {vitals['cpu_share'] * 100:.0f} %, "
+            f"{vitals['threads']} threads, {vitals['open_files']} files, {vitals['mailbox_depth']} letters"
         )
-    console.print(table)
-    console.print(f"unfinished images: {status['unfinished']}   dead letters: {status['dead_letters']}")
+    typer.echo(f"unfinished {status['unfinished']} images")
     for image in status["images"]:
-        console.print(f"  {image['image']}  {image['state']}  waits for {image['waits_for']}", markup=False)
+        typer.echo(f"           {image['image']}  {image['state']}, waits for {image['waits_for']}")
+    typer.echo(
+        f"dead       {status['dead_letters']} letters{'; ccarchiver deadletter list' * bool(status['dead_letters'])}"
+    )
+    return all(status["workers"].values())

@@ -73,5 +73,6 @@ def load_credentials(path: Path | None = None) -> Credentials:
 def _require_mode(path: Path, wanted: int) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode != wanted:
-        msg = f"{path}: mode {mode:o} lets others in; mend it with: chmod {wanted:o} {path}"
+        why = " lets others in" if mode & 0o077 else ""
+        msg = f"{path}: mode {mode:o}{why}; it must be {wanted:o}: chmod {wanted:o} {path}"
         raise ConfigError(msg)

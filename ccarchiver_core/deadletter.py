@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -47,6 +48,9 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
     step.count("dead_letters")
 
 
+_ID = re.compile(r"\d+-\d+", re.ASCII)
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """One dead letter as it is kept; ``at`` in ISO 8601, UTC."""
@@ -81,6 +85,8 @@ async def newest(redis: Redis, count: int) -> list[DeadLetter]:
 
 async def find(redis: Redis, letter_id: str) -> DeadLetter | None:
     """Read one dead letter by its id; None if there is none."""
+    if _ID.fullmatch(letter_id) is None:
+        return None
     entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=letter_id, max=letter_id))
     return _letter(*entries[0]) if entries else None
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from ccarchiver_core.exposure import ExposureEvent
 from ccarchiver_core.keys import Worker
 
-
 TextOrNone = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 """Text for which None, as an older letter may have it, means empty."""
 

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from typing_extensions import override
 
 from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,6 +63,10 @@ async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
         await backoff.wait(_log, "redis.away", error=" ".join(str(error).split()) or type(error).__name__)
     elif is_refusing(error):
         await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+    elif "DB index is out of range" in str(error):
+        raise ConfigError(
+            "ARCHIVER_REDIS_DB: this Redis has no database of that number (its `databases` setting); use a smaller one"
+        ) from error
     else:
         raise error
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import unquote
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.site_file import SiteFile
@@ -23,11 +32,12 @@ CCDS_PER_BOARD = 3
 TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
 """The names the two OODS queues have at every known site."""
 
-_BROKER_ADDRESS = re.compile(r"(?P<host>[^:/\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
+_BROKER_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
+TOO_HIGH_A_PORT = 65536
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(gt=0, lt=65536)]
+Port = Annotated[int, Field(gt=0, lt=TOO_HIGH_A_PORT)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -45,10 +55,19 @@ def _to_text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
+def _check_broker_address(value: str) -> str:
+    match = _BROKER_ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match["port"]) < TOO_HIGH_A_PORT:
+        # the value is not repeated: somebody may have put a password into it
+        msg = (
+            "must look like host:port/vhost, e.g. 127.0.0.1:5672/%2ftest_cc; user and password belong in iip_cred.yaml"
+        )
+        raise ValueError(msg)
+    return value
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=AliasGenerator(validation_alias=str.upper), populate_by_name=True, extra="forbid", frozen=True
-    )
+    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=str.upper), extra="forbid", frozen=True)
 
 
 class Beacon(_Part):
@@ -125,7 +144,7 @@ class Settings(_Part):
     archiver_redis_db: Annotated[int, Field(ge=0)] = 14
     forwarder_redis_db: Annotated[int, Field(ge=0)] = 1
     """The Forwarders' own database: they run FLUSHDB on it at every start."""
-    base_broker_addr: Annotated[str, Field(pattern=_BROKER_ADDRESS.pattern)] = "127.0.0.1:5672/%2ftest_cc"
+    base_broker_addr: Annotated[str, AfterValidator(_check_broker_address)] = "127.0.0.1:5672/%2ftest_cc"
     forwarder_publish_queue: Name = "cc_foreman_ack_publish"
     oods_publish_queue: Name = "cc_publish_to_oods"
     """Requests to the OODS (the keys are named as the archiver's side sees it); read it as `queue_to_oods`."""
@@ -237,6 +256,20 @@ class Settings(_Part):
         return self.oods_publish_queue if self._oods_queues_swapped else self.oods_consume_queue
 
     @property
+    def queues(self) -> frozenset[str]:
+        """Every queue of the site but the Forwarders' own."""
+        return frozenset(
+            {
+                self.forwarder_publish_queue,
+                self.oods_publish_queue,
+                self.oods_consume_queue,
+                self.archive_ctrl_publish_queue,
+                self.archive_ctrl_consume_queue,
+                self.telemetry_queue,
+            }
+        )
+
+    @property
     def files_per_image(self) -> int:
         """Files a complete image has."""
         return len(self.ats.ccds) * CCDS_PER_BOARD
@@ -244,13 +277,9 @@ class Settings(_Part):
     @property
     def broker(self) -> BrokerAddress:
         """RabbitMQ's address, taken apart."""
-        match = _BROKER_ADDRESS.fullmatch(self.base_broker_addr)
-        if match is None:  # the field's pattern has been checked: only trailing text can get here
-            msg = f"BASE_BROKER_ADDR {self.base_broker_addr!r} must look like 127.0.0.1:5672/%2ftest_cc"
-            raise ConfigError(msg)
-        return BrokerAddress(
-            host=match["host"].strip("[]"), port=int(match["port"]), vhost=unquote(match["vhost"]) or "/"
-        )
+        address, _, vhost = self.base_broker_addr.partition("/")
+        host, _, port = address.rpartition(":")
+        return BrokerAddress(host=host.strip("[]"), port=int(port), vhost=unquote(vhost) or "/")
 
     @property
     def redis_address(self) -> str:

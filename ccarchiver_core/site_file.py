@@ -43,7 +43,9 @@ class SiteFile:
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
             document = yaml.load(text, Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
-            msg = f"{path}: not valid YAML: {error}"
+            mark = getattr(error, "problem_mark", None)
+            where = path if mark is None else f"{path}:{mark.line + 1}"
+            msg = f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
             raise ConfigError(msg) from error
         if not isinstance(document, dict) or not isinstance(document.get("ROOT"), dict):
             msg = f"{path}: the file must be a mapping with one key ROOT that holds the settings"

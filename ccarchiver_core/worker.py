@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import __version__, logs, redis_client
-from ccarchiver_core.errors import ConfigError, FencedError, LeaseHeldError
+from ccarchiver_core.errors import CcArchiverError, ConfigError, FencedError, LeaseHeldError
 from ccarchiver_core.lease import Lease
 from ccarchiver_core.mailbox import Mailbox
 from ccarchiver_core.settings import Settings, load_settings
@@ -89,7 +89,7 @@ def run(worker: Worker, description: str, body: Callable[[WorkerContext], Awaita
         return EXIT_CONFIG
     except BaseExceptionGroup as group:
         return exit_code_of(group)
-    except (LeaseHeldError, FencedError) as error:
+    except CcArchiverError as error:
         return exit_code_of(error)
     return 0
 

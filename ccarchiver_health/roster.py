@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from ccarchiver_core import deadletter, keys
+from ccarchiver_core.errors import RejectedError
 from ccarchiver_core.mail import ForwarderEntry
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Step
@@ -68,9 +69,9 @@ class Roster:
             if raw is None:
                 break
             try:
-                entry = ForwarderEntry.model_validate_json(raw)
-            except ValidationError as error:
-                reason = f"not a Forwarder's entry: {error.errors()[0]['msg']}"
+                entry = self._read(raw)
+            except RejectedError as error:
+                reason = str(error)
                 _log.warning("forwarder_list.malformed", reason=reason)
                 step = Step().do("DEL", keys.CANDIDATE)
                 deadletter.add(step, self._context.settings, origin=keys.FORWARDER_LIST, reason=reason, raw=raw)
@@ -97,6 +98,15 @@ class Roster:
             self._asked_at[queue] = now
             return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
         return None
+
+    def _read(self, raw: bytes) -> ForwarderEntry:
+        try:
+            entry = ForwarderEntry.model_validate_json(raw)
+        except ValidationError as error:
+            raise RejectedError(f"not a Forwarder's entry: {error.errors()[0]['msg']}") from None
+        if entry.consume_queue in self._context.settings.queues:
+            raise RejectedError(f"not a Forwarder's entry: {entry.consume_queue} is a queue of somebody else")
+        return entry
 
     async def done(self, step: Step, candidate: Candidate) -> None:
         """Take the candidate that was asked out of its place, but know it from now on.

@@ -59,7 +59,7 @@ class CCArchiverCsc(TypedCsc):
         self._control = SessionControl(context)
         self._reports = Reports(context, self)
         self._intake = Intake(context, self._is_enabled, lambda: self._control.id, self._intake_overflow)
-        self._degraded = DegradedWatch(context, self.log, self._fault_if_up)
+        self._degraded = DegradedWatch(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [EventSource(self, name, topics, self._intake.handle) for name, topics in TOPICS.items()]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
@@ -182,7 +182,7 @@ class CCArchiverCsc(TypedCsc):
         self._keep(task)
         done, _ = await asyncio.wait({task}, timeout=END_LIMIT)
         if not done:
-            self.log.warning("the session's end is not in Redis yet: it is away; the association key ends by itself")
+            self.log.warning("the session's end is not confirmed yet; without Redis the association key ends by itself")
 
     def _go_to_fault(self, code: int, report: str) -> None:
         """Report the error, go to FAULT, and end the session in the background."""

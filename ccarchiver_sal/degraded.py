@@ -37,13 +37,22 @@ class DegradedWatch:
         Redis and settings.
     log : `logging.Logger`
         The CSC's: operators see it as logMessage events.
+    is_enabled : callable
+        Whether images are accepted now.
     fault : callable
         Called with code and report when an absence is too long and a session is wanted.
     """
 
-    def __init__(self, context: WorkerContext, log: logging.Logger, fault: Callable[[ErrorCode, str], None]) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        log: logging.Logger,
+        is_enabled: Callable[[], bool],
+        fault: Callable[[ErrorCode, str], None],
+    ) -> None:
         self._context = context
         self._log = log
+        self._is_enabled = is_enabled
         self._fault = fault
         self._since: dict[str, float] = {}
         self._noticed: set[str] = set()
@@ -90,9 +99,12 @@ class DegradedWatch:
             return
         self._troubles[name] = trouble
         if trouble:
-            self._log.warning("degraded: ccarchiver:%s: %s; images are still accepted", name, trouble)
+            self._log.warning("degraded: ccarchiver:%s: %s%s", name, trouble, self._reassurance())
         else:
-            self._log.info("ccarchiver:%s works again", name)
+            self._log.info("ccarchiver:%s: its trouble is over", name)
+
+    def _reassurance(self) -> str:
+        return "; images are still accepted" if self._is_enabled() else ""
 
     def _note(self, name: str, *, there: bool) -> None:
         if there:
@@ -104,4 +116,4 @@ class DegradedWatch:
         self._since.setdefault(name, time.monotonic())
         if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:
             self._noticed.add(name)
-            self._log.warning("degraded: %s is away; images are still accepted", name)
+            self._log.warning("degraded: %s is away%s", name, self._reassurance())

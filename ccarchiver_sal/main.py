@@ -51,7 +51,7 @@ async def run(arguments: argparse.Namespace) -> int:
         await csc.done_task
         if csc.failure is not None:
             return exit_code_of(csc.failure)
-    except LeaseHeldError as error:
+    except (LeaseHeldError, ConfigError) as error:
         return exit_code_of(error)
     finally:
         await context.close()
