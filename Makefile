@@ -5,11 +5,17 @@ BIN := .venv/bin
 # The demo night: how many exposures, and seconds from one to the next.
 IMAGES ?= 10
 CADENCE ?= 2
+# The fault campaign: deaths of each worker, and, if given, the seed of its choices and one scenario.
+KILLS ?= 20
+SEED ?=
+SCENARIO ?=
+# The soak: how long.
+MINUTES ?= 10
 # More options for one run, for example: make unit ARGS="-k mailbox -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contracts unit integration fmt clean
+.PHONY: help setup demo test lint types contracts unit integration campaign faults soak fuzz fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -22,8 +28,8 @@ setup: ## install what is missing (apt, .venv); done by every target below, at o
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
 
-test: setup ## everything CI checks: lint, types, contracts, unit and integration tests
-	@scripts/check lint types contracts unit integration
+test: setup ## everything CI checks: lint, types, contracts, unit and integration tests, a short fault campaign
+	@scripts/check lint types contracts unit integration campaign
 
 lint: setup ## ruff: rules and format
 	@scripts/check lint
@@ -39,6 +45,19 @@ unit: setup ## all tests but the integration tests (ARGS for pytest)
 
 integration: setup ## the whole archiver on private brokers (ARGS for pytest)
 	@scripts/check integration $(ARGS)
+
+campaign: setup ## each fault once, under load, and nothing lost (part of make test)
+	@scripts/check campaign
+
+faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal; all scenarios if none is named)
+	@$(BIN)/python -m ccarchiver_sim.campaign.main --kills "$(KILLS)" \
+	  $(if $(SEED),--seed "$(SEED)") $(if $(SCENARIO),--scenario "$(SCENARIO)") $(ARGS)
+
+soak: setup ## steady exposures for a while; fails if memory, files, threads or streams grow (MINUTES=10)
+	@$(BIN)/python -m ccarchiver_sim.soak.main --minutes "$(MINUTES)" $(ARGS)
+
+fuzz: setup ## 100,000 inputs to the parsers of what others send
+	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)
 
 fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

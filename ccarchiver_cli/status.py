@@ -59,7 +59,8 @@ def show(status: dict[str, Any], *, as_json: bool) -> bool:
             continue
         typer.echo(f"{name:<10} {vitals['state']}")
         typer.echo(
-            f"           pid {vitals['pid']} on {vitals['host']}, version {vitals['version']}, since {vitals['started']}\n"
+            f"           pid {vitals['pid']} on {vitals['host']}, version {vitals['version']}\n"
+            f"           since {vitals['started']}\n"
             f"           {vitals['rss_bytes'] / MEGABYTE:.0f} MB, CPU {vitals['cpu_share'] * 100:.0f} %, "
             f"{vitals['threads']} threads, {vitals['open_files']} files, {vitals['mailbox_depth']} letters"
         )
