@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+import yaml
 
 from ccarchiver_bridge.bridge import Bridge
 from ccarchiver_core import keys, ledger
+from ccarchiver_core.credentials import CREDENTIAL_DIR_VARIABLE, CREDENTIAL_FILE
 from ccarchiver_core.exposure import EndReadout, HeaderReady, StartIntegration
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ExposureMail, SessionChanged
 from ccarchiver_core.session import PairedForwarder
 from ccarchiver_core.step import Step
-from tests.bridge.peer import CONTROLLER, FORWARDER, Letter, Peer, credentials_of, on_the_wire
+from tests.bridge.peer import CONTROLLER, FORWARDER, Letter, Peer, on_the_wire
 from tests.core.place import end, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from redis.asyncio import Redis
 
@@ -61,11 +67,10 @@ def header_of(image: str) -> HeaderReady:
 class Desk:
     """A bridge and everybody around it; make it with `bridge_at_work`."""
 
-    def __init__(self, settings: Settings, redis: Redis, peer: Peer, rabbit: PrivateRabbit, sal: WorkerContext) -> None:
+    def __init__(self, settings: Settings, redis: Redis, peer: Peer, sal: WorkerContext) -> None:
         self.settings = settings
         self.redis = redis
         self.peer = peer
-        self._rabbit = rabbit
         self._sal = sal
         self._running: contextlib.AsyncExitStack | None = None
         self._jobs: dict[str, int] = {}
@@ -76,7 +81,7 @@ class Desk:
         """Start the bridge as its program does."""
         self._running = contextlib.AsyncExitStack()
         context = await self._running.enter_async_context(holding(Worker.BRIDGE, self.settings))
-        await self._running.enter_async_context(_task_of(Bridge(context, credentials_of(self._rabbit))))
+        await self._running.enter_async_context(_task_of(Bridge(context)))
 
     async def stop(self) -> None:
         """End the bridge in the middle of what it does."""
@@ -181,15 +186,29 @@ async def bridge_at_work(
 ) -> AsyncIterator[Desk]:
     """Have a bridge at work for the time of a block, with the Controller and one Forwarder listening."""
     settings = site(redis.port, BASE_BROKER_ADDR=rabbit.address_of(vhost), **changes)
-    async with (
-        looking_into(settings) as client,
-        holding(Worker.SAL, settings) as sal,
-        on_the_wire(rabbit, vhost, CONTROLLER, FORWARDER) as peer,
-    ):
-        desk = Desk(settings, client, peer, rabbit, sal)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_credentials_in(Path(folder), rabbit))
+        client = await stack.enter_async_context(looking_into(settings))
+        sal = await stack.enter_async_context(holding(Worker.SAL, settings))
+        peer = await stack.enter_async_context(on_the_wire(rabbit, vhost, CONTROLLER, FORWARDER))
+        desk = Desk(settings, client, peer, sal)
         try:
             if started:
                 await desk.start()
             yield desk
         finally:
             await desk.stop()
+
+
+@contextlib.contextmanager
+def _credentials_in(folder: Path, rabbit: PrivateRabbit) -> Iterator[None]:
+    """Have the credentials of a broker where the bridge looks for them."""
+    folder.chmod(0o700)
+    path = folder / CREDENTIAL_FILE
+    path.touch(mode=0o600)
+    users = {"rabbitmq_users": {"service_user": rabbit.user, "service_passwd": rabbit.password}}
+    path.write_text(yaml.safe_dump(users), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CREDENTIAL_DIR_VARIABLE, str(folder))
+        yield

@@ -26,7 +26,7 @@ FILES = 9
 
 
 def status(
-    sensor: str | None = "S00",
+    sensor: str = "S00",
     *,
     topic: StatusTopic = StatusTopic.RETRIEVAL,
     code: int = 0,
@@ -37,7 +37,7 @@ def status(
         camera="COMCAM",
         archiver="CCArchiver",
         obsid=IMAGE,
-        raft=None if sensor is None else "22",
+        raft="22" if sensor else "",
         sensor=sensor,
         filename=filename or f"{IMAGE}-{sensor}.fits",
         status_code=code,
@@ -141,7 +141,7 @@ def test_one_ccd_whose_file_has_two_names_counts_once() -> None:
 
 
 def test_files_without_raft_and_sensor_are_told_apart_by_their_names() -> None:
-    record = record_of(*(status(None, topic=StatusTopic.IN_OODS, filename=f"{name}.fits") for name in SENSORS))
+    record = record_of(*(status("", topic=StatusTopic.IN_OODS, filename=f"{name}.fits") for name in SENSORS))
 
     assert len(record) == 9
     assert ledger.files_reported_good(record, StatusTopic.IN_OODS) == 9

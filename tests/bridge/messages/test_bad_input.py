@@ -92,7 +92,6 @@ def test_what_is_no_message_is_refused_with_the_reason(body: bytes, reason: str)
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: 2147483648\n", "STATUS_CODE: "),
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: {'9' * 10_000}\n", "STATUS_CODE: "),
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: 0\nRAFT: [2, 2]\n", "RAFT: "),
-        (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: 0\nDESCRIPTION: {'x' * 70_000}\n", "DESCRIPTION: "),
         ("MSG_TYPE: IMAGE_IN_OODS\nOBSID: i\nSTATUS_CODE: 0\nARCHIVER: a\n", "CAMERA: Field required"),
         ("MSG_TYPE: CC_FILE_INGEST_REQUEST\nOBSID: i\nSTATUS_CODE: 0\nCAMERA: c\n", "ARCHIVER: Field required"),
     ],
