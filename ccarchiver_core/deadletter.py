@@ -40,6 +40,9 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
     obsid : `str`
         The image it belongs to, if that is known.
     """
+    if len(raw) > settings.max_dead_letter_bytes:
+        kept = settings.max_dead_letter_bytes
+        reason, raw = f"{reason[: REASON_LENGTH // 2]} (only the first {kept} of its bytes are kept)", raw[:kept]
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
     step.do(
         *("XADD", keys.DEAD_LETTERS, "MAXLEN", settings.max_dead_letters, "*"),
@@ -47,6 +50,9 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
     )
     step.count("dead_letters")
 
+
+SAL_ORIGIN = "SAL "
+"""How the origin of a dead letter begins that was a SAL event."""
 
 _ID = re.compile(r"\d+-\d+", re.ASCII)
 
@@ -108,6 +114,8 @@ async def requeue(redis: Redis, letter: DeadLetter) -> None:
     """
     if letter.origin == keys.UNFINISHED:
         raise RejectedError(f"an image, not a message; try it again with: ccarchiver image {letter.obsid} --retry")
+    if letter.origin.startswith(SAL_ORIGIN):
+        raise RejectedError("an event from SAL, which cannot be handled without an image name; drop it")
     send: tuple[str | bytes | int, ...]
     if letter.origin in {worker.mailbox for worker in keys.Worker}:
         send = ("XADD", letter.origin, "*", "mail", letter.raw)

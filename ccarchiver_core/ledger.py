@@ -37,7 +37,7 @@ STATUS_PREFIX = {StatusTopic.RETRIEVAL: "retrieval", StatusTopic.IN_OODS: "in_oo
 """How the ledger fields of each status topic begin."""
 
 SEPARATOR = "|"
-"""Between the parts of a status field's name; no raft, sensor or file has it in its name."""
+"""Between the parts of a status field's name; where a part has it itself, a backslash stands before it."""
 
 
 class ImageState(enum.StrEnum):
@@ -74,8 +74,8 @@ def record_event(
 
 def status_field(status: FileStatus) -> str:
     """Name the ledger field of a file's status: topic, raft, sensor, file."""
-    parts = (STATUS_PREFIX[status.topic], status.raft, status.sensor, status.filename)
-    return SEPARATOR.join(parts)
+    parts = (status.raft, status.sensor, status.filename)
+    return SEPARATOR.join((STATUS_PREFIX[status.topic], *(part.replace(SEPARATOR, r"\|") for part in parts)))
 
 
 def file_of(status: FileStatus) -> str:
@@ -175,5 +175,7 @@ _OWED_IN_ORDER: dict[str, str] = {
 
 def record_outsider(step: Step, obsid: str, state: ImageState) -> None:
     """Begin the record of an image that was not accepted, so that what is known of it has a place."""
-    step.set_fields(keys.image(obsid), {"obsid": obsid, "job": 0, "at": time.time(), "state": state})
-    step.do("ZADD", keys.IMAGES, time.time(), obsid)
+    name = keys.image(obsid)  # whoever accepts the image meanwhile is not overwritten
+    step.do("HSETNX", name, "obsid", obsid).do("HSETNX", name, "job", 0)
+    step.do("HSETNX", name, "at", time.time()).do("HSETNX", name, "state", state)
+    step.do("ZADD", keys.IMAGES, "NX", time.time(), obsid)

@@ -210,6 +210,8 @@ class Settings(_Part):
     """SAL events kept in memory while Redis is away: an hour at several a second."""
     max_dead_letters: Count = 10_000
     """Dead letters kept; the oldest go first, and that is logged."""
+    max_dead_letter_bytes: Count = 16_777_216
+    """Bytes of one dead letter that are kept: all of any real message, and of a mistaken file of some megabytes."""
     ledger_days: Seconds = 30.0
     """Days a finished image stays in the ledger."""
     max_ledger: Count = 100_000

@@ -21,7 +21,7 @@ from ccarchiver_sal.degraded import DegradedWatch
 from ccarchiver_sal.intake import TOPICS, Intake
 from ccarchiver_sal.reports import Reports
 from ccarchiver_sal.resume import Saved
-from ccarchiver_sal.session_control import END_LIMIT, Refusal, SessionControl
+from ccarchiver_sal.session_control import CLOSING, END_LIMIT, Refusal, SessionControl
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -95,6 +95,8 @@ class CCArchiverCsc(TypedCsc):
     @override
     async def close_tasks(self) -> None:
         await super().close_tasks()
+        self._control.cancel()
+        await asyncio.sleep(0)  # lets a pending start command answer while SAL is still there
         for source in self._sources:
             await source.close()
         for task in list(self._tasks):
@@ -109,6 +111,8 @@ class CCArchiverCsc(TypedCsc):
         with self._one_transition("start"):
             self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
             refusal = await self._begin_session()
+            if refusal is CLOSING:
+                raise ExpectedError(refusal.report)
             if refusal is not None:
                 self._go_to_fault(refusal.code, refusal.report)
                 raise ExpectedError(f"{refusal.code}: {refusal.report}")

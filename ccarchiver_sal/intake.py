@@ -210,8 +210,8 @@ class Intake:
         kind = heard.event.kind
         if not heard.obsid:
             reason = f"{kind} without an image name"
-            raw = heard.event.model_dump_json().encode()
-            deadletter.add(step, self._context.settings, origin=f"SAL {kind}", reason=reason, raw=raw)
+            origin, raw = f"{deadletter.SAL_ORIGIN}{kind}", heard.event.model_dump_json().encode()
+            deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw)
             _log.error("event.dead_lettered", reason=reason)
             return
         stamp = max(heard.stamp, self._stamps.get(kind, 0.0))

@@ -30,6 +30,10 @@ class Refusal:
     report: str
 
 
+CLOSING = Refusal(0, "the CSC is closing")
+"""No fault, but an end: whoever sent the command shall have an answer."""
+
+
 class SessionControl:
     """The CSC's hand on the session.
 
@@ -91,6 +95,11 @@ class SessionControl:
                 await self._ended.wait()
         except TimeoutError:
             _log.warning("session.end_not_confirmed", by=sorted(self._still_up), session=ending)
+
+    def cancel(self) -> None:
+        """Have a `begin` that is under way end now: the CSC closes."""
+        if self._begun is not None and not self._begun.done():
+            self._begun.set_result(CLOSING)
 
     def abandon(self, step: Step) -> None:
         """End a session an earlier process left, without waiting for anybody."""

@@ -2,7 +2,8 @@
 
 The Forwarder writes flow style with every scalar in double quotes, so its numbers come as text; Python peers
 write block style with plain numbers. Both become text here and the models turn numbers back into numbers.
-Reading works on the parser's events, so an alias, a tag or deep nesting is refused before anything is built.
+Reading works on the parser's events, so an alias or deep nesting is refused before anything is built, and a tag has
+no effect: every scalar is text.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def _write(path: Path, plan: SoakPlan, result: Soaked, found: Sequence[Trend]) -
 
 def command(
     *,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long; below six, caches that fill look like growth.")] = 10.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="How long; below six, caches that fill look like growth.")
+    ] = 10.0,
     rate: Annotated[float, typer.Option(min=0.1, help="Exposures a second.")] = 3.0,
     json: Annotated[Path | None, typer.Option(help="Write trends and samples to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
