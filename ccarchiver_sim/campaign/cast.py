@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ccarchiver_sim.campaign.stage import Stage
     from ccarchiver_sim.rig.peer import Peer
 
+MODULES = {CONTROLLER: "ccarchiver_sim.controller.main", OODS: "ccarchiver_sim.oods.main"}
 FORWARDERS = 2
 """One in use, one to take over."""
 
@@ -30,21 +31,22 @@ class Cast:
         self._numbers = itertools.count(1)
         self.forwarders: list[Peer] = []
         self._bad: list[Peer] = []
+        self._holders: dict[str, Peer] = {}
 
     async def make_whole(self) -> None:
         """Have one of each, well-behaved, and two Forwarders; peers that are well stay."""
         started = []
-        for name, start in ((CONTROLLER, self._stage.rig.start_controller), (OODS, self._stage.rig.start_oods)):
-            if not self.is_running(name):
-                started.append(start())
+        for role in MODULES:
+            if role not in self._holders or not self._holders[role].is_running:
+                started.append(self._start(role))
         self.forwarders = [peer for peer in self.forwarders if peer.is_running]
         while len(self.forwarders) < FORWARDERS:
             started.append(self.new_forwarder())
         await asyncio.gather(*(peer.wait_ready() for peer in started))
 
-    def is_running(self, name: str) -> bool:
-        """Tell whether a peer of that name runs."""
-        return name in self._stage.rig.peers and self._stage.rig.peers[name].is_running
+    def holder(self, role: str) -> Peer:
+        """Return the Controller or the OODS that runs now, or ran last."""
+        return self._holders[role]
 
     def new_forwarder(self, *options: str) -> Peer:
         """Start a Forwarder with a name that none had before, so that nothing old reaches it; do not wait for it."""
@@ -68,13 +70,18 @@ class Cast:
         await self._stage.rig.end_peers([peer.name for peer in peers if peer.is_running])
         self.forwarders = [peer for peer in self.forwarders if peer not in peers]
 
-    async def replace(self, name: str, *options: str) -> Peer:
-        """End the Controller or the OODS and start it with options."""
-        if self.is_running(name):
-            await self._stage.rig.end_peers([name])
-        start = {CONTROLLER: self._stage.rig.start_controller, OODS: self._stage.rig.start_oods}[name]
-        peer = start(*options)
-        await peer.wait_ready()
+    async def replace(self, role: str, *options: str) -> None:
+        """Start another Controller or OODS with options, then end the one before.
+
+        In this order there is always one: how long one takes to start on a busy machine is no part of the scenario.
+        What the one before had not acknowledged comes to the new one.
+        """
+        before = self._holders[role]
+        await self._start(role, *options).wait_ready()
+        await self._stage.rig.end_peers([before.name])
+
+    def _start(self, role: str, *options: str) -> Peer:
+        peer = self._holders[role] = self._stage.rig.peer(f"{role}{next(self._numbers)}", MODULES[role], options)
         return peer
 
     async def paired(self) -> Peer:

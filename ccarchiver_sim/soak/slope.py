@@ -11,8 +11,8 @@ from ccarchiver_sim.soak.sample import Sample
 HOUR_S = 3600.0
 
 TOLERANCES: dict[str, float] = {
-    # Caches still fill: the CSC's 500 records of 11 kB within 170 s at 3 images/s, before the second half of a run of six
-    # minutes, names and the bridge's 1,000 images later, 2 MB in all. A shorter run shows them as growth.
+    # Caches still fill: the CSC's 500 records of 11 kB within 170 s at 3 images/s, before the second half of a run of
+    # six minutes, names and the bridge's 1,000 images later, 2 MB in all. A shorter run shows them as growth.
     "rss, MB": 4.0,
     # A connection that is being replaced has two for a moment.
     "open files": 2.0,

@@ -38,7 +38,7 @@ class Away(Scenario):
 
     @override
     async def inject(self, stage: Stage) -> None:
-        stage.rig.peers[self._peer].kill()
+        stage.cast.holder(self._peer).kill()
 
     @override
     async def heal(self, stage: Stage) -> None:

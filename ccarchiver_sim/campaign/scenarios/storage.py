@@ -1,5 +1,7 @@
 """A Redis that is there but cannot write."""
 
+import asyncio
+
 from typing_extensions import override
 
 from ccarchiver_sim.campaign.scenario import OUTAGES_S, Scenario
@@ -7,6 +9,8 @@ from ccarchiver_sim.campaign.stage import Stage
 
 MEMORY_LIMIT = "maxmemory"
 REPLICAS_WANTED = "min-replicas-to-write"
+DEATH_S = 1.0
+"""A simulated Forwarder that dies of an error writes a long traceback first."""
 
 
 class RedisFull(Scenario):
@@ -25,8 +29,7 @@ class RedisFull(Scenario):
     async def heal(self, stage: Stage) -> None:
         async with stage.redis() as client:
             await client.config_set(MEMORY_LIMIT, 0)
-        # A Forwarder may die of it, as it writes its presence key: that is not the archiver's to mend.
-        await stage.cast.make_whole()
+        await new_forwarders(stage)
 
 
 class RedisRefusesWrites(Scenario):
@@ -45,6 +48,13 @@ class RedisRefusesWrites(Scenario):
     async def heal(self, stage: Stage) -> None:
         async with stage.redis() as client:
             await client.config_set(REPLICAS_WANTED, 0)
+        await new_forwarders(stage)
+
+
+async def new_forwarders(stage: Stage) -> None:
+    """Replace Forwarders that died of it, as they wrote their presence key: that is not the archiver's to mend."""
+    await asyncio.sleep(DEATH_S)
+    await stage.cast.make_whole()
 
 
 SCENARIOS = [RedisFull, RedisRefusesWrites]
