@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent.parent / "data"
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 """For whatever is due; it costs only when something is broken."""
 
 POLL_S = 0.01

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from ccarchiver_core.step import Step
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.presence import PresenceWatch
 from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import counter, holding, looking_into, plain_client, site
+from tests.core.place import counter, dead_letters, holding, looking_into, plain_client, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from redis.asyncio import Redis
 
     from ccarchiver_core.worker import WorkerContext
@@ -115,3 +117,29 @@ async def test_a_key_missing_after_an_outage_of_redis_counts_only_later(tmp_path
         assert await watch.missing_for("key") == 0
         assert await watch.missing_for("key") == 0, "its writer has to come back first"
         await redis.aclose()
+
+
+async def test_an_image_that_nobody_finishes_is_a_dead_letter_after_a_day(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, ABANDONED_AFTER=3600)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        await accept(context, "old", 1, 3601, ImageState.ACCEPTED)
+
+        await Housekeeping(context).report_stalled()
+
+        assert await state_of(redis, "old") == ImageState.FAILED
+        assert await ledger.unfinished(redis) == []
+        [dead] = await dead_letters(redis)
+        assert (dead["obsid"], dead["origin"]) == (b"old", keys.UNFINISHED.encode())
+        assert b"waits for the Controller" in dead["reason"]
+
+
+async def test_a_stepped_clock_makes_no_forwarder_look_dead(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with looking_into(site(fresh_redis.port)) as redis:
+        watch = PresenceWatch(redis)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 3600)  # Redis would end every key at this moment
+        assert await watch.missing_for("f99_association") == 0
+        await asyncio.sleep(0.1)
+        assert await watch.missing_for("f99_association") == 0
