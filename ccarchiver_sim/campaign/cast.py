@@ -35,10 +35,8 @@ class Cast:
 
     async def make_whole(self) -> None:
         """Have one of each, well-behaved, and two Forwarders; peers that are well stay."""
-        started = []
-        for role in MODULES:
-            if role not in self._holders or not self._holders[role].is_running:
-                started.append(self._start(role))
+        missing = [role for role in MODULES if role not in self._holders or not self._holders[role].is_running]
+        started = [self._start(role) for role in missing]
         self.forwarders = [peer for peer in self.forwarders if peer.is_running]
         while len(self.forwarders) < FORWARDERS:
             started.append(self.new_forwarder())
