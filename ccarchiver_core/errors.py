@@ -19,5 +19,9 @@ class FencedError(CcArchiverError):
     """Another instance took over while this one was away. Stop at once; nothing may be written any more."""
 
 
+class DataLostError(FencedError):
+    """Redis has come back without its data. Stop, and begin anew."""
+
+
 class RejectedError(CcArchiverError):
     """A message that can never be handled; it belongs in the dead letters with this reason."""

@@ -19,7 +19,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from ccarchiver_core.backoff import Backoff
-from ccarchiver_core.errors import FencedError, LeaseHeldError
+from ccarchiver_core.errors import DataLostError, FencedError, LeaseHeldError
 from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ return {'taken', tostring(redis.call('INCR', KEYS[2]))}
 
 # KEYS: lease, epoch. ARGV: owner, ttl in ms, own epoch. An ended lease that nobody took is taken up again.
 _RENEW = """
-if redis.call('GET', KEYS[2]) ~= ARGV[3] then return 'lost' end
+local newest = redis.call('GET', KEYS[2])
+if not newest then return 'lost' end
+if newest ~= ARGV[3] then return 'fenced' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 'renewed'
 """
@@ -139,6 +141,9 @@ class Lease:
                 await wait_or_raise(error, backoff)
                 continue
             if answer == b"lost":
+                msg = f"{self._worker}: Redis has lost its data (is it append-only?); this worker stops and begins anew"
+                raise DataLostError(msg)
+            if answer == b"fenced":
                 msg = f"{self._worker}: the lease of epoch {self._runner.epoch} was taken by another instance"
                 raise FencedError(msg)
             backoff = Backoff()

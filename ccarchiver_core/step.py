@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys, killpoint
 from ccarchiver_core.backoff import Backoff
-from ccarchiver_core.errors import FencedError
+from ccarchiver_core.errors import DataLostError, FencedError
 from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ _SCRIPT = """
 local at = 0
 local function take() at = at + 1; return ARGV[at] end
 local epoch_key, epoch, applied, number, kept = take(), take(), take(), take(), tonumber(take())
-if redis.call('GET', epoch_key) ~= epoch then return 'fenced' end
+local newest = redis.call('GET', epoch_key)
+if not newest then return 'lost' end
+if newest ~= epoch then return 'fenced' end
 if redis.call('ZSCORE', applied, number) then return 'repeated' end
 for _ = 1, tonumber(take()) do
   local key, field, expected, present = take(), take(), take(), take()
@@ -156,11 +158,11 @@ class StepRunner:
 
     def _outcome(self, answer: bytes | str) -> Outcome:
         text = answer.decode() if isinstance(answer, bytes) else answer
+        if text == "lost":
+            msg = f"{self._worker}: Redis has lost its data (is it append-only?); this worker stops and begins anew"
+            raise DataLostError(msg)
         if text == "fenced":
-            msg = (
-                f"{self._worker}: another instance has taken the lease since epoch {self.epoch} "
-                f"(or Redis lost its data); this one stops"
-            )
+            msg = f"{self._worker}: another instance has taken the lease since epoch {self.epoch}; this one stops"
             raise FencedError(msg)
         return Outcome.REFUSED if text == "refused" else Outcome.APPLIED
 

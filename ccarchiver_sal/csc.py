@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.errors import CcArchiverError
+from ccarchiver_core.errors import CcArchiverError, DataLostError
 from ccarchiver_core.mail import FileStatus, SessionDown, SessionFault, SessionUp
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.step import Step
@@ -191,7 +191,12 @@ class CCArchiverCsc(TypedCsc):
     def _go_to_fault(self, code: int, report: str) -> None:
         """Report the error, go to FAULT, and end the session in the background."""
         self.fault(code=code, report=report)
-        self._spawn(self._control.end())
+        self._spawn(self._record_fault(Step(), code, report))
+
+    async def _record_fault(self, step: Step, code: int, report: str) -> None:
+        """Write the fault and the session's end in one step, so that no crash keeps one without the other."""
+        resume.write_state(step, Saved(State.FAULT, code, report))
+        await self._control.begin_end(step)
 
     def _fault_if_up(self, code: ErrorCode, report: str) -> None:
         if self.disabled_or_enabled and not self._transition:
@@ -254,7 +259,9 @@ class CCArchiverCsc(TypedCsc):
                 self._control.down(mail)
             case SessionFault() as mail:
                 if self._control.fault(mail) and self.disabled_or_enabled:
-                    self._go_to_fault(mail.code, mail.report)
+                    self.fault(code=mail.code, report=mail.report)
+                    step = Step().settle(keys.Worker.SAL, entry.id)
+                    await self._record_fault(step, mail.code, mail.report)
             case other:
                 self.log.warning("mail of kind %s is not for the CSC", other.kind)
         await self._context.runner.apply(Step().settle(keys.Worker.SAL, entry.id))
@@ -289,4 +296,14 @@ class CCArchiverCsc(TypedCsc):
         if not isinstance(error, CcArchiverError | BaseExceptionGroup):
             self.log.error("the CSC cannot go on", exc_info=error)
         self.failure = self.failure or error
+        lost = _find(error, DataLostError)
+        if lost is not None and self.disabled_or_enabled:
+            self.fault(code=ErrorCode.NO_FORWARDER, report=str(lost))
         self._closing = asyncio.create_task(self.close())
+
+
+def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """Find an error of a kind among those a task group has collected."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for part in error.exceptions if (found := _find(part, kind)) is not None), None)
+    return error if isinstance(error, kind) else None

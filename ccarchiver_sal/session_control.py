@@ -75,26 +75,30 @@ class SessionControl:
 
         Safe to repeat, also when there is no session.
         """
-        if self._context.runner.epoch is None:
-            return  # Redis has been away since this process began: it has begun no session
-        ending = self.id or (await patiently(lambda: session.read_session(self._context.redis))).id
-        if not ending:
-            return
-        self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
-        self._ended.clear()
-        step = Step().require(keys.SESSION, "id", ending)  # one that comes late must not end its successor
-        session.end(step, self._context.settings.association_key)
-        self._tell(step, ending)
-        outcome = await self._context.runner.apply(step)
-        if self.id == ending:
-            self.id = ""
-        if outcome is Outcome.REFUSED:
+        if not await self.begin_end(Step()):
             return
         try:
             async with asyncio.timeout(END_LIMIT):
                 await self._ended.wait()
         except TimeoutError:
-            _log.warning("session.end_not_confirmed", by=sorted(self._still_up), session=ending)
+            _log.warning("session.end_not_confirmed", by=sorted(self._still_up), session=self._ending)
+
+    async def begin_end(self, step: Step) -> bool:
+        """End the session within a step that may hold more; False if there is none, then nothing is written."""
+        if self._context.runner.epoch is None:
+            return False  # Redis has been away since this process began: it has begun no session
+        ending = self.id or (await patiently(lambda: session.read_session(self._context.redis))).id
+        if not ending:
+            return False
+        self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
+        self._ended.clear()
+        step.require(keys.SESSION, "id", ending)  # one that comes late must not end its successor
+        session.end(step, self._context.settings.association_key)
+        self._tell(step, ending)
+        outcome = await self._context.runner.apply(step)
+        if self.id == ending:
+            self.id = ""
+        return outcome is Outcome.APPLIED
 
     def cancel(self) -> None:
         """Have a `begin` that is under way end now: the CSC closes."""

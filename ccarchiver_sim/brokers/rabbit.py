@@ -24,7 +24,7 @@ CONTROL_LIMIT_S = 60.0
 """One command takes about a second and a half, most of it to start Erlang."""
 READY_LIMIT_S = 90.0
 """It needs 3 to 6 s, 9 from a cold disk; this is for a machine with much else to do."""
-STOP_LIMIT_S = 30.0
+STOP_LIMIT_S = 15.0
 """It needs 2.5 s."""
 HEADER = b"AMQP\x00\x00\x09\x01"
 """How an AMQP 0-9-1 client greets; the broker answers with its first frame, which begins with type 1."""

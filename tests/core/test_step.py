@@ -122,7 +122,7 @@ async def test_a_step_after_redis_lost_its_data_is_fenced(fresh_redis: PrivateRe
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.flushdb()
 
-        with pytest.raises(FencedError, match="Redis lost its data"):
+        with pytest.raises(FencedError, match="Redis has lost its data"):
             await context.runner.apply(Step().count("n"))
 
 
