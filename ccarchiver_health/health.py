@@ -11,16 +11,18 @@ import structlog
 from ccarchiver_core import keys
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, PurgeQueues, SessionChanged, SessionDown, Suspicion
-from ccarchiver_core.redis_client import patiently
+from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
 from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
 from ccarchiver_core.step import Step
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.presence import PresenceWatch
+from ccarchiver_health.roster import Roster
 from ccarchiver_health.search import Search, write_association
 from ccarchiver_health.workers import WorkerWatch
 
 if TYPE_CHECKING:
     from ccarchiver_core.mailbox import Entry
+    from ccarchiver_core.session import PairedForwarder
     from ccarchiver_core.worker import WorkerContext
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +41,7 @@ class Health:
         self._context = context
         self._settings = context.settings
         self._session = Session()
+        self._roster = Roster(context)
         self._search: Search | None = None
         self._searching: asyncio.Task[None] | None = None
 
@@ -130,12 +133,25 @@ class Health:
             if session.epoch != epoch:
                 watch.reset()
                 epoch = session.epoch
-            key = session.forwarder.presence_key
-            if await watch.missing_for(key) < self._settings.presence_grace:
-                continue
-            report = f"Forwarder {session.forwarder.hostname} is gone: its key {key} is not in Redis any more"
-            await self._lose(ErrorCode.FORWARDER_GONE, report, mute=False)
-            watch.reset()
+            report = await self._why_gone(watch, session.forwarder)
+            if report:
+                await self._lose(ErrorCode.FORWARDER_GONE, report, mute=False)
+                watch.reset()
+
+    async def _why_gone(self, watch: PresenceWatch, forwarder: PairedForwarder) -> str:
+        """Say by what Redis shows that the paired Forwarder is gone, or is another process by now; empty if it is not.
+
+        A Forwarder puts itself on the list when it starts. One that is paired and does so has been restarted and knows
+        nothing of the images in flight, though its queue has a consumer and its key is there.
+        """
+        key = forwarder.presence_key
+        if await watch.missing_for(key) >= self._settings.presence_grace:
+            return f"Forwarder {forwarder.hostname} is gone: its key {key} is not in Redis any more"
+        try:
+            relisted = await self._roster.listed(forwarder.consume_queue)
+        except AWAY_ERRORS:
+            return ""
+        return f"Forwarder {forwarder.hostname} has been restarted: it has listed itself again" if relisted else ""
 
     async def _lose(self, code: ErrorCode, report: str, *, mute: bool) -> None:
         """Give the paired Forwarder up: a new epoch, its queue emptied, a search for another."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from pydantic import ValidationError
@@ -107,6 +107,17 @@ class Roster:
         if entry.consume_queue in self._context.settings.queues:
             raise RejectedError(f"not a Forwarder's entry: {entry.consume_queue} is a queue of somebody else")
         return entry
+
+    async def listed(self, queue: str) -> list[bytes]:
+        """Read the entries of one Forwarder that are on the list, as they stand there."""
+        raw = cast("list[bytes]", await self._context.redis.lrange(keys.FORWARDER_LIST, 0, -1))
+        return [entry for entry in raw if self._is_of(entry, queue)]
+
+    def _is_of(self, raw: bytes, queue: str) -> bool:
+        try:
+            return self._read(raw).consume_queue == queue
+        except RejectedError:
+            return False
 
     async def done(self, step: Step, candidate: Candidate) -> None:
         """Take the candidate that was asked out of its place, but know it from now on.

@@ -138,6 +138,8 @@ class Search:
         step.do("HDEL", keys.SESSION, "loss")
         write_association(step, self._context, paired)
         await self._roster.done(step, candidate)
+        for raw in await patiently(lambda: self._roster.listed(entry.consume_queue)):
+            step.do("LREM", keys.FORWARDER_LIST, 0, raw)  # so that a new entry of it is news, see Health
         changed = SessionChanged(session_id=self._session.id)
         step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
         step.post(keys.Worker.SAL, SessionUp(session_id=self._session.id))

@@ -295,3 +295,34 @@ async def test_a_candidate_that_was_being_tried_when_health_died_is_tried_again(
         assert await desk.redis.lrange(keys.CANDIDATE, 0, -1) == [entry("f1").model_dump_json().encode()]
     async with health_at_work(fresh_redis) as desk:
         await desk.paired_with("f1")
+
+
+async def test_a_forwarder_restarted_in_place_shows_by_listing_itself_and_is_paired_anew(desk: Desk) -> None:
+    """Its key and its queue's consumer are there, but the new process knows nothing of the images in flight."""
+    await desk.list_forwarders("f1", "f1")
+    await desk.live("f1")
+    await desk.begin()
+    before = await desk.paired_with("f1")
+    assert await desk.redis.llen(keys.FORWARDER_LIST) == 0, "its double entry is gone, or it would look like a restart"
+    await desk.list_forwarders("f1")
+    await lost(desk, before.epoch)
+
+    after = await desk.paired_with("f1")
+
+    assert after.epoch > before.epoch
+    await asyncio.sleep(0.8)
+    assert (await desk.session()).epoch == after.epoch
+
+
+async def test_an_entry_that_names_a_queue_of_somebody_else_is_refused(desk: Desk) -> None:
+    bad = entry("f1").model_copy(update={"consume_queue": desk.settings.archive_ctrl_consume_queue})
+    await desk.redis.lpush(keys.FORWARDER_LIST, bad.model_dump_json())
+    await desk.list_forwarders("f2")
+    await desk.live("f2")
+    await desk.begin()
+
+    await desk.paired_with("f2")
+
+    assert desk.asked == ["f2"]
+    [dead] = await dead_letters(desk.redis)
+    assert b"archive_ctrl_consume" in dead["reason"]
