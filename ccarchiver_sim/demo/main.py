@@ -29,8 +29,12 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
     code
         Zero if every exposure is complete.
     """
-    rig = Rig()
-    console.print(f"run folder: {rig.folder.root}")
+    try:
+        rig = Rig()
+    except ValueError as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        return EXIT_FAILED
+    console.print(f"run folder: {rig.folder.root}", soft_wrap=True)
     code = EXIT_FAILED
     try:
         async with rig:
@@ -47,7 +51,7 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         code = EXIT_INTERRUPTED
     finally:
         if keep or code == EXIT_FAILED:
-            console.print(f"logs: {rig.folder.logs}")
+            console.print(f"logs: {rig.folder.logs}", soft_wrap=True)
         else:
             rig.folder.remove()
     return code
@@ -74,7 +78,7 @@ async def until_signalled(plan: Plan, console: Console, *, keep: bool) -> int:
 def demo(
     *,
     images: Annotated[int, typer.Option(min=1, help="How many exposures to take.")] = 10,
-    cadence: Annotated[float, typer.Option(min=0.1, help="Seconds from one exposure to the next.")] = 2.0,
+    cadence: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds from one exposure to the next.")] = 2.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
 ) -> None:
     """Show the archiver at work: private brokers, three supervised workers, simulated peers, a night of exposures.

@@ -91,12 +91,19 @@ class Night:
             elif limit == planned:
                 limit = now() + COMPLETE_LIMIT_S
             self._rig.supervisor.require_running()
+            self._require_no_fault()
             await asyncio.sleep(LOOK_EVERY_S)
         if len(self._proofs()) < self._plan.images:
             raise TimeoutError(
                 f"the camera read out {len(self._proofs())} of {self._plan.images} exposures in time; "
                 f"{self._rig.peers[CAMERA].where()}"
             )
+
+    def _require_no_fault(self) -> None:
+        """Raise with the CSC's own report if it has gone to FAULT: nothing more will come."""
+        if self._rig.observer.state == salobj.State.FAULT:
+            code, report = self._rig.observer.last_error()
+            raise RuntimeError(f"CCArchiver went to FAULT: {code}, {report}")
 
     def _show(self, progress: NightProgress, proofs: list[ImageProof], told: set[str]) -> None:
         """Show how far it is, and say of each image once that it is complete."""

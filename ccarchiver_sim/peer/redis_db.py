@@ -19,6 +19,15 @@ TIMEOUT_S: Final = 3.0
 RETRY_S: Final = 0.5
 """Wait between attempts while Redis is away."""
 
+REFUSALS: Final = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ResponseError,  # it cannot write for now: MISCONF, NOREPLICAS
+)
+"""What passes by itself, or when an operator mends Redis: a peer lives through it."""
+
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -51,7 +60,7 @@ class RedisDatabase:
         """Run a command once; None, with a line in the log at the first failure, if Redis is away."""
         try:
             result = command(self.client)
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError) as error:
+        except REFUSALS as error:
             if not self._away:
                 log.warning("no Redis at %s (%s); could not %s; trying until it is there", self.where, error, what)
             self._away = True

@@ -1,5 +1,6 @@
 """The folder of one run: configuration, credentials, logs, staging trees, and nothing outside it."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ PRIVATE_DIRECTORY_MODE = 0o700
 PRIVATE_FILE_MODE = 0o600
 """The archiver refuses credentials with wider modes."""
 PREFIX = "ccarchiver-"
+LONGEST_SOCKET_PATH = 107
+"""Characters a unix socket's path may have (sun_path of unix(7), less its end)."""
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+", re.ASCII)
 SITE_FILE = "ccarchiver_config.yaml"
 CREDENTIAL_FILE = "iip_cred.yaml"
 
@@ -26,6 +30,14 @@ class RunFolder:
     """
 
     def __init__(self, parent: Path | None = None) -> None:
+        where = parent or Path(tempfile.gettempdir())
+        longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/run/supervisor.sock.1234567")
+        if _PLAIN_PATH.fullmatch(str(where)) is None or len(str(where.resolve())) > longest:
+            raise ValueError(
+                f"the temporary folder {str(where)!r} cannot be used: its path must have at most {longest} characters (it "
+                "will hold a socket), and only letters, digits and / . _ - (a Forwarder puts it into a shell command); set "
+                "TMPDIR to another folder, for example TMPDIR=/tmp"
+            )
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self.config = self._make("config")
         self.credentials = self._make("credentials")

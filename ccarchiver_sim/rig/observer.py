@@ -117,6 +117,11 @@ class SalObserver:
         """Return the error codes reported, without the zero with which a CSC starts."""
         return [event.fields["errorCode"] for event in self.of(ERROR_CODE, since=since) if event.fields["errorCode"]]
 
+    def last_error(self) -> tuple[int, str]:
+        """Return code and report of the last errorCode event that is no zero; (0, "") if there was none."""
+        said = [event.fields for event in self.of(ERROR_CODE) if event.fields["errorCode"]]
+        return (int(said[-1]["errorCode"]), str(said[-1]["errorReport"])) if said else (0, "")
+
     def sensors(self, topic: str, obsid: str) -> set[tuple[str, str]]:
         """Return the distinct CCDs (raft, sensor) of which an image's good reports came."""
         good = self.of(topic, obsid=obsid, statusCode=0)
