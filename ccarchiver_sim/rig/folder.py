@@ -34,9 +34,9 @@ class RunFolder:
         longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/run/supervisor.sock.1234567")
         if _PLAIN_PATH.fullmatch(str(where)) is None or len(str(where.resolve())) > longest:
             raise ValueError(
-                f"the temporary folder {str(where)!r} cannot be used: its path must have at most {longest} characters (it "
-                "will hold a socket), and only letters, digits and / . _ - (a Forwarder puts it into a shell command); set "
-                "TMPDIR to another folder, for example TMPDIR=/tmp"
+                f"the temporary folder {str(where)!r} cannot be used: its path must have at most {longest} characters "
+                "(it will hold a socket), and only letters, digits and / . _ - (a Forwarder puts it into a shell "
+                "command); set TMPDIR to another folder, for example TMPDIR=/tmp"
             )
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self.config = self._make("config")
