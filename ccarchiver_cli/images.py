@@ -59,14 +59,14 @@ def _utc(seconds: str) -> str:
     return dt.datetime.fromtimestamp(float(seconds), tz=dt.UTC).isoformat(timespec="seconds")
 
 
-async def retry(redis: Redis, obsid: str) -> str:
-    """Give a failed image another try from the start; the value says what was done.
+async def retry(redis: Redis, obsid: str) -> tuple[bool, str]:
+    """Give a failed image another try from the start; the value says whether and what was done.
 
     The bridge asks the Controller for a directory again as soon as it hears of it.
     """
     record = await ledger.read_record(redis, obsid)
     if record.get("state") != ImageState.FAILED:
-        return f"{obsid}: is {record.get('state', 'not in the ledger')}; only a failed image can be tried again"
+        return False, f"{obsid}: is {record.get('state', 'not in the ledger')}; only a failed image can be tried again"
     session = await read_session(redis)
     name = keys.image(obsid)
     mail = SessionChanged(session_id=session.id).model_dump_json()
@@ -77,4 +77,4 @@ async def retry(redis: Redis, obsid: str) -> str:
         ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
         ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
     )
-    return f"{obsid}: goes the normal way again{'' if session.wanted else ' when the CSC is started'}"
+    return True, f"{obsid}: goes the normal way again{'' if session.wanted else ' when the CSC is started'}"

@@ -58,8 +58,9 @@ def show_image(
 ) -> None:
     """Show all that is known of one image."""
     if retry:
-        typer.echo(ask(lambda redis, _settings: images.retry(redis, obsid)))
-        return
+        done, text = ask(lambda redis, _settings: images.retry(redis, obsid))
+        typer.echo(text)
+        raise typer.Exit(0 if done else EXIT_NOT_FOUND)
     record, files_per_image = ask(lambda redis, settings: images.read(redis, settings, obsid))
     if not record:
         typer.echo(f"ccarchiver: no image {obsid} in the ledger", err=True)

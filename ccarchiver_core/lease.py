@@ -117,8 +117,8 @@ class Lease:
             return
         msg = (
             f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since {holder['since']}; "
-            f"only one may. Stop that one first (supervisorctl stop ccarchiver:{self._worker}), or wait for its lease "
-            "to end if its host is down"
+            f"only one may. Stop that one first (supervisorctl stop ccarchiver:{self._worker}; kill {holder['pid']} if "
+            "no supervisord runs it), or wait for its lease to end if its host is down"
         )
         raise LeaseHeldError(msg)
 

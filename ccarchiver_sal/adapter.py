@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ExpectedError = salobj.ExpectedError
+DdsError = dds.DDSException
 
 
 class State(enum.IntEnum):

@@ -58,7 +58,9 @@ class CCArchiverCsc(TypedCsc):
         self._saved = saved
         self._control = SessionControl(context)
         self._reports = Reports(context, self)
-        self._intake = Intake(context, self._is_enabled, lambda: self._control.id, self._intake_overflow)
+        self._intake = Intake(
+            context, self._is_enabled, self._is_faulted, lambda: self._control.id, self._intake_overflow
+        )
         self._degraded = DegradedWatch(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [EventSource(self, name, topics, self._intake.handle) for name, topics in TOPICS.items()]
         self._tasks: set[asyncio.Task[None]] = set()
@@ -204,6 +206,9 @@ class CCArchiverCsc(TypedCsc):
 
     def _intake_overflow(self, report: str) -> None:
         self._fault_if_up(ErrorCode.NO_FORWARDER, report)
+
+    def _is_faulted(self) -> bool:
+        return bool(self.summary_state == State.FAULT)
 
     def _is_enabled(self) -> bool:
         return bool(self.summary_state == State.ENABLED)

@@ -74,6 +74,7 @@ class _Heard:
     event: ExposureEvent
     stamp: float
     enabled: bool
+    faulted: bool
     session_id: str
 
 
@@ -95,6 +96,8 @@ class Intake:
         Redis, steps, settings.
     is_enabled : callable
         Whether events are handled now.
+    is_faulted : callable
+        Whether the CSC is in FAULT: events of images accepted before are kept then, for the next session.
     session_id : callable
         The session in force.
     overflow : callable
@@ -105,11 +108,13 @@ class Intake:
         self,
         context: WorkerContext,
         is_enabled: Callable[[], bool],
+        is_faulted: Callable[[], bool],
         session_id: Callable[[], str],
         overflow: Callable[[str], None],
     ) -> None:
         self._context = context
         self._is_enabled = is_enabled
+        self._is_faulted = is_faulted
         self._session_id = session_id
         self._overflow = overflow
         self._overflowed = False
@@ -149,7 +154,9 @@ class Intake:
                 self._overflow(f"{len(self._waiting)} camera events wait in memory (MAX_MEMORY_EVENTS), for Redis")
             return
         self._overflowed = False
-        self._waiting.append(_Heard(obsid, event, sample.stamp, self._is_enabled(), self._session_id()))
+        self._waiting.append(
+            _Heard(obsid, event, sample.stamp, self._is_enabled(), self._is_faulted(), self._session_id())
+        )
         self._arrived.set()
 
     def gaps(self, kept: int) -> list[str]:
@@ -221,6 +228,13 @@ class Intake:
         if kind in known.kinds:
             step.count("events_repeated")
             _log.info("event.repeated", image=heard.obsid, event_kind=kind)
+            return
+        of_accepted = known.state in (ImageState.ACCEPTED, ImageState.STALLED, ImageState.FAILED)
+        if heard.faulted and of_accepted:
+            # A fault in the middle of an exposure: the rest of it is kept, and sent on in the next session.
+            step.do("HSET", keys.image(heard.obsid), kind, heard.event.model_dump_json())
+            known.kinds.add(kind)
+            _log.info("event.kept", image=heard.obsid, event_kind=kind, why="it was accepted before the fault")
             return
         if not heard.enabled or (known.state is ImageState.SKIPPED and kind is not EventKind.START):
             self._skip(step, heard, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
@@ -15,10 +16,14 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.settings import load_settings
 from ccarchiver_core.worker import EXIT_CONFIG, WorkerContext, exit_code_of
 from ccarchiver_sal import resume
+from ccarchiver_sal.adapter import DdsError
 from ccarchiver_sal.csc import CCArchiverCsc
 
 REDIS_AT_START = 5.0
 """Seconds to wait for Redis before the CSC shows itself in STANDBY without it: an operator must see it."""
+
+PARTITION_VARIABLE = "LSST_DDS_PARTITION_PREFIX"
+DOMAIN_VARIABLE = "LSST_DDS_DOMAIN_ID"
 
 _log = structlog.get_logger(__name__)
 
@@ -34,14 +39,38 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def require_bus() -> None:
+    """Check what names the SAL bus.
+
+    Raises
+    ------
+    ConfigError
+        If a variable is missing or is no number where one is needed.
+    """
+    if not os.environ.get(PARTITION_VARIABLE):
+        msg = f"{PARTITION_VARIABLE} is not set; set it to what every SAL component of this site has, e.g. summit"
+        raise ConfigError(msg)
+    domain = os.environ.get(DOMAIN_VARIABLE)
+    if domain is None:
+        _log.warning("dds.domain", why=f"{DOMAIN_VARIABLE} is not set", effect="domain 0")
+    elif not domain.isdecimal():
+        msg = f"{DOMAIN_VARIABLE}={domain!r} is not a number; it must be the one every SAL component of this site has"
+        raise ConfigError(msg)
+
+
 async def run(arguments: argparse.Namespace) -> int:
     """Run the CSC until exitControl, SIGTERM or SIGINT; the value is the process' exit code."""
+    require_bus()
     settings = load_settings()
     logs.configure("ccarchiver_sal", settings.log_dir)
     context = WorkerContext(Worker.SAL, settings)
     try:
         saved = await _prepare(context, resume_wanted=not arguments.no_resume)
-        csc = CCArchiverCsc(context, saved)
+        try:
+            csc = CCArchiverCsc(context, saved)
+        except DdsError as error:
+            msg = f"no SAL bus: {error}; is the network interface up (LSST_DDS_INTERFACE, CYCLONEDDS_URI)?"
+            raise ConfigError(msg) from error
         if arguments.loglevel is not None:
             csc.log.setLevel(arguments.loglevel)
         loop = asyncio.get_running_loop()

@@ -45,6 +45,7 @@ class Desk:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.enabled = True
+        self.faulted = False
         self.overflows: list[str] = []
         self.intake: Intake | None = None
         self._stamp = 1000.0
@@ -74,7 +75,9 @@ class Desk:
 async def intake_at_work(settings: Settings, desk: Desk) -> AsyncIterator[Desk]:
     """Have a freshly started intake at work."""
     async with holding(Worker.SAL, settings) as context:
-        intake = Intake(context, lambda: desk.enabled, lambda: "the session", desk.overflows.append)
+        intake = Intake(
+            context, lambda: desk.enabled, lambda: desk.faulted, lambda: "the session", desk.overflows.append
+        )
         await intake.load()
         desk.intake = intake
         working = asyncio.create_task(intake.run())
@@ -253,3 +256,21 @@ async def test_memory_that_is_wrong_about_the_ledger_is_corrected(fresh_redis: P
         found = await desk.passed_on(2)
 
         assert [(topic, image) for topic, image, _ in found] == [(START, "a"), (START, "b")]
+
+
+async def test_a_fault_in_the_middle_of_an_exposure_keeps_the_rest_of_it_for_the_next_session(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as desk:
+        desk.hear((START, "a"))
+        await desk.passed_on(1)
+        desk.enabled, desk.faulted = False, True
+        desk.hear((END, "a"), (HEADER, "a"), (START, "b"))
+        await desk.counted("events_skipped", 1)
+
+        exposure = await ledger.read_exposure(desk.redis, "a", 9)
+        assert exposure is not None
+        assert exposure.end is not None
+        assert exposure.header is not None
+        assert len(await desk.passed_on(1)) == 1, "nothing is sent before the next session"
+        assert (await ledger.read_record(desk.redis, "b"))["state"] == "skipped"
