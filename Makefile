@@ -28,8 +28,8 @@ setup: ## install what is missing (apt, .venv); done by every target below, at o
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
 
-test: setup ## everything CI checks: lint, types, contracts, unit and integration tests, a short fault campaign
-	@scripts/check lint types contracts unit integration campaign
+test: setup ## everything CI checks: lint, types, contracts, all tests, a short fault campaign
+	@scripts/check lint types contracts tests campaign
 
 lint: setup ## ruff: rules and format
 	@scripts/check lint

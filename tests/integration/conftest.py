@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 from tests.support.brokers import VhostPool, empty
@@ -11,8 +12,7 @@ from tests.support.stage import SHORT, Stage, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
+    from pathlib import Path
 
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 
@@ -34,3 +34,9 @@ async def stage(
     settings = {**SHORT, **getattr(request.module, "SETTINGS", {})}
     async with staged(folder, settings, redis_server=redis_server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
         yield ready
+
+
+@pytest.fixture
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a temporary folder that is not named after its test: the path of a socket in it has 107 characters at most."""
+    return tmp_path_factory.mktemp("s")

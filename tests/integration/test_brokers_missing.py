@@ -35,17 +35,17 @@ async def code_of_start(rig: Rig) -> int:
         await rig.close()
 
 
-async def test_5071_no_rabbitmq(tmp_path: Path, redis_server: PrivateRedis) -> None:
+async def test_5071_no_rabbitmq(short_path: Path, redis_server: PrivateRedis) -> None:
     empty(redis_server)
-    nobody_there = PrivateRabbit(tmp_path / "rabbit")
-    rig = Rig(SHORT, redis=redis_server, rabbit=nobody_there, parent=tmp_path)
+    nobody_there = PrivateRabbit(short_path / "rabbit")
+    rig = Rig(SHORT, redis=redis_server, rabbit=nobody_there, parent=short_path)
     with redis.Redis(host="127.0.0.1", port=redis_server.port, db=14) as client:
         # Only RabbitMQ is to be at fault.
         client.lpush("forwarder_list", '{"hostname": "f1", "ip_address": "127.0.0.1", "consume_queue": "f1_consume"}')
     assert await code_of_start(rig) == 5071
 
 
-async def test_5701_no_redis(tmp_path: Path, rabbit_server: PrivateRabbit) -> None:
-    nobody_there = PrivateRedis(tmp_path / "redis")
-    rig = Rig(SHORT, redis=nobody_there, rabbit=rabbit_server, parent=tmp_path)
+async def test_5701_no_redis(short_path: Path, rabbit_server: PrivateRabbit) -> None:
+    nobody_there = PrivateRedis(short_path / "redis")
+    rig = Rig(SHORT, redis=nobody_there, rabbit=rabbit_server, parent=short_path)
     assert await code_of_start(rig) == 5701
