@@ -38,5 +38,5 @@ async def stage(
 
 @pytest.fixture
 def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a temporary folder that is not named after its test: the path of a socket in it has 107 characters at most."""
+    """Give a temporary folder that is not named after its test: the path of a socket in it must be short."""
     return tmp_path_factory.mktemp("s")
