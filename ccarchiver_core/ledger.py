@@ -74,8 +74,10 @@ def record_event(
 
 def status_field(status: FileStatus) -> str:
     """Name the ledger field of a file's status: topic, raft, sensor, file."""
-    parts = (status.raft, status.sensor, status.filename)
-    return SEPARATOR.join((STATUS_PREFIX[status.topic], *(part.replace(SEPARATOR, r"\|") for part in parts)))
+    parts = (
+        part.replace("\\", "\\\\").replace(SEPARATOR, r"\|") for part in (status.raft, status.sensor, status.filename)
+    )
+    return SEPARATOR.join((STATUS_PREFIX[status.topic], *parts))
 
 
 def file_of(status: FileStatus) -> str:

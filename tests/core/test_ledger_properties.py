@@ -1,0 +1,50 @@
+"""Whatever statuses come, in whatever order: the ledger's count is what a plain list of them says."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ccarchiver_core import ledger
+from ccarchiver_core.mail import FileStatus, StatusTopic
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""On a busy machine any example may take long."""
+
+PARTS = st.text(alphabet="ab|\\ é", max_size=4)
+"""Texts that the separator and its escape could confuse."""
+
+STATUSES = st.builds(
+    FileStatus,
+    topic=st.sampled_from(StatusTopic),
+    camera=st.just("COMCAM"),
+    archiver=st.just("CCArchiver"),
+    obsid=st.just("i"),
+    raft=PARTS,
+    sensor=PARTS,
+    filename=PARTS,
+    status_code=st.sampled_from([0, 0, 5611]),
+    description=st.sampled_from(["ok", "bad"]),
+)
+
+
+def key_of(status: FileStatus) -> tuple[str, str, str, str]:
+    return (status.topic, status.raft, status.sensor, status.filename)
+
+
+@patient
+@given(STATUSES, STATUSES)
+def test_two_statuses_share_a_field_only_if_they_are_of_the_same_file(one: FileStatus, other: FileStatus) -> None:
+    assert (ledger.status_field(one) == ledger.status_field(other)) is (key_of(one) == key_of(other))
+
+
+@patient
+@given(st.lists(STATUSES, max_size=20))
+def test_the_good_files_are_those_whose_last_status_is_good(statuses: list[FileStatus]) -> None:
+    record = {ledger.status_field(status): status.model_dump_json() for status in statuses}
+    last = {key_of(status): status for status in statuses}
+    for topic in StatusTopic:
+        wanted = {
+            ledger.file_of(status) for status in last.values() if status.topic is topic and status.status_code == 0
+        }
+        assert ledger.good_files(record, topic) == wanted
