@@ -117,7 +117,7 @@ class Mailbox:
                 await wait_or_raise(error, backoff)
                 continue
             except ResponseError as error:
-                if "NOGROUP" in str(error):
+                if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # the mailbox is not there yet, or any more
                     await patiently(self._make_group)
                 else:
                     await wait_or_raise(error, backoff)

@@ -336,9 +336,15 @@ class Link:
         """Give the connection up at once."""
         self._fail(reason)
         connection, self._connection = self._connection, None
-        if connection is not None and connection.is_open:
+        if connection is None:
+            return
+        if connection.is_open:
             with contextlib.suppress(pika.exceptions.AMQPError):
                 connection.close()
+        # A broker that hangs never answers the close; pika has no public way to give its socket up at once.
+        transport = connection._transport  # noqa: SLF001
+        if transport is not None:
+            transport.abort()
 
     def _fail(self, reason: str) -> None:
         if not self.closed.done():
