@@ -87,6 +87,13 @@ class Heart:
                 _log.debug("heartbeat.missed", error=str(error))
             await asyncio.sleep(INTERVAL)
 
+    async def stop(self) -> None:
+        """Take the vital signs away at a clean end, best effort: they end by themselves otherwise."""
+        try:
+            await self._redis.delete(self._worker.alive)
+        except (RedisError, OSError) as error:
+            _log.debug("heartbeat.left", error=str(error))
+
     def read(self, mailbox_depth: int) -> Vitals:
         """Take a reading now."""
         with self._process.oneshot():

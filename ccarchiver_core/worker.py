@@ -58,7 +58,9 @@ class WorkerContext:
         self.heart = Heart(self.redis, worker, self.mailbox)
 
     async def close(self) -> None:
-        """Give the lease back and close the connections; safe to repeat."""
+        """Show no life any more, give the lease back and close the connections; safe to repeat."""
+        if self.runner.epoch is not None:  # otherwise what is there is another instance's
+            await self.heart.stop()
         await self.lease.release()
         await self.redis.aclose()
         await self._blocking_redis.aclose()
