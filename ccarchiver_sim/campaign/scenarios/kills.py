@@ -25,7 +25,7 @@ late joiner does. Half of it, so that the next absence fits as well."""
 FEW_OUTSTANDING = 6
 CATCH_UP_LIMIT_S = 40.0
 BACK_LIMIT_S = 60.0
-"""For a new process; supervisord waits a second more after each death within five seconds."""
+"""For a new process; supervisord waits a second more after each death within the first second."""
 
 
 class KillWorkers(Scenario):
