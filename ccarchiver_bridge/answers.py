@@ -10,14 +10,13 @@ from ccarchiver_bridge import owed as owed_answers
 from ccarchiver_bridge.messages import target_dir
 from ccarchiver_bridge.messages.incoming import Ack, AssociatedAck, HealthCheckAck, NewItemAck
 from ccarchiver_bridge.owed import MAX_SENDS
-from ccarchiver_core import deadletter, keys, killpoint, ledger
+from ccarchiver_core import deadletter, keys, killpoint, ledger, measures
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.errors import RejectedError
 from ccarchiver_core.exposure import Order
-from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ForwarderSuspect, Suspicion
 from ccarchiver_core.session import only_during
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Step, unix_time
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.link import Delivery
@@ -107,16 +106,18 @@ class Answers:
                             raw=delivery.body,
                             obsid=owed.obsid,
                         )
-                        step.do("HSET", keys.image(owed.obsid), "failed", refusal)
-                        ledger.finish(step, owed.obsid, ImageState.FAILED)
+                        ledger.fail(step, owed.obsid, refusal, ErrorCode.NO_XFER_PARAMS_ACK)
                         exposure.failed = refusal
                     else:
                         step.do("HSET", keys.image(owed.obsid), "target_dir", ack.TARGET_DIR)
                         exposure.target_dir = ack.TARGET_DIR
                 sent = exposure.sent.get(order)
                 if sent is not None and sent.ack_id == owed.ack_id:
-                    exposure.sent[order] = sent.model_copy(update={"acked": True})
-                    ledger.record_sent(step, owed.obsid, order, exposure.sent[order])
+                    answered = sent.model_copy(update={"acked": True, "acked_at": unix_time()})
+                    exposure.sent[order] = answered
+                    ledger.record_sent(step, owed.obsid, order, answered)
+                    if sent.at:
+                        measures.observe(step, measures.ANSWERING[order], answered.acked_at - sent.at)
             killpoint.reach(f"bridge.before_ack_of_{order}")
             await self._hub.runner.apply(step)
             killpoint.reach(f"bridge.after_ack_of_{order}")

@@ -224,6 +224,7 @@ class Bridge:
         self._controller.reset()
         self._show_state()
         _log.info("rabbitmq.connected", broker=settings.broker.text)
+        await self._hub.runner.apply(Step().count("rabbitmq_connections"))
         inbox = asyncio.create_task(Inbox(self._hub, self._reception, link).run())
         unwanted = asyncio.create_task(self._unwanted.wait())
         try:

@@ -16,11 +16,11 @@ import structlog
 from ccarchiver_bridge import owed as owed_answers
 from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import Owed
-from ccarchiver_core import killpoint, ledger
+from ccarchiver_core import killpoint, ledger, measures
 from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.exposure import Order, Sent, ack_number
 from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Step, unix_time
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.hub import Hub
@@ -64,7 +64,7 @@ class Dispatcher:
         async with self.lock(mail.obsid):
             cached = self._cache.get(mail.obsid)
             if cached is not None:
-                cached.note(mail.event)
+                cached.note(mail.event, mail.at)
         await self.advance_safely(mail.obsid)
 
     async def advance_safely(self, obsid: str) -> None:
@@ -134,6 +134,10 @@ class Dispatcher:
             if await self._publish(exposure, late.order, again):
                 step = Step().count("resends")
                 owed_answers.record(step, again)
+                sent = exposure.sent.get(late.order)
+                if sent is not None and sent.ack_id == late.ack_id:
+                    exposure.sent[late.order] = sent.model_copy(update={"again_at": unix_time()})
+                    ledger.record_sent(step, late.obsid, late.order, exposure.sent[late.order])
                 await self._hub.runner.apply(step)
 
     async def _send(self, exposure: Exposure, order: Order) -> bool:
@@ -152,8 +156,14 @@ class Dispatcher:
         if not await self._publish(exposure, order, owed):
             self._answers.forget(ack_id)
             return False
-        sent = Sent(ack_id=ack_id, session_id=session.id, epoch=epoch)
-        step = Step()
+        sent = Sent(ack_id=ack_id, session_id=session.id, epoch=epoch, at=unix_time())
+        step = Step().count("orders_confirmed")
+        before = exposure.sent.get(order)
+        if before is not None:
+            step.count("orders_replayed")
+            ledger.record_past(step, exposure.obsid, order, before)
+        elif since := exposure.possible_since(order):
+            measures.observe(step, measures.SENDING[order], sent.at - since)
         ledger.record_sent(step, exposure.obsid, order, sent)
         owed_answers.record(step, owed)
         await self._hub.runner.apply(step)

@@ -6,10 +6,10 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys, ledger
+from ccarchiver_core import keys, ledger, statuses
 from ccarchiver_core.exposure import EventKind, Order, Sent
 from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
+from ccarchiver_core.mail import SessionChanged, StatusTopic
 from ccarchiver_core.redis_client import transact
 from ccarchiver_core.session import read_session
 
@@ -44,14 +44,12 @@ def describe(record: dict[str, str], files_per_image: int) -> list[str]:
             sent = Sent.model_validate_json(record[order])
             lines.append(f"sent       {order}, {'answered' if sent.acked else 'NOT ANSWERED'} ({sent.ack_id})")
     for topic in StatusTopic:
-        good = ledger.files_reported_good(record, topic)
+        good = statuses.count_good(record, topic)
         lines.append(f"files      {good} of {files_per_image} good in {topic}")
-    for name, value in sorted(record.items()):
-        if ledger.SEPARATOR in name:
-            status = FileStatus.model_validate_json(value)
-            if status.status_code != 0:
-                what = f"{status.raft} {status.sensor} {status.filename}".strip()
-                lines.append(f"bad file   {what}: {status.status_code} {status.description} ({status.topic})")
+    for report in statuses.reports_of(record):
+        if report.code != 0:
+            what = f"{report.raft} {report.sensor} {report.filename}".strip()
+            lines.append(f"bad file   {what}: {report.code} {report.description} ({report.topic})")
     return lines
 
 
@@ -73,7 +71,7 @@ async def retry(redis: Redis, obsid: str) -> tuple[bool, str]:
     await transact(
         redis,
         ("HDEL", name, "failed", "finished", "target_dir", *Order),
-        ("HSET", name, "state", ImageState.ACCEPTED, "at", str(time.time())),  # its waiting begins anew
+        ("HSET", name, "state", ImageState.ACCEPTED, ledger.RETRIED_AT, str(time.time())),  # its waiting begins anew
         ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
         ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
     )

@@ -81,6 +81,11 @@ class Sent(BaseModel):
     session_id: str
     epoch: int
     acked: bool = False
+    at: float = 0.0
+    """Unix time of RabbitMQ's confirmation; this and the next two are UTC, seconds, 0 if it has not been."""
+    again_at: float = 0.0
+    """When it was sent again, with the same ACK_ID."""
+    acked_at: float = 0.0
 
 
 class Exposure(BaseModel):
@@ -96,9 +101,12 @@ class Exposure(BaseModel):
     retrieved: bool = False
     """Whether every file has been reported as retrieved: there is nothing left to tell a Forwarder."""
     sent: dict[Order, Sent] = Field(default_factory=dict)
+    heard_at: dict[EventKind, float] = Field(default_factory=dict)
+    """When its events came, Unix time in UTC, seconds; for measuring only."""
 
-    def note(self, event: StartIntegration | EndReadout | HeaderReady) -> None:
-        """Take in an event; the first of each kind counts, safe to repeat."""
+    def note(self, event: StartIntegration | EndReadout | HeaderReady, at: float = 0.0) -> None:
+        """Take in an event that came at a time; the first of each kind counts, safe to repeat."""
+        self.heard_at.setdefault(event.kind, at)
         match event:
             case StartIntegration():
                 self.start = self.start or event
@@ -129,6 +137,22 @@ class Exposure(BaseModel):
         if self.header is not None and not self._told(Order.HEADER_READY, epoch):
             return Order.HEADER_READY
         return None
+
+    def possible_since(self, order: Order) -> float | None:
+        """Say since when an order could be sent (Unix time, UTC, seconds); None if that is not known.
+
+        What the archiver itself took for it is measured from here: neither the camera's time nor a peer's is in it.
+        """
+        new_item, params = self.sent.get(Order.NEW_ITEM), self.sent.get(Order.XFER_PARAMS)
+        possible = params.at if params else None
+        needed = {
+            Order.NEW_ITEM: [self.heard_at.get(EventKind.START)],
+            Order.XFER_PARAMS: [new_item.acked_at if new_item else None],
+            Order.END_READOUT: [possible, self.heard_at.get(EventKind.END)],
+            Order.HEADER_READY: [possible, self.heard_at.get(EventKind.HEADER)],
+        }[order]
+        known = [at for at in needed if at]
+        return max(known) if len(known) == len(needed) else None
 
     def _told(self, order: Order, epoch: int) -> bool:
         sent = self.sent.get(order)

@@ -37,6 +37,9 @@ DEAD_LETTERS = "ccarchiver:dead"
 COUNTERS = "ccarchiver:counters"
 """Hash: counts for operators and metrics."""
 
+MEASURES = "ccarchiver:measures"
+"""Hash: histograms of how long steps take; see `ccarchiver_core.measures`."""
+
 MAIL_GROUP = "worker"
 """The one consumer group of every mailbox."""
 

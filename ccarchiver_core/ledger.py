@@ -9,10 +9,14 @@ field                                writer  value
 ``state``                            all     see `ImageState`
 ``session``                          SAL     the session it was accepted in
 name of an `EventKind`               SAL     the event, as JSON
-``retrieval|…``, ``in_oods|…``       SAL     the last status of a file, as JSON
+``at:`` and name of an `EventKind`   SAL     Unix time it came
+``retrieval|…``, ``in_oods|…``       SAL     the last status of a file, see `ccarchiver_core.statuses`
+``retrieved``, ``ingested``          SAL     how many CCDs have been, with success
+``at:retrieved``, ``at:ingested``    SAL     Unix time of the last such status
 ``finished``                         all     Unix time of the end
 ``target_dir``, name of an `Order`   bridge  the Controller's answer; what was sent, as JSON
-``failed``                           bridge  why it cannot go on
+``past:``, an order, its ACK_ID      bridge  an order to a Forwarder (or in a session) that is gone, as JSON
+``failed``, ``failed_code``          all     why it cannot go on; the error code, 0 if it has none
 ===================================  ======  =====================================================================
 """
 
@@ -20,11 +24,12 @@ from __future__ import annotations
 
 import enum
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys
+from ccarchiver_core import keys, statuses
 from ccarchiver_core.exposure import EndReadout, EventKind, Exposure, HeaderReady, Order, Sent, StartIntegration
-from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.mail import StatusTopic
 from ccarchiver_core.redis_client import read_hash, read_members
 
 if TYPE_CHECKING:
@@ -32,13 +37,6 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.exposure import ExposureEvent
     from ccarchiver_core.step import Step
-
-STATUS_PREFIX = {StatusTopic.RETRIEVAL: "retrieval", StatusTopic.IN_OODS: "in_oods"}
-"""How the ledger fields of each status topic begin."""
-
-SEPARATOR = "|"
-"""Between the parts of a status field's name; where a part has it itself, a backslash stands before it."""
-
 
 class ImageState(enum.StrEnum):
     """How far an image is, in its ledger record."""
@@ -52,9 +50,30 @@ class ImageState(enum.StrEnum):
     """Only a status of it is known: it was accepted before the ledger began, or by somebody else."""
 
 
-def record_event(
-    step: Step, *, obsid: str, job: int, session_id: str, event: ExposureEvent, state: ImageState, is_new: bool
-) -> None:
+AT_PREFIX = "at:"
+"""How the fields begin that hold when something came."""
+
+PAST_PREFIX = "past:"
+"""How the fields begin that hold orders which were sent again to somebody else."""
+
+
+RETRIED_AT = "retried_at"
+"""Field with the Unix time of an operator's last retry: what the image waits for, it waits for since then."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An event of an image as it came, and the image it belongs to."""
+
+    obsid: str
+    job: int
+    session_id: str
+    event: ExposureEvent
+    at: float
+    """Unix time it came, UTC, seconds."""
+
+
+def record_event(step: Step, heard: Heard, state: ImageState, *, is_new: bool) -> None:
     """Write an event of an image; the step is refused if the ledger has that event already.
 
     Parameters
@@ -62,52 +81,40 @@ def record_event(
     is_new : `bool`
         Whether the ledger has no record of this image yet.
     """
-    name = keys.image(obsid)
-    step.require(name, event.kind, None)
-    step.do("HSET", name, event.kind, event.model_dump_json())
+    name, kind = keys.image(heard.obsid), heard.event.kind
+    step.require(name, kind, None)
+    step.set_fields(name, {kind: heard.event.model_dump_json(), f"{AT_PREFIX}{kind}": round(heard.at, 3)})
     if is_new:
-        step.set_fields(name, {"obsid": obsid, "job": job, "at": time.time(), "session": session_id, "state": state})
-        step.do("ZADD", keys.IMAGES, time.time(), obsid)
+        step.set_fields(
+            name,
+            {"obsid": heard.obsid, "job": heard.job, "at": heard.at, "session": heard.session_id, "state": state},
+        )
+        step.do("ZADD", keys.IMAGES, heard.at, heard.obsid).count(f"images_{state}")
         if state is ImageState.ACCEPTED:
-            step.do("ZADD", keys.UNFINISHED, job, obsid)
-
-
-def status_field(status: FileStatus) -> str:
-    """Name the ledger field of a file's status: topic, raft, sensor, file."""
-    parts = (
-        part.replace("\\", "\\\\").replace(SEPARATOR, r"\|") for part in (status.raft, status.sensor, status.filename)
-    )
-    return SEPARATOR.join((STATUS_PREFIX[status.topic], *parts))
-
-
-def file_of(status: FileStatus) -> str:
-    """Name the CCD a status is about: by raft and sensor, or by file name if it lacks them."""
-    if status.raft and status.sensor:
-        return f"{status.raft}{SEPARATOR}{status.sensor}"
-    return status.filename
-
-
-def good_files(record: dict[str, str], topic: StatusTopic) -> set[str]:
-    """Collect the CCDs whose last status under a topic is success."""
-    prefix = STATUS_PREFIX[topic] + SEPARATOR
-    statuses = (FileStatus.model_validate_json(value) for name, value in record.items() if name.startswith(prefix))
-    return {file_of(status) for status in statuses if status.status_code == 0}
-
-
-def files_reported_good(record: dict[str, str], topic: StatusTopic) -> int:
-    """Count the CCDs whose last status under a topic is success."""
-    return len(good_files(record, topic))
+            step.do("ZADD", keys.UNFINISHED, heard.job, heard.obsid)
 
 
 def finish(step: Step, obsid: str, state: ImageState) -> None:
     """Write that nothing more is to be done for an image."""
     step.set_fields(keys.image(obsid), {"state": state, "finished": time.time()})
-    step.do("ZREM", keys.UNFINISHED, obsid)
+    step.do("ZREM", keys.UNFINISHED, obsid).count(f"images_{state}")
+
+
+def fail(step: Step, obsid: str, reason: str, code: int = 0) -> None:
+    """Write that an image cannot go on, and why; `code` is the error code of it, 0 if it has none."""
+    step.set_fields(keys.image(obsid), {"failed": reason, "failed_code": code})
+    finish(step, obsid, ImageState.FAILED)
 
 
 def record_sent(step: Step, obsid: str, order: Order, sent: Sent) -> None:
     """Write that an order is with RabbitMQ."""
-    step.do("HSET", keys.image(obsid), order, sent.model_dump_json())
+    step.do("HSET", keys.image(obsid), order, sent.model_dump_json(exclude_defaults=True))
+
+
+def record_past(step: Step, obsid: str, order: Order, sent: Sent) -> None:
+    """Keep an order that is to be sent anew to somebody else, for the image's history."""
+    text = sent.model_dump_json(exclude_defaults=True)
+    step.do("HSET", keys.image(obsid), f"{PAST_PREFIX}{order}:{sent.ack_id}", text)
 
 
 async def read_record(redis: Redis, obsid: str) -> dict[str, str]:
@@ -133,14 +140,20 @@ def exposure_from(record: dict[str, str], files_per_image: int) -> Exposure | No
         header=HeaderReady.model_validate_json(header) if header else None,
         target_dir=record.get("target_dir", ""),
         failed=record.get("failed", ""),
-        retrieved=files_reported_good(record, StatusTopic.RETRIEVAL) >= files_per_image,
+        retrieved=statuses.count_good(record, StatusTopic.RETRIEVAL) >= files_per_image,
         sent={order: Sent.model_validate_json(record[order]) for order in Order if order in record},
+        heard_at={kind: float(record[f"{AT_PREFIX}{kind}"]) for kind in EventKind if f"{AT_PREFIX}{kind}" in record},
     )
 
 
 async def unfinished(redis: Redis) -> list[str]:
     """Names of the unfinished images, oldest job first."""
     return await read_members(redis, keys.UNFINISHED)
+
+
+def waiting_since(record: dict[str, str]) -> float:
+    """Give the Unix time (UTC, seconds) from which an unfinished image's waiting counts."""
+    return float(record.get(RETRIED_AT) or record.get("at") or time.time())
 
 
 def waits_for(record: dict[str, str], files_per_image: int) -> str:
@@ -158,10 +171,10 @@ def waits_for(record: dict[str, str], files_per_image: int) -> str:
     for name, who in _OWED_IN_ORDER.items():
         if name not in record:
             return who
-    retrieved = files_reported_good(record, StatusTopic.RETRIEVAL)
+    retrieved = statuses.count_good(record, StatusTopic.RETRIEVAL)
     if retrieved < files_per_image:
         return f"the Forwarder: {retrieved} of {files_per_image} files retrieved"
-    ingested = files_reported_good(record, StatusTopic.IN_OODS)
+    ingested = statuses.count_good(record, StatusTopic.IN_OODS)
     return f"the OODS: {ingested} of {files_per_image} files ingested"
 
 
@@ -180,4 +193,4 @@ def record_outsider(step: Step, obsid: str, state: ImageState) -> None:
     name = keys.image(obsid)  # whoever accepts the image meanwhile is not overwritten
     step.do("HSETNX", name, "obsid", obsid).do("HSETNX", name, "job", 0)
     step.do("HSETNX", name, "at", time.time()).do("HSETNX", name, "state", state)
-    step.do("ZADD", keys.IMAGES, "NX", time.time(), obsid)
+    step.do("ZADD", keys.IMAGES, "NX", time.time(), obsid).count(f"images_{state}")

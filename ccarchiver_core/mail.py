@@ -33,6 +33,8 @@ class ExposureMail(_Letter):
     obsid: str
     job: int
     event: ExposureEvent
+    at: float = 0.0
+    """Unix time it came, UTC, seconds."""
 
 
 class SessionChanged(_Letter):

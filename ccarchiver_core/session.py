@@ -33,6 +33,8 @@ class PairedForwarder(ForwarderEntry):
     """The Forwarder of this session and the Redis key by which it shows that it lives."""
 
     presence_key: str
+    since: float = 0.0
+    """Unix time of the pairing, UTC, seconds."""
 
 
 class Loss(BaseModel):

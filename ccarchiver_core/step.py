@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ redis.call('ZADD', applied, number, number)
 redis.call('ZREMRANGEBYRANK', applied, 0, -kept - 1)
 return 'applied'
 """
+
+
+def unix_time() -> float:
+    """Give the time for a record: Unix seconds, UTC, to a millisecond."""
+    return round(time.time(), 3)
 
 
 class Outcome(enum.Enum):

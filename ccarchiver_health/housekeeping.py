@@ -61,7 +61,7 @@ class Housekeeping:
             if "state" not in record:
                 await self._context.runner.apply(Step().do("ZREM", keys.UNFINISHED, obsid))  # deleted by hand
                 continue
-            waited = time.time() - float(record.get("at", time.time()))
+            waited = time.time() - ledger.waiting_since(record)
             if waited >= settings.abandoned_after:
                 await self._abandon(obsid, record, waited)
             elif waited >= settings.stalled_after and record.get("state") == ImageState.ACCEPTED:
@@ -79,8 +79,7 @@ class Housekeeping:
         waits_for = ledger.waits_for(record, self._context.settings.files_per_image)
         reason = f"unfinished for {waited / HOUR:.1f} h (ABANDONED_AFTER), waits for {waits_for}"
         step = Step().require(keys.image(obsid), "state", record["state"])
-        step.do("HSET", keys.image(obsid), "failed", reason)
-        ledger.finish(step, obsid, ImageState.FAILED)
+        ledger.fail(step, obsid, reason)
         raw = json.dumps(record).encode()
         deadletter.add(step, self._context.settings, origin=keys.UNFINISHED, reason=reason, raw=raw, obsid=obsid)
         await self._context.runner.apply(step)

@@ -13,7 +13,7 @@ from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.mail import AskForwarder, Reply, SessionChanged, SessionFault, SessionUp
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.session import PairedForwarder, Pairing, only_during
-from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core.step import Outcome, Step, unix_time
 from ccarchiver_health.roster import Roster
 
 if TYPE_CHECKING:
@@ -131,12 +131,13 @@ class Search:
 
     async def _pair(self, candidate: Candidate, presence_key: str) -> None:
         entry = candidate.entry
-        paired = PairedForwarder(**entry.model_dump(), presence_key=presence_key)
+        paired = PairedForwarder(**entry.model_dump(), presence_key=presence_key, since=unix_time())
         step = Step()
         only_during(step, self._session.id)
         step.set_fields(keys.SESSION, {"pairing": Pairing.PAIRED, "forwarder": paired.model_dump_json()})
         step.do("HDEL", keys.SESSION, "loss")
         write_association(step, self._context, paired)
+        step.count("forwarders_paired")
         await self._roster.done(step, candidate)
         for raw in await patiently(lambda: self._roster.listed(entry.consume_queue)):
             step.do("LREM", keys.FORWARDER_LIST, 0, raw)  # so that a new entry of it is news, see Health

@@ -18,7 +18,7 @@ from ccarchiver_core.exposure import EndReadout, EventKind, HeaderReady, StartIn
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ExposureMail
 from ccarchiver_core.redis_client import patiently, read_hash
-from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core.step import Outcome, Step, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,7 @@ class _Heard:
     obsid: str
     event: ExposureEvent
     stamp: float
+    at: float
     enabled: bool
     faulted: bool
     session_id: str
@@ -155,7 +156,7 @@ class Intake:
             return
         self._overflowed = False
         self._waiting.append(
-            _Heard(obsid, event, sample.stamp, self._is_enabled(), self._is_faulted(), self._session_id())
+            _Heard(obsid, event, sample.stamp, unix_time(), self._is_enabled(), self._is_faulted(), self._session_id())
         )
         self._arrived.set()
 
@@ -232,7 +233,9 @@ class Intake:
         of_accepted = known.state in (ImageState.ACCEPTED, ImageState.STALLED, ImageState.FAILED)
         if heard.faulted and of_accepted:
             # A fault in the middle of an exposure: the rest of it is kept, and sent on in the next session.
-            step.do("HSET", keys.image(heard.obsid), kind, heard.event.model_dump_json())
+            step.set_fields(
+                keys.image(heard.obsid), {kind: heard.event.model_dump_json(), f"{ledger.AT_PREFIX}{kind}": heard.at}
+            )
             known.kinds.add(kind)
             _log.info("event.kept", image=heard.obsid, event_kind=kind, why="it was accepted before the fault")
             return
@@ -246,20 +249,20 @@ class Intake:
             step.do("HSET", keys.COUNTERS, "job", self._job)
         ledger.record_event(
             step,
-            obsid=heard.obsid,
-            job=known.job,
-            session_id=heard.session_id,
-            event=heard.event,
-            state=ImageState.ACCEPTED,
+            ledger.Heard(heard.obsid, known.job, heard.session_id, heard.event, heard.at),
+            ImageState.ACCEPTED,
             is_new=is_new,
         )
-        step.post(keys.Worker.BRIDGE, ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event))
+        step.post(keys.Worker.BRIDGE, ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event, at=heard.at))
         known.kinds.add(kind)
         _log.info("event.accepted", image=heard.obsid, event_kind=kind, job=known.job)
 
     def _skip(self, step: Step, heard: _Heard, known: _Known) -> None:
         name = keys.image(heard.obsid)
-        step.do("HSET", name, f"{SKIPPED_PREFIX}{heard.event.kind}", heard.event.model_dump_json())
+        skipped = f"{SKIPPED_PREFIX}{heard.event.kind}"
+        step.set_fields(
+            name, {skipped: heard.event.model_dump_json(), f"{ledger.AT_PREFIX}{heard.event.kind}": heard.at}
+        )
         step.count("events_skipped")
         if known.state is None:
             known.state = ImageState.SKIPPED

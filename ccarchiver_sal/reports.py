@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_core import deadletter, keys, killpoint, ledger
+from ccarchiver_core import deadletter, keys, killpoint, ledger, statuses
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Step, unix_time
+from ccarchiver_sal import completion
 
 if TYPE_CHECKING:
     from ccarchiver_core.worker import WorkerContext
@@ -27,23 +28,27 @@ _log = structlog.get_logger(__name__)
 
 
 class _Record:
-    """The statuses of one image as they were last reported, and which files are good."""
+    """The statuses of one image as they were last reported, and which CCDs are good."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         self.known = bool(fields)
-        self.last = {name: value for name, value in fields.items() if ledger.SEPARATOR in name}
-        self._good = {topic: ledger.good_files(fields, topic) for topic in StatusTopic}
+        self._last = {name: statuses.content(value) for name, value in fields.items() if statuses.is_status(name)}
+        self._good = {topic: statuses.good_ccds(fields, topic) for topic in StatusTopic}
 
-    def note(self, field: str, value: str, status: FileStatus) -> None:
+    def has(self, status: FileStatus) -> bool:
+        """Tell whether this is what was last reported for its file."""
+        return self._last.get(statuses.field_of(status)) == statuses.content_of(status)
+
+    def note(self, status: FileStatus) -> None:
         """Take in a status that has been reported."""
         self.known = True
-        self.last[field] = value
+        self._last[statuses.field_of(status)] = statuses.content_of(status)
         good = self._good[status.topic]
-        (good.add if status.status_code == 0 else good.discard)(ledger.file_of(status))
+        (good.add if status.status_code == 0 else good.discard)(statuses.ccd_of(status))
 
-    def is_complete(self, files_per_image: int) -> bool:
-        """Whether every file is retrieved and ingested."""
-        return all(len(good) >= files_per_image for good in self._good.values())
+    def count(self, topic: StatusTopic) -> int:
+        """Count the CCDs that are good under a topic."""
+        return len(self._good[topic])
 
 
 class Reports:
@@ -71,9 +76,8 @@ class Reports:
         event after the restart. The other order would lose it.
         """
         record = await self._record(status.obsid)
-        field, value = ledger.status_field(status), status.model_dump_json()
         step = Step().settle(keys.Worker.SAL, entry_id)
-        if record.last.get(field) == value:
+        if record.has(status):
             step.count("statuses_repeated")
             _log.info("status.repeated", image=status.obsid, topic=status.topic, sensor=status.sensor)
             await self._context.runner.apply(step)
@@ -83,7 +87,7 @@ class Reports:
             self._csc.put_event(status.topic, event_fields(status))
         except ValueError as error:
             reason = f"SAL refuses the event: {error}"
-            raw = value.encode()
+            raw = status.model_dump_json().encode()
             deadletter.add(
                 step, self._context.settings, origin=keys.Worker.SAL.mailbox, reason=reason, raw=raw, obsid=status.obsid
             )
@@ -92,9 +96,8 @@ class Reports:
         killpoint.reach(f"sal.after_{status.topic}")
         if not record.known:
             ledger.record_outsider(step, status.obsid, ImageState.FOREIGN)
-        record.note(field, value, status)
-        step.do("HSET", keys.image(status.obsid), field, value)
-        step.count(f"events:{status.topic}")
+        record.note(status)
+        self._write(step, status, record)
         if status.status_code == 0:
             await self._finish_if_complete(step, status.obsid, record)
         await self._context.runner.apply(step)
@@ -108,12 +111,28 @@ class Reports:
             code=status.status_code,
         )
 
+    @staticmethod
+    def _write(step: Step, status: FileStatus, record: _Record) -> None:
+        now, done = unix_time(), statuses.DONE[status.topic]
+        fields: dict[str, str | bytes | int | float] = {
+            statuses.field_of(status): statuses.value_of(status, now),
+            done: record.count(status.topic),
+        }
+        if status.status_code == 0:
+            fields[f"{ledger.AT_PREFIX}{done}"] = now
+        else:
+            step.count(f"failures:{status.topic}")
+        step.set_fields(keys.image(status.obsid), fields)
+        step.count(f"events:{status.topic}")
+
     async def _finish_if_complete(self, step: Step, obsid: str, record: _Record) -> None:
-        if not record.is_complete(self._context.settings.files_per_image):
+        expected = self._context.settings.files_per_image
+        if any(record.count(topic) < expected for topic in StatusTopic):
             return
         fresh = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
         if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED):
             ledger.finish(step, obsid, ImageState.COMPLETE)
+            completion.measure(step, fresh, unix_time())
             _log.info("image.complete", image=obsid)
 
     async def _record(self, obsid: str) -> _Record:

@@ -20,7 +20,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ExposureMail, SessionChanged
 from ccarchiver_core.session import PairedForwarder
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Step, unix_time
 from tests.bridge.peer import CONTROLLER, FORWARDER, Letter, Peer, on_the_wire
 from tests.core.place import end, holding, looking_into, mail_in, post, site
 
@@ -126,17 +126,10 @@ class Desk:
             is_new = image not in self._jobs
             job = self._jobs.setdefault(image, len(self._jobs) + 1)
             step = Step()
-            ledger.record_event(
-                step,
-                obsid=image,
-                job=job,
-                session_id=SESSION,
-                event=event,
-                state=ImageState.ACCEPTED,
-                is_new=is_new,
-            )
+            heard = ledger.Heard(image, job, SESSION, event, unix_time())
+            ledger.record_event(step, heard, ImageState.ACCEPTED, is_new=is_new)
             if tell:
-                step.post(Worker.BRIDGE, ExposureMail(obsid=image, job=job, event=event))
+                step.post(Worker.BRIDGE, ExposureMail(obsid=image, job=job, event=event, at=heard.at))
             await self._sal.runner.apply(step)
 
     async def told(self, worker: Worker, kind: type[M]) -> list[M]:

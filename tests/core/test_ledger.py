@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import ledger
+from ccarchiver_core import ledger, statuses
 from ccarchiver_core.exposure import EndReadout, ExposureEvent, HeaderReady, Order, Sent, StartIntegration
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
@@ -45,13 +45,13 @@ def status(
     )
 
 
-def record_of(*statuses: FileStatus) -> dict[str, str]:
-    return {ledger.status_field(one): one.model_dump_json() for one in statuses}
+def record_of(*reported: FileStatus) -> dict[str, str]:
+    return {statuses.field_of(one): statuses.value_of(one, 1.0) for one in reported}
 
 
 def event_step(event: ExposureEvent, *, is_new: bool) -> Step:
     step = Step()
-    ledger.record_event(step, obsid=IMAGE, job=4, session_id="s", event=event, state=ImageState.ACCEPTED, is_new=is_new)
+    ledger.record_event(step, ledger.Heard(IMAGE, 4, "s", event, at=1.0), ImageState.ACCEPTED, is_new=is_new)
     return step
 
 
@@ -88,9 +88,8 @@ async def test_unfinished_images_are_in_the_order_of_their_jobs(fresh_redis: Pri
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         for job in (10, 9, 11):
             step = Step()
-            ledger.record_event(
-                step, obsid=f"i{job}", job=job, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True
-            )
+            heard = ledger.Heard(f"i{job}", job, "s", START, at=1.0)
+            ledger.record_event(step, heard, ImageState.ACCEPTED, is_new=True)
             await context.runner.apply(step)
 
         assert await ledger.unfinished(redis) == ["i9", "i10", "i11"]
@@ -126,25 +125,25 @@ async def test_an_image_that_was_not_accepted_gives_the_bridge_nothing(fresh_red
 
 def test_each_file_is_counted_once_by_its_last_status() -> None:
     good = record_of(*(status(sensor) for sensor in SENSORS))
-    assert ledger.files_reported_good(good, StatusTopic.RETRIEVAL) == 9
-    assert ledger.files_reported_good(good, StatusTopic.IN_OODS) == 0
+    assert statuses.count_good(good, StatusTopic.RETRIEVAL) == 9
+    assert statuses.count_good(good, StatusTopic.IN_OODS) == 0
 
     again = good | record_of(status("S00", code=5612), status("S01"))
-    assert ledger.files_reported_good(again, StatusTopic.RETRIEVAL) == 8
+    assert statuses.count_good(again, StatusTopic.RETRIEVAL) == 8
 
 
 def test_one_ccd_whose_file_has_two_names_counts_once() -> None:
     """The Forwarder names a file by its path there, the retry by another."""
     record = record_of(status("S00", filename="/a/one.fits"), status("S00", filename="/b/one.fits"))
 
-    assert ledger.files_reported_good(record, StatusTopic.RETRIEVAL) == 1
+    assert statuses.count_good(record, StatusTopic.RETRIEVAL) == 1
 
 
 def test_files_without_raft_and_sensor_are_told_apart_by_their_names() -> None:
     record = record_of(*(status("", topic=StatusTopic.IN_OODS, filename=f"{name}.fits") for name in SENSORS))
 
     assert len(record) == 9
-    assert ledger.files_reported_good(record, StatusTopic.IN_OODS) == 9
+    assert statuses.count_good(record, StatusTopic.IN_OODS) == 9
 
 
 def test_an_image_with_all_files_retrieved_needs_no_forwarder_any_more() -> None:

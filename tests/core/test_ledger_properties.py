@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccarchiver_core import ledger
+from ccarchiver_core import statuses as fields
 from ccarchiver_core.mail import FileStatus, StatusTopic
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,16 +35,26 @@ def key_of(status: FileStatus) -> tuple[str, str, str, str]:
 @patient
 @given(STATUSES, STATUSES)
 def test_two_statuses_share_a_field_only_if_they_are_of_the_same_file(one: FileStatus, other: FileStatus) -> None:
-    assert (ledger.status_field(one) == ledger.status_field(other)) is (key_of(one) == key_of(other))
+    assert (fields.field_of(one) == fields.field_of(other)) is (key_of(one) == key_of(other))
 
 
 @patient
 @given(st.lists(STATUSES, max_size=20))
 def test_the_good_files_are_those_whose_last_status_is_good(statuses: list[FileStatus]) -> None:
-    record = {ledger.status_field(status): status.model_dump_json() for status in statuses}
+    record = {fields.field_of(status): fields.value_of(status, 1.5) for status in statuses}
     last = {key_of(status): status for status in statuses}
     for topic in StatusTopic:
         wanted = {
-            ledger.file_of(status) for status in last.values() if status.topic is topic and status.status_code == 0
+            fields.ccd_of(status) for status in last.values() if status.topic is topic and status.status_code == 0
         }
-        assert ledger.good_files(record, topic) == wanted
+        assert fields.good_ccds(record, topic) == wanted
+
+
+@patient
+@given(STATUSES)
+def test_a_field_is_read_as_it_was_written(status: FileStatus) -> None:
+    report = fields.read_field(fields.field_of(status), fields.value_of(status, 12.25))
+
+    assert (report.topic, report.raft, report.sensor, report.filename) == key_of(status)
+    assert (report.at, report.code, report.description) == (12.25, status.status_code, status.description)
+    assert report.ccd == fields.ccd_of(status)

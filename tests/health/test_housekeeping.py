@@ -29,7 +29,7 @@ DAY = 86400.0
 async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState) -> None:
     """Have an image in the ledger that was accepted some time ago."""
     step = Step()
-    ledger.record_event(step, obsid=obsid, job=job, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True)
+    ledger.record_event(step, ledger.Heard(obsid, job, "s", START, time.time()), ImageState.ACCEPTED, is_new=True)
     if state is not ImageState.ACCEPTED:
         ledger.finish(step, obsid, state)
     at = time.time() - age_s

@@ -83,9 +83,7 @@ class Desk:
 
     async def accept(self) -> None:
         step = Step()
-        ledger.record_event(
-            step, obsid=IMAGE, job=1, session_id="s", event=START, state=ImageState.ACCEPTED, is_new=True
-        )
+        ledger.record_event(step, ledger.Heard(IMAGE, 1, "s", START, at=1.0), ImageState.ACCEPTED, is_new=True)
         await self.context.runner.apply(step)
 
 
