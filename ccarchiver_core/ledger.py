@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.exposure import ExposureEvent
     from ccarchiver_core.step import Step
 
+
 class ImageState(enum.StrEnum):
     """How far an image is, in its ledger record."""
 

@@ -212,10 +212,14 @@ class Settings(_Part):
     """Dead letters kept; the oldest go first, and that is logged."""
     max_dead_letter_bytes: Count = 16_777_216
     """Bytes of one dead letter that are kept: all of any real message, and of a mistaken file of some megabytes."""
-    ledger_days: Seconds = 30.0
-    """Days a finished image stays in the ledger."""
+    ledger_days: Seconds = 14.0
+    """Nights a finished image stays in the ledger."""
     max_ledger: Count = 100_000
     """Images the ledger holds; beyond it the oldest finished ones go early, and that is logged."""
+    status_host: Name = "127.0.0.1"
+    """Where the status page and the metrics listen; loopback, as they ask for no password."""
+    status_port: Annotated[int, Field(ge=0, lt=TOO_HIGH_A_PORT)] = 8094
+    """Port of the status page and the metrics; 0 switches both off."""
 
     @model_validator(mode="after")
     def _databases_apart(self) -> Self:
@@ -270,6 +274,12 @@ class Settings(_Part):
                 self.telemetry_queue,
             }
         )
+
+    @property
+    def ccds(self) -> tuple[tuple[str, str], ...]:
+        """Raft and sensor of each CCD of an image, in the order of the boards: 22/1 reads S10, S11 and S12."""
+        boards = [board.rpartition("/")[::2] for board in self.ats.ccds]
+        return tuple((raft or self.ats.raft, f"S{board}{n}") for raft, board in boards for n in range(CCDS_PER_BOARD))
 
     @property
     def files_per_image(self) -> int:

@@ -43,6 +43,9 @@ class Vitals(BaseModel):
     beat: float = 0.0
     state: str = ""
     trouble: str = ""
+    last_error: str = ""
+    """The last line it logged at level error or above."""
+    last_error_at: float = 0.0
     rss_bytes: int = 0
     cpu_share: float = 0.0
     threads: int = 0

@@ -1,0 +1,125 @@
+"""What is wrong now, in the order an operator should look at it, each with what to do."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from ccarchiver_core import keys
+from ccarchiver_core.csc_state import FAULT
+from ccarchiver_core.ledger import ImageState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccarchiver_core.view.overview import Overview, WorkerView
+
+MAIL_LATE_S = 10.0
+"""Age of a letter above which its worker counts as behind: usual is below a tenth of a second, a restart takes five."""
+
+LETTER_NEW_S = 3600.0
+"""A dead letter is news for an hour; later it is still counted."""
+
+ERROR_NEW_S = 600.0
+"""A worker's last error is shown as an alarm for ten minutes."""
+
+
+class Severity(enum.StrEnum):
+    """How soon somebody must look."""
+
+    CRITICAL = "critical"
+    """Images are not archived now, or soon will not be."""
+    WARNING = "warning"
+
+
+class Alarm(BaseModel):
+    """One thing that is wrong."""
+
+    severity: Severity
+    name: str
+    """Short and stable, for programs: an entry of the runbook has it as title."""
+    text: str
+    do: str
+    """What to do, with a literal command where there is one."""
+
+
+def alarms_of(view: Overview) -> list[Alarm]:
+    """List what is wrong, critical things first; empty if all is well."""
+    if not view.redis.answers:
+        text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
+        return [_critical("redis_away", text, "start it; the workers go on by themselves when it is back")]
+    found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
+    return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
+
+
+def _critical(name: str, text: str, do: str) -> Alarm:
+    return Alarm(severity=Severity.CRITICAL, name=name, text=text, do=do)
+
+
+def _warning(name: str, text: str, do: str) -> Alarm:
+    return Alarm(severity=Severity.WARNING, name=name, text=text, do=do)
+
+
+def _csc(view: Overview) -> Iterator[Alarm]:
+    if view.csc is not None and view.csc.state == FAULT:
+        code = view.csc.error_code
+        do = f"mend the cause (runbook: {code}), then command_ccarchiver standby, start, enable"
+        yield _critical(f"fault_{code}", f"the CSC is in FAULT with {code}: {view.csc.error_report}", do)
+
+
+def _workers(view: Overview) -> Iterator[Alarm]:
+    for part in view.workers:
+        name = f"ccarchiver:{part.worker}"
+        if part.vitals is None:
+            do = f"supervisorctl status {name}; supervisorctl start {name}; its log says why it ended"
+            yield _critical("worker_away", f"worker {name} shows no life", do)
+            continue
+        yield from _living(view, part, name)
+
+
+def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:
+    vitals = part.vitals
+    if vitals is None:
+        return
+    if vitals.trouble:
+        yield _critical("worker_in_trouble", f"{name}: {vitals.trouble}", "ccarchiver doctor")
+    if part.mailbox_oldest_s > MAIL_LATE_S:
+        text = f"{name} is behind: {part.mailbox_depth} letters wait, the oldest for {part.mailbox_oldest_s:.0f} s"
+        yield _warning(
+            "mail_late", text, f"ccarchiver status --watch; if it does not shrink: supervisorctl restart {name}"
+        )
+    if vitals.last_error and view.at - vitals.last_error_at < ERROR_NEW_S:
+        text = f"{name} logged an error {view.at - vitals.last_error_at:.0f} s ago: {vitals.last_error}"
+        yield _warning("worker_error", text, f"look into the log of {name}")
+
+
+def _pairing(view: Overview) -> Iterator[Alarm]:
+    pairing = view.pairing
+    if pairing is None or not pairing.wanted:
+        return
+    if not pairing.hostname:
+        why = f": {pairing.loss}" if pairing.loss else ""
+        do = f"start a Forwarder; it lists itself in {keys.FORWARDER_LIST}"
+        yield _critical("no_forwarder", f"no Forwarder is paired{why}", do)
+    elif pairing.presence_ttl_s is None:
+        text = f"Forwarder {pairing.hostname} is paired, but its key {pairing.presence_key} is not in Redis"
+        yield _warning("forwarder_silent", text, "wait some seconds: another one is looked for when it is gone")
+
+
+def _images(view: Overview) -> Iterator[Alarm]:
+    stalled = [image for image in view.waiting if image.state is ImageState.STALLED]
+    if stalled:
+        first = stalled[0]
+        text = f"{len(stalled)} images are stalled; the oldest, {first.obsid}, waits for {first.waits_for}"
+        yield _warning("images_stalled", text, f"ccarchiver image {first.obsid}")
+    if view.newest_letter_at is not None and view.at - view.newest_letter_at < LETTER_NEW_S:
+        text = f"{view.dead_letters} dead letters, the newest {view.at - view.newest_letter_at:.0f} s old"
+        yield _warning("dead_letters", text, "ccarchiver deadletter list")
+
+
+def _redis(view: Overview) -> Iterator[Alarm]:
+    if not view.redis.is_durable:
+        do = "redis-cli config set appendonly yes, and in redis.conf; deploy/redis.conf shows all"
+        yield _warning("redis_not_durable", f"Redis at {view.redis.address} is {view.redis.durability}", do)

@@ -1,0 +1,132 @@
+"""Summaries of many images, read in few round trips, and names found by what a person remembers of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel
+
+from ccarchiver_core import keys
+from ccarchiver_core.exposure import EventKind
+from ccarchiver_core.ledger import AT_PREFIX, ImageState
+from ccarchiver_core.redis_client import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redis.asyncio import Redis
+
+BATCH = 1000
+"""Records asked for in one round trip: some hundred kilobytes."""
+
+NOON = dt.timedelta(hours=12)
+"""An observing day is the date in UTC twelve hours earlier: it changes at noon, when no site observes."""
+
+_FIELDS = (
+    *("obsid", "job", "at", "state", "finished", "failed", "failed_code", "retrieved", "ingested"),
+    *(f"{AT_PREFIX}{kind}" for kind in EventKind),
+)
+
+
+class ImageSummary(BaseModel):
+    """One image in one line; times are Unix seconds in UTC, None for what has not happened."""
+
+    obsid: str
+    job: int
+    state: ImageState
+    at: float
+    """First heard of."""
+    heard_last: float | None
+    """The last of its three events."""
+    events: int
+    """How many of its three events were heard."""
+    finished: float | None
+    retrieved: int
+    """CCDs retrieved with success."""
+    ingested: int
+    failed: str
+    failed_code: int
+
+    @property
+    def took_s(self) -> float | None:
+        """Seconds from the last event to the end; None for one that is under way."""
+        if self.finished is None or self.heard_last is None:
+            return None
+        return max(0.0, self.finished - self.heard_last)
+
+
+def observing_day(at: float) -> dt.date:
+    """Give the observing day of a Unix time (UTC, seconds)."""
+    return (dt.datetime.fromtimestamp(at, tz=dt.UTC) - NOON).date()
+
+
+def bounds_of(day: dt.date) -> tuple[float, float]:
+    """Give the Unix times (UTC, seconds) at which an observing day begins and ends."""
+    begin = dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC) + NOON
+    return begin.timestamp(), (begin + dt.timedelta(days=1)).timestamp()
+
+
+async def names_between(redis: Redis, begin: float, end: float) -> list[str]:
+    """List the images first heard of in [begin, end), Unix seconds in UTC, oldest first."""
+    raw = await redis.zrangebyscore(keys.IMAGES, begin, f"({end}")
+    return [text(name) for name in cast("list[bytes]", raw)]
+
+
+async def newest_names(redis: Redis, count: int) -> list[str]:
+    """List the images heard of last, newest first."""
+    return [text(name) for name in cast("list[bytes]", await redis.zrevrange(keys.IMAGES, 0, count - 1))]
+
+
+async def summaries(redis: Redis, names: Iterable[str]) -> list[ImageSummary]:
+    """Read the summaries of images, in the order of their names; one that is gone meanwhile is left out."""
+    todo = list(names)
+    found: list[ImageSummary] = []
+    for start in range(0, len(todo), BATCH):
+        batch = todo[start : start + BATCH]
+        async with redis.pipeline(transaction=False) as pipe:
+            for name in batch:
+                pipe.execute_command("HMGET", keys.image(name), *_FIELDS)
+            rows = await pipe.execute()
+        for row in rows:
+            fields = {name: text(value) for name, value in zip(_FIELDS, row, strict=True) if value is not None}
+            if "state" in fields:
+                found.append(_summary(fields))
+    return found
+
+
+def _summary(fields: dict[str, str]) -> ImageSummary:
+    heard = [float(fields[name]) for kind in EventKind if (name := f"{AT_PREFIX}{kind}") in fields]
+    return ImageSummary.model_construct(  # ours, so checked where it was written; a night has thousands
+        obsid=fields.get("obsid", ""),
+        job=int(fields.get("job", "0")),
+        state=ImageState(fields["state"]),
+        at=float(fields.get("at", "0")),
+        heard_last=max(heard, default=None),
+        events=len(heard),
+        finished=float(fields["finished"]) if "finished" in fields else None,
+        retrieved=int(fields.get("retrieved", "0")),
+        ingested=int(fields.get("ingested", "0")),
+        failed=fields.get("failed", ""),
+        failed_code=int(fields.get("failed_code", "0")),
+    )
+
+
+async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
+    """Find images by their whole name, how it begins, or how it ends (the last number is enough); newest first.
+
+    Parameters
+    ----------
+    limit : `int`
+        How many at most.
+    """
+    if await redis.zscore(keys.IMAGES, wanted) is not None:
+        return [wanted]
+    names = [text(name) for name in cast("list[bytes]", await redis.zrevrange(keys.IMAGES, 0, -1))]
+    number = wanted.lstrip("0")
+    found = [name for name in names if name.startswith(wanted) or _has_number(name, number)]
+    return found[:limit]
+
+
+def _has_number(name: str, number: str) -> bool:
+    return number.isdecimal() and name.rpartition("_")[2].lstrip("0") == number

@@ -1,0 +1,252 @@
+"""All that an operator should see at one glance, read from Redis in a few round trips."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel
+
+from ccarchiver_core import __version__, keys, ledger
+from ccarchiver_core.csc_state import CscState, read_csc_state
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.redis_client import AWAY_ERRORS, read_hash
+from ccarchiver_core.session import Pairing, Session, read_session
+from ccarchiver_core.view.ccds import Ccd, ccds_of
+from ccarchiver_core.view.images import ImageSummary, names_between, newest_names, summaries
+from ccarchiver_core.vitals import Vitals, read_vitals
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.settings import Settings
+
+SHOWN = 20
+"""Unfinished images listed: what fits on a screen."""
+
+RECENT = 12
+"""Images of the strip with their CCDs: some minutes of a usual night."""
+
+HOUR_S = 3600.0
+
+
+class WorkerView(BaseModel):
+    """One worker: its vital signs, None if it shows no life, and its mailbox."""
+
+    worker: keys.Worker
+    vitals: Vitals | None
+    mailbox_depth: int
+    mailbox_oldest_s: float
+    """Age of the oldest letter it has not handled, 0 if there is none."""
+
+
+class RedisView(BaseModel):
+    """Redis as it answered."""
+
+    address: str
+    answers: bool
+    error: str = ""
+    latency_s: float = 0.0
+    version: str = ""
+    durability: str = ""
+    """What a crash of Redis can cost, from its own settings; empty if it does not tell."""
+    is_durable: bool = True
+    used_memory_bytes: int = 0
+
+
+class PairingView(BaseModel):
+    """The session and its Forwarder."""
+
+    wanted: bool
+    session_id: str
+    pairing: Pairing
+    epoch: int
+    hostname: str = ""
+    queue: str = ""
+    since: float = 0.0
+    """Unix time of the pairing, UTC, seconds."""
+    presence_key: str = ""
+    presence_ttl_s: float | None = None
+    """Seconds the Forwarder's key has left; None if it is not there."""
+    loss: str = ""
+    """Why the last Forwarder was given up, while another is looked for."""
+
+
+class WaitingImage(BaseModel):
+    """An unfinished image and who owes its next step."""
+
+    obsid: str
+    state: ImageState
+    since: float
+    """Unix time (UTC, seconds) from which its waiting counts."""
+    waits_for: str
+
+
+class RecentImage(BaseModel):
+    """One image of the strip."""
+
+    summary: ImageSummary
+    ccds: list[Ccd]
+    waits_for: str
+
+
+class Rates(BaseModel):
+    """Images first heard of in the last hour, by what became of them."""
+
+    accepted: int = 0
+    complete: int = 0
+    failed: int = 0
+    skipped: int = 0
+    stalled: int = 0
+
+
+class Overview(BaseModel):
+    """Everything at a glance; only `redis` says anything when Redis is away."""
+
+    at: float
+    """Unix time of the reading, UTC, seconds."""
+    version: str
+    archiver: str
+    redis: RedisView
+    csc: CscState | None = None
+    rabbitmq: str = ""
+    """RabbitMQ's address."""
+    workers: list[WorkerView] = []
+    pairing: PairingView | None = None
+    unfinished: int = 0
+    waiting: list[WaitingImage] = []
+    """The oldest unfinished images."""
+    recent: list[RecentImage] = []
+    """The newest images, newest first."""
+    dead_letters: int = 0
+    newest_letter_at: float | None = None
+    """Unix time, UTC, seconds."""
+    rates: Rates = Rates()
+    counters: dict[str, int] = {}
+
+    def worker(self, worker: keys.Worker) -> WorkerView | None:
+        """Find a worker's part."""
+        return next((view for view in self.workers if view.worker is worker), None)
+
+
+async def collect(redis: Redis, settings: Settings) -> Overview:
+    """Read the overview; never raises because Redis is away, the overview says it then."""
+    view = Overview(
+        at=time.time(),
+        version=__version__,
+        archiver=settings.archiver_name,
+        redis=RedisView(address=settings.redis_address, answers=False),
+        rabbitmq=settings.broker.text,
+    )
+    try:
+        view.redis = await _redis(redis, settings)
+        view.csc = await read_csc_state(redis)
+        view.workers = [await _worker(redis, worker) for worker in keys.Worker]
+        view.pairing = await _pairing(redis, await read_session(redis))
+        await _images(view, redis, settings)
+        await _letters(view, redis)
+        view.counters = {
+            name: int(value) for name, value in (await read_hash(redis, keys.COUNTERS)).items() if value.isdecimal()
+        }
+    except AWAY_ERRORS as error:
+        view.redis = RedisView(address=settings.redis_address, answers=False, error=" ".join(str(error).split()))
+    return view
+
+
+async def _redis(redis: Redis, settings: Settings) -> RedisView:
+    began = time.monotonic()
+    await redis.ping()
+    latency = time.monotonic() - began
+    info = cast("dict[str, object]", await redis.info())
+    durability, is_durable = await _durability(redis, info)
+    return RedisView(
+        address=settings.redis_address,
+        answers=True,
+        latency_s=latency,
+        version=str(info.get("redis_version", "")),
+        durability=durability,
+        is_durable=is_durable,
+        used_memory_bytes=int(str(info.get("used_memory", 0))),
+    )
+
+
+async def _durability(redis: Redis, info: dict[str, object]) -> tuple[str, bool]:
+    """Say what a crash of Redis can cost; a site may forbid CONFIG, then only on or off is known."""
+    if not int(str(info.get("aof_enabled", 0))):
+        return "not append-only: a crash of Redis loses what was accepted since its last snapshot", False
+    if info.get("aof_last_write_status") != "ok":
+        return "append-only, but its last write FAILED: look at its disk", False
+    try:
+        found = cast("dict[str, str]", await redis.config_get("appendfsync"))
+    except AWAY_ERRORS:
+        raise
+    except Exception:  # noqa: BLE001 - NOPERM or an unknown command, in words of any version: it only does not tell
+        return "append-only", True
+    policy = found.get("appendfsync", "")
+    costs = {"always": "a crash loses nothing", "everysec": "a power failure may lose the last second"}
+    return f"append-only, fsync {policy}: {costs.get(policy, 'a power failure may lose half a minute')}", policy != "no"
+
+
+async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
+    depth = await redis.xlen(worker.mailbox)
+    oldest = cast("list[tuple[bytes, object]]", await redis.xrange(worker.mailbox, count=1))
+    age_s = time.time() - _stream_time(oldest[0][0]) if oldest else 0.0
+    vitals = await read_vitals(redis, worker)
+    return WorkerView(worker=worker, vitals=vitals, mailbox_depth=depth, mailbox_oldest_s=max(0.0, age_s))
+
+
+def _stream_time(entry_id: bytes) -> float:
+    """Give the Unix time (UTC, seconds) at which Redis numbered a stream's entry."""
+    return int(entry_id.partition(b"-")[0]) / 1000
+
+
+async def _pairing(redis: Redis, session: Session) -> PairingView:
+    forwarder = session.forwarder
+    view = PairingView(
+        wanted=session.wanted,
+        session_id=session.id,
+        pairing=session.pairing,
+        epoch=session.epoch,
+        loss=session.loss.report if session.loss else "",
+    )
+    if forwarder is not None:
+        left_ms = int(await redis.pttl(forwarder.presence_key))
+        view.hostname, view.queue = forwarder.hostname, forwarder.consume_queue
+        view.since, view.presence_key = forwarder.since, forwarder.presence_key
+        view.presence_ttl_s = left_ms / 1000 if left_ms >= 0 else None
+    return view
+
+
+async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
+    names = await ledger.unfinished(redis)
+    view.unfinished = len(names)
+    for obsid in names[:SHOWN]:
+        record = await ledger.read_record(redis, obsid)
+        if "state" not in record:
+            continue  # finished and let go meanwhile
+        view.waiting.append(
+            WaitingImage(
+                obsid=obsid,
+                state=ImageState(record["state"]),
+                since=ledger.waiting_since(record),
+                waits_for=ledger.waits_for(record, settings.files_per_image),
+            )
+        )
+    for summary in await summaries(redis, await newest_names(redis, RECENT)):
+        record = await ledger.read_record(redis, summary.obsid)
+        waits_for = ledger.waits_for(record, settings.files_per_image)
+        view.recent.append(RecentImage(summary=summary, ccds=ccds_of(record, settings), waits_for=waits_for))
+    states = [image.state for image in await summaries(redis, await names_between(redis, view.at - HOUR_S, view.at))]
+    view.rates = Rates(
+        accepted=sum(state not in (ImageState.SKIPPED, ImageState.FOREIGN) for state in states),
+        complete=states.count(ImageState.COMPLETE),
+        failed=states.count(ImageState.FAILED),
+        skipped=states.count(ImageState.SKIPPED),
+        stalled=states.count(ImageState.STALLED),
+    )
+
+
+async def _letters(view: Overview, redis: Redis) -> None:
+    view.dead_letters = await redis.xlen(keys.DEAD_LETTERS)
+    newest = cast("list[tuple[bytes, object]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1))
+    view.newest_letter_at = _stream_time(newest[0][0]) if newest else None
