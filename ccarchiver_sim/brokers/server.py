@@ -99,6 +99,10 @@ class PrivateServer(ABC):
                 )
             time.sleep(POLL_S)
 
+    def require_running(self) -> None:
+        """Raise a ChildError with the end of its log if it is not running."""
+        self._server().require_running()
+
     def stop(self) -> None:
         """Stop it cleanly; its data stays. Safe to repeat."""
         if self._child is not None:

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ccarchiver_sim.campaign.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 from ccarchiver_sim.campaign.registry import MAKERS
 from ccarchiver_sim.campaign.report import table_of, write_json
 from ccarchiver_sim.campaign.result import Result
 from ccarchiver_sim.campaign.runner import Plan, Runner
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 
 SEEDS = 1_000_000
 """Seeds made up are below this: short enough to be typed again."""

@@ -1,8 +1,6 @@
 """Command line of the demo."""
 
 import asyncio
-import signal
-import sys
 from typing import Annotated
 
 import typer
@@ -11,14 +9,8 @@ from rich.console import Console
 from ccarchiver_sim.demo.night import Night, Plan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
+from ccarchiver_sim.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 from ccarchiver_sim.rig.rig import Rig
-
-EXIT_COMPLETE = 0
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
-"""The shell's number for Ctrl-C."""
-PIPE_WIDTH = 120
-"""Where the output is no terminal there is no width to ask for; rich's 80 would fold the table."""
 
 
 async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
@@ -43,7 +35,7 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         console.print(table_of(proofs, night.expected))
         complete = sum(proof.is_complete(night.expected) for proof in proofs)
         console.print(f"{complete} of {plan.images} exposures complete")
-        code = EXIT_COMPLETE if complete == plan.images else EXIT_FAILED
+        code = EXIT_OK if complete == plan.images else EXIT_FAILED
     except StepError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
     except asyncio.CancelledError:
@@ -57,24 +49,6 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
     return code
 
 
-async def until_signalled(plan: Plan, console: Console, *, keep: bool) -> int:
-    """Run the demo; the first SIGINT or SIGTERM makes it clean up and end, further ones change nothing."""
-    demo = asyncio.ensure_future(run_demo(plan, console, keep=keep))
-    interrupted = False
-
-    def interrupt() -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            console.print("demo: ending everything it started, a few seconds")
-            demo.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupt)
-    return await demo
-
-
 def demo(
     *,
     images: Annotated[int, typer.Option(min=1, help="How many exposures to take.")] = 10,
@@ -85,8 +59,8 @@ def demo(
 
     Needs nothing running and leaves nothing running. Exit code 0 only if every exposure is complete.
     """
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    raise typer.Exit(asyncio.run(until_signalled(Plan(images, cadence), console, keep=keep)))
+    console = make_console()
+    raise typer.Exit(run_until_signalled(run_demo(Plan(images, cadence), console, keep=keep), console))
 
 
 def main() -> None:

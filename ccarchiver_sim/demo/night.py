@@ -86,11 +86,9 @@ class Night:
         while now() < limit and len(told) < self._plan.images:
             proofs = self._proofs()
             self._show(progress, proofs, told)
-            if len(proofs) < self._plan.images:
-                self._rig.peers[CAMERA].require_running()
-            elif limit == planned:
+            if len(proofs) == self._plan.images and limit == planned:
                 limit = now() + COMPLETE_LIMIT_S
-            self._rig.supervisor.require_running()
+            self._rig.require_running()
             self._require_no_fault()
             await asyncio.sleep(LOOK_EVERY_S)
         if len(self._proofs()) < self._plan.images:

@@ -99,6 +99,14 @@ class Rig:
         """Start those brokers that are this rig's own."""
         await asyncio.gather(*(self.start_broker(broker) for broker in self._own_brokers))
 
+    def require_running(self) -> None:
+        """Raise a ChildError that names the first of the own brokers, supervisord and the peers that has ended."""
+        for broker in self._own_brokers:
+            broker.require_running()
+        self.supervisor.require_running()
+        for peer in self.peers.values():
+            peer.require_running()
+
     # ---- workers
 
     async def start_workers(self) -> None:

@@ -19,7 +19,7 @@ REACH_LIMIT_S = 4.0
 """For a worker to reach an armed place: health steps every 3 s, the others at every image."""
 LONGEST_PAUSE_S = 2.0
 """After a worker is back and before it is killed again: now and then before it is whole."""
-MOST_OUTSTANDING = 45
+MOST_OUTSTANDING = 25
 """A topic's history has 100 events: a CSC that is killed again and again before it has read them loses some, as any
 late joiner does. Half of it, so that the next absence fits as well."""
 FEW_OUTSTANDING = 6

@@ -1,4 +1,4 @@
-"""What the campaign's and the soak's programs have in common: a console, and an end that cleans up."""
+"""What the programs that run a whole archiver have in common: a console, and an end that cleans up."""
 
 import asyncio
 import signal
