@@ -15,7 +15,6 @@ from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.errors import RejectedError
 from ccarchiver_core.exposure import Order
 from ccarchiver_core.mail import ForwarderSuspect, Suspicion
-from ccarchiver_core.session import only_during
 from ccarchiver_core.step import Step, unix_time
 
 if TYPE_CHECKING:
@@ -178,16 +177,11 @@ class Answers:
             return
         report = f"the Forwarder on queue {late.queue} did not answer {late.order} of image {late.obsid}, sent {waited}"
         _log.error("forwarder.silent", queue=late.queue, image=late.obsid, order=late.order)
-        step = Step()
-        only_during(step, late.session_id)
-        step.post(
-            keys.Worker.HEALTH,
-            ForwarderSuspect(
-                session_id=late.session_id,
-                epoch=late.epoch,
-                suspicion=Suspicion.OWES_ACK,
-                code=code,
-                report=report,
-            ),
+        suspect = ForwarderSuspect(
+            session_id=late.session_id,
+            epoch=late.epoch,
+            suspicion=Suspicion.OWES_ACK,
+            code=code,
+            report=report,
         )
-        await self._hub.runner.apply(step)
+        await self._hub.suspect(suspect)

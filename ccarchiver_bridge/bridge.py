@@ -230,6 +230,7 @@ class Bridge:
         try:
             await self._forwarder.link_opened()
             self._replay.set()
+            # futures of different results; their type is invariant, and asyncio.wait does not look at results
             waiting: set[asyncio.Future[object]] = {inbox, unwanted, link.closed}  # type: ignore[arg-type]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

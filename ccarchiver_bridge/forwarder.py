@@ -16,7 +16,6 @@ from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.exposure import ack_number
 from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, Reply, Suspicion
 from ccarchiver_core.redis_client import patiently, read_set
-from ccarchiver_core.session import only_during
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
@@ -144,19 +143,14 @@ class ForwarderWatch:
         session = self._hub.session
         report = f"Forwarder {hostname}: its queue {queue} has had no consumer for {LOOKS_WITHOUT_CONSUMER} looks"
         _log.warning("forwarder.no_consumer", hostname=hostname, queue=queue)
-        step = Step()
-        only_during(step, session.id)
-        step.post(
-            keys.Worker.HEALTH,
-            ForwarderSuspect(
-                session_id=session.id,
-                epoch=session.epoch,
-                suspicion=Suspicion.NO_CONSUMER,
-                code=ErrorCode.FORWARDER_GONE,
-                report=report,
-            ),
+        suspect = ForwarderSuspect(
+            session_id=session.id,
+            epoch=session.epoch,
+            suspicion=Suspicion.NO_CONSUMER,
+            code=ErrorCode.FORWARDER_GONE,
+            report=report,
         )
-        await self._hub.runner.apply(step)
+        await self._hub.suspect(suspect)
 
     @staticmethod
     def _ack_id(mail: AskForwarder) -> str:

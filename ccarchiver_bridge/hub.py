@@ -17,6 +17,7 @@ from ccarchiver_core.step import Step
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.link import Link
     from ccarchiver_core.error_codes import ErrorCode
+    from ccarchiver_core.mail import ForwarderSuspect
     from ccarchiver_core.worker import WorkerContext
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,13 @@ class Hub:
         """Read the session from Redis, waiting if need be."""
         self.session = await patiently(lambda: read_session(self.redis))
         return self.session
+
+    async def suspect(self, suspect: ForwarderSuspect) -> None:
+        """Tell health that the paired Forwarder seems lost; nothing if its session is over. Safe to repeat."""
+        step = Step()
+        only_during(step, suspect.session_id)
+        step.post(keys.Worker.HEALTH, suspect)
+        await self.runner.apply(step)
 
     async def fault(self, code: ErrorCode, report: str) -> None:
         """Tell SAL that this session cannot go on; once a session, safe to repeat."""

@@ -87,6 +87,7 @@ class BoundedRedis(Redis):
     async def execute_command(self, *args: EncodableT, **options: Any) -> Any:
         try:
             async with asyncio.timeout(self.limit):
+                # redis-py leaves just this method without types
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except TimeoutError as error:
             raise exceptions.TimeoutError(f"no answer to {args[0]!r} in {self.limit:g} s") from error
