@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lsst.ts import salobj
 
+from ccarchiver_sim.campaign.catch_up import let_it_catch_up
 from ccarchiver_sim.campaign.proxy import Mode
 from ccarchiver_sim.campaign.result import Fault, Result, judge
 from ccarchiver_sim.campaign.scenario import Scenario
@@ -83,6 +84,8 @@ class Runner:
                     traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
                     faults.append(await self._round(scenario, outage))
                     traffic.rate = scenario.rate
+                    if not scenario.is_kill:  # those come again on purpose before it is whole
+                        await let_it_catch_up(stage)
                     self._progress(scenario, number, outage)
                 await asyncio.sleep(AFTER_S)
             await self._settle(scenario)

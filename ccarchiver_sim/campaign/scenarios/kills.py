@@ -2,10 +2,10 @@
 
 import asyncio
 import signal
-from contextlib import suppress
 
 from typing_extensions import override
 
+from ccarchiver_sim.campaign.catch_up import let_it_catch_up
 from ccarchiver_sim.campaign.killpoints import POINTS
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
@@ -21,9 +21,8 @@ LONGEST_PAUSE_S = 2.0
 """After a worker is back and before it is killed again: now and then before it is whole."""
 MOST_OUTSTANDING = 25
 """A topic's history has 100 events: a CSC that is killed again and again before it has read them loses some, as any
-late joiner does. Half of it, so that the next absence fits as well."""
-FEW_OUTSTANDING = 6
-CATCH_UP_LIMIT_S = 40.0
+late joiner does. Well below, so that the next absence fits as well, and so that the simulated Forwarder, which makes
+seven images a second, does not set the time of the recovery."""
 BACK_LIMIT_S = 60.0
 """For a new process; supervisord waits a second more after each death within the first second."""
 
@@ -55,18 +54,7 @@ class KillWorkers(Scenario):
         await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
         stage.observe()
         if len(stage.oracle.outstanding(stage.oracle.run)) > MOST_OUTSTANDING:
-            await self._let_it_catch_up(stage)
-
-    @staticmethod
-    async def _let_it_catch_up(stage: Stage) -> None:
-        """Wait until few images are outstanding; if they stay, that is for the end of the scenario to judge."""
-
-        def caught_up() -> bool:
-            stage.observe()
-            return len(stage.oracle.outstanding(stage.oracle.run)) <= FEW_OUTSTANDING
-
-        with suppress(waiting.WaitError):
-            await waiting.until(caught_up, CATCH_UP_LIMIT_S, "the workers to catch up")
+            await let_it_catch_up(stage)
 
     async def _kill(self, stage: Stage, worker: str) -> None:
         point = self._draw(stage, worker)
