@@ -8,7 +8,7 @@ import structlog
 
 from ccarchiver_bridge import owed as owed_answers
 from ccarchiver_bridge.messages import target_dir
-from ccarchiver_bridge.messages.incoming import Ack, AssociatedAck, HealthCheckAck, NewItemAck
+from ccarchiver_bridge.messages.incoming import Ack, AssociatedAck, ForwarderAck, HealthCheckAck, NewItemAck
 from ccarchiver_bridge.owed import MAX_SENDS
 from ccarchiver_core import deadletter, keys, killpoint, ledger, measures
 from ccarchiver_core.error_codes import ErrorCode
@@ -58,6 +58,14 @@ class Answers:
         self._dispatcher = dispatcher
         self._controller = controller
         self._forwarder = forwarder
+
+    def log_keys(self, ack: Ack) -> dict[str, str | int]:
+        """Keys by which log lines about an answer are found: what was owed, or else what the answer itself says."""
+        owed = self._owed.find(ack.ACK_ID)
+        if owed is not None:
+            return owed.log_keys
+        said = ack.IMAGE_ID if isinstance(ack, NewItemAck | ForwarderAck) else None
+        return {"ack_id": ack.ACK_ID, "image": said} if said else {"ack_id": ack.ACK_ID}
 
     async def handle(self, ack: Ack, delivery: Delivery) -> None:
         """Take an answer in; safe to repeat. Nothing that was not owed changes anything.
@@ -120,15 +128,17 @@ class Answers:
             killpoint.reach(f"bridge.before_ack_of_{order}")
             await self._hub.runner.apply(step)
             killpoint.reach(f"bridge.after_ack_of_{order}")
+            _log.info("order.answered", order=order, msg_type=ack.MSG_TYPE, **owed.log_keys)
             self._owed.heard(owed)
             self._owed.forget(owed.ack_id)
             if order is Order.NEW_ITEM:
                 self._controller.alive()
         if refusal:
+            _log.error("image.failed", **owed.log_keys, reason=refusal)
             await self._hub.fault(ErrorCode.NO_XFER_PARAMS_ACK, f"{owed.obsid}: {refusal}; it is in the dead letters")
 
     async def _ignore(self, ack: Ack) -> None:
-        _log.info("ack.ignored", kind=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")
+        _log.info("ack.ignored", msg_type=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")
         await self._hub.runner.apply(Step().count("acks_ignored"))
 
     @staticmethod
@@ -150,7 +160,7 @@ class Answers:
             if self._hub.link is None or self._owed.find(late.ack_id) is None:
                 continue
             if late.sends < MAX_SENDS:
-                _log.warning("ack.overdue", order=late.order, image=late.obsid, queue=late.queue, ack_id=late.ack_id)
+                _log.warning("ack.overdue", order=late.order or "ASSOCIATED", queue=late.queue, **late.log_keys)
                 if late.order is None:
                     await self._forwarder.ask_again(late)
                 else:
@@ -176,7 +186,7 @@ class Answers:
             await self._hub.fault(code, report)
             return
         report = f"the Forwarder on queue {late.queue} did not answer {late.order} of image {late.obsid}, sent {waited}"
-        _log.error("forwarder.silent", queue=late.queue, image=late.obsid, order=late.order)
+        _log.error("forwarder.silent", order=late.order, queue=late.queue, **late.log_keys)
         suspect = ForwarderSuspect(
             session_id=late.session_id,
             epoch=late.epoch,

@@ -223,7 +223,7 @@ class Bridge:
         self._owed.restart_deadlines()
         self._controller.reset()
         self._show_state()
-        _log.info("rabbitmq.connected", broker=settings.broker.text)
+        _log.info("rabbitmq.connected", broker=settings.broker.text, session=session.id)
         await self._hub.runner.apply(Step().count("rabbitmq_connections"))
         inbox = asyncio.create_task(Inbox(self._hub, self._reception, link).run())
         unwanted = asyncio.create_task(self._unwanted.wait())

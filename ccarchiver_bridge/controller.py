@@ -70,7 +70,7 @@ class ControllerWatch:
         progress = self._backlog is None or state.messages < self._backlog
         self._looks_without_progress = 0 if progress else self._looks_without_progress + 1
         self._backlog = state.messages
-        _log.warning("controller.busy", waiting_messages=state.messages)
+        _log.warning("controller.busy", queue=self._hub.settings.archive_ctrl_consume_queue, messages=state.messages)
         return self._looks_without_progress < LOOKS_WITHOUT_PROGRESS
 
     def heard(self, ack: HealthCheckAck) -> None:
@@ -114,4 +114,4 @@ class ControllerWatch:
                 expire_s=self._hub.settings.ack_timeout,
             )
         except (LinkError, UnroutableError) as error:
-            _log.warning("health_check.not_sent", error=str(error))
+            _log.warning("health_check.not_sent", queue=queue, ack_id=ack_id, session=session_id, error=str(error))

@@ -81,15 +81,19 @@ class Dispatcher:
         busy = asyncio.get_running_loop().create_future()
         self._busy.add(busy)
         try:
-            async with self.lock(obsid):
-                exposure = await self.load(obsid)
-                while exposure is not None:
-                    order = exposure.next_order(self._hub.session.id, self._hub.session.epoch)
-                    if order is None or not await self._send(exposure, order):
-                        return
+            with structlog.contextvars.bound_contextvars(image=obsid):
+                await self._send_all(obsid)
         finally:
             self._busy.discard(busy)
             busy.set_result(None)
+
+    async def _send_all(self, obsid: str) -> None:
+        async with self.lock(obsid):
+            exposure = await self.load(obsid)
+            while exposure is not None:
+                order = exposure.next_order(self._hub.session.id, self._hub.session.epoch)
+                if order is None or not await self._send(exposure, order):
+                    return
 
     async def advance_all(self) -> None:
         """Send what every unfinished image needs, oldest job first: after a restart, a reconnect, a new pairing."""
@@ -168,7 +172,7 @@ class Dispatcher:
         owed_answers.record(step, owed)
         await self._hub.runner.apply(step)
         exposure.sent[order] = sent
-        _log.info("order.sent", order=order, image=exposure.obsid, job=exposure.job, queue=queue, ack_id=ack_id)
+        _log.info("order.sent", order=order, job=exposure.job, queue=queue, **owed.log_keys)
         return True
 
     async def _publish(self, exposure: Exposure, order: Order, owed: Owed) -> bool:
@@ -184,11 +188,13 @@ class Dispatcher:
             try:
                 await link.publish(owed.queue, body, message_id=owed.ack_id)
             except UnroutableError as error:
-                _log.warning("queue.missing", queue=owed.queue, error=str(error), mend="declaring it again")
+                _log.warning(
+                    "queue.missing", queue=owed.queue, **owed.log_keys, error=str(error), mend="declaring it again"
+                )
                 await link.declare(owed.queue)
                 await link.publish(owed.queue, body, message_id=owed.ack_id)
             killpoint.reach(f"bridge.after_{order}")
         except (LinkError, UnroutableError) as error:
-            _log.warning("order.waits", order=order, image=exposure.obsid, error=str(error))
+            _log.warning("order.waits", order=order, queue=owed.queue, **owed.log_keys, error=str(error))
             return False
         return True

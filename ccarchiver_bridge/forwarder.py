@@ -142,7 +142,7 @@ class ForwarderWatch:
     async def _suspect(self, hostname: str, queue: str) -> None:
         session = self._hub.session
         report = f"Forwarder {hostname}: its queue {queue} has had no consumer for {LOOKS_WITHOUT_CONSUMER} looks"
-        _log.warning("forwarder.no_consumer", hostname=hostname, queue=queue)
+        _log.warning("forwarder.no_consumer", hostname=hostname, queue=queue, session=session.id, epoch=session.epoch)
         suspect = ForwarderSuspect(
             session_id=session.id,
             epoch=session.epoch,
@@ -185,11 +185,12 @@ class ForwarderWatch:
             killpoint.reach("bridge.after_associated")
         except (LinkError, UnroutableError) as error:
             self._owed.forget(owed.ack_id)
-            _log.warning("associated.waits", queue=owed.queue, error=str(error))
+            _log.warning("associated.waits", queue=owed.queue, **owed.log_keys, error=str(error))
             return
         step = Step()
         owed_answers.record(step, owed)
         await self._hub.runner.apply(step)
+        _log.info("associated.sent", queue=owed.queue, **owed.log_keys)
 
     async def _reply(self, owed: Owed, reply: Reply, *, presence_key: str = "", detail: str = "") -> None:
         step = Step()

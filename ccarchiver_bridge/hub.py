@@ -62,7 +62,7 @@ class Hub:
         if self._faulted == session_id:
             return
         self._faulted = session_id
-        _log.error("session.fault", code=int(code), report=report, session=session_id)
+        _log.error("session.fault", error_code=int(code), report=report, session=session_id, epoch=self.session.epoch)
         step = Step()
         only_during(step, session_id)
         step.post(keys.Worker.SAL, SessionFault(session_id=session_id, code=code, report=report))

@@ -79,4 +79,4 @@ class Inbox:
         backoff = Backoff()
         limit = self._hub.settings.max_mailbox
         while (depth := await patiently(lambda: self._hub.redis.xlen(keys.Worker.SAL.mailbox))) >= limit:
-            await backoff.wait(_log, "mailbox.full", worker="sal", depth=depth, mend="is ccarchiver:sal running?")
+            await backoff.wait(_log, "mailbox.full", mailbox="sal", depth=depth, mend="is ccarchiver:sal running?")

@@ -44,6 +44,16 @@ class Owed(BaseModel):
         """Whether a Forwarder owes it, under its pairing's epoch."""
         return self.order is not Order.NEW_ITEM
 
+    @property
+    def log_keys(self) -> dict[str, str | int]:
+        """Keys by which log lines about it are found; the Controller's know no pairing, so they have no epoch."""
+        keys_of_lines: dict[str, str | int] = {"ack_id": self.ack_id, "session": self.session_id}
+        if self.obsid:
+            keys_of_lines["image"] = self.obsid
+        if self.of_forwarder:
+            keys_of_lines["epoch"] = self.epoch
+        return keys_of_lines
+
 
 class OwedAnswers:
     """All answers owed to this bridge.

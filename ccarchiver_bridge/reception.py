@@ -78,6 +78,10 @@ class Reception:
             done(delivery)
 
     async def _answer(self, ack: Ack, delivery: Delivery) -> None:
+        with structlog.contextvars.bound_contextvars(**self._answers.log_keys(ack)):
+            await self._answer_or_refuse(ack, delivery)
+
+    async def _answer_or_refuse(self, ack: Ack, delivery: Delivery) -> None:
         try:
             await self._answers.handle(ack, delivery)
         except RejectedError as error:
@@ -110,7 +114,7 @@ class Reception:
                     self._status(StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name),
                 )
             case OtherAck():
-                _log.debug("ack.noted", kind=message.MSG_TYPE)
+                _log.debug("ack.noted", msg_type=message.MSG_TYPE, ack_id=message.ACK_ID)
             case _:
                 raise RejectedError(f"{message.MSG_TYPE} is not expected here")
 

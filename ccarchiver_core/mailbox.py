@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from ccarchiver_core import deadletter, keys
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import CcArchiverError
-from ccarchiver_core.mail import MAIL
+from ccarchiver_core.mail import MAIL, ExposureMail, FileStatus
 from ccarchiver_core.redis_client import AWAY_ERRORS, patiently, read_stream, wait_or_raise
 from ccarchiver_core.step import Step
 
@@ -76,6 +76,12 @@ class Mailbox:
         CcArchiverError
             What the handler raises on purpose: this worker must stop.
         """
+        mail = entry.mail
+        keys_of_lines = {"image": mail.obsid} if isinstance(mail, ExposureMail | FileStatus) else {}
+        with structlog.contextvars.bound_contextvars(**keys_of_lines):
+            await self._try(entry, handler)
+
+    async def _try(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
         backoff = Backoff()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
@@ -84,7 +90,7 @@ class Mailbox:
                 raise
             except Exception as error:  # noqa: BLE001  a defect of ours must not stop the mail behind this one
                 reason = f"a defect of the archiver: {type(error).__name__}: {error}"
-                _log.exception("mail.defect", entry=entry.id, attempt=attempt)
+                _log.exception("mail.defect", entry=entry.id, kind=entry.mail.kind, attempt=attempt)
                 if attempt == MAX_ATTEMPTS:
                     await self._bury(entry.id, reason, entry.mail.model_dump_json().encode())
                     return

@@ -13,7 +13,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 
-from ccarchiver_core import __version__, keys
+from ccarchiver_core import __version__, keys, logs
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -52,6 +52,9 @@ class Vitals(BaseModel):
     open_files: int = 0
     mailbox_depth: int = 0
     mailbox_reads: int | None = None
+    last_error: str = ""
+    """Its last log line at level error or above; empty if it has had none since its start."""
+    last_error_at: float = 0.0
 
 
 class Heart:
@@ -115,6 +118,8 @@ class Heart:
                 open_files=self._process.num_fds(),
                 mailbox_depth=mailbox_depth,
                 mailbox_reads=self._mailbox.reads,
+                last_error=logs.last_error.text,
+                last_error_at=logs.last_error.at,
             )
 
 

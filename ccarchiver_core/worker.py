@@ -84,7 +84,7 @@ def run(worker: Worker, description: str, body: Callable[[WorkerContext], Awaita
     parser.parse_args()
     try:
         settings = load_settings()
-        logs.configure(f"ccarchiver_{worker}", settings.log_dir)
+        logs.configure(worker, settings.log_dir)
         asyncio.run(_supervise(WorkerContext(worker, settings), body))
     except ConfigError as error:
         sys.stderr.write(f"{name}: {error}\n")

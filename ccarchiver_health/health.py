@@ -159,7 +159,14 @@ class Health:
         if not session.paired or session.forwarder is None:
             return
         queue = session.forwarder.consume_queue
-        _log.warning("forwarder.lost", hostname=session.forwarder.hostname, queue=queue, report=report)
+        _log.warning(
+            "forwarder.lost",
+            hostname=session.forwarder.hostname,
+            queue=queue,
+            session=session.id,
+            epoch=session.epoch,
+            report=report,
+        )
         loss = Loss(code=code, report=report, queue=queue, mute=mute)
         changed = SessionChanged(session_id=session.id)
         step = Step()

@@ -72,7 +72,9 @@ class Housekeeping:
         step.set_fields(keys.image(obsid), {"state": ImageState.STALLED}).count("images_stalled")
         await self._context.runner.apply(step)
         waits_for = ledger.waits_for(record, self._context.settings.files_per_image)
-        _log.error("image.stalled", image=obsid, waited_s=round(waited), waits_for=waits_for)
+        _log.error(
+            "image.stalled", image=obsid, job=int(record.get("job", 0)), waited_s=round(waited), waits_for=waits_for
+        )
 
     async def _abandon(self, obsid: str, record: dict[str, str], waited: float) -> None:
         """Give an image up: nobody will bring what it waits for; `ccarchiver image NAME --retry` revives it."""
@@ -83,7 +85,7 @@ class Housekeeping:
         raw = json.dumps(record).encode()
         deadletter.add(step, self._context.settings, origin=keys.UNFINISHED, reason=reason, raw=raw, obsid=obsid)
         await self._context.runner.apply(step)
-        _log.error("image.abandoned", image=obsid, reason=reason)
+        _log.error("image.abandoned", image=obsid, job=int(record.get("job", 0)), reason=reason)
 
     async def let_go(self) -> None:
         """Remove finished images that are old, or the oldest finished ones beyond the ledger's bound."""
@@ -110,7 +112,7 @@ class Housekeeping:
         for worker in keys.Worker:
             depth = await redis.xlen(worker.mailbox)
             if depth >= settings.max_mailbox:
-                _log.error("mailbox.full", worker=worker, depth=depth, setting="MAX_MAILBOX")
+                _log.error("mailbox.full", mailbox=str(worker), depth=depth, setting="MAX_MAILBOX")
         letters = await redis.xlen(keys.DEAD_LETTERS)
         if letters >= settings.max_dead_letters:
             _log.error("dead_letters.full", count=letters, setting="MAX_DEAD_LETTERS", effect="the oldest are let go")

@@ -17,7 +17,7 @@ from ccarchiver_core.step import Outcome, Step, unix_time
 from ccarchiver_health.roster import Roster
 
 if TYPE_CHECKING:
-    from ccarchiver_core.mail import ForwarderReply
+    from ccarchiver_core.mail import ForwarderEntry, ForwarderReply
     from ccarchiver_core.session import Session
     from ccarchiver_core.worker import WorkerContext
     from ccarchiver_health.roster import Candidate
@@ -93,7 +93,7 @@ class Search:
             await self._pair(candidate, reply.presence_key)
             return True
         detail = reply.detail or f"its key {reply.presence_key} is not in Redis"
-        _log.info("forwarder.passed_over", hostname=entry.hostname, queue=entry.consume_queue, why=detail)
+        _log.info("forwarder.passed_over", **self._log_keys(entry), why=detail)
         if reply.reply is Reply.SILENT:
             self._silent.append(f"{entry.hostname} ({detail})")
             self._mute.add(entry.consume_queue)
@@ -107,7 +107,7 @@ class Search:
         self._epoch += 1
         self._answer = asyncio.get_running_loop().create_future()
         entry = candidate.entry
-        _log.info("forwarder.asked", hostname=entry.hostname, queue=entry.consume_queue, epoch=self._epoch)
+        _log.info("forwarder.asked", **self._log_keys(entry))
         mail = AskForwarder(session_id=self._session.id, epoch=self._epoch, forwarder=entry)
         while True:
             step = Step()
@@ -145,15 +145,23 @@ class Search:
         step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
         step.post(keys.Worker.SAL, SessionUp(session_id=self._session.id))
         await self._context.runner.apply(step)
-        _log.info("forwarder.paired", hostname=entry.hostname, queue=entry.consume_queue, epoch=self._epoch)
+        _log.info("forwarder.paired", **self._log_keys(entry))
 
     async def _give_up(self, limit: float) -> None:
         code, report = self._verdict(limit)
-        _log.error("forwarder.none", code=int(code), report=report)
+        _log.error("forwarder.none", error_code=int(code), report=report, session=self._session.id, epoch=self._epoch)
         step = Step()
         only_during(step, self._session.id)
         step.post(keys.Worker.SAL, SessionFault(session_id=self._session.id, code=code, report=report))
         await self._context.runner.apply(step)
+
+    def _log_keys(self, entry: ForwarderEntry) -> dict[str, str | int]:
+        return {
+            "hostname": entry.hostname,
+            "queue": entry.consume_queue,
+            "session": self._session.id,
+            "epoch": self._epoch,
+        }
 
     def _verdict(self, limit: float) -> tuple[int, str]:
         where = f"list {keys.FORWARDER_LIST} in Redis at {self._settings.redis_address}"

@@ -95,7 +95,13 @@ class WorkerWatch:
         watched.progress_at = time.monotonic()
         if last.host != socket.gethostname() or not _is_worker(last.pid, watched.worker):
             return
-        _log.error("worker.hung", worker=watched.worker, pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL")
+        _log.error(
+            "worker.hung",
+            hung_worker=str(watched.worker),
+            hung_pid=last.pid,
+            silent_s=round(silent_s, 1),
+            action="SIGKILL",
+        )
         os.kill(last.pid, signal.SIGKILL)
 
     async def _end_session(self, silent_s: float) -> None:
@@ -103,7 +109,8 @@ class WorkerWatch:
         current = await session.read_session(self._context.redis)
         if not current.wanted:
             return
-        _log.error("session.ended", why=f"ccarchiver:sal has shown no life for {silent_s:.0f} s (RESUME_WINDOW)")
+        why = f"ccarchiver:sal has shown no life for {silent_s:.0f} s (RESUME_WINDOW)"
+        _log.error("session.ended", session=current.id, epoch=current.epoch, why=why)
         step = Step()
         session.only_during(step, current.id)
         session.end(step, self._context.settings.association_key)

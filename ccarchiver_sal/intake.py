@@ -205,7 +205,7 @@ class Intake:
             single = Step()
             await self._add(single, heard)
             if await self._apply(single) is Outcome.REFUSED:
-                _log.error("event.not_recorded", image=heard.obsid, event_kind=heard.event.kind)
+                _log.error("event.not_recorded", image=heard.obsid, topic=heard.event.kind)
 
     async def _apply(self, step: Step) -> Outcome:
         killpoint.reach("sal.before_event_step")
@@ -220,7 +220,7 @@ class Intake:
             reason = f"{kind} without an image name"
             origin, raw = f"{deadletter.SAL_ORIGIN}{kind}", heard.event.model_dump_json().encode()
             deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw)
-            _log.error("event.dead_lettered", reason=reason)
+            _log.error("event.dead_lettered", topic=kind, reason=reason)
             return
         stamp = max(heard.stamp, self._stamps.get(kind, 0.0))
         self._stamps[kind] = stamp
@@ -228,7 +228,7 @@ class Intake:
         known = await self._look_up(heard.obsid)
         if kind in known.kinds:
             step.count("events_repeated")
-            _log.info("event.repeated", image=heard.obsid, event_kind=kind)
+            _log.info("event.repeated", image=heard.obsid, topic=kind)
             return
         of_accepted = known.state in (ImageState.ACCEPTED, ImageState.STALLED, ImageState.FAILED)
         if heard.faulted and of_accepted:
@@ -237,7 +237,7 @@ class Intake:
                 keys.image(heard.obsid), {kind: heard.event.model_dump_json(), f"{ledger.AT_PREFIX}{kind}": heard.at}
             )
             known.kinds.add(kind)
-            _log.info("event.kept", image=heard.obsid, event_kind=kind, why="it was accepted before the fault")
+            _log.info("event.kept", image=heard.obsid, topic=kind, why="it was accepted before the fault")
             return
         if not heard.enabled or (known.state is ImageState.SKIPPED and kind is not EventKind.START):
             self._skip(step, heard, known)
@@ -255,7 +255,7 @@ class Intake:
         )
         step.post(keys.Worker.BRIDGE, ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event, at=heard.at))
         known.kinds.add(kind)
-        _log.info("event.accepted", image=heard.obsid, event_kind=kind, job=known.job)
+        _log.info("event.accepted", image=heard.obsid, topic=kind, job=known.job, session=heard.session_id)
 
     def _skip(self, step: Step, heard: _Heard, known: _Known) -> None:
         name = keys.image(heard.obsid)
@@ -267,7 +267,7 @@ class Intake:
         if known.state is None:
             known.state = ImageState.SKIPPED
             ledger.record_outsider(step, heard.obsid, ImageState.SKIPPED)
-        _log.info("event.skipped", image=heard.obsid, event_kind=heard.event.kind, why="not ENABLED when it came")
+        _log.info("event.skipped", image=heard.obsid, topic=heard.event.kind, why="not ENABLED when it came")
 
     async def _look_up(self, obsid: str) -> _Known:
         known = self._known.get(obsid)

@@ -62,7 +62,8 @@ async def run(arguments: argparse.Namespace) -> int:
     """Run the CSC until exitControl, SIGTERM or SIGINT; the value is the process' exit code."""
     require_bus()
     settings = load_settings()
-    logs.configure("ccarchiver_sal", settings.log_dir)
+    logs.configure(Worker.SAL, settings.log_dir)
+    _log.info("worker.starting", version=__version__, redis=settings.redis_address)
     context = WorkerContext(Worker.SAL, settings)
     try:
         saved = await _prepare(context, resume_wanted=not arguments.no_resume)
@@ -78,6 +79,7 @@ async def run(arguments: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: stopping.append(asyncio.create_task(csc.close())))
         await csc.done_task
+        _log.info("worker.stopping")
         if csc.failure is not None:
             return exit_code_of(csc.failure)
     except (LeaseHeldError, ConfigError) as error:
@@ -94,7 +96,7 @@ async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> resume.Sav
             await context.lease.acquire()
             return await resume.read_saved(context.redis, context.settings.resume_window) if resume_wanted else None
     except TimeoutError:
-        _log.warning("redis.away", address=context.settings.redis_address, effect="starting in STANDBY without it")
+        _log.warning("redis.away", redis=context.settings.redis_address, effect="starting in STANDBY without it")
         return None
 
 

@@ -79,7 +79,7 @@ class Reports:
         step = Step().settle(keys.Worker.SAL, entry_id)
         if record.has(status):
             step.count("statuses_repeated")
-            _log.info("status.repeated", image=status.obsid, topic=status.topic, sensor=status.sensor)
+            _log.info("status.repeated", **_log_keys(status))
             await self._context.runner.apply(step)
             return
         killpoint.reach(f"sal.before_{status.topic}")
@@ -87,6 +87,7 @@ class Reports:
             self._csc.put_event(status.topic, event_fields(status))
         except ValueError as error:
             reason = f"SAL refuses the event: {error}"
+            _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
             raw = status.model_dump_json().encode()
             deadletter.add(
                 step, self._context.settings, origin=keys.Worker.SAL.mailbox, reason=reason, raw=raw, obsid=status.obsid
@@ -102,14 +103,7 @@ class Reports:
             await self._finish_if_complete(step, status.obsid, record)
         await self._context.runner.apply(step)
         log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
-        log(
-            "status.reported",
-            image=status.obsid,
-            topic=status.topic,
-            raft=status.raft,
-            sensor=status.sensor,
-            code=status.status_code,
-        )
+        log("status.reported", **_log_keys(status), status_code=status.status_code, description=status.description)
 
     @staticmethod
     def _write(step: Step, status: FileStatus, record: _Record) -> None:
@@ -133,7 +127,7 @@ class Reports:
         if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED):
             ledger.finish(step, obsid, ImageState.COMPLETE)
             completion.measure(step, fresh, unix_time())
-            _log.info("image.complete", image=obsid)
+            _log.info("image.complete", image=obsid, job=int(fresh.get("job", 0)))
 
     async def _record(self, obsid: str) -> _Record:
         record = self._records.get(obsid)
@@ -143,6 +137,11 @@ class Reports:
             while len(self._records) > CACHE:
                 self._records.popitem(last=False)
         return record
+
+
+def _log_keys(status: FileStatus) -> dict[str, str]:
+    """Keys by which a log line about a status is found."""
+    return {"image": status.obsid, "topic": status.topic, "raft": status.raft, "sensor": status.sensor}
 
 
 def event_fields(status: FileStatus) -> dict[str, str | int]:

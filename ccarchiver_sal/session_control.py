@@ -81,7 +81,7 @@ class SessionControl:
             async with asyncio.timeout(END_LIMIT):
                 await self._ended.wait()
         except TimeoutError:
-            _log.warning("session.end_not_confirmed", by=sorted(self._still_up), session=self._ending)
+            _log.warning("session.end_not_confirmed", session=self._ending, waits_for=" ".join(sorted(self._still_up)))
 
     async def begin_end(self, step: Step) -> bool:
         """End the session within a step that may hold more; False if there is none, then nothing is written."""
