@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ccarchiver_cli import images, status
+from ccarchiver_cli import images, logs, status
 from ccarchiver_cli.connection import ask
 from ccarchiver_core import __version__, deadletter
 from ccarchiver_core.errors import RejectedError
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(letters, name="deadletter")
+app.command("logs")(logs.show)
 
 ImageName = Annotated[str, typer.Argument(help="The image's name, e.g. CC_O_20261122_000001")]
 LetterId = Annotated[str, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]

@@ -1,0 +1,214 @@
+"""``ccarchiver logs``: what all workers say about one image, or about one message by its ACK_ID, merged by time."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import enum
+import json
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from ccarchiver_cli.connection import EXIT_CONFIG
+from ccarchiver_cli.log_files import LogFiles
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.keys import Worker  # noqa: TC001  typer reads the annotation
+from ccarchiver_core.log_line import readable
+from ccarchiver_core.logs import FILE_PREFIX
+from ccarchiver_core.settings import LOG_DIR_VARIABLE, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXIT_NOT_FOUND = 1
+"""No line about what was asked for."""
+
+FOLLOW_INTERVAL = 0.5
+"""Seconds between two looks for new lines: at once for a person, nothing for the machine."""
+
+_AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Level(enum.StrEnum):
+    """Levels of log lines, least serious first."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+_LEVELS = {str(level): number for number, level in enumerate(Level)}
+
+
+@dataclass(frozen=True, order=True)
+class LogLine:
+    """One line: when, and what it says; lines are in order of time, those of one instant as they were read."""
+
+    at: dt.datetime
+    fields: dict[str, Any] = field(compare=False)
+    raw: bytes = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are asked for.
+
+    Parameters
+    ----------
+    name : `str`
+        Image name or ACK_ID; a line that has it as a whole word in any of its values is about it.
+    since : `datetime.datetime` or None
+        Only later lines.
+    level : `Level`
+        Only lines of this level or a more serious one.
+    """
+
+    name: str
+    since: dt.datetime | None = None
+    level: Level = Level.DEBUG
+
+    @property
+    def needle(self) -> bytes:
+        """What a line's JSON must hold to be worth reading."""
+        return json.dumps(self.name)[1:-1].encode()
+
+    def has(self, line: LogLine) -> bool:
+        """Whether a line is asked for."""
+        if self.since is not None and line.at < self.since:
+            return False
+        if _LEVELS.get(str(line.fields.get("level")), 0) < _LEVELS[self.level]:
+            return False
+        word = re.compile(rf"(?<!\w){re.escape(self.name)}(?!\w)")
+        return any(word.search(str(value)) for value in line.fields.values())
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or an ACK_ID")],
+    *,
+    worker: Annotated[Worker | None, typer.Option(help="Only this worker's lines.")] = None,
+    since: Annotated[
+        str, typer.Option(help="Only from this time on: 2026-11-22T08:18 (UTC), or so long ago: 90s, 10m, 2h, 1d.")
+    ] = "",
+    level: Annotated[Level, typer.Option(help="Only lines that are at least so serious.")] = Level.DEBUG,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
+) -> None:
+    """Show what all workers logged about one image, by time; needs neither Redis nor the workers."""
+    if not name:
+        raise typer.BadParameter("an image's name or an ACK_ID is needed", param_hint="IMAGE")
+    wanted = Wanted(name, _time(since), level)
+    folder = _log_dir()
+    files = LogFiles(folder, str(worker or ""))
+    with contextlib.closing(files):
+        found = _print_new(files, wanted, folder, as_json=as_json)
+        _note(files, following=follow)
+        if follow:
+            with contextlib.suppress(KeyboardInterrupt):  # it is how one stops to follow
+                while True:
+                    time.sleep(FOLLOW_INTERVAL)
+                    _print_new(files, wanted, folder, as_json=as_json)
+        elif not found:
+            which = f"{files.count} files {folder / FILE_PREFIX}{worker or '*'}.log*"
+            typer.echo(f"ccarchiver: no such line about {name}; looked in {which}", err=True)
+            raise typer.Exit(EXIT_NOT_FOUND)
+
+
+def collect(files: LogFiles, wanted: Wanted) -> list[LogLine]:
+    """Read the new lines that are asked for, in order of time.
+
+    Raises
+    ------
+    OSError
+        If the log directory cannot be read.
+    """
+    return sorted(line for line in _parsed(files, wanted.needle) if wanted.has(line))
+
+
+def _parsed(files: LogFiles, needle: bytes) -> Iterator[LogLine]:
+    for worker, raw in files.lines_with(needle):
+        try:
+            fields = json.loads(raw)
+            at = dt.datetime.fromisoformat(fields["timestamp"]).astimezone(dt.UTC)
+        except (ValueError, KeyError, TypeError):  # torn, or not a line of ours
+            files.malformed += 1
+            continue
+        yield LogLine(at, {"worker": worker, **fields}, raw)
+
+
+def _print_new(files: LogFiles, wanted: Wanted, folder: Path, *, as_json: bool) -> bool:
+    """Print the new lines; whether there were any."""
+    try:
+        lines = collect(files, wanted)
+    except OSError as error:
+        _end(
+            f"the log directory {folder} cannot be read: {error.strerror}; set {LOG_DIR_VARIABLE} to the directory the "
+            "workers log to, or ask as a user who may read it"
+        )
+    if not files.count and files.unreadable:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(files.unreadable.items()))
+        _end(f"no log file in {folder} can be read ({reasons}); ask as a user who may read them")
+    for line in lines:
+        if as_json:
+            typer.echo(line.raw, nl=False)
+            continue
+        error_text = str(line.fields.get("exception", "")).strip()
+        fields = line.fields | ({"error": error_text.splitlines()[-1]} if error_text else {})
+        typer.echo(readable(fields, known=(wanted.name,)))
+    return bool(lines)
+
+
+def _note(files: LogFiles, *, following: bool) -> None:
+    """Say what was left out."""
+    malformed = files.malformed + (0 if following else files.unfinished)
+    if malformed:
+        typer.echo(f"ccarchiver: {malformed} lines left out that are torn or not JSON", err=True)
+    for name, reason in sorted(files.unreadable.items()):
+        typer.echo(f"ccarchiver: {name} left out: {reason}", err=True)
+
+
+def _log_dir() -> Path:
+    """Give the log directory; the environment's needs no site file."""
+    variable = os.environ.get(LOG_DIR_VARIABLE)
+    if variable:
+        return Path(variable)
+    try:
+        folder = load_settings().log_dir
+    except ConfigError as error:
+        _end(f"{LOG_DIR_VARIABLE} is not set, and the site file does not tell the log directory: {error}")
+    if folder is None:
+        _end(
+            f"neither {LOG_DIR_VARIABLE} nor LOGGING_DIR in the site file names a log directory: the workers log to "
+            f"standard error only; set {LOG_DIR_VARIABLE} for them and for this command"
+        )
+    return folder
+
+
+def _time(text: str) -> dt.datetime | None:
+    """Read the option ``--since``."""
+    if not text:
+        return None
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago is not None:
+            return dt.datetime.now(tz=dt.UTC) - dt.timedelta(**{_UNITS[ago["unit"]]: int(ago["count"])})
+        at = dt.datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-11-22T08:18 (UTC), or how long ago: 90s, 10m, 2h, 1d",
+            param_hint="--since",
+        ) from None
+    return at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at
+
+
+def _end(text: str) -> NoReturn:
+    typer.echo(f"ccarchiver: {text}", err=True)
+    raise typer.Exit(EXIT_CONFIG)
