@@ -52,9 +52,6 @@ class Vitals(BaseModel):
     open_files: int = 0
     mailbox_depth: int = 0
     mailbox_reads: int | None = None
-    last_error: str = ""
-    """Its last log line at level error or above; empty if it has had none since its start."""
-    last_error_at: float = 0.0
 
 
 class Heart:
