@@ -5,10 +5,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.core.place import LIMIT_S
+from ccarchiver_core import keys
+from ccarchiver_core.vitals import Vitals, read_vitals
+from ccarchiver_sim.child import ChildProcess
+from ccarchiver_sim.rig.environment import run_environment
+from ccarchiver_sim.rig.folder import RunFolder
+from tests.core.place import LIMIT_S, eventually, looking_into, site
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
+    from redis.asyncio import Redis
+
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 
 SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
 
@@ -23,7 +33,7 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 HEAD = """
 import pathlib, sys, logging, structlog
 from ccarchiver_core import logs
-logs.configure("ccarchiver_test", pathlib.Path(sys.argv[1]))
+logs.configure("test", pathlib.Path(sys.argv[1]))
 """
 
 
@@ -46,6 +56,8 @@ logging.getLogger("theirs").warning("plain %s", "text")
     assert (sent["event"], sent["image"], sent["job"], sent["level"]) == ("order.sent", "CC_O_1", 7, "info")
     assert (bound["event"], bound["image"]) == ("bound", "CC_O_2")
     assert (plain["event"], plain["logger"]) == ("plain text", "theirs")
+    assert {line["worker"] for line in (sent, bound, plain)} == {"test"}
+    assert len({line["pid"] for line in (sent, bound, plain)}) == 1
     assert str(sent["timestamp"]).endswith("Z"), "times are in UTC"
     assert "order.sent" in done.stderr
 
@@ -120,3 +132,122 @@ def test_a_directory_that_cannot_be_written_is_reported_and_the_program_goes_on(
     assert done.returncode == 0
     assert "IIP_LOG_DIR" in done.stderr
     assert "going.on" in done.stderr
+
+
+def test_a_line_is_one_line_on_a_terminal_whatever_a_peer_sent(tmp_path: Path) -> None:
+    program = f"""{HEAD}
+structlog.get_logger("ours").info("order.sent", image="CC_O_1", why="two\\nlines", text="\\x1b[2J", n=1)
+"""
+    done = run(program, tmp_path)
+
+    [line] = done.stderr.splitlines()
+    assert line.endswith(r'test   info     order.sent image=CC_O_1 why="two\nlines" text="\u001b[2J" n=1')
+
+
+def test_the_last_error_is_remembered_with_its_time(tmp_path: Path) -> None:
+    program = f"""{HEAD}
+import time
+log = structlog.get_logger("ours")
+log.warning("no.error")
+print(repr(logs.last_error.text), logs.last_error.at)
+log.error("image.stalled", image="CC_O_1", waits_for="two\\nlines")
+print(logs.last_error.text, 0 <= time.time() - logs.last_error.at < {LIMIT_S})
+try:
+    raise ValueError("what went wrong")
+except ValueError:
+    log.exception("mail.defect", entry="1-0")
+print(logs.last_error.text)
+log.info("after.it")
+logging.getLogger("theirs").critical("a library %s", "says " + 1000 * "x")
+print(logs.last_error.text)
+"""
+    done = run(program, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    none, stalled, defect, long = done.stdout.splitlines()
+    assert none == "'' 0.0"
+    assert stalled == "image.stalled image=CC_O_1 waits_for=two lines True"
+    assert defect == "mail.defect entry=1-0 ValueError: what went wrong"
+    assert long.startswith("a library says xxx")
+    assert len(long) == 300
+
+
+def test_what_ends_a_program_unforeseen_is_in_its_file(tmp_path: Path) -> None:
+    done = run(f'{HEAD}\nraise RuntimeError("nobody foresaw this")', tmp_path)
+
+    assert done.returncode == 1
+    [line] = lines_of(tmp_path)
+    assert (line["event"], line["level"]) == ("worker.crashed", "critical")
+    assert "RuntimeError: nobody foresaw this" in str(line["exception"])
+    assert "RuntimeError: nobody foresaw this" in done.stderr
+
+
+def test_files_are_put_aside_at_their_size_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
+    program = """
+import pathlib, sys, structlog
+from ccarchiver_core import logs
+logs.FILE_BYTES = 2000
+logs.configure("test", pathlib.Path(sys.argv[1]))
+for number in range(50):
+    structlog.get_logger("ours").info("order.sent", number=number)
+"""
+    assert run(program, tmp_path).returncode == 0
+
+    files = sorted(tmp_path.iterdir(), key=lambda path: -int(path.suffix[1:].replace("log", "0")))
+    assert len(files) > 2
+    assert all(path.stat().st_size < 2500 for path in files)
+    lines = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["number"] for line in lines] == list(range(50))
+
+
+def test_a_torn_line_does_not_swallow_the_first_one_of_the_next_run(tmp_path: Path) -> None:
+    (tmp_path / "ccarchiver_test.log").write_text('{"event": "torn by a full di', encoding="utf-8")
+
+    for _ in range(2):
+        assert run(f"{HEAD}\nstructlog.get_logger('ours').info('first.one')", tmp_path).returncode == 0
+
+    _torn, *whole = (tmp_path / "ccarchiver_test.log").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["event"] for line in whole] == ["first.one", "first.one"]
+
+
+async def _showing_an_error(redis: Redis) -> Vitals | None:
+    shown = await read_vitals(redis, keys.Worker.BRIDGE)
+    return shown if shown is not None and shown.last_error else None
+
+
+async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_password(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = RunFolder(tmp_path_factory.mktemp("s"))
+    settings = site(fresh_redis.port)
+    address = {"REDIS_HOST": settings.redis_host, "REDIS_PORT": fresh_redis.port, "CONNECT_TIMEOUT": 1}
+    folder.write_site({**address, "BASE_BROKER_ADDR": rabbit_server.address_of(fresh_vhost)})
+    folder.write_credentials(rabbit_server.user, SECRET)
+    # asyncio in debug mode logs what it is busy with, arguments included
+    env = run_environment(folder, {}) | {"PYTHONASYNCIODEBUG": "1"}
+    async with looking_into(settings) as redis:
+        await redis.hset(keys.SESSION, mapping={"id": "s", "wanted": "up", "epoch": 1, "pairing": "searching"})
+        bridge = ChildProcess("bridge", ["run_ccarchiver_bridge"], env=env, log_path=folder.logs / "bridge.out")
+        bridge.start()
+        try:
+            shown = await eventually(lambda: _showing_an_error(redis), "an error in the vital signs")
+        finally:
+            bridge.stop(LIMIT_S)
+
+    assert "session.fault error_code=5071" in shown.last_error
+    assert "ACCESS_REFUSED" in shown.last_error
+    assert abs(shown.last_error_at - shown.beat) < LIMIT_S
+    path = folder.logs / "ccarchiver_bridge.log"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    events = [line["event"] for line in lines]
+    assert events[0] == "worker.starting"
+    assert {"rabbitmq.away", "session.fault", "worker.stopping"} <= set(events)
+    assert {(line["worker"], line["pid"]) for line in lines} == {("bridge", shown.pid)}
+    fault = lines[events.index("session.fault")]
+    assert (fault["session"], fault["epoch"], fault["error_code"]) == ("s", 1, 5071)
+    assert {path.name for path in folder.logs.iterdir()} == {"ccarchiver_bridge.log", "bridge.out"}
+    for written in folder.logs.iterdir():
+        text = written.read_text(encoding="utf-8")
+        assert "ACCESS_REFUSED" in text
+        assert SECRET not in text
+    assert SECRET not in shown.model_dump_json()
