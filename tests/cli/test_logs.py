@@ -1,0 +1,290 @@
+"""``ccarchiver logs`` as an operator runs it, on real files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_cli.log_files import LogFiles
+from ccarchiver_core.logs import FILE_BYTES, FILES_KEPT
+from ccarchiver_sim.child import ChildProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+IMAGE = "CC_O_20261122_000001"
+LONGER = f"{IMAGE}0"
+ACK_ID = "2026-11-22_08:18:37.932650_70001012"
+BEGIN = dt.datetime(2026, 11, 22, 8, 18, 37, tzinfo=dt.UTC)
+LIMIT_S = 60.0
+
+
+def at(seconds: float) -> str:
+    return (BEGIN + dt.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def line(seconds: float, event: str, worker: str = "bridge", **more: object) -> str:
+    fields = {"event": event, "worker": worker, "pid": 7, "level": "info", "logger": "l", "timestamp": at(seconds)}
+    return json.dumps(more | {key: value for key, value in fields.items() if key not in more}) + "\n"
+
+
+def run(*words: str, folder: Path | None, **env: str) -> subprocess.CompletedProcess[str]:
+    if folder is not None:
+        env["IIP_LOG_DIR"] = str(folder)
+    return subprocess.run(
+        [sys.executable, "-m", "ccarchiver_cli.main", "logs", *words],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200", **env},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A night's log directory: two workers, one with files put aside, and what lies around beside them."""
+    (tmp_path / "ccarchiver_bridge.log.10").write_text(line(-60, "order.sent", image="CC_O_before"))
+    (tmp_path / "ccarchiver_bridge.log.2").write_text(line(1, "order.sent", image=IMAGE, ack_id=ACK_ID, order="new"))
+    (tmp_path / "ccarchiver_bridge.log.1").write_text(
+        line(3, "order.answered", image=IMAGE, ack_id=ACK_ID) + line(3, "order.sent", image=LONGER)
+    )
+    (tmp_path / "ccarchiver_bridge.log").write_text(
+        line(5, "session.fault", level="error", report=f"no answer for {IMAGE}, sent twice")
+        + line(6, "mail.defect", level="error", image=IMAGE, exception="Traceback\n  File\nValueError: what went wrong")
+    )
+    (tmp_path / "ccarchiver_sal.log").write_text(
+        line(0, "event.accepted", "sal", image=IMAGE, topic="startIntegration")
+        + line(2, "event.accepted", "sal", image=IMAGE, topic="endReadout")
+        + line(2.5, "worker.starting", "sal")
+    )
+    (tmp_path / "supervisord.log").write_text(f"not ours: {IMAGE}\n")
+    (tmp_path / "bridge.out").write_text(f"not ours: {IMAGE}\n")
+    return tmp_path
+
+
+def events(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Events of the lines printed by ``--json``."""
+    return [json.loads(text)["event"] for text in done.stdout.splitlines()]
+
+
+def test_an_images_lines_of_all_workers_and_files_are_merged_by_time(folder: Path) -> None:
+    done = run(IMAGE, folder=folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "2026-11-22T08:18:37Z sal    info     event.accepted topic=startIntegration",
+        f"2026-11-22T08:18:38Z bridge info     order.sent ack_id={ACK_ID} order=new",
+        "2026-11-22T08:18:39Z sal    info     event.accepted topic=endReadout",
+        f"2026-11-22T08:18:40Z bridge info     order.answered ack_id={ACK_ID}",
+        f'2026-11-22T08:18:42Z bridge error    session.fault report="no answer for {IMAGE}, sent twice"',
+        '2026-11-22T08:18:43Z bridge error    mail.defect error="ValueError: what went wrong"',
+    ]
+
+
+def test_json_gives_the_lines_as_they_are_in_the_files(folder: Path) -> None:
+    done = run(IMAGE, "--json", "--worker", "sal", folder=folder)
+
+    assert done.stdout.splitlines() == (folder / "ccarchiver_sal.log").read_text().splitlines()[:2]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--worker", "sal"], ["event.accepted", "event.accepted"]),
+        (["--level", "error"], ["session.fault", "mail.defect"]),
+        (["--level", "warning", "--worker", "bridge"], ["session.fault", "mail.defect"]),
+        (["--since", at(5)], ["session.fault", "mail.defect"]),
+        (["--since", "2026-11-22T08:18:42"], ["session.fault", "mail.defect"]),
+        (["--since", "2026-11-22T09:18:42+01:00"], ["session.fault", "mail.defect"]),
+    ],
+)
+def test_lines_are_chosen_by_worker_level_and_time(folder: Path, options: list[str], expected: list[str]) -> None:
+    assert events(run(IMAGE, "--json", *options, folder=folder)) == expected
+
+
+def test_a_time_can_be_told_as_so_long_ago(tmp_path: Path) -> None:
+    def ago(seconds: int) -> str:
+        return (dt.datetime.now(tz=dt.UTC) - dt.timedelta(seconds=seconds)).isoformat()
+
+    old, new = (line(0, event, image=IMAGE, timestamp=ago(s)) for event, s in (("ol.d", 7200), ("ne.w", 1800)))
+    (tmp_path / "ccarchiver_sal.log").write_text(old + new)
+
+    assert events(run(IMAGE, "--json", "--since", "1h", folder=tmp_path)) == ["ne.w"]
+    assert events(run(IMAGE, "--json", "--since", "1d", folder=tmp_path)) == ["ol.d", "ne.w"]
+
+
+@pytest.mark.parametrize("since", ["yesterday", "10x", "9999999999d", "2026-13-01"])
+def test_a_time_that_is_none_is_refused_with_what_to_write(folder: Path, since: str) -> None:
+    done = run(IMAGE, "--since", since, folder=folder)
+
+    assert done.returncode == 2
+    assert "2026-11-22T08:18 (UTC)" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_an_ack_id_is_found_like_an_image(folder: Path) -> None:
+    assert events(run(ACK_ID, "--json", folder=folder)) == ["order.sent", "order.answered"]
+
+
+def test_a_name_that_begins_like_another_is_not_taken_for_it(folder: Path) -> None:
+    assert events(run(LONGER, "--json", folder=folder)) == ["order.sent"]
+    assert run(IMAGE[:-1], folder=folder).returncode == 1
+
+
+def test_lines_that_are_torn_or_not_json_are_left_out_and_counted(folder: Path) -> None:
+    with (folder / "ccarchiver_sal.log").open("a") as file:
+        file.write("plain text\n")
+        file.write(f'{{"image": "{IMAGE}", "event": "torn in the mid\n')
+        file.write(f'{{"image": "{IMAGE}"}}\n')
+        file.write(f'["{IMAGE}"]\n')
+        file.write("\0\0\0\0\n")
+        file.write(line(9, "whole.one", image=IMAGE))
+        file.write(line(10, "torn.one", image=IMAGE)[:-1])
+
+    done = run(IMAGE, "--json", folder=folder)
+
+    assert done.returncode == 0
+    assert events(done)[-1] == "whole.one"
+    assert "6 lines left out that are torn or not JSON" in done.stderr
+
+
+def test_no_line_is_said_with_where_it_looked(folder: Path) -> None:
+    done = run("CC_O_never", folder=folder)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"CC_O_never; looked in 5 files {folder}/ccarchiver_*.log*" in done.stderr
+
+
+def test_a_log_directory_that_is_not_there_is_said_with_what_to_do(tmp_path: Path) -> None:
+    done = run(IMAGE, folder=tmp_path / "missing")
+
+    assert done.returncode == 78
+    assert f"{tmp_path}/missing cannot be read: No such file or directory; set IIP_LOG_DIR" in done.stderr
+
+
+def test_a_log_directory_that_is_no_directory_is_said(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+
+    done = run(IMAGE, folder=tmp_path / "logs")
+
+    assert done.returncode == 78
+    assert "Not a directory" in done.stderr
+
+
+def test_files_of_which_none_can_be_read_are_said(tmp_path: Path) -> None:
+    # A link to itself: also root cannot read it.
+    (tmp_path / "ccarchiver_sal.log").symlink_to(tmp_path / "ccarchiver_sal.log")
+
+    done = run(IMAGE, folder=tmp_path)
+
+    assert done.returncode == 78
+    assert "ccarchiver_sal.log: Too many levels of symbolic links" in done.stderr
+
+
+def test_one_file_that_cannot_be_read_is_said_beside_the_others(folder: Path) -> None:
+    (folder / "ccarchiver_health.log").symlink_to(folder / "ccarchiver_health.log")
+
+    done = run(IMAGE, folder=folder)
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 6
+    assert "ccarchiver_health.log left out: Too many levels" in done.stderr
+
+
+def test_without_the_variable_the_site_file_tells_the_directory(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = tmp_path_factory.mktemp("config")
+    (config / "ccarchiver_config.yaml").write_text(f"ROOT: {{LOGGING_DIR: {folder}}}\n")
+    assert run(IMAGE, folder=None, IIP_CONFIG_DIR=str(config)).returncode == 0
+
+    (config / "ccarchiver_config.yaml").write_text("ROOT: {}\n")
+    nowhere = run(IMAGE, folder=None, IIP_CONFIG_DIR=str(config))
+    assert nowhere.returncode == 78
+    assert "neither IIP_LOG_DIR nor LOGGING_DIR" in nowhere.stderr
+
+    without = run(IMAGE, folder=None)
+    assert without.returncode == 78
+    assert "IIP_LOG_DIR is not set" in without.stderr
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {LIMIT_S:g} s in vain for {what}"
+        time.sleep(0.02)
+
+
+def test_following_goes_on_across_a_rotation_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    folder, out = tmp_path / "logs", tmp_path / "out"
+    folder.mkdir()
+    current = folder / "ccarchiver_sal.log"
+    current.write_text(line(0, "number.one", image=IMAGE))
+    argv = [sys.executable, "-m", "ccarchiver_cli.main", "logs", IMAGE, "--follow", "--json"]
+    env = {"PATH": os.environ["PATH"], "IIP_LOG_DIR": str(folder)}
+    with ChildProcess("logs", argv, env=env, log_path=tmp_path / "err", out_path=out) as child:
+        wait_for("the first line", lambda: "number.one" in out.read_text())
+        with current.open("a") as old:
+            two = line(1, "number.two", image=IMAGE)
+            old.write(two[:30])  # the rest comes when it has another name
+            old.flush()
+            current.rename(folder / "ccarchiver_sal.log.1")
+            current.write_text(line(2, "number.three", image=IMAGE) + line(2, "of.another", image="CC_O_2"))
+            (folder / "ccarchiver_health.log").write_text(line(3, "number.four", "health", image=IMAGE))
+            wait_for("the file of a worker that is new", lambda: "number.four" in out.read_text())
+            old.write(two[30:])
+        wait_for("the end of the old file", lambda: "number.two" in out.read_text())
+        child.signal(signal.SIGINT)
+        wait_for("the end", lambda: not child.is_running)
+        assert child.exit_code == 0
+
+    said = [json.loads(text)["event"] for text in out.read_text().splitlines()]
+    assert sorted(said) == sorted(f"number.{n}" for n in ("one", "two", "three", "four"))
+    assert (tmp_path / "err").read_text() == ""
+
+
+def test_a_file_put_aside_while_it_is_read_is_read_once(tmp_path: Path) -> None:
+    current = tmp_path / "ccarchiver_sal.log"
+    current.write_text(line(0, "a.b", image=IMAGE))
+    files = LogFiles(tmp_path)
+    assert len(list(files.lines_with(b"a.b"))) == 1
+    for age in range(1, 4):
+        for older in range(age, 1, -1):
+            (tmp_path / f"ccarchiver_sal.log.{older - 1}").rename(tmp_path / f"ccarchiver_sal.log.{older}")
+        current.rename(tmp_path / "ccarchiver_sal.log.1")
+        current.write_text(line(age, "a.b", image=IMAGE))
+        assert [json.loads(raw)["timestamp"] for _, raw in files.lines_with(b"a.b")] == [at(age)]
+        assert files.count == age + 1
+    files.close()
+
+
+def test_full_log_files_are_searched_without_parsing_each_line(tmp_path: Path) -> None:
+    filler = line(0, "order.sent", image="CC_O_of_others", ack_id=ACK_ID, text=100 * "x")
+    block = filler * (FILE_BYTES // len(filler))
+    for age in range(1, FILES_KEPT + 1):
+        (tmp_path / f"ccarchiver_bridge.log.{age}").write_text(line(-age, "a.b", image=IMAGE) + block)
+
+    began = time.process_time()
+    json.loads(filler)
+    for _ in range(10_000):
+        json.loads(filler)
+    parsing_all_s = (time.process_time() - began) / 10_000 * block.count("\n") * FILES_KEPT
+    began = time.process_time()
+    files = LogFiles(tmp_path)
+    found = list(files.lines_with(json.dumps(IMAGE)[1:-1].encode()))
+    searching_s = time.process_time() - began
+    files.close()
+
+    assert len(found) == FILES_KEPT
+    assert searching_s < parsing_all_s, "in CPU time of this very machine"
+    done = run(IMAGE, "--json", folder=tmp_path)
+    assert [json.loads(text)["timestamp"] for text in done.stdout.splitlines()] == [at(-n) for n in range(10, 0, -1)]
