@@ -46,10 +46,9 @@ class Owed(BaseModel):
 
     @property
     def log_keys(self) -> dict[str, str | int]:
-        """Keys by which log lines about it are found; the Controller's know no pairing, so they have no epoch."""
-        keys_of_lines: dict[str, str | int] = {"ack_id": self.ack_id, "session": self.session_id}
-        if self.obsid:
-            keys_of_lines["image"] = self.obsid
+        """Keys by which its log lines are found: the session is in the ACK_ID; the Controller has no epoch."""
+        keys_of_lines: dict[str, str | int] = {"image": self.obsid} if self.obsid else {}
+        keys_of_lines["ack_id"] = self.ack_id
         if self.of_forwarder:
             keys_of_lines["epoch"] = self.epoch
         return keys_of_lines

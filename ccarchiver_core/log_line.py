@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-IN_FRONT = frozenset({"timestamp", "worker", "level", "event"})
+IN_FRONT = frozenset({"timestamp", "worker", "pid", "level", "event"})
 """Keys whose values every line begins with."""
 
-LEFT_OUT = frozenset({"logger", "pid", "exception", "stack"})
+LEFT_OUT = frozenset({"logger", "exception", "stack"})
 """Keys that say nothing to an operator, or take more than a line; the JSON has them."""
 
 MILLISECONDS = len("2026-11-22T08:18:37.932")
 """Characters of a time down to milliseconds: finer ones only make lines longer."""
 
 
+WORKER_WIDTH = len("bridge[1234567]")
+"""Columns for worker and pid: the longest worker with a pid of a machine that is up for long."""
+
+LEVEL_WIDTH = len("critical")
+
+
 def readable(line: Mapping[str, object], known: Collection[str] = ()) -> str:
-    """Put a line's time (UTC), worker, level and event in columns, then what else it says as ``key=value``.
+    """Put a line's time (UTC), worker with pid, level and event in columns, then what else it says as ``key=value``.
 
     Parameters
     ----------
@@ -32,10 +38,11 @@ def readable(line: Mapping[str, object], known: Collection[str] = ()) -> str:
     -----
     What a peer sent may hold anything: characters that could move a terminal's cursor or begin a line are escaped.
     """
+    process = f"{line.get('worker', '?')}[{line.get('pid', '?')}]"
     words = [
         f"{str(line.get('timestamp', '?'))[:MILLISECONDS].rstrip('Z')}Z",
-        f"{line.get('worker', '?')!s:<6}",
-        f"{line.get('level', '?')!s:<8}",
+        f"{process:<{WORKER_WIDTH}}",
+        f"{line.get('level', '?')!s:<{LEVEL_WIDTH}}",
         _on_one_line(str(line.get("event", "?"))),
     ]
     words += [

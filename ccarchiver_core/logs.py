@@ -31,7 +31,7 @@ FILE_PREFIX = "ccarchiver_"
 """How a log file's name begins; the worker's name and ``.log`` follow, and ``.1``, ``.2``, … on those put aside."""
 
 FILE_BYTES = 10_000_000
-"""Size at which a log file is put aside: some 30,000 lines, a night at several exposures a second."""
+"""Size at which a log file is put aside: some 30,000 lines, 3,000 images: a long night."""
 
 FILES_KEPT = 10
 """Log files kept beside the current one."""

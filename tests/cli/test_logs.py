@@ -82,12 +82,12 @@ def test_an_images_lines_of_all_workers_and_files_are_merged_by_time(folder: Pat
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "2026-11-22T08:18:37Z sal    info     event.accepted topic=startIntegration",
-        f"2026-11-22T08:18:38Z bridge info     order.sent ack_id={ACK_ID} order=new",
-        "2026-11-22T08:18:39Z sal    info     event.accepted topic=endReadout",
-        f"2026-11-22T08:18:40Z bridge info     order.answered ack_id={ACK_ID}",
-        f'2026-11-22T08:18:42Z bridge error    session.fault report="no answer for {IMAGE}, sent twice"',
-        '2026-11-22T08:18:43Z bridge error    mail.defect error="ValueError: what went wrong"',
+        "2026-11-22T08:18:37Z sal[7]          info     event.accepted topic=startIntegration",
+        f"2026-11-22T08:18:38Z bridge[7]       info     order.sent ack_id={ACK_ID} order=new",
+        "2026-11-22T08:18:39Z sal[7]          info     event.accepted topic=endReadout",
+        f"2026-11-22T08:18:40Z bridge[7]       info     order.answered ack_id={ACK_ID}",
+        f'2026-11-22T08:18:42Z bridge[7]       error    session.fault report="no answer for {IMAGE}, sent twice"',
+        '2026-11-22T08:18:43Z bridge[7]       error    mail.defect error="ValueError: what went wrong"',
     ]
 
 
