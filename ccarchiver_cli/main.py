@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ccarchiver_cli import images, logs, status
+from ccarchiver_cli import config, images, logs, status
 from ccarchiver_cli.connection import ask
+from ccarchiver_cli.doctor.command import doctor
 from ccarchiver_core import __version__, deadletter
 from ccarchiver_core.errors import RejectedError
 
@@ -23,6 +24,8 @@ app = typer.Typer(
 )
 letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(letters, name="deadletter")
+app.add_typer(config.app, name="config")
+app.command("doctor")(doctor)
 app.command("logs")(logs.show)
 
 ImageName = Annotated[str, typer.Argument(help="The image's name, e.g. CC_O_20261122_000001")]

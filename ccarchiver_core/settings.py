@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import unquote
 
-from pydantic import (
-    AfterValidator,
-    AliasGenerator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.site_file import SiteFile
+from ccarchiver_core.site_sections import (
+    Archive,
+    Beacon,
+    BrokerAddress,
+    Count,
+    Csc,
+    Name,
+    Part,
+    Port,
+    Seconds,
+    Wavefront,
+    check_broker_address,
+)
 
 CONFIG_FILE = "ccarchiver_config.yaml"
 CONFIG_DIR_VARIABLE = "IIP_CONFIG_DIR"
@@ -32,106 +35,8 @@ CCDS_PER_BOARD = 3
 TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
 """The names the two OODS queues have at every known site."""
 
-_BROKER_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
-TOO_HIGH_A_PORT = 65536
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(gt=0, lt=TOO_HIGH_A_PORT)]
-Name = Annotated[str, Field(min_length=1)]
-
-
-def _to_list(value: object) -> object:
-    """Accept one scalar, or text with commas, where a list is meant: site files have both."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _to_text(value: object) -> object:
-    """Accept ``WFS_RAFT: 22`` and ``WFS_RAFT: ["22"]`` for ``"22"``."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return str(value) if isinstance(value, int) else value
-
-
-def _check_broker_address(value: str) -> str:
-    match = _BROKER_ADDRESS.fullmatch(value)
-    if match is None or not 0 < int(match["port"]) < TOO_HIGH_A_PORT:
-        # the value is not repeated: somebody may have put a password into it
-        msg = (
-            "must look like host:port/vhost, e.g. 127.0.0.1:5672/%2ftest_cc; user and password belong in iip_cred.yaml"
-        )
-        raise ValueError(msg)
-    return value
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=str.upper), extra="forbid", frozen=True)
-
-
-class Beacon(_Part):
-    """The association key: how long it lives and how often it is written."""
-
-    seconds_to_expire: Annotated[int, Field(gt=0)] = 10
-    seconds_to_update: Seconds = 3.0
-
-    @model_validator(mode="after")
-    def _updated_before_it_expires(self) -> Self:
-        if self.seconds_to_update >= self.seconds_to_expire:
-            msg = "SECONDS_TO_UPDATE must be smaller than SECONDS_TO_EXPIRE, or the key is gone between two writes"
-            raise ValueError(msg)
-        return self
-
-
-class Csc(_Part):
-    """Settings below ``CSC``."""
-
-    beacon: Beacon = Beacon()
-
-
-class Archive(_Part):
-    """Where files go: login and address the Forwarder copies to, and the staging trees."""
-
-    archive_login: Name = "ARC"
-    archive_ip: Name = "127.0.0.1"
-    checksum_type: Name = "MD5"
-    forwarder_staging: Path = Path("/data/staging/ccforwarder")
-    oods_staging: Path = Path("/data/staging/oods")
-    dbb_staging: Path = Path("/data/staging/dbb")
-
-
-class Wavefront(_Part):
-    """The raft and the boards an image is read from (the site files call this section ``ATS``)."""
-
-    wfs_raft: Annotated[Name, BeforeValidator(_to_text)] = "22"
-    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(_to_list), Field(min_length=1)] = ("22/0", "22/1", "22/2")
-
-    @property
-    def raft(self) -> str:
-        """The raft, as RAFT_LIST has it."""
-        return self.wfs_raft
-
-    @property
-    def ccds(self) -> tuple[str, ...]:
-        """The boards, ``raft/board``, as RAFT_CCD_LIST has them."""
-        return self.wfs_ccd
-
-
-class BrokerAddress(BaseModel):
-    """Host, port and virtual host of RabbitMQ."""
-
-    host: str
-    port: Port
-    vhost: str
-
-    @property
-    def text(self) -> str:
-        """The address as an error message should name it."""
-        return f"{self.host}:{self.port} (vhost {self.vhost})"
-
-
-class Settings(_Part):
+class Settings(Part):
     """Every setting of the three workers. Times are in seconds unless a name says otherwise.
 
     Notes
@@ -140,36 +45,60 @@ class Settings(_Part):
     """
 
     redis_host: Name = "127.0.0.1"
+    """Host of the Redis that the workers share with Forwarders."""
     redis_port: Port = 6379
+    """Port of that Redis."""
     archiver_redis_db: Annotated[int, Field(ge=0)] = 14
+    """The archiver's database; Forwarders list themselves in it."""
     forwarder_redis_db: Annotated[int, Field(ge=0)] = 1
     """The Forwarders' own database: they run FLUSHDB on it at every start."""
-    base_broker_addr: Annotated[str, AfterValidator(_check_broker_address)] = "127.0.0.1:5672/%2ftest_cc"
+    base_broker_addr: Annotated[str, AfterValidator(check_broker_address)] = "127.0.0.1:5672/%2ftest_cc"
+    """RabbitMQ: ``host:port/vhost``, a slash in the vhost's name written ``%2f``."""
     forwarder_publish_queue: Name = "cc_foreman_ack_publish"
-    oods_publish_queue: Name = "cc_publish_to_oods"
-    """Requests to the OODS (the keys are named as the archiver's side sees it); read it as `queue_to_oods`."""
-    oods_consume_queue: Name = "oods_publish_to_cc"
-    """Statuses from the OODS; read it as `queue_from_oods`."""
+    """Answers of Forwarders and Controller; the archiver consumes it."""
+    # Code reads the next two as `queue_to_oods` and `queue_from_oods`.
+    oods_publish_queue: Name = TO_OODS
+    """Requests to the OODS, as the archiver's side names it; the well-known names may also be swapped."""
+    oods_consume_queue: Name = FROM_OODS
+    """Statuses from the OODS; the archiver consumes it."""
     archive_ctrl_publish_queue: Name = "archive_ctrl_publish"
+    """Statuses from the Controller; the archiver consumes it."""
     archive_ctrl_consume_queue: Name = "archive_ctrl_consume"
+    """Messages to the Controller."""
     telemetry_queue: Name = "telemetry_queue"
+    """Statuses from Forwarders; the archiver consumes it."""
     camera_name: Name = "COMCAM"
+    """Camera, as the events on SAL name it."""
     archiver_name: Name = "CCArchiver"
+    """Archiver, as the events on SAL name it."""
     short_name: Name = "CC"
+    """DEVICE in messages to a Forwarder, and how their types begin."""
     archive_controller_name: Name = "ARCHIVE_CTRL"
+    """COMPONENT in the Controller's answers."""
     association_key: Name = "ccarchiver_association"
+    """Redis key by which a paired Forwarder sees that the archiver lives."""
     file_ingest_request: Name = "CC_FILE_INGEST_REQUEST"
+    """Name some releases of the OODS give to IMAGE_IN_OODS."""
     new_archive_item: Name = "NEW_CC_ARCHIVE_ITEM"
+    """Message type: a new image, to the Controller."""
     fwdr_xfer_params: Name = "CC_FWDR_XFER_PARAMS"
+    """Message type: where an image's files go, to the Forwarder."""
     fwdr_end_readout: Name = "CC_FWDR_END_READOUT"
+    """Message type: an image can be fetched, to the Forwarder."""
     fwdr_header_ready: Name = "CC_FWDR_HEADER_READY"
+    """Message type: an image's header is there, to the Forwarder."""
     fwdr_health_check_ack: Name = "CC_FWDR_HEALTH_CHECK_ACK"
+    """Message type: a Forwarder's answer that needs no handling."""
     ack_timeout: Seconds = 5.0
     """How long a peer may take to acknowledge a message, and how often the Controller's health is checked."""
     logging_dir: Path | None = None
+    """Where log files go; $IIP_LOG_DIR comes before it."""
     csc: Csc = Csc()
+    """Section with BEACON."""
     archive: Archive = Archive()
+    """Section with login, address and staging trees."""
     ats: Wavefront = Wavefront()
+    """Section with raft and boards of an image."""
 
     pair_timeout: Seconds = 15.0
     """How long ``start`` waits for a Forwarder to list itself: Forwarders look every 10 s, plus some margin."""

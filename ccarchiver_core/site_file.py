@@ -65,6 +65,10 @@ class SiteFile:
             path = path[:-1]
         return f"{self.path}:{self._lines.get(path, 1)}"
 
+    def line(self, keys: KeyPath) -> int | None:
+        """Line of a key below ROOT; None if the file does not have it."""
+        return self._lines.get(("ROOT", *keys))
+
     def _note_lines(self, node: yaml.Node, path: KeyPath) -> None:
         if not isinstance(node, yaml.MappingNode):
             return

@@ -1,0 +1,87 @@
+"""A short connection to RabbitMQ that changes nothing there."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pika
+from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+from ccarchiver_cli.doctor.finding import NotCheckedError
+from ccarchiver_core.credentials import load_credentials
+from ccarchiver_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingConnection
+
+    from ccarchiver_core.settings import Settings
+
+CONNECTING_ERRORS = (exceptions.AMQPError, AMQPConnectorException, OSError)
+"""What pika raises when a connection cannot be made; a broker that hangs gives the second."""
+
+ANSWER_LIMIT = 5.0
+"""Seconds RabbitMQ may take to accept a connection: it needs milliseconds."""
+
+
+def connect(settings: Settings) -> BlockingConnection:
+    """Connect, with pika's errors as they are.
+
+    Raises
+    ------
+    NotCheckedError
+        If there are no usable credentials: there is a line of its own for them.
+    """
+    try:
+        credentials = load_credentials()
+    except ConfigError:
+        raise NotCheckedError("the credentials file is wrong") from None
+    broker = settings.broker
+    return pika.BlockingConnection(
+        pika.ConnectionParameters(
+            host=broker.host,
+            port=broker.port,
+            virtual_host=broker.vhost,
+            credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
+            heartbeat=settings.amqp_heartbeat,
+            socket_timeout=ANSWER_LIMIT,
+            stack_timeout=ANSWER_LIMIT,
+            blocked_connection_timeout=ANSWER_LIMIT,
+            connection_attempts=1,
+            client_properties={"connection_name": "ccarchiver doctor"},
+        )
+    )
+
+
+@contextlib.contextmanager
+def connected(settings: Settings) -> Iterator[BlockingConnection]:
+    """Be connected for the time of a block.
+
+    Raises
+    ------
+    NotCheckedError
+        If RabbitMQ cannot be reached or goes away; the check `rabbitmq` says more about it.
+    """
+    try:
+        connection = connect(settings)
+    except CONNECTING_ERRORS:
+        raise NotCheckedError("RabbitMQ cannot be reached") from None
+    try:
+        yield connection
+    except exceptions.AMQPConnectionError:
+        raise NotCheckedError("RabbitMQ went away") from None
+    finally:
+        with contextlib.suppress(exceptions.AMQPError):
+            connection.close()
+
+
+def explain(error: BaseException) -> str:
+    """Say what went wrong in one line; pika wraps the cause in arguments and lists of its own."""
+    inside = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
+    for inner in reversed(inside):
+        if isinstance(inner, BaseException):
+            return explain(inner)
+    return " ".join((str(error) or type(error).__name__).split())

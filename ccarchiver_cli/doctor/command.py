@@ -1,0 +1,76 @@
+"""The command ``ccarchiver doctor``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections import Counter
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ccarchiver_cli.connection import EXIT_CONFIG
+from ccarchiver_cli.doctor.files import WRONG_CONFIGURATION
+from ccarchiver_cli.doctor.finding import Finding, Level
+from ccarchiver_cli.doctor.registry import BINDINGS, CHECKS
+from ccarchiver_cli.doctor.runner import run
+from ccarchiver_cli.doctor.site import read_site
+from ccarchiver_cli.lines import indented, width
+from ccarchiver_core import __version__
+
+EXIT_FAILURE = 1
+"""Something has to be mended now."""
+
+LEVEL_COLUMNS = 9
+"""Width of the first column: the longest level and two spaces."""
+
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
+
+
+def doctor(
+    *,
+    rabbitmqctl: Annotated[
+        bool, typer.Option("--rabbitmqctl", help="Ask this host's rabbitmqctl for the bindings as well (as root).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check all that the archiver stands on, and say what to type.
+
+    Exit code 0: all well, or warnings only. 1: a failure. 78: the configuration is wrong.
+    """
+    # pika logs every failed connection at length; the checks say it in one line
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    findings = run((*CHECKS, BINDINGS) if rabbitmqctl else CHECKS, read_site())
+    if as_json:
+        about = {"version": __version__, "host": socket.gethostname(), "ok": exit_code(findings) == 0}
+        typer.echo(json.dumps(about | {"checks": [asdict(one) for one in findings]}, indent=2))
+    else:
+        show(findings)
+    raise typer.Exit(exit_code(findings))
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """Give the program's exit code."""
+    failed = {finding.check for finding in findings if finding.level is Level.FAILURE}
+    if failed & WRONG_CONFIGURATION:
+        return EXIT_CONFIG
+    return EXIT_FAILURE if failed else 0
+
+
+def show(findings: list[Finding]) -> None:
+    """Print the report for a person: what was found, and below it what to do."""
+    console = Console(width=width(), highlight=False)
+    for finding in findings:
+        text = indented(f"{finding.level:<{LEVEL_COLUMNS}}", f"{finding.check}: {finding.found}")
+        line = Text(text)
+        line.stylize(STYLES[finding.level], 0, len(finding.level))
+        console.print(line, soft_wrap=True)
+        if finding.do:
+            console.print(Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.do)), soft_wrap=True)
+    counts = Counter(finding.level for finding in findings)
+    text = f"{counts[Level.OK]} ok, {counts[Level.WARNING]} warnings, {counts[Level.FAILURE]} failures"
+    console.print(Text(text))

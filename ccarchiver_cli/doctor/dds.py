@@ -1,0 +1,149 @@
+"""DDS, the bus of SAL: what its environment says, the network interface, and the interfaces' definitions."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ccarchiver_cli.doctor.finding import failure, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ccarchiver_cli.doctor.finding import Finding
+    from ccarchiver_cli.doctor.site import Site
+
+PREFIX, DOMAIN = "LSST_DDS_PARTITION_PREFIX", "LSST_DDS_DOMAIN_ID"
+INTERFACE, OWNERSHIP = "LSST_DDS_INTERFACE", "LSST_DDS_OWNERSHIP"
+CYCLONE = "CYCLONEDDS_URI"
+
+MAX_DOMAIN = 230
+"""Above it DDS' port numbers run out."""
+
+OWNERSHIPS = ("shared", "exclusive")
+LOOPBACK = "lo"
+"""The default of LSST_DDS_INTERFACE."""
+
+COMPONENTS = ("CCArchiver", "CCCamera", "CCHeaderService")
+"""Components whose IDL the CSC needs."""
+
+GROUP = "239.255.0.1"
+"""DDS' usual multicast group (RTPS 2.x)."""
+
+WAIT = 2.0
+"""Seconds for a packet to come back that never leaves this host."""
+
+GREETING = b"ccarchiver doctor"
+
+
+def environment(_site: Site) -> Iterator[Finding]:
+    """Look at the environment variables of SAL."""
+    name = "dds.environment"
+    bad = list(judge_environment(name, os.environ))
+    yield from bad
+    if not bad:
+        domain = os.environ.get(DOMAIN, "").strip() or "0, by default"
+        yield ok(name, f"partition prefix {os.environ[PREFIX]}, domain {domain}; the workers': see environment")
+
+
+def judge_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge the variables; nothing if all are right."""
+    where = "set it in the environment of supervisord (deploy/ccarchiver.env) and of this shell"
+    if not environ.get(PREFIX):
+        yield failure(name, f"{PREFIX} is not set: SAL does not start without it", where)
+    domain = environ.get(DOMAIN, "").strip()
+    if domain and not (domain.isdecimal() and int(domain) <= MAX_DOMAIN):
+        yield failure(name, f"{DOMAIN} is {domain!r}, no number from 0 to {MAX_DOMAIN}", where)
+    ownership = environ.get(OWNERSHIP, "shared").strip().lower()
+    if ownership not in OWNERSHIPS:
+        yield failure(name, f"{OWNERSHIP} is {ownership!r}, neither shared nor exclusive", where)
+
+
+def interface(_site: Site) -> Iterator[Finding]:
+    """Look whether the network interface is up and a multicast packet comes back through it."""
+    name = "dds.interface"
+    configuration = os.environ.get(CYCLONE, "").strip()
+    if configuration:
+        yield _cyclone(name, configuration)
+        return
+    wanted = os.environ.get(INTERFACE, "").strip() or LOOPBACK
+    device = _device(wanted)
+    state = psutil.net_if_stats().get(device) if device else None
+    if device is None or state is None:
+        yield failure(name, f"{INTERFACE} is {wanted}: this host has no such interface", "ip -brief address")
+        return
+    if not state.isup:
+        yield failure(name, f"the interface {device} is down", f"ip link set {device} up (as root)")
+        return
+    address = next((one.address for one in psutil.net_if_addrs()[device] if one.family == socket.AF_INET), None)
+    if address is None:
+        yield failure(name, f"the interface {device} has no IPv4 address", "ip -brief address")
+        return
+    loopback = ipaddress.ip_address(address).is_loopback
+    if not loopback and "multicast" not in state.flags.split(","):
+        yield failure(name, f"the interface {device} has no multicast", f"ip link set {device} multicast on (as root)")
+        return
+    trouble = multicast_trouble(address)
+    if trouble:
+        yield failure(name, f"multicast on {device} ({address}): {trouble}", "a firewall? nft list ruleset (as root)")
+        return
+    reach = ": only programs of this host are met" if loopback else ""
+    yield ok(name, f"{device} ({address}) is up, multicast comes back{reach}")
+
+
+def multicast_trouble(address: str) -> str:
+    """Send a multicast packet that does not leave the host, through an interface; empty if it came back."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hearing,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaking,
+    ):
+        try:
+            hearing.settimeout(WAIT)
+            hearing.bind((GROUP, 0))  # a port nobody uses: no DDS program hears it
+            member = socket.inet_aton(GROUP) + socket.inet_aton(address)
+            hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+            speaking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+            speaking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+            speaking.sendto(GREETING, hearing.getsockname())
+            heard = hearing.recv(len(GREETING))
+        except TimeoutError:
+            return "a packet sent to oneself does not come back"
+        except OSError as error:
+            return error.strerror or str(error)
+    return "" if heard == GREETING else "another packet came back"
+
+
+def _device(wanted: str) -> str | None:
+    """Name of the interface that is called so, or has this address."""
+    for device, addresses in psutil.net_if_addrs().items():
+        if wanted == device or any(one.address == wanted for one in addresses):
+            return device
+    return None
+
+
+def _cyclone(name: str, configuration: str) -> Finding:
+    path = configuration.removeprefix("file://")
+    if not configuration.startswith("<") and not os.access(path, os.R_OK):
+        return failure(name, f"{CYCLONE} names {path}, which cannot be read", f"mend or unset {CYCLONE}")
+    return ok(name, f"as {CYCLONE} says; which interface that is, is not looked at, and {INTERFACE} does not count")
+
+
+def idl(_site: Site) -> Iterator[Finding]:
+    """Look for the definitions of the components' interfaces."""
+    name = "dds.idl"
+    from lsst.ts.idl import get_idl_dir  # noqa: PLC0415  a broken installation is this check's finding, no crash of all
+
+    folder = get_idl_dir()
+    missing = [component for component in COMPONENTS if not (folder / f"sal_revCoded_{component}.idl").is_file()]
+    if missing:
+        yield failure(
+            name,
+            f"{folder} has no IDL for {', '.join(missing)}: the CSC does not start",
+            "pip install ./middleware/ccarchiver-idl, or make_idl_files.py " + " ".join(missing),
+        )
+        return
+    yield ok(name, f"{', '.join(COMPONENTS)} in {folder}")

@@ -1,0 +1,42 @@
+"""The files of a site: configuration and credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccarchiver_cli.doctor.finding import failure, ok
+from ccarchiver_core.credentials import credentials_path, load_credentials
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.settings import settings_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccarchiver_cli.doctor.finding import Finding
+    from ccarchiver_cli.doctor.site import Site
+
+CONFIGURATION, CREDENTIALS = "configuration", "credentials"
+
+WRONG_CONFIGURATION = frozenset({CONFIGURATION, CREDENTIALS})
+"""A failure of these is a wrong configuration, and has its own exit code."""
+
+
+def configuration(site: Site) -> Iterator[Finding]:
+    """Tell what is wrong with the site file."""
+    for problem in site.problems:
+        yield failure(CONFIGURATION, problem, "ccarchiver config check")
+    if not site.problems:
+        yield ok(CONFIGURATION, f"{settings_path()} is right")
+
+
+def credentials(_site: Site) -> Iterator[Finding]:
+    """Tell what is wrong with the credentials file; its modes are checked when it is read."""
+    path = credentials_path()
+    try:
+        found = load_credentials(path)
+    except ConfigError as error:
+        text, _, command = str(error).partition("; it must be ")
+        _, _, mend = command.partition(": ")
+        yield failure(CREDENTIALS, str(error) if not mend else text, mend)
+        return
+    yield ok(CREDENTIALS, f"{path}: user {found.user}, modes 700 and 600")

@@ -1,0 +1,83 @@
+"""RabbitMQ as a server: there, new enough, and open to the archiver's user."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from pika import exceptions
+
+from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, connect, explain
+from ccarchiver_cli.doctor.finding import failure, ok
+from ccarchiver_core.credentials import credentials_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pika.adapters.blocking_connection import BlockingConnection
+
+    from ccarchiver_cli.doctor.finding import Finding
+    from ccarchiver_cli.doctor.site import Site
+    from ccarchiver_core.settings import Settings
+
+OLDEST = (3, 10)
+"""The oldest RabbitMQ the archiver was tried with."""
+
+MS_PER_S = 1e3
+
+
+def reach(site: Site) -> Iterator[Finding]:
+    """Look whether RabbitMQ lets us in and how quickly it answers."""
+    settings = site.settings
+    broker = settings.broker
+    try:
+        connection = connect(settings)
+    except CONNECTING_ERRORS as error:
+        yield failure("rabbitmq", f"RabbitMQ at {broker.text}: {_what(error)}", _mend(settings, error))
+        return
+    try:
+        begin = time.monotonic()
+        connection.channel().close()
+        seconds = (time.monotonic() - begin) / 2  # two questions, two answers
+        version = _version(connection)
+    finally:
+        connection.close()
+    where = f"RabbitMQ {version} at {broker.text}"
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[: len(OLDEST)])
+    if number < OLDEST:
+        oldest = ".".join(str(part) for part in OLDEST)
+        yield failure("rabbitmq", f"{where} is too old", f"install RabbitMQ {oldest} or later")
+        return
+    yield ok("rabbitmq", f"{where} lets us in, answers in {seconds * MS_PER_S:.1f} ms")
+
+
+def _what(error: BaseException) -> str:
+    match error:
+        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
+            return "it refuses the user or the password"
+        case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
+            return f"it does not let the user into the virtual host: {explain(error)}"
+        case _ if "Timeout" in explain(error):
+            return f"it accepts a connection, but does not answer within {ANSWER_LIMIT:g} s: {explain(error)}"
+        case _:
+            return f"no connection: {explain(error)}"
+
+
+def _mend(settings: Settings, error: BaseException) -> str:
+    vhost = settings.broker.vhost
+    match error:
+        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
+            return f"mend user or password in {credentials_path()}, or on the broker: rabbitmqctl change_password USER"
+        case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
+            allow = f"rabbitmqctl add_vhost {vhost}; rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
+            return f"{allow} (on the broker's host), or mend the end of BASE_BROKER_ADDR"
+        case _:
+            return "rabbitmqctl status (on the broker's host; is it running? is BASE_BROKER_ADDR right?)"
+
+
+def _version(connection: BlockingConnection) -> str:
+    # pika shows what the server said of itself on its other adapters, on this one only inside
+    properties = connection._impl.server_properties  # noqa: SLF001
+    version = (properties or {}).get("version", "?")
+    return version.decode() if isinstance(version, bytes) else str(version)

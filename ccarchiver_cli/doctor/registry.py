@@ -1,0 +1,44 @@
+"""All checks, in the order of the report: what others depend on first."""
+
+from __future__ import annotations
+
+from ccarchiver_cli.doctor import (
+    clock,
+    dds,
+    files,
+    processes,
+    rabbit_bindings,
+    rabbit_queues,
+    rabbit_server,
+    redis_data,
+    redis_server,
+    storage,
+    supervisor,
+    workers,
+)
+from ccarchiver_cli.doctor.runner import Check
+
+CHECKS = (
+    Check(files.CONFIGURATION, files.configuration),
+    Check(files.CREDENTIALS, files.credentials),
+    Check("redis", redis_server.reach),
+    Check("redis.persistence", redis_server.persistence),
+    Check("redis.memory", redis_server.memory),
+    Check("redis.database", redis_data.database),
+    Check("redis.clock", redis_server.clock),
+    Check("rabbitmq", rabbit_server.reach),
+    Check("rabbitmq.queues", rabbit_queues.look),
+    Check("supervisor", supervisor.look),
+    Check("worker", workers.look),
+    Check("environment", processes.environments),
+    Check("limits.files", processes.file_limits),
+    Check("dds.environment", dds.environment),
+    Check("dds.interface", dds.interface),
+    Check("dds.idl", dds.idl),
+    Check("clock.tai", clock.tai),
+    Check("staging", storage.staging),
+    Check("logs", storage.logs),
+)
+
+BINDINGS = Check("rabbitmq.bindings", rabbit_bindings.look, rabbit_bindings.LIMIT)
+"""Only when asked for: rabbitmqctl wants root's or rabbitmq's rights, on the broker's host."""
