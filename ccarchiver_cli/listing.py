@@ -119,7 +119,12 @@ def to_think_about(settings: Settings, found: list[Entry]) -> list[str]:
             f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: a silent peer is "
             "noticed only after that time; 5 is better"
         )
-    if settings.queue_to_oods != settings.oods_publish_queue:
+    if settings.queue_to_oods == settings.queue_from_oods:
+        notes.append(
+            f"OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are both {settings.queue_to_oods}: the archiver would take "
+            "what is meant for the OODS"
+        )
+    elif settings.queue_to_oods != settings.oods_publish_queue:
         notes.append(
             "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named as the OODS sees them; they are read the other way "
             f"round: to the OODS {settings.queue_to_oods}, from it {settings.queue_from_oods}"

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.site_file import SiteFile
 from ccarchiver_core.site_sections import (
+    TOO_HIGH_A_PORT,
     Archive,
     Beacon,
     BrokerAddress,

@@ -6,7 +6,7 @@ import os
 import socket
 import xmlrpc.client
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 from typing_extensions import override
@@ -34,6 +34,13 @@ START = "supervisord -c supervisord.conf"
 class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]  # supervisor has no types
     """A connection that gives up: supervisor's own waits for ever."""
 
+    @classmethod
+    def to(cls, path: Path) -> Self:
+        """Make one to a socket; it connects when first used."""
+        connection = cls("localhost")
+        connection.socketfile = str(path)
+        return connection
+
     @override
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,16 +48,10 @@ class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]  # supervisor
         self.sock.connect(self.socketfile)
 
 
-class _Transport(SupervisorTransport):  # type: ignore[misc]
+class _Transport(SupervisorTransport):  # type: ignore[misc]  # supervisor has no types
     def __init__(self, path: Path) -> None:
         super().__init__(None, None, f"unix://{path}")
-        self._path = str(path)
-
-    @override
-    def _get_connection(self) -> _Connection:
-        connection = _Connection("localhost")
-        connection.socketfile = self._path
-        return connection
+        self._get_connection = lambda: _Connection.to(path)  # it keeps its way to connect in this attribute
 
 
 def look(_site: Site) -> Iterator[Finding]:

@@ -1,0 +1,276 @@
+"""The checks of RabbitMQ against a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pika
+import pytest
+
+from ccarchiver_cli.doctor import rabbit_bindings, rabbit_queues
+from ccarchiver_cli.doctor import rabbit_server as server_checks
+from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError
+from ccarchiver_cli.doctor.registry import CHECKS
+from ccarchiver_cli.doctor.runner import run
+from ccarchiver_core import keys
+from ccarchiver_core.redis_client import make_client, transact
+from ccarchiver_sim.brokers import PrivateRabbit
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.place import bad, look, only, site_of, write_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel
+
+    from ccarchiver_cli.doctor.site import Site
+    from ccarchiver_sim.brokers import PrivateRedis
+
+OURS = ("archive_ctrl_publish", "cc_foreman_ack_publish", "oods_publish_to_cc", "telemetry_queue")
+THEIRS = ("archive_ctrl_consume", "cc_publish_to_oods")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, rabbit_server: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The credentials file of the shared broker."""
+    path = write_credentials(tmp_path / "credentials", rabbit_server.user, rabbit_server.password)
+    monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(path.parent))
+    return path
+
+
+@pytest.fixture
+def site(credentials: Path, fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> Site:
+    """A site with credentials and a virtual host of its own."""
+    assert credentials.exists()
+    return site_of(fresh_redis, rabbit_server, fresh_vhost)
+
+
+@contextmanager
+def channel_to(site: Site, rabbit: PrivateRabbit) -> Iterator[BlockingChannel]:
+    account = pika.PlainCredentials(rabbit.user, rabbit.password)
+    parameters = pika.ConnectionParameters(LOOPBACK, rabbit.port, site.settings.broker.vhost, account, heartbeat=0)
+    with pika.BlockingConnection(parameters) as connection:
+        yield connection.channel()
+
+
+def make_all(channel: BlockingChannel) -> None:
+    """Make exchange, queues and bindings by the wire contract."""
+    channel.exchange_declare("message", "direct", durable=True)
+    for name in (*OURS, *THEIRS):
+        channel.queue_declare(name, durable=True)
+        channel.queue_bind(name, "message", name)
+
+
+def consume(channel: BlockingChannel, *names: str) -> None:
+    for name in names:
+        channel.basic_consume(name, lambda *_: None)
+
+
+def begin_session(site: Site) -> None:
+    async def write() -> None:
+        redis = make_client(site.settings)
+        await transact(redis, ("HSET", keys.SESSION, "id", "s1", "wanted", "up", "pairing", "searching"))
+        await redis.aclose()
+
+    asyncio.run(write())
+
+
+def of(findings: list[Finding], check: str) -> list[Finding]:
+    return [finding for finding in findings if finding.check == f"rabbitmq.{check}"]
+
+
+def test_a_rabbitmq_as_it_has_to_be(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    with channel_to(site, rabbit_server) as channel:
+        make_all(channel)
+        consume(channel, *OURS, *THEIRS)
+        findings = [*look(server_checks.reach, site), *look(rabbit_queues.look, site)]
+    assert [(one.check, one.level) for one in findings] == [
+        ("rabbitmq", Level.OK),
+        ("rabbitmq.exchange", Level.OK),
+        ("rabbitmq.queues", Level.OK),
+        ("rabbitmq.consumers", Level.OK),
+    ]
+
+
+def test_on_a_new_broker_it_says_who_makes_what_is_missing(site: Site) -> None:
+    findings = look(rabbit_queues.look, site)
+    assert {one.level for one in findings} == {Level.WARNING}
+    assert "the bridge makes it with the next start" in only(of(findings, "exchange")).found
+    for name in (*OURS, *THEIRS):
+        assert name in only(of(findings, "queues")).found
+
+
+def test_looking_makes_nothing(site: Site, rabbit_server: PrivateRabbit) -> None:
+    look(rabbit_queues.look, site)
+    with channel_to(site, rabbit_server) as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        channel.queue_declare(OURS[0], passive=True)
+
+
+def test_a_queue_missing_in_a_session_is_a_failure(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    with channel_to(site, rabbit_server) as channel:
+        make_all(channel)
+        channel.queue_delete("archive_ctrl_consume")
+        consume(channel, *OURS)
+        finding = only(of(look(rabbit_queues.look, site), "queues"))
+    assert finding.level is Level.FAILURE
+    assert finding.found.startswith("not there: archive_ctrl_consume, though")
+    assert finding.do == "supervisorctl restart ccarchiver:bridge"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda channel: channel.queue_declare("telemetry_queue", durable=False), "inequivalent arg 'durable'"),
+        (
+            lambda channel: channel.queue_declare("telemetry_queue", durable=True, arguments={"x-max-length": 1}),
+            "inequivalent arg 'x-max-length'",
+        ),
+    ],
+)
+def test_a_queue_made_otherwise(
+    site: Site, rabbit_server: PrivateRabbit, make: Callable[[BlockingChannel], object], text: str
+) -> None:
+    with channel_to(site, rabbit_server) as channel:
+        make_all(channel)
+        channel.queue_delete("telemetry_queue")
+        make(channel)
+        finding = only(bad(of(look(rabbit_queues.look, site), "queues")))
+        assert finding.level is Level.FAILURE
+        assert text in finding.found
+        assert "delete_queue -p " + site.settings.broker.vhost + " telemetry_queue" in finding.do
+        channel.queue_declare("telemetry_queue", passive=True)  # nothing was changed
+
+
+@pytest.mark.parametrize(("kind", "durable"), [("topic", True), ("direct", False)])
+def test_an_exchange_made_otherwise(site: Site, rabbit_server: PrivateRabbit, kind: str, durable: bool) -> None:  # noqa: FBT001  a row
+    with channel_to(site, rabbit_server) as channel:
+        channel.exchange_declare("message", kind, durable=durable)
+        finding = only(of(look(rabbit_queues.look, site), "exchange"))
+    assert finding.level is Level.FAILURE
+    assert "not as it has to be (direct, durable)" in finding.found
+
+
+def consumers_found(site: Site, rabbit: PrivateRabbit, *consumed: str) -> list[Finding]:
+    with channel_to(site, rabbit) as channel:
+        make_all(channel)
+        channel.basic_publish("message", OURS[0], b"lost?")
+        consume(channel, *consumed)
+        return bad(of(look(rabbit_queues.look, site), "consumers"))
+
+
+def test_a_bridge_that_is_not_connected(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    finding = only(consumers_found(site, rabbit_server, *OURS[1:], *THEIRS))
+    assert finding.level is Level.FAILURE
+    assert f"nobody takes from the archiver's {OURS[0]} (1 messages wait)" in finding.found
+
+
+def test_peers_that_do_not_run(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    findings = consumers_found(site, rabbit_server, *OURS)
+    assert [one.level for one in findings] == [Level.WARNING] * 2
+    assert [one.do for one in findings] == ["start or restart the Controller", "start or restart the OODS"]
+
+
+def test_a_foreigner_beside_the_bridge(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    finding = only(consumers_found(site, rabbit_server, *OURS, *THEIRS, "telemetry_queue"))
+    assert finding.level is Level.FAILURE
+    assert "somebody else takes messages from the archiver's telemetry_queue" in finding.found
+
+
+def test_a_foreigner_while_no_session_is_wanted(site: Site, rabbit_server: PrivateRabbit) -> None:
+    finding = only(consumers_found(site, rabbit_server, *THEIRS, "telemetry_queue"))
+    assert finding.level is Level.FAILURE
+    assert "replaced archiver" in finding.do
+
+
+def test_two_controllers(site: Site, rabbit_server: PrivateRabbit) -> None:
+    begin_session(site)
+    finding = only(consumers_found(site, rabbit_server, *OURS, *THEIRS, "archive_ctrl_consume"))
+    assert finding.level is Level.WARNING
+    assert "2 processes share the Controller's queue" in finding.found
+
+
+def test_without_redis_the_queues_are_looked_at_all_the_same(site: Site, rabbit_server: PrivateRabbit) -> None:
+    blind = site_of(rabbit=rabbit_server, vhost=site.settings.broker.vhost, REDIS_PORT=free_port())
+    with channel_to(site, rabbit_server) as channel:
+        make_all(channel)
+        consume(channel, *THEIRS)
+        findings = look(rabbit_queues.look, blind)
+    assert {one.level for one in findings} == {Level.OK}
+    assert "is in Redis" in only(of(findings, "consumers")).found
+
+
+def test_a_wrong_password_is_said_and_never_shown(site: Site, rabbit_server: PrivateRabbit, credentials: Path) -> None:
+    wrong = "correct-horse-battery"
+    credentials.write_text(f"rabbitmq_users: {{service_user: {rabbit_server.user}, service_passwd: {wrong}}}\n")
+    finding = only(look(server_checks.reach, site))
+    assert finding.level is Level.FAILURE
+    assert "refuses the user or the password" in finding.found
+    assert str(credentials) in finding.do
+    assert wrong not in f"{finding}"
+
+
+def test_a_virtual_host_that_is_not_there(site: Site, rabbit_server: PrivateRabbit) -> None:
+    finding = only(look(server_checks.reach, site_of(rabbit=rabbit_server, vhost="/nowhere")))
+    assert finding.level is Level.FAILURE
+    assert "does not let the user into the virtual host" in finding.found
+    assert "rabbitmqctl add_vhost /nowhere" in finding.do
+    with pytest.raises(NotCheckedError, match="RabbitMQ cannot be reached"):
+        look(rabbit_queues.look, site_of(rabbit=rabbit_server, vhost="/nowhere"))
+    assert only(look(server_checks.reach, site)).level is Level.OK
+
+
+def test_no_rabbitmq(site: Site) -> None:
+    port = free_port()
+    nobody = site_of(BASE_BROKER_ADDR=f"127.0.0.1:{port}/%2ftest_cc")
+    finding = only(look(server_checks.reach, nobody))
+    assert finding.level is Level.FAILURE
+    assert f"127.0.0.1:{port} (vhost /test_cc): no connection: " in finding.found
+    assert only(look(server_checks.reach, site)).level is Level.OK
+
+
+def test_an_old_rabbitmq_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_checks, "OLDEST", (99, 1))
+    assert only(look(server_checks.reach, site)).do == "install RabbitMQ 99.1 or later"
+
+
+def test_a_frozen_rabbitmq_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PrivateRabbit(tmp_path / "rabbit") as rabbit:
+        path = write_credentials(tmp_path / "frozen", rabbit.user, rabbit.password)
+        monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(path.parent))
+        rabbit.freeze()
+        findings = run([check for check in CHECKS if check.name.startswith("rabbitmq")], site_of(rabbit=rabbit))
+    assert [(one.check, one.level) for one in findings] == [
+        ("rabbitmq", Level.FAILURE),
+        ("rabbitmq.queues", Level.WARNING),
+    ]
+    assert "does not answer within 5 s" in findings[0].found
+    assert findings[1].found == "not checked: RabbitMQ cannot be reached"
+
+
+def test_bindings_by_rabbitmqctl(site: Site, rabbit_server: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in rabbit_server._environment().items():
+        monkeypatch.setenv(name, value)
+    programs = Path(rabbit_server._program()).parent  # the wrapper on the PATH would change to the user rabbitmq
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    with channel_to(site, rabbit_server) as channel:
+        make_all(channel)
+        assert only(look(rabbit_bindings.look, site)).level is Level.OK
+        channel.queue_unbind("telemetry_queue", "message", "telemetry_queue")
+        finding = only(look(rabbit_bindings.look, site))
+    assert finding.level is Level.FAILURE
+    assert finding.found.startswith("telemetry_queue is not bound to the exchange message")
+
+
+def test_without_rabbitmqctl_the_bindings_are_not_checked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NotCheckedError, match="no program rabbitmqctl"):
+        look(rabbit_bindings.look, site)

@@ -1,0 +1,195 @@
+"""The checks of Redis against real ones, configured wrongly one way after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from ccarchiver_cli.doctor import redis_data, redis_server
+from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError
+from ccarchiver_cli.doctor.registry import CHECKS
+from ccarchiver_cli.doctor.runner import run
+from ccarchiver_core import keys
+from ccarchiver_core.settings import Settings
+from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.place import look, only, site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FORWARDERS_DB = 1
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis whose configuration these tests change."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def client(server: PrivateRedis, db: int = 14) -> redis.Redis:
+    return redis.Redis(host=LOOPBACK, port=server.port, db=db)
+
+
+def test_a_redis_as_it_has_to_be(fresh_redis: PrivateRedis) -> None:
+    site = site_of(fresh_redis)
+    for check in (
+        redis_server.reach,
+        redis_server.persistence,
+        redis_server.memory,
+        redis_server.clock,
+        redis_data.database,
+    ):
+        finding = only(look(check, site))
+        assert finding.level is Level.OK, finding
+    assert f"127.0.0.1:{fresh_redis.port} (database 14)" in only(look(redis_server.reach, site)).found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "back", "check", "level", "text"),
+    [
+        ("appendonly", "no", "yes", redis_server.persistence, Level.FAILURE, "appendonly is no"),
+        ("appendfsync", "everysec", "always", redis_server.persistence, Level.WARNING, "appendfsync everysec"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction", redis_server.memory, Level.FAILURE, "allkeys-lru"),
+        ("maxmemory", "1mb", "0", redis_server.memory, Level.WARNING, "soon every write is refused"),
+    ],
+)
+def test_a_wrong_configuration_is_found_and_the_command_mends_it(
+    own_redis: PrivateRedis, name: str, value: str, back: str, check: object, level: Level, text: str
+) -> None:
+    assert callable(check)
+    site = site_of(own_redis)
+    with client(own_redis) as settings:
+        settings.config_set(name, value)
+        try:
+            finding = only(look(check, site))
+            assert finding.level is level
+            assert text in finding.found
+            command = finding.do.split(" (")[0].split()
+            assert command[:5] == ["redis-cli", "-h", LOOPBACK, "-p", str(own_redis.port)]
+            settings.execute_command(*command[5:])
+            assert only(look(check, site)).level is Level.OK
+        finally:
+            settings.config_set(name, back)
+
+
+def test_a_config_command_that_is_forbidden_is_said_to_be(own_redis: PrivateRedis) -> None:
+    with client(own_redis) as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-config")
+        try:
+            finding = only(look(redis_server.persistence, site_of(own_redis)))
+        finally:
+            admin.execute_command("ACL", "SETUSER", "default", "+config")
+    assert finding.level is Level.WARNING
+    assert "does not tell appendfsync" in finding.found
+
+
+def test_no_redis_is_named_with_its_address_and_the_rest_is_not_checked() -> None:
+    port = free_port()
+    site = site_of(REDIS_HOST=LOOPBACK, REDIS_PORT=port)
+    finding = only(look(redis_server.reach, site))
+    assert finding.level is Level.FAILURE
+    assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in finding.found
+    assert f"redis-cli -h 127.0.0.1 -p {port} ping" in finding.do
+    with pytest.raises(NotCheckedError, match="Redis does not answer"):
+        look(redis_server.persistence, site)
+
+
+def test_a_frozen_redis_holds_nobody_up(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path) as server:
+        server.freeze()
+        wanted = [check for check in CHECKS if check.name.startswith(("redis", "worker"))]
+        findings = run(wanted, site_of(server))
+    assert [(one.check, one.level) for one in findings] == [
+        ("redis", Level.FAILURE),
+        ("redis.persistence", Level.WARNING),
+        ("redis.memory", Level.WARNING),
+        ("redis.database", Level.WARNING),
+        ("redis.clock", Level.WARNING),
+        ("worker", Level.WARNING),
+    ]
+    assert "no answer" in findings[0].found
+    assert {one.found for one in findings[1:]} == {"not checked: Redis does not answer"}
+
+
+def test_a_database_that_redis_does_not_have(fresh_redis: PrivateRedis) -> None:
+    finding = only(look(redis_server.reach, site_of(fresh_redis, ARCHIVER_REDIS_DB=99)))
+    assert finding.level is Level.FAILURE
+    assert "ARCHIVER_REDIS_DB" in finding.do
+
+
+def test_an_old_redis_is_refused(fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "OLDEST", (99, 1))
+    finding = only(look(redis_server.reach, site_of(fresh_redis)))
+    assert finding.level is Level.FAILURE
+    assert finding.do == "install Redis 99.1 or later"
+
+
+def database(server: PrivateRedis) -> Finding:
+    return only(look(redis_data.database, site_of(server)))
+
+
+def test_the_keys_of_a_night_are_no_strangers(fresh_redis: PrivateRedis) -> None:
+    with client(fresh_redis) as ours:
+        for name in (keys.SESSION, keys.image("CC_O_1"), "f99_association", "ccarchiver_association"):
+            ours.set(name, "")
+        ours.lpush(keys.FORWARDER_LIST, "{}")
+    assert database(fresh_redis).level is Level.OK
+
+
+def test_foreign_keys_in_our_database(fresh_redis: PrivateRedis) -> None:
+    with client(fresh_redis) as ours:
+        ours.mset({f"CC_O_{number}": "xfer" for number in range(5)})
+    finding = database(fresh_redis)
+    assert finding.level is Level.WARNING
+    assert "has 5 keys that are not the archiver's: CC_O_0, CC_O_1, CC_O_2 …" in finding.found
+    assert f"-p {fresh_redis.port} -n 14 --scan" in finding.do
+
+
+def test_an_archiver_in_the_forwarders_database(fresh_redis: PrivateRedis) -> None:
+    with client(fresh_redis, FORWARDERS_DB) as theirs:
+        theirs.set(keys.SESSION, "")
+    finding = database(fresh_redis)
+    assert finding.level is Level.FAILURE
+    assert "database 1, which Forwarders empty at every start, has records of an archiver" in finding.found
+
+
+def test_a_forwarder_that_lists_itself_where_nobody_looks(fresh_redis: PrivateRedis) -> None:
+    with client(fresh_redis, FORWARDERS_DB) as theirs:
+        theirs.lpush(keys.FORWARDER_LIST, "{}")
+    finding = database(fresh_redis)
+    assert finding.level is Level.WARNING
+    assert "database 14 as the archiver's" in finding.do
+
+
+@pytest.mark.parametrize(
+    ("difference", "uncertainty", "text"),
+    [
+        (2.0, 0.01, "2.0 s ahead of this host's"),
+        (-3.0, 0.01, "3.0 s behind this host's"),
+        (2.0, 1.5, None),
+        (0.9, 0.0, None),
+    ],
+)
+def test_clocks_apart(difference: float, uncertainty: float, text: str | None) -> None:
+    finding = redis_server.judge_clock(Settings(), difference, uncertainty)
+    assert finding.level is (Level.WARNING if text else Level.OK)
+    assert text is None or text in finding.found
+
+
+@pytest.mark.parametrize(
+    ("info", "level", "text"),
+    [
+        ({"aof_enabled": 1, "aof_last_write_status": "err"}, Level.FAILURE, "could not write"),
+        ({"aof_enabled": 1, "rdb_last_bgsave_status": "err"}, Level.WARNING, "snapshot"),
+        ({"aof_enabled": 1, "aof_last_bgrewrite_status": "err"}, Level.WARNING, "rewrite"),
+    ],
+)
+def test_a_disk_that_redis_cannot_write(info: dict[str, object], level: Level, text: str) -> None:
+    finding = redis_server.judge_persistence(Settings(), info, "always")
+    assert finding.level is level
+    assert text in finding.found

@@ -1,0 +1,80 @@
+"""Checks that crash, hang or cannot look."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from ccarchiver_cli.doctor.command import exit_code
+from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok, warning
+from ccarchiver_cli.doctor.runner import Check, run
+from ccarchiver_cli.doctor.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
+NOWHERE = Site(None)
+
+
+def fine(_site: Site) -> Iterator[Finding]:
+    yield ok("fine", "all is well")
+
+
+def crashing(_site: Site) -> Iterator[Finding]:
+    yield ok("crashing", "so far so good")
+    raise KeyError(SECRET)
+
+
+def blind(_site: Site) -> Iterator[Finding]:
+    raise NotCheckedError("the lamp is broken")
+    yield
+
+
+def test_a_crash_is_a_line_of_its_own_and_the_others_go_on() -> None:
+    findings = run([Check("crashing", crashing), Check("fine", fine)], NOWHERE)
+
+    assert [(one.check, one.level) for one in findings] == [("crashing", Level.FAILURE), ("fine", Level.OK)]
+    assert "KeyError in test_runner.py, line" in findings[0].found
+    assert SECRET not in findings[0].found
+
+
+def test_a_check_that_hangs_is_given_up_and_does_not_hold_up_the_others() -> None:
+    release = threading.Event()
+
+    def hanging(_site: Site) -> Iterator[Finding]:
+        release.wait()
+        yield ok("hanging", "at last")
+
+    findings = run([Check("hanging", hanging, limit=0.1), Check("fine", fine)], NOWHERE)
+    release.set()
+
+    assert [(one.check, one.level) for one in findings] == [("hanging", Level.FAILURE), ("fine", Level.OK)]
+    assert "no result within 0.1 s" in findings[0].found
+
+
+def test_the_checks_run_side_by_side() -> None:
+    meeting = threading.Barrier(3, timeout=60)
+
+    def waits_for_the_others(_site: Site) -> Iterator[Finding]:
+        meeting.wait()
+        yield ok("together", "")
+
+    findings = run([Check("together", waits_for_the_others, limit=60)] * 3, NOWHERE)
+
+    assert [one.level for one in findings] == [Level.OK] * 3
+
+
+def test_a_check_that_cannot_look_says_why() -> None:
+    assert run([Check("blind", blind)], NOWHERE) == [warning("blind", "not checked: the lamp is broken")]
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad, wrong = ok("redis", ""), failure("redis", ""), failure("credentials", "")
+
+    assert exit_code([good, warning("redis", "")]) == 0
+    assert exit_code([good, bad]) == 1
+    assert exit_code([bad, wrong]) == 78
+    assert not capsys.readouterr().out

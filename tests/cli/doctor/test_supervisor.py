@@ -1,0 +1,133 @@
+"""The check of supervisord against a real one, with programs that run, end and crash."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_cli.doctor import supervisor
+from ccarchiver_cli.doctor.finding import Finding, Level
+from ccarchiver_cli.doctor.site import Site
+from ccarchiver_sim.child import ChildProcess
+from tests.cli.doctor.place import look, only
+from tests.core.place import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOREVER = "sleep 600"
+SITE = Site(None)
+STOP_LIMIT_S = 20.0
+
+
+@pytest.fixture
+def run_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the socket, not named after its test: a socket's path must be short."""
+    folder = tmp_path_factory.mktemp("r")
+    monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(folder))
+    return folder
+
+
+@contextmanager
+def supervised(folder: Path, **commands: str) -> Iterator[ChildProcess]:
+    """Run supervisord with these programs in the group of the archiver."""
+    programs = "".join(
+        f"[program:{name}]\ncommand={command}\nautorestart=unexpected\nstartsecs=1\nstartretries=1000\n"
+        for name, command in commands.items()
+    )
+    configuration = folder / "supervisord.conf"
+    configuration.write_text(
+        f"[supervisord]\nlogfile={folder}/log\npidfile={folder}/supervisord.pid\n"
+        f"[unix_http_server]\nfile={folder}/supervisor.sock\nchmod=0700\n"
+        "[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+        f"[group:ccarchiver]\nprograms={','.join(commands)}\n{programs}",
+        encoding="utf-8",
+    )
+    argv = ["supervisord", "--nodaemon", "--configuration", str(configuration)]
+    child = ChildProcess("supervisord", argv, env=environment(), log_path=folder / "out")
+    child.start()
+    try:
+        yield child
+    finally:
+        child.stop(STOP_LIMIT_S)
+
+
+def environment() -> dict[str, str]:
+    programs = Path(sys.executable).parent
+    return {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "LANG": "C.UTF-8"}
+
+
+async def found_when(text: str) -> list[Finding]:
+    """Look until a finding says something; programs need a moment to get there."""
+
+    async def ask() -> list[Finding]:
+        findings = look(supervisor.look, SITE)
+        return findings if any(text in one.found for one in findings) else []
+
+    return await eventually(ask, f"supervisord to show {text!r}")
+
+
+async def test_programs_that_run(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER, bridge=FOREVER, sal=FOREVER):
+        finding = only(await found_when("running: health (pid "))
+    assert finding.level is Level.OK
+
+
+async def test_each_program_that_does_not_run_has_its_line(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER, bridge="false", sal="sleep 2"):
+        findings = await found_when("exitControl")
+    told = {one.found.partition(" is ")[0]: one for one in findings}
+    assert set(told) == {"ccarchiver:bridge", "ccarchiver:sal"}
+    assert told["ccarchiver:sal"].level is Level.WARNING
+    assert told["ccarchiver:sal"].do == "supervisorctl start ccarchiver:sal"
+
+
+async def test_a_program_that_ends_right_after_its_start(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER, bridge="false", sal=FOREVER):
+        findings = await found_when("ccarchiver:bridge is BACKOFF")
+    finding = only(one for one in findings if "BACKOFF" in one.found)  # the others may be starting still
+    assert finding.level is Level.FAILURE
+    assert finding.do == "supervisorctl tail ccarchiver:bridge"
+
+
+async def test_a_program_that_is_missing_in_the_configuration(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER, bridge=FOREVER):
+        findings = await found_when("supervisord knows no program ccarchiver:sal")
+    assert only(one for one in findings if "ccarchiver:sal" in one.found).level is Level.FAILURE
+
+
+def test_no_supervisord(run_dir: Path) -> None:
+    finding = only(look(supervisor.look, SITE))
+    assert finding.level is Level.FAILURE
+    assert finding.found == f"supervisord does not run: nobody listens on {run_dir}/supervisor.sock"
+    assert finding.do == "supervisord -c supervisord.conf"
+
+
+async def test_a_socket_left_by_a_dead_supervisord(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER) as child:
+        await found_when("knows no program")
+        child.kill()
+    assert (run_dir / "supervisor.sock").exists()
+    assert "nobody listens" in only(look(supervisor.look, SITE)).found
+
+
+async def test_a_frozen_supervisord(run_dir: Path) -> None:
+    with supervised(run_dir, health=FOREVER) as child:
+        await found_when("knows no program")
+        child.freeze()
+        finding = only(look(supervisor.look, SITE))
+    assert finding.level is Level.FAILURE
+    assert "supervisord hangs" in finding.found
+    assert f"$(cat {run_dir}/supervisord.pid)" in finding.do
+
+
+def test_without_the_variable_nobody_knows_where_to_ask() -> None:
+    finding = only(look(supervisor.look, SITE))
+    assert finding.level is Level.WARNING
+    assert "CCARCHIVER_RUN_DIR is not set" in finding.found

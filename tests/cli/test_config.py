@@ -1,0 +1,150 @@
+"""``ccarchiver config``, as typed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ccarchiver_cli import listing
+from ccarchiver_cli.main import app
+from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.site_file import SiteFile
+from tests.cli.doctor.place import write_credentials
+from tests.core.place import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = DATA / "config" / "good_site_of_the_replaced_archiver.yaml"
+BARE = DATA / "config" / "good_empty_root.yaml"
+BAD = DATA / "config" / "bad_unknown_key.yaml"
+COLUMNS = 80
+
+
+def typed(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": str(COLUMNS)}).invoke(app, ["config", *words])
+
+
+@pytest.fixture
+def in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site file in use, with credentials."""
+    path = tmp_path / "ccarchiver_config.yaml"
+    path.write_text(
+        "ROOT:\n  ACK_TIMEOUT: 7\n  CSC:\n    BEACON:\n      SECONDS_TO_EXPIRE: 12\n  ATS: {WFS_RAFT: 33}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
+    write_credentials(tmp_path / "credentials", "archiver", "correct-horse-battery")
+    monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(tmp_path / "credentials"))
+    return path
+
+
+def test_a_good_file_is_said_to_be() -> None:
+    result = typed("check", str(GOOD))
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{GOOD}: ok, 32 of ")
+    assert "note" not in result.stdout
+
+
+def test_each_problem_has_its_line_and_the_exit_code_is_that_of_a_wrong_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("ROOT:\n  ACK_TIMEOUT: soon\n  REDIS_PORT: 0\n  NO_SUCH_KEY: 1\n", encoding="utf-8")
+    result = typed("check", str(path))
+    assert result.exit_code == 78
+    lines = sorted(result.stdout.splitlines())
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"{path}:2", "ROOT.ACK_TIMEOUT"],
+        [f"{path}:3", "ROOT.REDIS_PORT"],
+        [f"{path}:4", "unknown key ROOT.NO_SUCH_KEY; take it out or correct its spelling"],
+    ]
+
+
+def test_the_same_for_programs() -> None:
+    good, bad = typed("check", "--json", str(GOOD)), typed("check", "--json", str(BAD))
+    assert json.loads(good.stdout)["ok"] is True
+    assert json.loads(good.stdout)["keys_set"] == 32
+    assert bad.exit_code == 78
+    assert json.loads(bad.stdout)["ok"] is False
+    assert json.loads(bad.stdout)["problems"][0].startswith(f"{BAD}:")
+
+
+def test_a_missing_file_and_no_file_at_all(tmp_path: Path) -> None:
+    missing = typed("check", str(tmp_path / "none.yaml"))
+    assert missing.exit_code == 78
+    assert "no such file" in missing.stdout
+    nowhere = typed("check", "--json")
+    assert nowhere.exit_code == 78
+    assert json.loads(nowhere.stdout)["file"] is None
+
+
+def test_what_a_deployed_site_must_think_about(tmp_path: Path) -> None:
+    notes = json.loads(typed("check", "--json", str(BARE)).stdout)["notes"]
+    assert [note.split(" ")[0] for note in notes] == [*listing.SITE_KEYS, "neither"]
+    path = tmp_path / "site.yaml"
+    swapped = "ROOT:\n  ACK_TIMEOUT: 60\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n"
+    path.write_text(f"{swapped}  OODS_CONSUME_QUEUE: cc_publish_to_oods\n", encoding="utf-8")
+    text = " ".join(typed("check", str(path)).stdout.split())
+    assert "ACK_TIMEOUT is 60 s" in text
+    assert "read the other way round" in text
+    path.write_text(swapped, encoding="utf-8")
+    assert "are both oods_publish_to_cc" in " ".join(typed("check", str(path)).stdout.split())
+
+
+def test_every_setting_is_shown_with_value_origin_and_meaning(in_use: Path) -> None:
+    shown = {one["key"]: one for one in json.loads(typed("show", "--json").stdout)["settings"]}
+    assert shown["ACK_TIMEOUT"] | {"meaning": ""} == {
+        "key": "ACK_TIMEOUT",
+        "value": 7.0,
+        "line": 2,
+        "origin": "line 2",
+        "meaning": "",
+    }
+    assert (shown["CSC.BEACON.SECONDS_TO_EXPIRE"]["value"], shown["CSC.BEACON.SECONDS_TO_EXPIRE"]["line"]) == (12, 5)
+    assert shown["ATS.WFS_CCD"]["value"] == ["22/0", "22/1", "22/2"]
+    assert (shown["REDIS_PORT"]["value"], shown["REDIS_PORT"]["origin"]) == (6379, "default")
+    assert [name for name, one in shown.items() if not one["meaning"]] == [], "a setting without a meaning"
+    assert len(shown) == len(listing.entries(load_settings(in_use), SiteFile(in_use)))
+    assert {name.upper() for name in Settings.model_fields} == {name.split(".")[0] for name in shown}
+
+
+def test_the_log_directory_of_the_environment_wins(in_use: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_use.exists()
+    monkeypatch.setenv("IIP_LOG_DIR", "/var/log/here")
+    shown = {one["key"]: one for one in json.loads(typed("show", "--json").stdout)["settings"]}
+    assert (shown["LOGGING_DIR"]["value"], shown["LOGGING_DIR"]["origin"]) == ("/var/log/here", "$IIP_LOG_DIR")
+
+
+def test_it_can_be_read_in_a_narrow_terminal(in_use: Path) -> None:
+    result = typed("show")
+    assert result.exit_code == 0
+    assert f"site file {in_use}" in result.stdout
+    long = [line for line in result.stdout.splitlines() if len(line) > COLUMNS and str(in_use.parent) not in line]
+    assert not long
+    assert "ACK_TIMEOUT: 7.0" in result.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_of_the_credentials_only_user_and_modes_are_shown(in_use: Path, options: tuple[str, ...]) -> None:
+    output = typed("show", *options).output
+    assert str(in_use.parent / "credentials" / "iip_cred.yaml") in output
+    assert "archiver" in output
+    assert "600" in output
+    assert "correct-horse-battery" not in output
+
+
+def test_credentials_that_others_can_read_are_said_to_be(in_use: Path) -> None:
+    (in_use.parent / "credentials").chmod(0o755)
+    shown = json.loads(typed("show", "--json").stdout)["credentials"]
+    assert shown["directory_mode"] == "755"
+    assert "chmod 700" in shown["problem"]
+
+
+def test_a_wrong_file_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ccarchiver_config.yaml").write_text("ROOT: []\n", encoding="utf-8")
+    monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
+    result = typed("show")
+    assert result.exit_code == 78
+    assert "must be a mapping" in result.output
