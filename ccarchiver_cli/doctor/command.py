@@ -72,5 +72,5 @@ def show(findings: list[Finding]) -> None:
         if finding.do:
             console.print(Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.do)), soft_wrap=True)
     counts = Counter(finding.level for finding in findings)
-    text = f"{counts[Level.OK]} ok, {counts[Level.WARNING]} warnings, {counts[Level.FAILURE]} failures"
+    text = f"ok: {counts[Level.OK]}, warnings: {counts[Level.WARNING]}, failures: {counts[Level.FAILURE]}"
     console.print(Text(text))

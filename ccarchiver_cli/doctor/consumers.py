@@ -63,7 +63,7 @@ def _ours(settings: Settings, queues: list[Queue], session: Session | None) -> I
         yield failure(
             NAME,
             f"a session is wanted, but nobody takes from the archiver's {', '.join(queue.name for queue in left)} "
-            f"({waiting} messages wait): the bridge is not connected",
+            f"({waiting} waiting): the bridge is not connected",
             "supervisorctl restart ccarchiver:bridge",
         )
 
@@ -72,7 +72,7 @@ def _theirs(settings: Settings, queues: list[Queue]) -> Iterator[Finding]:
     for queue in queues:
         who = _peer_of(settings, queue.name)
         if queue.consumers == 0:
-            text = f"{who} does not take from {queue.name} ({queue.messages} messages wait): it does not run"
+            text = f"{who} does not take from {queue.name} ({queue.messages} waiting): it does not run"
             yield warning(NAME, f"{text}, or is not connected", f"start or restart {who}")
         elif queue.consumers > 1:
             text = f"{queue.consumers} processes share {who}'s queue {queue.name}: each gets only some of the messages"

@@ -59,10 +59,14 @@ def environments(site: Site) -> Iterator[Finding]:
             theirs = _relevant(psutil.Process(pid).environ())
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+        differing = sorted(
+            key for key in mine.keys() | theirs.keys() if (mine.get(key) or None) != (theirs.get(key) or None)
+        )
         if differing:
             bad = True
-            text = "; ".join(f"{key} {theirs.get(key, 'unset')}, here {mine.get(key, 'unset')}" for key in differing)
+            text = "; ".join(
+                f"{key} {theirs.get(key) or 'unset'}, here {mine.get(key) or 'unset'}" for key in differing
+            )
             yield warning(name, f"{worker} runs with {text}", "set -a; . ccarchiver.env; set +a, and ask again")
     if not bad:
         yield ok(name, "the workers on this host have the same variables as this shell")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OLDEST = (3, 10)
 """The oldest RabbitMQ the archiver was tried with."""
 
+PINGS = 5
+"""The quickest counts: the checks beside this one take turns with it on this side."""
+
 MS_PER_S = 1e3
 
 
@@ -37,9 +40,7 @@ def reach(site: Site) -> Iterator[Finding]:
         yield failure("rabbitmq", f"RabbitMQ at {broker.text}: {_what(error)}", _mend(settings, error))
         return
     try:
-        begin = time.monotonic()
-        connection.channel().close()
-        seconds = (time.monotonic() - begin) / 2  # two questions, two answers
+        seconds = min(_latency(connection) for _ in range(PINGS))
         version = _version(connection)
     finally:
         connection.close()
@@ -52,6 +53,12 @@ def reach(site: Site) -> Iterator[Finding]:
     yield ok("rabbitmq", f"{where} lets us in, answers in {seconds * MS_PER_S:.1f} ms")
 
 
+def _latency(connection: BlockingConnection) -> float:
+    begin = time.monotonic()
+    connection.channel().close()
+    return (time.monotonic() - begin) / 2  # two questions, two answers
+
+
 def _what(error: BaseException) -> str:
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
@@ -59,7 +66,7 @@ def _what(error: BaseException) -> str:
         case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
             return f"it does not let the user into the virtual host: {explain(error)}"
         case _ if "Timeout" in explain(error):
-            return f"it accepts a connection, but does not answer within {ANSWER_LIMIT:g} s: {explain(error)}"
+            return f"it accepts a connection, but does not answer within {ANSWER_LIMIT:g} s"
         case _:
             return f"no connection: {explain(error)}"
 

@@ -64,7 +64,7 @@ def judge_databases(settings: Settings, ours: list[str], theirs: list[str]) -> F
         look = cli(settings, "-n", str(settings.archiver_redis_db), "--scan")
         return warning(
             name,
-            f"database {settings.archiver_redis_db} has {len(foreign)} keys that are not the archiver's: "
+            f"database {settings.archiver_redis_db} has keys that are not the archiver's ({len(foreign)}): "
             f"{_some(foreign)}; does a Forwarder use it? It would empty it when it starts",
             look,
         )

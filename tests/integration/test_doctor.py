@@ -102,7 +102,7 @@ async def test_it_can_be_read_in_a_narrow_terminal_and_shows_no_password(own_sta
     long = [line for line in done.stdout.splitlines() if len(line) > 80 and str(own_stage.rig.folder.root) not in line]
     assert not long
     assert own_stage.rig.rabbit.password not in done.stdout
-    assert done.stdout.splitlines()[-1].endswith(" 0 failures")
+    assert done.stdout.splitlines()[-1].endswith(", failures: 0")
 
 
 async def test_redis_configured_wrongly(own_stage: Stage) -> None:

@@ -168,7 +168,7 @@ def test_a_bridge_that_is_not_connected(site: Site, rabbit_server: PrivateRabbit
     begin_session(site)
     finding = only(consumers_found(site, rabbit_server, *OURS[1:], *THEIRS))
     assert finding.level is Level.FAILURE
-    assert f"nobody takes from the archiver's {OURS[0]} (1 messages wait)" in finding.found
+    assert f"nobody takes from the archiver's {OURS[0]} (1 waiting)" in finding.found
 
 
 def test_peers_that_do_not_run(site: Site, rabbit_server: PrivateRabbit) -> None:

@@ -55,7 +55,7 @@ def test_a_redis_as_it_has_to_be(fresh_redis: PrivateRedis) -> None:
         ("appendonly", "no", "yes", redis_server.persistence, Level.FAILURE, "appendonly is no"),
         ("appendfsync", "everysec", "always", redis_server.persistence, Level.WARNING, "appendfsync everysec"),
         ("maxmemory-policy", "allkeys-lru", "noeviction", redis_server.memory, Level.FAILURE, "allkeys-lru"),
-        ("maxmemory", "1mb", "0", redis_server.memory, Level.WARNING, "soon every write is refused"),
+        ("maxmemory", "1mb", "0", redis_server.memory, Level.FAILURE, "Redis is full"),
     ],
 )
 def test_a_wrong_configuration_is_found_and_the_command_mends_it(
@@ -146,7 +146,7 @@ def test_foreign_keys_in_our_database(fresh_redis: PrivateRedis) -> None:
         ours.mset({f"CC_O_{number}": "xfer" for number in range(5)})
     finding = database(fresh_redis)
     assert finding.level is Level.WARNING
-    assert "has 5 keys that are not the archiver's: CC_O_0, CC_O_1, CC_O_2 …" in finding.found
+    assert "has keys that are not the archiver's (5): CC_O_0, CC_O_1, CC_O_2 …" in finding.found
     assert f"-p {fresh_redis.port} -n 14 --scan" in finding.do
 
 
@@ -179,6 +179,14 @@ def test_clocks_apart(difference: float, uncertainty: float, text: str | None) -
     finding = redis_server.judge_clock(Settings(), difference, uncertainty)
     assert finding.level is (Level.WARNING if text else Level.OK)
     assert text is None or text in finding.found
+
+
+@pytest.mark.parametrize(("used", "level"), [(50, Level.OK), (89, Level.OK), (95, Level.WARNING), (100, Level.FAILURE)])
+def test_memory_that_runs_out(used: int, level: Level) -> None:
+    info = {"maxmemory_policy": "noeviction", "maxmemory": 100_000_000, "used_memory": used * 1_000_000}
+    finding = redis_server.judge_memory(Settings(), info)
+    assert finding.level is level
+    assert f"{used} of 100 MB" in finding.found
 
 
 @pytest.mark.parametrize(
