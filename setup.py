@@ -50,8 +50,9 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ccarchiver_*"]),
     # Lua scripts, templates and the type marker live beside the code that uses them.
-    package_data={"": ["py.typed", "*.lua", "*.yaml", "*.html", "*.css", "*.js", "*.json", "*.txt"]},
+    package_data={"": ["py.typed", "*.lua", "*.yaml", "*.html", "*.css", "*.js", "*.svg", "*.json", "*.txt"]},
     install_requires=[
+        "aiohttp>=3.10",
         "astropy>=5.3",
         "numpy>=1.24",
         "pika>=1.3",

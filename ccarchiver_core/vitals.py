@@ -122,9 +122,12 @@ class Heart:
 
 async def read_vitals(redis: Redis, worker: keys.Worker) -> Vitals | None:
     """Read a worker's vital signs; None if it has shown none lately. What cannot be read is a sign of life as well."""
-    text = await redis.get(worker.alive)
-    if text is None:
-        return None
+    raw = await redis.get(worker.alive)
+    return None if raw is None else parse_vitals(worker, raw)
+
+
+def parse_vitals(worker: keys.Worker, text: bytes | str) -> Vitals:
+    """Read vital signs as they stand in Redis; what cannot be read is a sign of life as well."""
     try:
         return Vitals.model_validate_json(text)
     except ValidationError:

@@ -18,6 +18,7 @@ from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.presence import PresenceWatch
 from ccarchiver_health.roster import Roster
 from ccarchiver_health.search import Search, write_association
+from ccarchiver_health.web.supervision import run_page
 from ccarchiver_health.workers import WorkerWatch
 
 if TYPE_CHECKING:
@@ -188,5 +189,7 @@ class Health:
 
 
 async def work(context: WorkerContext) -> None:
-    """Run the health worker until cancelled."""
-    await Health(context).run()
+    """Run the health worker until cancelled, and the status page beside it."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Health(context).run())
+        group.create_task(run_page(context.settings))

@@ -27,6 +27,7 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
     console.print(f"run folder: {rig.folder.root}", soft_wrap=True)
+    console.print(f"status page, while this runs: {rig.status_url}", soft_wrap=True)
     code = EXIT_FAILED
     try:
         async with rig:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer
 from ccarchiver_sim.camera.exposure import image_name, observing_date
 from ccarchiver_sim.rig.environment import applied, run_environment, sal_environment
@@ -68,6 +68,7 @@ class Rig:
         self.peers: dict[str, Peer] = {}
         self.observer = SalObserver()
         self.vhost = vhost or self.rabbit.vhosts[0]
+        self.status_port = free_port()
         self._settings = dict(settings or {})
         self._images = 0
         self._stack = AsyncExitStack()
@@ -81,8 +82,14 @@ class Rig:
             "REDIS_HOST": LOOPBACK,
             "REDIS_PORT": self.redis.port,
             "BASE_BROKER_ADDR": self.rabbit.address_of(self.vhost),
+            "STATUS_PORT": self.status_port,
         }
         self.folder.write_site(address | self._settings)
+
+    @property
+    def status_url(self) -> str:
+        """Address of the status page, which is there as soon as the health worker is."""
+        return f"http://{LOOPBACK}:{self.status_port}/"
 
     # ---- brokers
 

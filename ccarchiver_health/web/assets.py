@@ -1,0 +1,38 @@
+"""The page's files, read once: what is not among them is not served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "static"
+
+CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+INDEX = "index.html"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file and its content type."""
+
+    content_type: str
+    body: bytes
+
+
+def load() -> dict[str, Asset]:
+    """Read every file of the page, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the page is not there: the package was installed without its data.
+    """
+    found = {
+        path.name: Asset(content_type, path.read_bytes())
+        for path in sorted(FOLDER.iterdir())
+        if (content_type := CONTENT_TYPES.get(path.suffix)) is not None
+    }
+    if INDEX not in found:
+        raise FileNotFoundError(f"{FOLDER / INDEX} is missing: install ccarchiver with its package data")
+    return found

@@ -1,0 +1,127 @@
+// The panels of text: alarms, workers, the Forwarder and the services, the last hour.
+
+import { byId, el, setText, show } from "./dom.js";
+import { age, clock, mebibytes, plural, seconds } from "./format.js";
+
+const SEVERITY_GLYPHS = { critical: "✖", warning: "▲" };
+const BEAT_LATE_S = 3; // a heartbeat comes every second
+const NEW_S = 60; // a worker that started so recently is marked: somebody may want to know why
+
+export function showAlarms(alarms) {
+  show(byId("alarms"), alarms, () => {
+    if (!alarms.length) return el("li", { class: "none" }, el("span", { class: "glyph" }, "✔"), "No alarm");
+    return alarms.map((alarm) =>
+      el(
+        "li",
+        { "data-severity": alarm.severity, "data-name": alarm.name },
+        el("span", { class: "glyph", "aria-hidden": "true" }, SEVERITY_GLYPHS[alarm.severity] ?? "?"),
+        el(
+          "div",
+          {},
+          el("p", {}, el("span", { class: "unseen" }, `${alarm.severity}: `), alarm.text),
+          el("p", { class: "do" }, alarm.do),
+        ),
+      ),
+    );
+  });
+}
+
+// Ages change with every reading: they are text in elements that stay.
+export function showWorkers(workers, now) {
+  const list = byId("workers");
+  workers.forEach((part, place) => {
+    const card = list.children[place] ?? list.appendChild(workerCard());
+    const { vitals } = part;
+    const beat = vitals ? now - vitals.beat : Infinity;
+    const up = vitals && vitals.started ? now - Date.parse(vitals.started) / 1000 : 0;
+    const health = !vitals ? "away" : vitals.trouble ? "trouble" : beat > BEAT_LATE_S ? "late" : "well";
+    card.dataset.worker = part.worker;
+    card.dataset.health = health;
+    put(card, ".glyph", { away: "✖", trouble: "✖", late: "▲", well: "✔" }[health]);
+    put(card, "strong", part.worker);
+    const mark = health === "late" ? `silent ${age(beat)}` : vitals && up < NEW_S ? `started ${age(up)} ago` : "";
+    put(card, ".mark", mark);
+    put(card, ".doing", !vitals ? "shows no life" : vitals.trouble || vitals.state);
+    put(
+      card,
+      ".facts",
+      vitals
+        ? `pid ${vitals.pid} · up ${age(up)} · ${mebibytes(vitals.rss_bytes)} · CPU ${Math.round(vitals.cpu_share * 100)} %`
+        : "no process, or one that hangs",
+    );
+    const oldest = part.mailbox_oldest_s >= 1 ? `, oldest ${age(part.mailbox_oldest_s)}` : "";
+    put(card, ".mail", `${plural(part.mailbox_depth, "letter")} wait${part.mailbox_depth === 1 ? "s" : ""}${oldest}`);
+  });
+}
+
+function workerCard() {
+  return el(
+    "li",
+    {},
+    el("p", {}, el("span", { class: "glyph", "aria-hidden": "true" }), el("strong"), el("span", { class: "mark" })),
+    el("p", { class: "doing" }),
+    el("p", { class: "facts" }),
+    el("p", { class: "mail facts" }),
+  );
+}
+
+function put(card, selector, text) {
+  setText(card.querySelector(selector), text);
+}
+
+export function showPairing(pairing, now) {
+  const paired = pairing && pairing.hostname;
+  const word = paired ? `paired with ${pairing.hostname}` : pairing && pairing.wanted ? "looking for a Forwarder" : "no session";
+  const node = byId("pairing");
+  node.dataset.pairing = paired ? (pairing.presence_ttl_s === null ? "silent" : "paired") : pairing && pairing.wanted ? "searching" : "none";
+  const glyph = { paired: "✔", silent: "▲", searching: "✖", none: "○" }[node.dataset.pairing];
+  const facts = [];
+  if (paired) {
+    facts.push(`since ${clock(pairing.since)} (${age(now - pairing.since)}) · queue ${pairing.queue} · pairing ${pairing.epoch}`);
+    const left = pairing.presence_ttl_s === null ? "is NOT there" : `lives ${age(pairing.presence_ttl_s)} more`;
+    facts.push(`its key ${pairing.presence_key} ${left}`);
+  } else if (pairing && pairing.loss) facts.push(pairing.loss);
+  if (pairing && pairing.wanted) facts.push(`session ${pairing.session_id}`);
+  show(node, [glyph, word, facts], () => [
+    el("p", {}, el("span", { class: "glyph", "aria-hidden": "true" }, glyph), el("strong", {}, word)),
+    ...facts.map((fact) => el("p", { class: "facts" }, fact)),
+  ]);
+}
+
+export function showServices(overview) {
+  const { redis, rabbitmq } = overview;
+  const answers = redis.answers ? `answers in ${seconds(redis.latency_s)}` : `DOES NOT ANSWER: ${redis.error}`;
+  const memory = redis.answers ? ` · ${mebibytes(redis.used_memory_bytes)} · Redis ${redis.version}` : "";
+  const rows = [["Redis", `${redis.address} ${answers}${memory}`]];
+  if (redis.durability) rows.push(["durability", redis.durability]);
+  if (rabbitmq) rows.push(["RabbitMQ", rabbitmq]);
+  show(byId("services"), rows, () => rows.map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]).flat());
+}
+
+const RATES = ["accepted", "complete", "failed", "stalled", "skipped"];
+
+export function showNight(snapshot, now) {
+  const { overview, letters } = snapshot;
+  show(byId("rates"), overview.rates, (rates) =>
+    RATES.map((name) =>
+      el("div", { "data-rate": name, "data-count": rates[name] ? "some" : "none" }, el("dt", {}, name), el("dd", {}, rates[name])),
+    ),
+  );
+  setText(byId("unfinished-count"), String(overview.unfinished));
+  const waiting = overview.waiting.slice(0, 6).map((image) => [image.obsid, image.state, age(now - image.since), image.waits_for]);
+  show(byId("unfinished"), waiting, () =>
+    waiting.length
+      ? waiting.map(([name, state, since, who]) =>
+          el("li", { "data-state": state }, el("b", {}, name), ` ${since}: waits for ${who}`),
+        )
+      : el("li", { class: "none" }, "every accepted image is at its end"),
+  );
+  setText(byId("letters-count"), String(overview.dead_letters));
+  show(byId("letters"), letters, () =>
+    letters.length
+      ? letters.map((letter) =>
+          el("li", { title: `ccarchiver deadletter show ${letter.id}` }, el("b", {}, letter.at.slice(11, 19)), ` ${letter.origin}${letter.obsid ? `, ${letter.obsid}` : ""}: ${letter.reason}`),
+        )
+      : el("li", { class: "none" }, "none"),
+  );
+}

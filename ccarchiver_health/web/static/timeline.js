@@ -1,0 +1,116 @@
+// One image's way, in a dialog: every step with its time, who wrote it down, and how long it took.
+
+import { byId, el, svg } from "./dom.js";
+import { clock, fineClock, seconds } from "./format.js";
+import { CELLS, ccdTitle, cell, stateWord } from "./strip.js";
+
+const AXIS = 100;
+const FINISHED = ["complete", "failed", "skipped", "foreign"];
+
+let current = ""; // the image shown; an answer about another one comes too late
+let loading = false;
+let settled = false;
+let opener = null;
+
+export function startTimeline() {
+  const dialog = byId("timeline");
+  byId("timeline-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // beside it
+  });
+  dialog.addEventListener("close", () => {
+    current = "";
+    if (opener && opener.isConnected) opener.focus();
+  });
+}
+
+export function openTimeline(name) {
+  current = name;
+  settled = false;
+  opener = document.activeElement;
+  byId("timeline-name").textContent = name;
+  byId("timeline-body").replaceChildren(el("p", {}, "reading …"));
+  byId("timeline").showModal();
+  load();
+}
+
+// With each snapshot, for as long as the image that is shown may change.
+export function refreshTimeline(recent) {
+  if (!current || settled) return;
+  if (recent.length) load();
+}
+
+async function load() {
+  if (loading) return;
+  loading = true;
+  const name = current;
+  try {
+    const answer = await fetch(`api/image?name=${encodeURIComponent(name)}`);
+    const body = answer.ok ? await answer.json() : null;
+    const problem = answer.ok ? "" : await answer.text();
+    if (name !== current) return;
+    if (body) show(body);
+    else byId("timeline-body").replaceChildren(el("p", { class: "problem" }, problem));
+  } catch {
+    if (name === current) byId("timeline-body").replaceChildren(el("p", { class: "problem" }, "The status server does not answer."));
+  } finally {
+    loading = false;
+    if (current && current !== name) load();
+  }
+}
+
+function show({ summary, ccds, moments, waits_for: waitsFor, target_dir: targetDir }) {
+  settled = FINISHED.includes(summary.state);
+  const took = summary.finished && summary.heard_last ? Math.max(0, summary.finished - summary.heard_last) : null;
+  const facts = [
+    `job ${summary.job}`,
+    `first heard of ${clock(summary.at)} UTC`,
+    took === null ? "" : `${seconds(took)} from its last event to its end`,
+    settled ? "" : `waits for ${waitsFor}`,
+    targetDir && `to ${targetDir}`,
+    summary.failed && `${summary.failed_code || ""} ${summary.failed}`,
+  ].filter(Boolean);
+  byId("timeline-body").replaceChildren(
+    el("p", { class: "state", "data-state": summary.state }, stateWord(summary.state)),
+    el("p", { class: "facts" }, facts.join(" · ")),
+    el("ul", { class: "ccds" }, ...ccds.map(ccdItem)),
+    table(moments),
+  );
+}
+
+function ccdItem(ccd) {
+  const [letter] = CELLS[ccd.state] ?? ["?"];
+  return el("li", { title: ccd.filename }, cell(ccd, letter), ccdTitle(ccd));
+}
+
+function table(moments) {
+  const begin = Math.min(...moments.map((moment) => moment.at));
+  const length = Math.max(0.001, Math.max(...moments.map((moment) => moment.at)) - begin);
+  const head = ["UTC", "after", "who", "what", "", "took", ""].map((text) => el("th", { scope: "col" }, text));
+  const rows = moments.map((moment) =>
+    el(
+      "tr",
+      {},
+      el("td", { class: "time" }, fineClock(moment.at)),
+      el("td", { class: "time" }, `+${(moment.at - begin).toFixed(3)}`),
+      el("td", { class: "who" }, moment.worker ?? "operator"),
+      el("td", { class: "what" }, moment.what),
+      el("td", { class: "axis" }, bar(moment, begin, length)),
+      el("td", { class: "time" }, moment.took_s === null ? "" : seconds(moment.took_s)),
+      el("td", { class: "detail" }, moment.detail),
+    ),
+  );
+  return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
+}
+
+function bar(moment, begin, length) {
+  const end = ((moment.at - begin) / length) * AXIS;
+  const width = Math.min(end, ((moment.took_s ?? 0) / length) * AXIS);
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${AXIS} 8`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { x: 0, y: 3.5, width: AXIS, height: 1, class: "grid" }),
+    svg("rect", { x: end - width, y: 2, width, height: 4, class: `took ${/\b(retrieved|ingested)$/u.exec(moment.what)?.[1] ?? ""}` }),
+    svg("rect", { x: Math.max(0, Math.min(AXIS - 1, end - 0.5)), y: 0, width: 1, height: 8, class: "moment" }),
+  );
+}

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.settings import Settings
+from ccarchiver_health.web import assets
+from ccarchiver_health.web.guard import HEADERS, may_be_asked_as, own_names
+from tests.core.place import holding, looking_into
+from tests.health.web.visitor import accept, be_in, page_site, served, show_life
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+MARKUP = '<img src=x onerror="alert(1)">'
+STANDBY = 5
+
+
+async def test_the_page_and_everything_it_names_is_there_with_its_type(fresh_redis: PrivateRedis) -> None:
+    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+        index = await visitor.ask("/")
+        assert index.headers["Content-Type"] == "text/html; charset=utf-8"
+        named = re.findall(r'(?:href|src)="(static/[^"]+)"', index.text)
+        assert len(named) == 3
+        scripts = [f"static/{path.name}" for path in assets.FOLDER.glob("*.js")]
+        for name in {*named, *scripts}:
+            answer = await visitor.ask(f"/{name}")
+            assert answer.status == 200, name
+            assert answer.headers["Content-Type"].startswith(assets.CONTENT_TYPES[Path(name).suffix]), name
+
+
+def test_no_script_or_style_is_in_the_page_and_no_script_makes_html_of_text() -> None:
+    index = (assets.FOLDER / assets.INDEX).read_text(encoding="utf-8")
+    assert not re.search(r"<style|style=|<script(?![^>]*\bsrc=)|\son\w+=|javascript:", index)
+    for path in assets.FOLDER.glob("*.js"):
+        script = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|https?://(?!www\.w3)", script
+        ), path
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/app.js", "/healthz", "/nothing", "/static/nothing", "/api/image?name=x"]
+)
+async def test_every_answer_forbids_a_browser_what_the_page_does_not_need(fresh_redis: PrivateRedis, path: str) -> None:
+    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+        answer = await visitor.ask(path)
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nothing", "/static/", "/static/nothing.js", "/static/../server.py", "/static/%2e%2e%2fserver.py", "/server.py"],
+)
+async def test_what_is_not_the_pages_is_not_served(fresh_redis: PrivateRedis, path: str) -> None:
+    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+        assert (await visitor.ask(path)).status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/", "/api/image", "/events"])
+async def test_nothing_can_be_written(fresh_redis: PrivateRedis, method: str, path: str) -> None:
+    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+        answer = await visitor.ask(path, method)
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "GET, HEAD"
+
+
+async def test_head_gives_the_headers_alone(fresh_redis: PrivateRedis) -> None:
+    async with served(page_site(fresh_redis.port)) as (server, visitor):
+        answer = await visitor.ask("/", "HEAD")
+        assert (answer.status, answer.text) == (200, "")
+        assert (await visitor.ask("/events", "HEAD")).status == 405, "a stream has no headers without a stream"
+        assert server.feed.listening == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("localhost", True),
+        ("LocalHost:9000", True),
+        ("127.0.0.1:8094", True),
+        ("10.4.1.20:80", True),
+        ("[::1]:8094", True),
+        ("archiver01.site", True),
+        ("archiver01.site:8094", True),
+        ("rebound.example", False),
+        ("rebound.example:8094", False),
+        ("localhost.rebound.example", False),
+        ("127.0.0.1.rebound.example", False),
+        ("[::1", False),
+        ("[::1].rebound.example", False),
+        ("", False),
+        ("[not-an-address]", False),
+    ],
+)
+def test_only_names_that_cannot_be_rebound_are_answered(host: str, *, allowed: bool) -> None:
+    names = own_names(Settings.model_validate({"STATUS_HOST": "archiver01.site"}))
+    assert may_be_asked_as(host, names) is allowed
+
+
+async def test_a_rebound_name_gets_nothing(fresh_redis: PrivateRedis) -> None:
+    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+        for path in ("/", "/healthz", "/events", "/api/snapshot"):
+            answer = await visitor.ask(path, Host="rebound.example")
+            assert answer.status == 421
+            assert "STATUS_HOST" in answer.text
+        assert (await visitor.ask("/", Host="localhost:9000")).status == 200, "as a tunnel has it"
+
+
+async def test_a_page_of_another_site_cannot_ask_behind_a_persons_back(fresh_redis: PrivateRedis) -> None:
+    behind = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    async with served(page_site(fresh_redis.port)) as (server, visitor):
+        assert (await visitor.ask("/events", **behind)).status == 403
+        assert server.feed.listening == 0
+        assert (await visitor.ask("/", **followed)).status == 200
+
+
+async def test_a_probe_is_told_critical_things_by_the_status_code(fresh_redis: PrivateRedis) -> None:
+    settings = page_site(fresh_redis.port)
+    async with looking_into(settings) as redis, served(settings) as (_server, visitor):
+        away = await visitor.ask("/healthz")
+        assert (away.status, away.json["status"]) == (503, "critical")
+        assert {alarm["name"] for alarm in away.json["alarms"]} >= {"worker_away"}
+        await show_life(redis)
+        await be_in(redis, STANDBY)
+
+    async with served(settings) as (_server, visitor):
+        well = await visitor.ask("/healthz")
+    assert (well.status, well.json["status"], well.json["csc"]) == (200, "well", "STANDBY")
+    assert well.json["alarms"] == []
+
+
+async def test_a_warning_leaves_a_probe_content(fresh_redis: PrivateRedis) -> None:
+    settings = page_site(fresh_redis.port)
+    async with looking_into(settings) as redis, served(settings) as (_server, visitor):
+        await show_life(redis)
+        await redis.xadd("ccarchiver:dead", {"at": "t", "origin": "o", "reason": "r", "obsid": "", "raw": b""})
+        answer = await visitor.ask("/healthz")
+    assert (answer.status, answer.json["status"]) == (200, "warning")
+    assert [alarm["name"] for alarm in answer.json["alarms"]] == ["dead_letters"]
+
+
+async def test_an_image_is_found_by_any_name_and_given_as_data(fresh_redis: PrivateRedis) -> None:
+    settings = page_site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as sal, served(settings) as (_server, visitor):
+        await accept(sal, MARKUP)
+        quoted = MARKUP.replace("<", "%3C").replace(" ", "%20").replace('"', "%22").replace(">", "%3E")
+        answer = await visitor.ask(f"/api/image?name={quoted}")
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert answer.json["summary"]["obsid"] == MARKUP
+        assert [moment["what"] for moment in answer.json["moments"]] == ["startIntegration heard"]
+        assert len(answer.json["ccds"]) == settings.files_per_image
+        assert (await visitor.ask("/api/image?name=nothing")).status == 404
+        assert (await visitor.ask("/api/image")).status == 404
+
+
+async def test_metrics_are_as_their_renderer_gives_them(fresh_redis: PrivateRedis) -> None:
+    async def render(redis: Redis, settings: Settings) -> tuple[bytes, str]:
+        assert await redis.ping()
+        return f"port {settings.redis_port}\n".encode(), "text/plain; version=1.0.0; charset=utf-8"
+
+    async with served(page_site(fresh_redis.port), render) as (_server, visitor):
+        answer = await visitor.ask("/metrics")
+    assert answer.text == f"port {fresh_redis.port}\n"
+    assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
+
+
+async def test_a_crash_in_a_handler_costs_one_answer(fresh_redis: PrivateRedis) -> None:
+    async def render(_redis: Redis, _settings: Settings) -> tuple[bytes, str]:
+        raise ZeroDivisionError("a secret of the implementation")
+
+    with capture_logs() as logs:
+        async with served(page_site(fresh_redis.port), render) as (_server, visitor):
+            crashed = await visitor.ask("/metrics")
+            assert (await visitor.ask("/")).status == 200
+    assert crashed.status == 500
+    assert "secret" not in crashed.text
+    assert crashed.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
+    [line] = [line for line in logs if line["event"] == "page.request_failed"]
+    assert line["path"] == "/metrics"
