@@ -50,7 +50,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ccarchiver_*"]),
     # Lua scripts, templates and the type marker live beside the code that uses them.
-    package_data={"": ["py.typed", "*.lua", "*.yaml", "*.html", "*.css", "*.js", "*.svg", "*.json", "*.txt"]},
+    package_data={"ccarchiver_health.web": ["static/*"], "": ["py.typed", "*.lua", "*.yaml", "*.json", "*.txt"]},
     install_requires=[
         "aiohttp>=3.10",
         "astropy>=5.3",

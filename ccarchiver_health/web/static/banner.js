@@ -45,6 +45,7 @@ function put(node, glyph, word, text) {
   setText(node.querySelector(".glyph"), glyph);
   setText(node.querySelector("strong"), word);
   setText(node.querySelector("p"), text);
+  node.title = text; // all of it: the banner shows two lines
 }
 
 // What makes everything below it doubtful, in the order of how much; nothing, if nothing does.

@@ -121,12 +121,12 @@ function update(card, image, now) {
 
 function factsOf({ summary, waits_for: waitsFor }, now) {
   if (summary.state === "complete" && summary.finished && summary.heard_last) {
-    return `${clock(summary.at)} · in ${seconds(Math.max(0, summary.finished - summary.heard_last))}`;
+    return `${clock(summary.at)}\nin ${seconds(Math.max(0, summary.finished - summary.heard_last))}`;
   }
   if (summary.state === "accepted" || summary.state === "stalled") {
     return `${age(now - summary.at)}: ${waitsFor}`;
   }
-  if (summary.state === "failed") return `${clock(summary.at)} · ${summary.failed_code || ""} ${summary.failed}`;
+  if (summary.state === "failed") return `${clock(summary.at)}\n${summary.failed_code || ""} ${summary.failed}`;
   return clock(summary.at);
 }
 

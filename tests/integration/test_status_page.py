@@ -1,0 +1,255 @@
+"""The status page in a real browser, left open as in a control room, while the real archiver works and fails."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from ccarchiver_core import keys
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.observer import RETRIEVED
+from ccarchiver_sim.rig.rig import OODS
+from tests.support.browser import LIMIT_MS, browser, opened
+from tests.support.stage import LIMIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Locator, Page
+
+    from ccarchiver_sim.brokers import PrivateRedis
+    from tests.support.browser import Watched
+    from tests.support.stage import Stage
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+SETTINGS = {"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 1}
+
+MARKUP = '<img src="/static/nothing" onerror="document.title=1"><b>bold</b>'
+CONNECTION_LOST = "error: Failed to load resource: net::ERR_"
+"""How Chromium itself tells of a server that is not there."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    expect.set_options(timeout=LIMIT_MS)
+    await waiting.until_async(lambda: _is_served(stage), LIMIT_S, "the status page")
+    async with browser(tmp_path_factory.mktemp("b")) as context, opened(context, stage.rig.status_url) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(watched: Watched) -> AsyncIterator[Page]:
+    """The open page; after each test it must have asked nobody else, and had nothing to complain of."""
+    yield watched.page
+    assert watched.asked_elsewhere == []
+    assert watched.complaints == []
+
+
+async def _is_served(stage: Stage) -> bool:
+    return "page.ready" in (stage.rig.folder.logs / "health.out").read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def server_away(watched: Watched) -> AsyncIterator[None]:
+    """Have the browser's own words about a server that is not there count as no complaint."""
+    yield
+    watched.complaints[:] = [line for line in watched.complaints if not line.startswith(CONNECTION_LOST)]
+
+
+def card(page: Page, image: str) -> Locator:
+    return page.locator(f'#strip button[data-image="{image}"]')
+
+
+def worker(page: Page, name: str) -> Locator:
+    return page.locator(f'#workers [data-worker="{name}"]')
+
+
+async def cells(page: Page, image: str, state: str, count: int = 9) -> None:
+    """Wait until so many CCDs of an image are shown in a state."""
+    await expect(card(page, image).locator(f'.cell[data-ccd="{state}"]')).to_have_count(count)
+
+
+async def test_the_states_of_the_csc_show(stage: Stage, page: Page) -> None:
+    await stage.set(())
+    await expect(page.locator("#csc")).to_have_attribute("data-state", "STANDBY")
+    await stage.enable()
+    await expect(page.locator("#csc")).to_have_attribute("data-state", "ENABLED")
+    await expect(page.locator("#csc strong")).to_have_text("ENABLED")
+    await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "well")
+    await expect(page.locator("#pairing")).to_contain_text(stage.paired() or "nobody")
+    await expect(page).to_have_title("✔ ENABLED · CCArchiver")
+
+    mark = stage.sal.mark
+    stage.rig.peers["controller"].kill()
+    assert await stage.fault_after(mark) == 5751
+    await expect(page.locator("#csc")).to_have_attribute("data-state", "FAULT")
+    await expect(page.locator("#csc p")).to_contain_text("5751")
+    await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "critical")
+    await expect(page.locator('#alarms [data-name="fault_5751"] .do')).to_contain_text("command_ccarchiver standby")
+
+    await stage.set(())
+    await stage.enable()
+    await expect(page.locator("#csc")).to_have_attribute("data-state", "ENABLED")
+    await expect(page.locator('#alarms [data-severity="critical"]')).to_have_count(0)
+
+
+async def test_the_cells_of_an_exposure_go_through_their_states(stage: Stage, page: Page) -> None:
+    [forwarder] = await stage.set(())
+    await stage.rig.end_peers([OODS])
+    await stage.enable()
+    name = await stage.begun(forwarder)
+    await cells(page, name, "waiting")
+    await expect(card(page, name)).to_contain_text("endReadout")
+    stage.rig.end_exposure(name)
+    await cells(page, name, "retrieved")
+    await stage.rig.start_oods().wait_ready()
+    await cells(page, name, "ingested")
+    await expect(card(page, name)).to_contain_text("complete")
+    assert await card(page, name).locator(".cell").all_text_contents() == ["I"] * 9
+    await expect(page.locator('#latencies [data-measure="image"] figcaption')).to_contain_text("1")
+
+
+async def test_a_file_that_failed_shows_with_its_reason(stage: Stage, page: Page) -> None:
+    await stage.set(("--fail-code", "5611"))
+    await stage.enable()
+    name = stage.rig.take()
+    await waiting.until(lambda: bool(stage.sal.of(RETRIEVED, obsid=name)), LIMIT_S, "the Forwarder's report")
+    failed = card(page, name).locator('.cell[data-ccd="failed"]')
+    await expect(failed.first).to_have_text("F")
+    await expect(failed.first).to_have_attribute("title", re.compile("5611"))
+
+
+async def test_a_killed_worker_shows_and_a_stopped_one_is_an_alarm(stage: Stage, page: Page) -> None:
+    await stage.set(())
+    pid = stage.rig.supervisor.status()["bridge"].pid
+    await expect(worker(page, "bridge")).to_contain_text(f"pid {pid}")
+    stage.rig.supervisor.kill_worker("bridge")
+    await expect(worker(page, "bridge")).not_to_contain_text(f"pid {pid}")
+    await expect(worker(page, "bridge").locator(".mark")).to_contain_text("started")
+
+    await asyncio.to_thread(stage.rig.supervisor.stop_worker, "bridge")
+    await expect(worker(page, "bridge")).to_have_attribute("data-health", "away")
+    await expect(page.locator('#alarms [data-name="worker_away"]')).to_contain_text("ccarchiver:bridge")
+    await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "critical")
+    await asyncio.to_thread(stage.rig.supervisor.start_worker, "bridge")
+    await expect(worker(page, "bridge")).to_have_attribute("data-health", "well")
+    await expect(page.locator("#verdict")).not_to_have_attribute("data-verdict", "critical")
+
+
+async def test_a_server_that_hangs_or_is_gone_shows_as_stale_and_comes_back(
+    stage: Stage, watched: Watched, page: Page
+) -> None:
+    await stage.set(())
+    await expect(page.locator("body")).to_have_attribute("data-link", "live")
+    async with server_away(watched):
+        stage.rig.supervisor.signal_worker("health", signal.SIGSTOP)
+        await expect(page.locator("body")).to_have_attribute("data-link", "stale")
+        await expect(page.locator("#notice")).to_contain_text("No news for")
+        await expect(page.locator("#verdict strong")).to_have_text("UNKNOWN")
+        stage.rig.supervisor.signal_worker("health", signal.SIGCONT)
+        await expect(page.locator("body")).to_have_attribute("data-link", "live")
+        await expect(page.locator("#notice")).to_be_hidden()
+
+        await asyncio.to_thread(stage.rig.supervisor.stop_worker, "health")
+        await expect(page.locator("body")).to_have_attribute("data-link", "stale")
+        await asyncio.to_thread(stage.rig.supervisor.start_worker, "health")
+        await expect(page.locator("body")).to_have_attribute("data-link", "live")
+        await expect(page.locator("#verdict strong")).not_to_have_text("UNKNOWN")
+        await expect(worker(page, "health")).to_have_attribute("data-health", "well")
+
+
+async def test_redis_away_shows_with_the_last_known_state_and_its_return_too(
+    stage: Stage, redis_server: PrivateRedis, page: Page
+) -> None:
+    await stage.set(())
+    await stage.enable()
+    name = await stage.image()
+    await cells(page, name, "ingested")
+    redis_server.freeze()
+    try:
+        await expect(page.locator("body")).to_have_attribute("data-link", "redis")
+        await expect(page.locator("#notice")).to_contain_text("Redis at")
+        await expect(page.locator('#alarms [data-name="redis_away"]')).to_be_visible()
+        await cells(page, name, "ingested")
+    finally:
+        redis_server.thaw()
+    await expect(page.locator("body")).to_have_attribute("data-link", "live")
+    await expect(page.locator('#alarms [data-name="redis_away"]')).to_have_count(0)
+
+
+async def test_an_exposures_timeline_opens_by_the_keyboard_alone(stage: Stage, page: Page) -> None:
+    await stage.set(())
+    await stage.enable()
+    first, second = await stage.image(), await stage.image()
+    await cells(page, second, "ingested")
+    await page.locator("body").click(position={"x": 1, "y": 1})
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")  # the link that skips the banner
+    await page.keyboard.press("Tab")
+    await expect(page.locator("#strip button:focus")).to_have_count(1)
+    await page.keyboard.press("Home")
+    await expect(card(page, second)).to_be_focused()
+    await page.keyboard.press("ArrowRight")
+    await expect(card(page, first)).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#timeline-name")).to_have_text(first)
+    steps = page.locator("#timeline .what")
+    await expect(steps.first).to_have_text("startIntegration heard")
+    await expect(steps.filter(has_text="retrieved")).to_have_count(9)
+    await expect(steps.last).to_have_text("complete")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#timeline")).to_be_hidden()
+    await expect(card(page, first)).to_be_focused()
+
+
+async def test_an_open_timeline_follows_its_exposure(stage: Stage, page: Page) -> None:
+    [forwarder] = await stage.set(())
+    await stage.enable()
+    name = await stage.begun(forwarder)
+    await card(page, name).click()
+    await expect(page.locator("#timeline-body")).to_contain_text("waits for the camera's endReadout")
+    stage.rig.end_exposure(name)
+    await expect(page.locator("#timeline .what").filter(has_text="complete")).to_have_count(1)
+    await page.locator("#timeline-close").click()
+
+
+async def test_a_name_with_markup_in_it_is_shown_as_text(stage: Stage, page: Page) -> None:
+    await stage.set(())
+    now = time.time()
+    with stage.redis() as client:
+        record = {"obsid": MARKUP, "job": "0", "at": str(now), "state": "failed", "failed": MARKUP}
+        for field, value in record.items():
+            client.hset(keys.image(MARKUP), field, value)
+        client.zadd(keys.IMAGES, {MARKUP: now})
+    try:
+        odd = page.locator("#strip button").filter(has_text="<img")
+        await expect(odd).to_have_attribute("title", MARKUP)
+        await odd.click()
+        await expect(page.locator("#timeline-name")).to_have_text(MARKUP)
+        await expect(page.locator("#timeline-body")).to_contain_text(MARKUP)
+        await page.keyboard.press("Escape")
+        assert await page.locator("img, #strip b, #timeline b").count() == 0
+    finally:
+        with stage.redis() as client:
+            client.delete(keys.image(MARKUP))
+            client.zrem(keys.IMAGES, MARKUP)
+    await expect(odd).to_have_count(0)
+
+
+async def test_the_page_asked_for_its_own_files_and_one_stream(watched: Watched, page: Page) -> None:
+    """Last: after all that has happened to it, it never fell into asking again and again."""
+    paths = [url.removeprefix(watched.url) for url in watched.asked]
+    assert paths.count("") == 1
+    assert {path.partition("?")[0] for path in paths} <= {"", "events", "api/image"} | {
+        path for path in paths if path.startswith("static/")
+    }
+    assert await page.locator("#strip button").count() > 0

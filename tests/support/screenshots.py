@@ -1,0 +1,83 @@
+"""The pictures of the status page in the documentation, taken of the real page during a simulated night.
+
+Run it from the repository's folder: ``python -m tests.support.screenshots docs/images``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsst.ts import salobj
+from playwright.async_api import expect
+
+from ccarchiver_sim.rig.rig import FORWARDER, OODS, Rig
+from tests.support.browser import LIMIT_MS, browser, opened
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
+IMAGES = 14
+"""More than the strip has room for."""
+CADENCE_S = 1.5
+EXPOSURE_S = 0.4
+WORKERS_SETTLED_MS = 120_000
+"""The mark of a worker that has just started stays for a minute."""
+
+
+async def take_pictures(folder: Path) -> None:
+    """Take all pictures, of a private archiver that is up only for them."""
+    rig = Rig({"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 1})
+    try:
+        async with rig:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(rig.start_brokers())
+                tasks.create_task(rig.start_workers())
+                tasks.create_task(rig.start_peers())
+            await rig.observer.go_to(salobj.State.ENABLED)
+            with tempfile.TemporaryDirectory() as profile:
+                async with browser(Path(profile)) as context, opened(context, rig.status_url) as watched:
+                    await _night(rig, watched.page, folder)
+    finally:
+        await rig.close()
+        rig.folder.remove()
+
+
+async def _night(rig: Rig, page: Page, folder: Path) -> None:
+    expect.set_options(timeout=LIMIT_MS)
+    for _ in range(IMAGES):
+        rig.take(EXPOSURE_S)
+        await asyncio.sleep(CADENCE_S)
+    for mark in await page.locator("#workers .mark").all():
+        await expect(mark).to_be_empty(timeout=WORKERS_SETTLED_MS)
+
+    rig.peers[OODS].freeze()
+    fetched = rig.take(EXPOSURE_S)
+    await expect(page.locator(f'[data-image="{fetched}"] [data-ccd="retrieved"]')).to_have_count(9)
+    exposing = rig.begin_exposure()
+    await expect(page.locator(f'[data-image="{exposing}"] [data-ccd="waiting"]')).to_have_count(9)
+    await page.screenshot(path=folder / "status-page.png")
+    rig.peers[OODS].thaw()
+
+    card = page.locator(f'[data-image="{fetched}"]')
+    await expect(card.locator('[data-ccd="ingested"]')).to_have_count(9)
+    await card.press("Enter")
+    await expect(page.locator("#timeline .what").filter(has_text="complete")).to_have_count(1)
+    await page.screenshot(path=folder / "status-page-timeline.png")
+    await page.keyboard.press("Escape")
+    await page.mouse.click(1, 1)  # nothing has the focus
+
+    rig.peers[FORWARDER].kill()
+    await expect(page.locator("#csc")).to_have_attribute("data-state", "FAULT")
+    await expect(page.locator('#alarms [data-severity="critical"]').first).to_be_visible()
+    await expect(page.locator('#workers [data-worker="sal"] .doing')).to_have_text("FAULT")
+    await page.screenshot(path=folder / "status-page-fault.png")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take_pictures(target))
