@@ -74,5 +74,6 @@ async def retry(redis: Redis, obsid: str) -> tuple[bool, str]:
         ("HSET", name, "state", ImageState.ACCEPTED, ledger.RETRIED_AT, str(time.time())),  # its waiting begins anew
         ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
         ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
+        ("HINCRBY", keys.COUNTERS, "images_retried", 1),
     )
     return True, f"{obsid}: goes the normal way again{'' if session.wanted else ' when the CSC is started'}"

@@ -124,4 +124,5 @@ async def requeue(redis: Redis, letter: DeadLetter) -> None:
     else:
         mail = Requeue(queue=letter.origin, raw=letter.raw)
         send = ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail.model_dump_json())
-    await transact(redis, send, ("XDEL", keys.DEAD_LETTERS, letter.id))
+    count = ("HINCRBY", keys.COUNTERS, "dead_letters_requeued", 1)
+    await transact(redis, send, ("XDEL", keys.DEAD_LETTERS, letter.id), count)

@@ -100,7 +100,7 @@ class Housekeeping:
                 break
             if await redis.zscore(keys.UNFINISHED, obsid) is not None:
                 continue
-            step = Step().do("DEL", keys.image(obsid)).do("ZREM", keys.IMAGES, obsid)
+            step = Step().do("DEL", keys.image(obsid)).do("ZREM", keys.IMAGES, obsid).count("images_let_go")
             await self._context.runner.apply(step)
             removed += 1
         if excess > 0:

@@ -97,7 +97,7 @@ class Search:
         if reply.reply is Reply.SILENT:
             self._silent.append(f"{entry.hostname} ({detail})")
             self._mute.add(entry.consume_queue)
-        step = Step()
+        step = Step().count("forwarders_passed_over")
         await self._roster.done(step, candidate)
         await self._context.runner.apply(step)
         return False

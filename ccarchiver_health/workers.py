@@ -83,13 +83,13 @@ class WorkerWatch:
         settings = self._context.settings
         silent_s = now - min(watched.beat_at, watched.progress_at)
         if watched.last is not None and silent_s > settings.hung_after:
-            self._end_if_hung(watched, watched.last, silent_s)
+            await self._end_if_hung(watched, watched.last, silent_s)
         away_s = now - watched.beat_at
         if watched.worker is keys.Worker.SAL and away_s > settings.resume_window and not watched.session_ended:
             watched.session_ended = True
             await self._end_session(away_s)
 
-    def _end_if_hung(self, watched: _Watched, last: Vitals, silent_s: float) -> None:
+    async def _end_if_hung(self, watched: _Watched, last: Vitals, silent_s: float) -> None:
         """Kill a worker whose process is there but does nothing; supervisord starts it again."""
         watched.last = None
         watched.progress_at = time.monotonic()
@@ -103,6 +103,7 @@ class WorkerWatch:
             action="SIGKILL",
         )
         os.kill(last.pid, signal.SIGKILL)
+        await self._context.runner.apply(Step().count(f"workers_hung:{watched.worker}"))
 
     async def _end_session(self, silent_s: float) -> None:
         """End the session of a CSC that would start in STANDBY by now."""

@@ -197,8 +197,10 @@ class CCArchiverCsc(TypedCsc):
 
     async def _record_fault(self, step: Step, code: int, report: str) -> None:
         """Write the fault and the session's end in one step, so that no crash keeps one without the other."""
-        resume.write_state(step, Saved(State.FAULT, code, report))
-        await self._control.begin_end(step)
+        resume.write_state(step.count(f"faults:{code}"), Saved(State.FAULT, code, report))
+        if not await self._control.begin_end(step) and self._context.runner.epoch is not None:
+            # There was no session to end: it is a fault all the same.
+            await self._context.runner.apply(Step().count(f"faults:{code}"))
 
     def _fault_if_up(self, code: ErrorCode, report: str) -> None:
         if self.disabled_or_enabled and not self._transition:

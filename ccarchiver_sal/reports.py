@@ -78,7 +78,7 @@ class Reports:
         record = await self._record(status.obsid)
         step = Step().settle(keys.Worker.SAL, entry_id)
         if record.has(status):
-            step.count("statuses_repeated")
+            step.count(f"statuses_repeated:{status.topic}")
             _log.info("status.repeated", **_log_keys(status))
             await self._context.runner.apply(step)
             return

@@ -61,7 +61,7 @@ class SessionControl:
         """Begin a new session and wait until it is paired and connected; the value is why it is not."""
         self.id = session.new_session_id()
         self._begun = asyncio.get_running_loop().create_future()
-        step = Step()
+        step = Step().count("sessions_begun")
         session.begin(step, self.id)
         self._tell(step, self.id)
         await self._context.runner.apply(step)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ccarchiver_core import keys
 from ccarchiver_core.csc_state import FAULT
+from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.ledger import ImageState
 
 if TYPE_CHECKING:
@@ -34,6 +35,30 @@ class Severity(enum.StrEnum):
     WARNING = "warning"
 
 
+class AlarmName(enum.StrEnum):
+    """Everything that can be wrong but a fault, whose name is that of `fault_alarm`; each has a runbook entry."""
+
+    REDIS_AWAY = "redis_away"
+    WORKER_AWAY = "worker_away"
+    WORKER_IN_TROUBLE = "worker_in_trouble"
+    NO_FORWARDER = "no_forwarder"
+    FORWARDER_SILENT = "forwarder_silent"
+    MAIL_LATE = "mail_late"
+    WORKER_ERROR = "worker_error"
+    IMAGES_STALLED = "images_stalled"
+    DEAD_LETTERS = "dead_letters"
+    REDIS_NOT_DURABLE = "redis_not_durable"
+
+
+def fault_alarm(code: int) -> str:
+    """Name the alarm of a CSC that is in FAULT with an error code."""
+    return f"fault_{code}"
+
+
+ALARM_NAMES = (*(fault_alarm(code) for code in ErrorCode), *AlarmName)
+"""Every name an alarm can have."""
+
+
 class Alarm(BaseModel):
     """One thing that is wrong."""
 
@@ -49,7 +74,7 @@ def alarms_of(view: Overview) -> list[Alarm]:
     """List what is wrong, critical things first; empty if all is well."""
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
-        return [_critical("redis_away", text, "start it; the workers go on by themselves when it is back")]
+        return [_critical(AlarmName.REDIS_AWAY, text, "start it; the workers go on by themselves when it is back")]
     found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
 
@@ -66,7 +91,7 @@ def _csc(view: Overview) -> Iterator[Alarm]:
     if view.csc is not None and view.csc.state == FAULT:
         code = view.csc.error_code
         do = f"mend the cause (runbook: {code}), then command_ccarchiver standby, start, enable"
-        yield _critical(f"fault_{code}", f"the CSC is in FAULT with {code}: {view.csc.error_report}", do)
+        yield _critical(fault_alarm(code), f"the CSC is in FAULT with {code}: {view.csc.error_report}", do)
 
 
 def _workers(view: Overview) -> Iterator[Alarm]:
@@ -74,7 +99,7 @@ def _workers(view: Overview) -> Iterator[Alarm]:
         name = f"ccarchiver:{part.worker}"
         if part.vitals is None:
             do = f"supervisorctl status {name}; supervisorctl start {name}; its log says why it ended"
-            yield _critical("worker_away", f"worker {name} shows no life", do)
+            yield _critical(AlarmName.WORKER_AWAY, f"worker {name} shows no life", do)
             continue
         yield from _living(view, part, name)
 
@@ -84,15 +109,15 @@ def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:
     if vitals is None:
         return
     if vitals.trouble:
-        yield _critical("worker_in_trouble", f"{name}: {vitals.trouble}", "ccarchiver doctor")
+        yield _critical(AlarmName.WORKER_IN_TROUBLE, f"{name}: {vitals.trouble}", "ccarchiver doctor")
     if part.mailbox_oldest_s > MAIL_LATE_S:
         text = f"{name} is behind: {part.mailbox_depth} letters wait, the oldest for {part.mailbox_oldest_s:.0f} s"
         yield _warning(
-            "mail_late", text, f"ccarchiver status --watch; if it does not shrink: supervisorctl restart {name}"
+            AlarmName.MAIL_LATE, text, f"ccarchiver status --watch; if it does not shrink: supervisorctl restart {name}"
         )
     if vitals.last_error and view.at - vitals.last_error_at < ERROR_NEW_S:
         text = f"{name} logged an error {view.at - vitals.last_error_at:.0f} s ago: {vitals.last_error}"
-        yield _warning("worker_error", text, f"look into the log of {name}")
+        yield _warning(AlarmName.WORKER_ERROR, text, f"look into the log of {name}")
 
 
 def _pairing(view: Overview) -> Iterator[Alarm]:
@@ -102,10 +127,10 @@ def _pairing(view: Overview) -> Iterator[Alarm]:
     if not pairing.hostname:
         why = f": {pairing.loss}" if pairing.loss else ""
         do = f"start a Forwarder; it lists itself in {keys.FORWARDER_LIST}"
-        yield _critical("no_forwarder", f"no Forwarder is paired{why}", do)
+        yield _critical(AlarmName.NO_FORWARDER, f"no Forwarder is paired{why}", do)
     elif pairing.presence_ttl_s is None:
         text = f"Forwarder {pairing.hostname} is paired, but its key {pairing.presence_key} is not in Redis"
-        yield _warning("forwarder_silent", text, "wait some seconds: another one is looked for when it is gone")
+        yield _warning(AlarmName.FORWARDER_SILENT, text, "wait some seconds: another one is looked for when it is gone")
 
 
 def _images(view: Overview) -> Iterator[Alarm]:
@@ -113,13 +138,13 @@ def _images(view: Overview) -> Iterator[Alarm]:
     if stalled:
         first = stalled[0]
         text = f"{len(stalled)} images are stalled; the oldest, {first.obsid}, waits for {first.waits_for}"
-        yield _warning("images_stalled", text, f"ccarchiver image {first.obsid}")
+        yield _warning(AlarmName.IMAGES_STALLED, text, f"ccarchiver image {first.obsid}")
     if view.newest_letter_at is not None and view.at - view.newest_letter_at < LETTER_NEW_S:
         text = f"{view.dead_letters} dead letters, the newest {view.at - view.newest_letter_at:.0f} s old"
-        yield _warning("dead_letters", text, "ccarchiver deadletter list")
+        yield _warning(AlarmName.DEAD_LETTERS, text, "ccarchiver deadletter list")
 
 
 def _redis(view: Overview) -> Iterator[Alarm]:
     if not view.redis.is_durable:
         do = "redis-cli config set appendonly yes, and in redis.conf; deploy/redis.conf shows all"
-        yield _warning("redis_not_durable", f"Redis at {view.redis.address} is {view.redis.durability}", do)
+        yield _warning(AlarmName.REDIS_NOT_DURABLE, f"Redis at {view.redis.address} is {view.redis.durability}", do)

@@ -129,15 +129,20 @@ class Overview(BaseModel):
         return next((view for view in self.workers if view.worker is worker), None)
 
 
-async def collect(redis: Redis, settings: Settings) -> Overview:
-    """Read the overview; never raises because Redis is away, the overview says it then."""
-    view = Overview(
+def without_redis(settings: Settings, error: str) -> Overview:
+    """Make the overview of an archiver whose Redis is away for a reason."""
+    return Overview(
         at=time.time(),
         version=__version__,
         archiver=settings.archiver_name,
-        redis=RedisView(address=settings.redis_address, answers=False),
+        redis=RedisView(address=settings.redis_address, answers=False, error=error),
         rabbitmq=settings.broker.text,
     )
+
+
+async def collect(redis: Redis, settings: Settings) -> Overview:
+    """Read the overview; never raises because Redis is away, the overview says it then."""
+    view = without_redis(settings, "")
     try:
         view.redis = await _redis(redis, settings)
         view.csc = await read_csc_state(redis)

@@ -71,7 +71,9 @@ class Desk:
         self.settings = settings
         self.redis = redis
         self.peer = peer
-        self._sal = sal
+        self.sal = sal
+        self.context: WorkerContext | None = None
+        """The running bridge's own, None while there is none."""
         self._running: contextlib.AsyncExitStack | None = None
         self._jobs: dict[str, int] = {}
 
@@ -81,11 +83,12 @@ class Desk:
         """Start the bridge as its program does."""
         self._running = contextlib.AsyncExitStack()
         context = await self._running.enter_async_context(holding(Worker.BRIDGE, self.settings))
+        self.context = context
         await self._running.enter_async_context(_task_of(Bridge(context)))
 
     async def stop(self) -> None:
         """End the bridge in the middle of what it does."""
-        running, self._running = self._running, None
+        running, self._running, self.context = self._running, None, None
         if running is not None:
             await running.aclose()
 
@@ -130,7 +133,7 @@ class Desk:
             ledger.record_event(step, heard, ImageState.ACCEPTED, is_new=is_new)
             if tell:
                 step.post(Worker.BRIDGE, ExposureMail(obsid=image, job=job, event=event, at=heard.at))
-            await self._sal.runner.apply(step)
+            await self.sal.runner.apply(step)
 
     async def told(self, worker: Worker, kind: type[M]) -> list[M]:
         """Give the letters of one kind the bridge has sent to a worker."""

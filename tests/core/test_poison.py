@@ -11,7 +11,7 @@ from ccarchiver_core.errors import FencedError, RejectedError
 from ccarchiver_core.keys import FORWARDER_LIST, UNFINISHED, Worker
 from ccarchiver_core.mail import Requeue, SessionUp
 from ccarchiver_core.step import Step
-from tests.core.place import dead_letters, holding, looking_into, mail_in, post, site
+from tests.core.place import counter, dead_letters, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
     from ccarchiver_core.mailbox import Entry
@@ -74,6 +74,7 @@ async def test_a_dead_letter_goes_the_way_it_came_again(fresh_redis: PrivateRedi
         await deadletter.requeue(redis, letter)
 
         assert await deadletter.newest(redis, 10) == []
+        assert await counter(redis, "dead_letters_requeued") == 1
         if origin == FORWARDER_LIST:
             assert await redis.rpop(FORWARDER_LIST) == raw
         elif origin == Worker.SAL.mailbox:

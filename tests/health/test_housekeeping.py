@@ -73,6 +73,7 @@ async def test_old_finished_images_are_let_go_and_unfinished_ones_never(fresh_re
         await Housekeeping(context).let_go()
 
         assert await redis.zrange(keys.IMAGES, 0, -1) == [b"oldest, unfinished", b"young"]
+        assert await counter(redis, "images_let_go") == 2
         assert not await redis.exists(keys.image("old, complete"), keys.image("old, failed"))
         assert await state_of(redis, "oldest, unfinished") == ImageState.ACCEPTED
 

@@ -22,7 +22,7 @@ from ccarchiver_core.mail import (
     Suspicion,
 )
 from ccarchiver_health import search
-from tests.core.place import dead_letters, eventually, mail_in, post
+from tests.core.place import counter, dead_letters, eventually, mail_in, post
 from tests.health.desk import SESSION, Desk, entry, health_at_work
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ async def test_stale_double_and_malformed_entries_are_passed_over(desk: Desk) ->
     await desk.paired_with("f1", stale=Reply.NO_CONSUMER, mute=Reply.SILENT)
 
     assert desk.asked == ["stale", "mute", "keyless", "f1"]
+    assert await counter(desk.redis, "forwarders_passed_over") == 3
     assert [letter["raw"] for letter in await dead_letters(desk.redis)] == malformed
     assert {letter["origin"] for letter in await dead_letters(desk.redis)} == {b"forwarder_list"}
 

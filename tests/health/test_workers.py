@@ -18,7 +18,7 @@ from ccarchiver_core.step import Step
 from ccarchiver_core.vitals import Vitals
 from ccarchiver_health import workers
 from ccarchiver_health.workers import WorkerWatch
-from tests.core.place import LIMIT_S, end, eventually, holding, looking_into, site
+from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,11 @@ async def test_a_worker_whose_heartbeat_stands_still_is_killed(
         await show_life(redis, Worker.BRIDGE, bridge_process.pid)
         watch = asyncio.create_task(WorkerWatch(context).run())
         assert await asyncio.to_thread(bridge_process.wait, LIMIT_S) < 0
+
+        async def counted() -> bool:
+            return await counter(redis, "workers_hung:bridge") == 1
+
+        await eventually(counted, "the count of workers ended")
         await end(watch)
 
 

@@ -19,7 +19,7 @@ from ccarchiver_core.mail import SessionFault, SessionUp
 from ccarchiver_core.session import read_session
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sal.csc import CCArchiverCsc
-from tests.core.place import LIMIT_S, eventually, looking_into, site
+from tests.core.place import LIMIT_S, counter, eventually, looking_into, site
 from tests.sal.crew import crew_at_work
 from tests.sal.stand import csc_at_work
 
@@ -122,11 +122,13 @@ async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_
             return not (await read_session(crew.redis)).wanted
 
         await eventually(ended, "the session's end")
+        assert await counter(crew.redis, "faults:5701") == 1
         await stand.to("resetFromFault")
         assert stand.csc.summary_state == salobj.State.STANDBY
         crew.refuse_with = None
         await stand.to("start", "enable")
         assert stand.csc.summary_state == salobj.State.ENABLED
+        assert await counter(crew.redis, "sessions_begun") == 2
 
 
 async def test_reset_from_fault_is_for_fault_only(fresh_redis: PrivateRedis) -> None:
@@ -157,6 +159,12 @@ async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_
         while not codes or codes[-1] != 5755:
             codes.append((await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)).errorCode)
         assert 5753 not in codes
+
+        async def counted() -> bool:
+            return await counter(crew.redis, "faults:5755") == 1
+
+        await eventually(counted, "the fault in the counters")
+        assert await counter(crew.redis, "faults:5753") == 0
 
 
 @pytest.mark.parametrize("way", [("standby",), ("standby", "exitControl")], ids=lambda way: way[-1])

@@ -105,7 +105,7 @@ async def test_a_repeated_report_gives_no_second_event_even_after_a_restart(
         await desk.report(status(), status())
 
         assert len(desk.recorder.put) == 1
-        assert await counter(desk.redis, "statuses_repeated") == 2
+        assert await counter(desk.redis, f"statuses_repeated:{status().topic}") == 2
         assert await mail_in(desk.redis, Worker.SAL) == [], "all are settled"
 
 

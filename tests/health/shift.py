@@ -1,0 +1,133 @@
+"""Some of a night, so that every metric has something to show: each record is written by the code that writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.step import Step
+from ccarchiver_core.vitals import read_vitals
+from ccarchiver_sal import resume
+from ccarchiver_sal.adapter import State
+from ccarchiver_sal.reports import Reports
+from tests.bridge.desk import bridge_at_work, end_of, forwarder, header_of, start_of
+from tests.core.place import end, eventually, holding, post
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from tests.bridge.desk import Desk
+
+SENSORS = tuple(f"S{board}{ccd}" for board in range(3) for ccd in range(3))
+PRESENCE_S = 600
+"""A Forwarder's key that outlives any test."""
+
+
+class _Sal:
+    """Takes the events in place of SAL."""
+
+    def put_event(self, topic: str, values: dict[str, str | int]) -> None:
+        """Take one."""
+
+
+class Shift:
+    """A bridge at work, a CSC that is ENABLED and a health worker; make it with `shift_at_work`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._hearts: dict[Worker, asyncio.Task[None]] = {}
+
+    async def beat(self, context: WorkerContext) -> None:
+        """Have a worker show life."""
+        worker = context.worker
+        self._hearts[worker] = asyncio.create_task(context.heart.beat())
+
+        async def alive() -> bool:
+            vitals = await read_vitals(self.desk.redis, worker)
+            return vitals is not None and not vitals.trouble  # a bridge is in trouble until it has its connection
+
+        await eventually(alive, f"the vital signs of {worker}")
+
+    async def fall_silent(self, worker: Worker) -> None:
+        """Have a worker show no life any more."""
+        heart = self._hearts.pop(worker, None)
+        if heart is not None:
+            await end(heart)
+        await self.desk.redis.delete(worker.alive)
+
+    async def restart_bridge(self) -> None:
+        """End the bridge and start it as another process would be."""
+        await self.fall_silent(Worker.BRIDGE)
+        await self.desk.stop()
+        await self.desk.start()
+        assert self.desk.context is not None
+        await self.beat(self.desk.context)
+
+    async def say_state(self, state: State, code: int = 0, report: str = "") -> None:
+        """Have the CSC write its state."""
+        step = Step()
+        resume.write_state(step, resume.Saved(state, code, report))
+        await self.desk.sal.runner.apply(step)
+
+    async def order(self, image: str) -> None:
+        """Have an image go its way until the Forwarder has been told all and has answered."""
+        await self.desk.accept(image, start_of(image))
+        await self.desk.controller_answers(image)
+        await self.desk.accept(image, end_of(image), header_of(image))
+        for kind in ("CC_FWDR_XFER_PARAMS", "CC_FWDR_END_READOUT", "CC_FWDR_HEADER_READY"):
+            self.desk.peer.acknowledge(await self.desk.peer.hear(kind, image))
+
+        async def answered() -> bool:
+            record = await self.desk.record(image)
+            return all('"acked":true' in record.get(order, "") for order in ("end_readout", "header_ready"))
+
+        await eventually(answered, f"all answers of {image}")
+
+    async def report(self, image: str, topic: StatusTopic, *, code: int = 0, twice: bool = False) -> None:
+        """Have a status of each CCD of an image reported on SAL."""
+        reports = Reports(self.desk.sal, _Sal())  # type: ignore[arg-type]  # all that is used of the CSC
+        for sensor in SENSORS:
+            status = FileStatus(
+                topic=topic,
+                camera="COMCAM",
+                archiver="CCArchiver",
+                obsid=image,
+                raft="22",
+                sensor=sensor,
+                filename=f"{image}-{sensor}.fits",
+                status_code=code,
+                description="",
+            )
+            for _ in range(2 if twice else 1):
+                [entry] = await post(self.desk.redis, Worker.SAL, status)
+                await reports.report(status, entry)
+
+    async def complete(self, image: str) -> None:
+        """Have an image go all its way."""
+        await self.order(image)
+        await self.report(image, StatusTopic.RETRIEVAL)
+        await self.report(image, StatusTopic.IN_OODS)
+
+
+@asynccontextmanager
+async def shift_at_work(redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str) -> AsyncIterator[Shift]:
+    """Have an archiver at work for the time of a block, paired, with the vital signs of all workers."""
+    async with bridge_at_work(redis, rabbit, vhost, ACK_TIMEOUT=30) as desk:
+        await desk.pair()
+        await desk.redis.set(forwarder().presence_key, "pong", ex=PRESENCE_S)
+        async with holding(Worker.HEALTH, desk.settings) as health:
+            shift = Shift(desk)
+            try:
+                for context in (desk.sal, desk.context, health):
+                    assert context is not None
+                    await shift.beat(context)
+                await shift.say_state(State.ENABLED)
+                yield shift
+            finally:
+                for worker in Worker:
+                    await shift.fall_silent(worker)
