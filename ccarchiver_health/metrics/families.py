@@ -145,8 +145,8 @@ def _workers(workers: list[WorkerView], starts: Mapping[Worker, int]) -> Iterato
     yield family
     living = {w.worker: w.vitals for w in workers if w.vitals is not None}
     yield _each("worker_in_trouble", "Whether it says so.", {name: bool(v.trouble) for name, v in living.items()})
-    errors = {name: v.last_error_at for name, v in living.items() if v.last_error_at}
-    yield _each("worker_last_error_timestamp_seconds", "When it last logged an error, Unix time.", errors)
+    errors = {name: v.last_error_at for name, v in living.items()}
+    yield _each("worker_last_error_timestamp_seconds", "When it last logged an error, Unix time; 0 for never.", errors)
     yield from _processes({name: v for name, v in living.items() if v.pid})  # without: of a version that tells nothing
 
 
