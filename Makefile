@@ -15,20 +15,23 @@ MINUTES ?= 10
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contracts unit integration campaign faults soak fuzz fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak fuzz fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | \
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
 	  while IFS="$$(printf '\t')" read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing (apt, .venv); done by every target below, at once when nothing changed
 	@scripts/bootstrap
 
+setup-tests: ## what setup does, and what only tests need (a browser, Prometheus' checker)
+	@scripts/bootstrap --tests
+
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
 
-test: setup ## everything CI checks: lint, types, contracts, all tests, a short fault campaign
+test: setup-tests ## everything CI checks: lint, types, contracts, all tests, a short fault campaign
 	@scripts/check lint types contracts tests campaign
 
 lint: setup ## ruff: rules and format
@@ -40,10 +43,10 @@ types: setup ## mypy, strict
 contracts: setup ## import-linter: who may import whom
 	@scripts/check contracts
 
-unit: setup ## all tests but the integration tests (ARGS for pytest)
+unit: setup-tests ## all tests but the integration tests (ARGS for pytest)
 	@scripts/check unit $(ARGS)
 
-integration: setup ## the whole archiver on private brokers (ARGS for pytest)
+integration: setup-tests ## the whole archiver on private brokers (ARGS for pytest)
 	@scripts/check integration $(ARGS)
 
 campaign: setup ## each fault once, under load, and nothing lost (part of make test)
