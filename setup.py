@@ -57,7 +57,7 @@ setup(
         "numpy>=1.24",
         "pika>=1.3",
         "prometheus-client>=0.20",
-        "psutil>=5.9",
+        "psutil>=5.9.3",
         "pydantic>=2.7",
         "pydantic-settings>=2.3",
         "PyYAML>=6.0",

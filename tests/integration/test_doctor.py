@@ -176,6 +176,8 @@ async def test_a_queue_deleted(own_stage: Stage) -> None:
     [finding] = bad
     assert finding["check"] == "rabbitmq.queues"
     assert finding["found"].startswith(f"not there: {settings.queue_to_oods}, though a session")
+    await own_stage.rig.start_oods().wait_ready()
+    await settled(own_stage)
 
 
 async def test_a_wrong_configuration(own_stage: Stage) -> None:
