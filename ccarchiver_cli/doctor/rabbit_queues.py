@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 EXCHANGE, EXCHANGE_TYPE = "message", "direct"
 """By the wire contract; no setting."""
 
-NOT_FOUND, DIFFERENT = 404, 406
-"""AMQP's reply codes of a declaration that was refused."""
+NOT_FOUND = 404
+"""AMQP's reply code of a passive declaration of what does not exist."""
 
 RESTART_BRIDGE = "supervisorctl restart ccarchiver:bridge"
 
