@@ -27,6 +27,7 @@ from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeue, SessionChanged, SessionDown
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
+from ccarchiver_core.worker_watch import WorkerWatch
 
 if TYPE_CHECKING:
     from ccarchiver_core.mailbox import Entry
@@ -75,6 +76,7 @@ class Bridge:
             group.create_task(self._replay_when_told())
             group.create_task(self._controller.watch())
             group.create_task(self._forwarder.watch())
+            group.create_task(WorkerWatch(self._context, keys.Worker.HEALTH).run())
 
     async def _read_mail(self) -> None:
         while True:

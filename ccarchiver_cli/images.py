@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
+import itertools
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys, ledger, statuses
+from ccarchiver_core import clock, keys, ledger, statuses
 from ccarchiver_core.exposure import EventKind, Order, Sent
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import SessionChanged, StatusTopic
@@ -66,12 +66,14 @@ async def retry(redis: Redis, obsid: str) -> tuple[bool, str]:
     if record.get("state") != ImageState.FAILED:
         return False, f"{obsid}: is {record.get('state', 'not in the ledger')}; only a failed image can be tried again"
     session = await read_session(redis)
-    name = keys.image(obsid)
+    name, now = keys.image(obsid), clock.now()
+    began = {field: str(value) for field, value in now.fields(ledger.WAITING).items()}  # its waiting begins anew
     mail = SessionChanged(session_id=session.id).model_dump_json()
     await transact(
         redis,
         ("HDEL", name, "failed", "finished", "target_dir", *Order),
-        ("HSET", name, "state", ImageState.ACCEPTED, ledger.RETRIED_AT, str(time.time())),  # its waiting begins anew
+        ("HSET", name, "state", ImageState.ACCEPTED, ledger.RETRIED_AT, str(now.wall)),
+        ("HSET", name, *itertools.chain.from_iterable(began.items())),
         ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
         ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
         ("HINCRBY", keys.COUNTERS, "images_retried", 1),

@@ -6,6 +6,7 @@ Each field has one writer: SAL writes what it heard and reported, the bridge wha
 field                                writer  value
 ===================================  ======  =====================================================================
 ``obsid``, ``job``, ``at``           SAL     name, job number, Unix time (UTC, seconds) it was first heard of
+``waiting_at``, ``…boot``, ``…``     SAL     since when it waits, by a clock nobody sets: `ccarchiver_core.clock`
 ``state``                            all     see `ImageState`
 ``session``                          SAL     the session it was accepted in
 name of an `EventKind`               SAL     the event, as JSON
@@ -27,7 +28,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys, statuses
+from ccarchiver_core import clock, keys, statuses
 from ccarchiver_core.exposure import EndReadout, EventKind, Exposure, HeaderReady, Order, Sent, StartIntegration
 from ccarchiver_core.mail import StatusTopic
 from ccarchiver_core.redis_client import read_hash, read_members
@@ -61,6 +62,9 @@ PAST_PREFIX = "past:"
 RETRIED_AT = "retried_at"
 """Field with the Unix time of an operator's last retry: what the image waits for, it waits for since then."""
 
+WAITING = "waiting_"
+"""How the fields begin that hold since when an image has waited; an operator's retry begins it anew."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -90,6 +94,7 @@ def record_event(step: Step, heard: Heard, state: ImageState, *, is_new: bool) -
             name,
             {"obsid": heard.obsid, "job": heard.job, "at": heard.at, "session": heard.session_id, "state": state},
         )
+        step.set_fields(name, clock.now().fields(WAITING))
         step.do("ZADD", keys.IMAGES, heard.at, heard.obsid).count(f"images_{state}")
         if state is ImageState.ACCEPTED:
             step.do("ZADD", keys.UNFINISHED, heard.job, heard.obsid)
@@ -155,6 +160,13 @@ async def unfinished(redis: Redis) -> list[str]:
 def waiting_since(record: dict[str, str]) -> float:
     """Give the Unix time (UTC, seconds) from which an unfinished image's waiting counts."""
     return float(record.get(RETRIED_AT) or record.get("at") or time.time())
+
+
+def waited(record: dict[str, str]) -> float:
+    """Give the seconds an unfinished image has waited; a clock that was set meanwhile does not count."""
+    if WAITING + clock.WALL in record:
+        return clock.seconds_since(record, WAITING)
+    return time.time() - waiting_since(record)
 
 
 def waits_for(record: dict[str, str], files_per_image: int) -> str:

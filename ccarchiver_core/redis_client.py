@@ -57,6 +57,12 @@ def is_refusing(error: BaseException) -> bool:
     return isinstance(error, exceptions.ResponseError) and str(error).split(" ", 1)[0] in _REFUSING_CODES
 
 
+def describe(error: BaseException) -> str:
+    """Say in one line what an error of Redis means for whoever has to mend it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"refuses writes: {text}; free its memory or its disk" if is_refusing(error) else f"does not answer: {text}"
+
+
 async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
     """Wait if Redis is away or cannot write for the moment; raise the error again if waiting would not help."""
     if isinstance(error, AWAY_ERRORS):

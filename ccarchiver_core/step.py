@@ -22,6 +22,8 @@ from ccarchiver_core.errors import DataLostError, FencedError
 from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis.asyncio import Redis
 
     from ccarchiver_core.mail import Mail
@@ -98,7 +100,7 @@ class Step:
         self.operations.append(words)
         return self
 
-    def set_fields(self, key: str, values: dict[str, Value]) -> Step:
+    def set_fields(self, key: str, values: Mapping[str, Value]) -> Step:
         """Set fields of a hash; an empty mapping adds nothing."""
         if values:
             self.do("HSET", key, *itertools.chain.from_iterable(values.items()))

@@ -78,15 +78,19 @@ class Heart:
         """What the worker is doing, for the operator."""
         self.trouble = ""
         """What keeps it from its work, for the operator; empty if nothing does."""
+        self.is_heard = True
+        """Whether Redis took the last beat: while it takes ours, the others can show life as well."""
 
     async def beat(self) -> None:
-        """Write for ever; while Redis is away there is nobody to read it, so misses are only logged."""
+        """Write for ever; while Redis is away or refuses writes nobody can read it, so misses are only logged."""
         while True:
             try:
                 depth = await self._redis.xlen(self._worker.mailbox)
                 text = self.read(depth).model_dump_json()
                 await self._redis.set(self._worker.alive, text, px=int(TTL * 1000))
+                self.is_heard = True
             except (RedisError, OSError) as error:
+                self.is_heard = False
                 _log.debug("heartbeat.missed", error=str(error))
             await asyncio.sleep(INTERVAL)
 

@@ -14,12 +14,13 @@ from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, PurgeQueues, 
 from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
 from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
 from ccarchiver_core.step import Step
+from ccarchiver_core.worker_watch import WorkerWatch
 from ccarchiver_health.housekeeping import Housekeeping
+from ccarchiver_health.lost_csc import LostCsc
 from ccarchiver_health.presence import PresenceWatch
 from ccarchiver_health.roster import Roster
 from ccarchiver_health.search import Search, write_association
 from ccarchiver_health.web.supervision import run_page
-from ccarchiver_health.workers import WorkerWatch
 
 if TYPE_CHECKING:
     from ccarchiver_core.mailbox import Entry
@@ -54,7 +55,9 @@ class Health:
                 group.create_task(self._read_mail(group))
                 group.create_task(self._keep_associated())
                 group.create_task(self._watch_presence())
-                group.create_task(WorkerWatch(self._context).run())
+                watch = WorkerWatch(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
+                group.create_task(watch.run())
+                group.create_task(LostCsc(self._context, watch).run())
                 group.create_task(Housekeeping(self._context).run())
         finally:
             await self._stop_search()

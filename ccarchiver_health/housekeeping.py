@@ -61,7 +61,7 @@ class Housekeeping:
             if "state" not in record:
                 await self._context.runner.apply(Step().do("ZREM", keys.UNFINISHED, obsid))  # deleted by hand
                 continue
-            waited = time.time() - ledger.waiting_since(record)
+            waited = ledger.waited(record)
             if waited >= settings.abandoned_after:
                 await self._abandon(obsid, record, waited)
             elif waited >= settings.stalled_after and record.get("state") == ImageState.ACCEPTED:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ccarchiver_core import clock
 from ccarchiver_core.redis_client import AWAY_ERRORS
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ LOOK_INTERVAL = 0.25
 
 RETURN_GRACE = 12.0
 """Seconds after an outage of Redis in which a key may be missing: it ended meanwhile, its writer reconnects first."""
-
-CLOCK_STEP = 2.0
-"""Seconds the wall clock may drift against the monotonic one between two looks; more is a step: keys end by it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +36,7 @@ class PresenceWatch:
         self._redis = redis
         self._missing_since: float | None = None
         self._grace_until = 0.0
-        self._clock_offset = time.time() - time.monotonic()
+        self._clock_steps = clock.StepWatch()
 
     def reset(self) -> None:
         """Begin anew, for another key."""
@@ -63,9 +61,8 @@ class PresenceWatch:
 
     def _allow_for_a_clock_step(self) -> None:
         """Redis ends keys by the wall clock: one that is stepped ends them all, and their writers write them again."""
-        offset = time.time() - time.monotonic()
-        stepped_s, self._clock_offset = offset - self._clock_offset, offset
-        if abs(stepped_s) > CLOCK_STEP:
+        stepped_s = self._clock_steps.look()
+        if stepped_s:
             _log.warning("clock.stepped", by_s=round(stepped_s))
             self._grace_until = time.monotonic() + RETURN_GRACE
 

@@ -15,7 +15,7 @@ from lsst.ts import salobj
 from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 ExpectedError = salobj.ExpectedError
 DdsError = dds.DDSException
@@ -40,12 +40,16 @@ HISTORY = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """One event as it was read; the stamp is when its sender put it (TAI, Unix seconds)."""
+    """One event as it was read."""
 
     topic: str
+    sender: str
+    """The process that put it."""
+    number: int
+    """Its number among those of its sender; a new process begins anew."""
     stamp: float
+    """When it was put, by its sender's clock (TAI, Unix seconds)."""
     data: Any
-    is_history: bool
 
 
 class EventSource:
@@ -60,13 +64,21 @@ class EventSource:
     topics : `tuple`
         Event names.
     handle : callable
-        Gets each `Sample`, in the order of its topic; must not block.
+        Gets each new `Sample`, in the order of its topic; must not block.
+    handle_history : callable
+        Gets, once for each topic, its name, what was there before, and how many that can be at the most.
     """
 
     def __init__(
-        self, csc: salobj.BaseCsc, component: str, topics: tuple[str, ...], handle: Callable[[Sample], None]
+        self,
+        csc: salobj.BaseCsc,
+        component: str,
+        topics: tuple[str, ...],
+        handle: Callable[[Sample], None],
+        handle_history: Callable[[str, Sequence[Sample], int], None],
     ) -> None:
         self._handle = handle
+        self._handle_history = handle_history
         self._tasks: list[asyncio.Task[None]] = []
         domain = csc.salinfo.domain
         kept = _deepen(domain)
@@ -82,7 +94,7 @@ class EventSource:
         """Read what is there from before, then everything new."""
         await self._salinfo.start()
         for topic in self._topics:
-            self._drain(topic, is_history=True)  # HISTORY of them at the most
+            self._handle_history(topic.name, list(_drain(topic)), HISTORY)
             self._tasks.append(asyncio.create_task(self._read(topic)))
 
     async def close(self) -> None:
@@ -94,13 +106,19 @@ class EventSource:
     async def _read(self, topic: RemoteEvent) -> None:
         # Not by salobj's callback: setting one flushes the queue, and each call costs a task.
         while True:
-            data = await topic.next(flush=False)
-            self._handle(Sample(topic.name, data.private_sndStamp, data, is_history=False))
-            self._drain(topic, is_history=False)
+            self._handle(_sample(topic, await topic.next(flush=False)))
+            for sample in _drain(topic):
+                self._handle(sample)
 
-    def _drain(self, topic: RemoteEvent, *, is_history: bool) -> None:
-        while (data := topic.get_oldest()) is not None:
-            self._handle(Sample(topic.name, data.private_sndStamp, data, is_history))
+
+def _sample(topic: RemoteEvent, data: Any) -> Sample:  # noqa: ANN401  salobj has no types
+    sender = f"{data.private_identity}:{data.private_origin}"
+    return Sample(topic.name, sender, data.private_seqNum, data.private_sndStamp, data)
+
+
+def _drain(topic: RemoteEvent) -> Iterator[Sample]:
+    while (data := topic.get_oldest()) is not None:
+        yield _sample(topic, data)
 
 
 def _deepen(domain: salobj.Domain) -> object:

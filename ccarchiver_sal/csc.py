@@ -16,7 +16,7 @@ from ccarchiver_core.mail import FileStatus, SessionDown, SessionFault, SessionU
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.step import Step
 from ccarchiver_sal import resume
-from ccarchiver_sal.adapter import HISTORY, EventSource, ExpectedError, State, TypedCsc
+from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.degraded import DegradedWatch
 from ccarchiver_sal.intake import TOPICS, Intake
 from ccarchiver_sal.reports import Reports
@@ -62,7 +62,10 @@ class CCArchiverCsc(TypedCsc):
             context, self._is_enabled, self._is_faulted, lambda: self._control.id, self._intake_overflow
         )
         self._degraded = DegradedWatch(context, self.log, self._is_enabled, self._fault_if_up)
-        self._sources = [EventSource(self, name, topics, self._intake.handle) for name, topics in TOPICS.items()]
+        self._sources = [
+            EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
+            for name, topics in TOPICS.items()
+        ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
         self._ready = asyncio.Event()  # the lease is here; without Redis it comes in the background
@@ -84,7 +87,7 @@ class CCArchiverCsc(TypedCsc):
         self.put_event("settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""})
         if self._saved is not None:
             self.log.info("resumed in %s after a restart", self._saved.state.name)
-            for gap in self._intake.gaps(HISTORY):
+            for gap in self._intake.gaps:
                 self.log.critical(gap)
             if self._saved.state is State.FAULT:
                 self.put_event(

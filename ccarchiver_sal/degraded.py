@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from ccarchiver_core import keys
+from ccarchiver_core import clock, keys
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.redis_client import describe
+from ccarchiver_core.vitals import TTL, read_vitals
 from ccarchiver_sal import resume
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from ccarchiver_core.vitals import Vitals
     from ccarchiver_core.worker import WorkerContext
 
 INTERVAL = 1.0
@@ -57,6 +59,8 @@ class DegradedWatch:
         self._since: dict[str, float] = {}
         self._noticed: set[str] = set()
         self._troubles: dict[str, str] = {}
+        self._beats: dict[str, tuple[float, float]] = {}
+        self._clock_steps = clock.StepWatch()
 
     def absent_for(self, name: str) -> float:
         """Seconds that Redis or a worker has been away; 0 if it is there."""
@@ -68,23 +72,24 @@ class DegradedWatch:
         settings = self._context.settings
         while True:
             await asyncio.sleep(INTERVAL)
+            self._report_clock_step()
             try:
                 await resume.write_alive(self._context.redis)
                 workers = {
                     str(worker): await read_vitals(self._context.redis, worker)
                     for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
                 }
-            except (RedisError, OSError):
-                self._note(REDIS, there=False)
+            except (RedisError, OSError) as error:
+                self._note(REDIS, there=False, why=describe(error))
                 if self.absent_for(REDIS) > settings.broker_away_limit:
                     self._fault(
                         ErrorCode.NO_FORWARDER,
-                        f"Redis at {settings.redis_address} has not answered for {self.absent_for(REDIS):.0f} s",
+                        f"Redis at {settings.redis_address} {describe(error)} (for {self.absent_for(REDIS):.0f} s)",
                     )
                 continue
             self._note(REDIS, there=True)
             for name, vitals in workers.items():
-                self._note(name, there=vitals is not None)
+                self._note(name, there=vitals is not None and self._is_beating(name, vitals))
                 self._report_trouble(name, "" if vitals is None else vitals.trouble)
                 if self.absent_for(name) > settings.degraded_limit:
                     code = ErrorCode.NO_RABBITMQ if name == keys.Worker.BRIDGE else ErrorCode.NO_FORWARDER
@@ -106,7 +111,23 @@ class DegradedWatch:
     def _reassurance(self) -> str:
         return "; images are still accepted" if self._is_enabled() else ""
 
-    def _note(self, name: str, *, there: bool) -> None:
+    def _is_beating(self, name: str, vitals: Vitals) -> bool:
+        """Tell life from a key that outlives its worker: Redis ends keys by its wall clock, which may be set back."""
+        now = time.monotonic()
+        beat, seen_at = self._beats.get(name, (0.0, now))
+        if vitals.beat != beat:
+            self._beats[name] = (vitals.beat, now)
+            return True
+        return now - seen_at <= TTL
+
+    def _report_clock_step(self) -> None:
+        step_s = self._clock_steps.look()
+        if step_s:
+            self._log.warning(
+                "this machine's clock was set by %+.0f s; nothing is lost by it%s", step_s, self._reassurance()
+            )
+
+    def _note(self, name: str, *, there: bool, why: str = "is away") -> None:
         if there:
             self._since.pop(name, None)
             if name in self._noticed:
@@ -116,4 +137,4 @@ class DegradedWatch:
         self._since.setdefault(name, time.monotonic())
         if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:
             self._noticed.add(name)
-            self._log.warning("degraded: %s is away%s", name, self._reassurance())
+            self._log.warning("degraded: %s %s%s", name, why, self._reassurance())

@@ -19,9 +19,10 @@ from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import ExposureMail
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Outcome, Step, unix_time
+from ccarchiver_sal.marks import Mark, Marks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ccarchiver_core.exposure import ExposureEvent
     from ccarchiver_core.worker import WorkerContext
@@ -38,9 +39,6 @@ BATCH = 100
 
 CACHE = 2000
 """Images whose known events are remembered, so that a burst does not ask Redis for each."""
-
-STAMP_PREFIX = "stamp:"
-"""Fields of the CSC's hash: the newest event of each topic that is in the ledger (TAI, Unix seconds)."""
 
 SKIPPED_PREFIX = "skipped:"
 """Fields of an image's record: events that came while the CSC was not ENABLED."""
@@ -72,7 +70,8 @@ def convert(sample: Sample) -> tuple[str, ExposureEvent]:
 class _Heard:
     obsid: str
     event: ExposureEvent
-    stamp: float
+    sender: str
+    mark: Mark
     at: float
     enabled: bool
     faulted: bool
@@ -122,32 +121,45 @@ class Intake:
         self._waiting: collections.deque[_Heard] = collections.deque()
         self._arrived = asyncio.Event()
         self._known: collections.OrderedDict[str, _Known] = collections.OrderedDict()
-        self._stamps: dict[str, float] = {}
-        self._before: dict[str, float] = {}
-        self._history: dict[str, list[float]] = {}
+        self._marks = Marks()
+        self._gaps: list[str] = []
         self._job = 0
 
     async def load(self) -> None:
-        """Read what an earlier process wrote: the last job number, the newest event of each topic."""
+        """Read what an earlier process wrote: the last job number, the newest events of each topic."""
         redis = self._context.redis
-        fields = await patiently(lambda: read_hash(redis, keys.CSC))
-        self._before = {
-            name.removeprefix(STAMP_PREFIX): float(value)
-            for name, value in fields.items()
-            if name.startswith(STAMP_PREFIX)
-        }
+        self._marks.load(await patiently(lambda: read_hash(redis, keys.CSC)))
         job = await patiently(lambda: redis.hget(keys.COUNTERS, "job"))
         self._job = max(self._job, int(job or 0))
 
+    def handle_history(self, topic: str, history: Sequence[Sample], kept: int) -> None:
+        """Take in what came before this process listened; what an earlier one has written is left out.
+
+        Parameters
+        ----------
+        topic : `str`
+            One topic.
+        history : `list`
+            All that DDS has of it, each sender's events in the order in which it put them.
+        kept : `int`
+            The most that DDS keeps of a topic.
+        """
+        # Where no archiver was before, what is there is not its business; nor is what came while it was not wanted.
+        is_resumed = self._marks.knows(topic) and (self._is_enabled() or self._is_faulted())
+        known, fresh = self._marks.split(topic, history)
+        newest = self._marks.newest_stamp(topic)
+        if newest is not None and len(history) >= kept and len(fresh) == len(history):
+            self._gaps.append(
+                f"{topic}: {kept} events or more came while the CSC was away; those between the one of {newest:.3f} "
+                f"and the one of {history[0].stamp:.3f} (TAI, Unix seconds) were not kept by DDS and are lost"
+            )
+        for sample in known if is_resumed else history:
+            self._marks.note(topic, sample.sender, Mark.of(sample))
+        for sample in fresh if is_resumed else ():
+            self.handle(sample)
+
     def handle(self, sample: Sample) -> None:
-        """Take one event in; never blocks. What an earlier process has written is left out."""
-        if sample.is_history:
-            # Without a stamp this archiver was never there before: what is older than it is not its business.
-            newest = self._before.get(sample.topic)
-            self._history.setdefault(sample.topic, []).append(sample.stamp)
-            if newest is None or sample.stamp <= newest or not self._is_enabled():
-                self._stamps[sample.topic] = max(sample.stamp, self._stamps.get(sample.topic, 0.0))
-                return
+        """Take one event in; never blocks."""
         obsid, event = convert(sample)
         if len(self._waiting) >= self._context.settings.max_memory_events:
             if not self._overflowed:
@@ -156,28 +168,27 @@ class Intake:
             return
         self._overflowed = False
         self._waiting.append(
-            _Heard(obsid, event, sample.stamp, unix_time(), self._is_enabled(), self._is_faulted(), self._session_id())
+            _Heard(
+                obsid,
+                event,
+                sample.sender,
+                Mark.of(sample),
+                unix_time(),
+                self._is_enabled(),
+                self._is_faulted(),
+                self._session_id(),
+            )
         )
         self._arrived.set()
 
-    def gaps(self, kept: int) -> list[str]:
-        """Say for which topics more events may have come while nobody listened than DDS keeps.
-
-        Parameters
-        ----------
-        kept : `int`
-            Events of a topic that a late reader gets.
-        """
-        return [
-            f"{topic}: {kept} events or more came while the CSC was away; those between {newest:.3f} and "
-            f"{min(self._history[topic]):.3f} (TAI, Unix seconds) were not kept by DDS and are lost"
-            for topic, newest in self._before.items()
-            if len(self._history.get(topic, ())) >= kept and min(self._history[topic]) > newest
-        ]
+    @property
+    def gaps(self) -> list[str]:
+        """For each topic of which more events came while nobody listened than DDS keeps: what is lost."""
+        return self._gaps
 
     async def run(self) -> None:
         """Write events down until cancelled."""
-        await self._write_history_stamps()
+        await self._write_history_marks()
         while True:
             if not self._waiting:
                 self._arrived.clear()
@@ -187,12 +198,11 @@ class Intake:
             for _ in batch:
                 self._waiting.popleft()
 
-    async def _write_history_stamps(self) -> None:
-        """Remember how old the events are that were there before this process, for the next resume."""
-        stamps = {topic: self._stamps.get(topic, 0.0) for topics in TOPICS.values() for topic in topics}
-        missing = {f"{STAMP_PREFIX}{topic}": stamp for topic, stamp in stamps.items() if topic not in self._before}
-        if missing:
-            await self._context.runner.apply(Step().set_fields(keys.CSC, dict(missing)))
+    async def _write_history_marks(self) -> None:
+        """Remember which events were there before this process and are not its business, for the next resume."""
+        step = Step()
+        self._marks.write(step, (topic for topics in TOPICS.values() for topic in topics))
+        await self._context.runner.apply(step)
 
     async def _write(self, batch: list[_Heard]) -> None:
         step = Step()
@@ -216,15 +226,14 @@ class Intake:
     async def _add(self, step: Step, heard: _Heard) -> None:
         """Add to a step what an event changes."""
         kind = heard.event.kind
+        self._marks.note(kind, heard.sender, heard.mark)
+        self._marks.write(step, [kind])
         if not heard.obsid:
             reason = f"{kind} without an image name"
             origin, raw = f"{deadletter.SAL_ORIGIN}{kind}", heard.event.model_dump_json().encode()
             deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw)
             _log.error("event.dead_lettered", topic=kind, reason=reason)
             return
-        stamp = max(heard.stamp, self._stamps.get(kind, 0.0))
-        self._stamps[kind] = stamp
-        step.do("HSET", keys.CSC, f"{STAMP_PREFIX}{kind}", repr(stamp))
         known = await self._look_up(heard.obsid)
         if kind in known.kinds:
             step.count("events_repeated")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_core import keys
+from ccarchiver_core import clock, keys
 from ccarchiver_core.redis_client import read_hash
 from ccarchiver_core.session import read_session
 from ccarchiver_sal.adapter import State
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.step import Step
+
+ALIVE = "alive_"
+"""How the fields of the last sign of life begin."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +39,8 @@ async def read_saved(redis: Redis, window: float) -> Saved | None:
     Parameters
     ----------
     window : `float`
-        Seconds for which a state may be taken up after the last sign of life. A clock that was set back in
-        between counts as no time at all.
+        Seconds for which a state may be taken up after the last sign of life. Whether the machine's clock was set
+        meanwhile does not matter, unless it was booted as well; then one that was set back counts as no time at all.
     """
     fields = await read_hash(redis, keys.CSC)
     if "state" not in fields:
@@ -45,7 +48,7 @@ async def read_saved(redis: Redis, window: float) -> Saved | None:
     state = State(int(fields["state"]))
     if state not in (State.DISABLED, State.ENABLED, State.FAULT):
         return None
-    away_s = time.time() - float(fields.get("alive_at", "0"))
+    away_s = clock.seconds_since(fields, ALIVE)
     if away_s > window:
         _log.info("csc.not_resumed", state=state.name, away_s=round(away_s), window_s=window)
         return None
@@ -63,11 +66,11 @@ def write_state(step: Step, saved: Saved) -> None:
             "state": int(saved.state),
             "error_code": saved.error_code,
             "error_report": saved.error_report,
-            "alive_at": time.time(),
+            **clock.now().fields(ALIVE),
         },
     )
 
 
 async def write_alive(redis: Redis) -> None:
     """Write a sign of life."""
-    await redis.hset(keys.CSC, "alive_at", str(time.time()))
+    await redis.hset(keys.CSC, items=list(itertools.chain.from_iterable(clock.now().fields(ALIVE).items())))

@@ -4,7 +4,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys, ledger
+import pytest
+
+from ccarchiver_core import clock, keys, ledger
 from ccarchiver_core.exposure import StartIntegration
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
@@ -17,7 +19,6 @@ from tests.core.place import counter, dead_letters, holding, looking_into, plain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from redis.asyncio import Redis
 
     from ccarchiver_core.worker import WorkerContext
@@ -32,8 +33,9 @@ async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, sta
     ledger.record_event(step, ledger.Heard(obsid, job, "s", START, time.time()), ImageState.ACCEPTED, is_new=True)
     if state is not ImageState.ACCEPTED:
         ledger.finish(step, obsid, state)
-    at = time.time() - age_s
-    step.do("HSET", keys.image(obsid), "at", at).do("ZADD", keys.IMAGES, at, obsid)
+    now = clock.now()
+    then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
+    step.set_fields(keys.image(obsid), then.fields(ledger.WAITING)).do("ZADD", keys.IMAGES, then.wall, obsid)
     await context.runner.apply(step)
 
 
@@ -144,3 +146,18 @@ async def test_a_stepped_clock_makes_no_forwarder_look_dead(
         assert await watch.missing_for("f99_association") == 0
         await asyncio.sleep(0.1)
         assert await watch.missing_for("f99_association") == 0
+
+
+@pytest.mark.parametrize("step_s", [-2 * DAY, 2 * DAY])
+async def test_a_stepped_clock_makes_no_image_look_old(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        await accept(context, "i", 1, 1, ImageState.ACCEPTED)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + step_s)
+
+        await Housekeeping(context).report_stalled()
+
+        assert await state_of(redis, "i") == ImageState.ACCEPTED

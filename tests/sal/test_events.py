@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,11 @@ import pytest
 import yaml
 from lsst.ts import salobj
 
-from ccarchiver_core import keys, session
+from ccarchiver_core import clock, keys, session
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.session import read_session
+from ccarchiver_sal import resume
 from tests.core.place import LIMIT_S, eventually, looking_into, mail_in, site
 from tests.sal.crew import Crew, crew_at_work
 from tests.sal.stand import csc_at_work, end_readout, header_ready, sender, start_integration
@@ -152,7 +152,8 @@ async def test_otherwise_a_restart_begins_in_standby_without_a_session(fresh_red
             if how == "after exitControl":
                 await stand.to("disable", "standby", "exitControl")
         if how == "too late":
-            await crew.redis.hset(keys.CSC, "alive_at", time.time() - settings.resume_window - 1)
+            past = clock.now().uptime - settings.resume_window - 1
+            await crew.redis.hset(keys.CSC, "alive_uptime", past)
         elif how == "its session has been ended":
             await crew.redis.hset(keys.SESSION, "wanted", "down")
 
@@ -199,7 +200,8 @@ async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
 ) -> None:
     settings = site(fresh_redis.port)
     async with crew_at_work(settings) as crew, looking_into(settings) as redis, salobj.Domain() as domain:
-        await redis.hset(keys.CSC, mapping={"state": int(salobj.State.ENABLED), "alive_at": time.time()})
+        await redis.hset(keys.CSC, "state", int(salobj.State.ENABLED))
+        await resume.write_alive(redis)
         await redis.hset(keys.SESSION, mapping={"id": session.new_session_id(), "wanted": "up", "pairing": "paired"})
         for options, expected in (((), salobj.State.ENABLED), (("--no-resume",), salobj.State.STANDBY)):
             async with salobj.Remote(domain, "CCArchiver") as remote:

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 START, END, HEADER = "startIntegration", "endReadout", "largeFileObjectAvailable"
 
 
-def sample(topic: str, image: str, stamp: float, *, history: bool = False) -> Sample:
+CAMERA = "CCCamera:4711"
+KEPT = 100
+
+
+def sample(topic: str, image: str, number: int, stamp: float | None = None, sender: str = CAMERA) -> Sample:
     data = types.SimpleNamespace(
         imageName=image,
         imageIndex=0,
@@ -38,7 +42,7 @@ def sample(topic: str, image: str, stamp: float, *, history: bool = False) -> Sa
         id=image,
         url=f"http://127.0.0.1:8000/{image}.yaml",
     )
-    return Sample(topic, stamp, data, history)
+    return Sample(topic, sender, number, 1000.0 + number if stamp is None else stamp, data)
 
 
 class Desk:
@@ -48,13 +52,26 @@ class Desk:
         self.faulted = False
         self.overflows: list[str] = []
         self.intake: Intake | None = None
-        self._stamp = 1000.0
+        self._number = 0
 
-    def hear(self, *heard: tuple[str, str], history: bool = False, stamp: float | None = None) -> None:
-        assert self.intake is not None
+    def hear(self, *heard: tuple[str, str]) -> None:
         for topic, image in heard:
-            self._stamp += 1
-            self.intake.handle(sample(topic, image, stamp or self._stamp, history=history))
+            self._number += 1
+            self.hear_sample(sample(topic, image, self._number))
+
+    def hear_sample(self, *samples: Sample) -> None:
+        assert self.intake is not None
+        for one in samples:
+            self.intake.handle(one)
+
+    def find(self, *history: Sample, kept: int = KEPT) -> None:
+        """Find events in the history of their topic."""
+        assert self.intake is not None
+        self.intake.handle_history(history[0].topic, history, kept)
+
+    async def images(self, count: int) -> list[str]:
+        """Names of the images passed on, in order."""
+        return [image for _, image, _ in await self.passed_on(count)]
 
     async def passed_on(self, count: int) -> list[tuple[str, str, int]]:
         async def passed() -> list[tuple[str, str, int]] | None:
@@ -171,33 +188,96 @@ async def test_an_event_without_an_image_name_is_dead_lettered(fresh_redis: Priv
 
 async def test_the_very_first_start_takes_nothing_from_history(fresh_redis: PrivateRedis) -> None:
     async with one_intake(fresh_redis) as desk:
-        desk.hear((START, "old"), (END, "old"), history=True)
+        desk.find(sample(START, "old", 1))
         desk.hear((START, "new"))
 
-        assert await desk.passed_on(1) == [(START, "new", 1)]
+        assert await desk.images(1) == ["new"]
         assert await ledger.read_record(desk.redis, "old") == {}
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_a_restart_takes_from_history_what_is_newer_than_the_newest_it_has_if_enabled(
+async def test_a_restart_takes_from_history_what_came_after_the_newest_it_has_if_enabled(
     fresh_redis: PrivateRedis, *, enabled: bool
+) -> None:
+    settings = site(fresh_redis.port)
+    names = ("ancient", "before", "missed", "now")
+    ancient, before, missed, now = (sample(START, name, number) for number, name in enumerate(names))
+    async with looking_into(settings) as client:
+        desk = Desk(client)
+        async with intake_at_work(settings, desk):
+            desk.hear_sample(before)
+            await desk.passed_on(1)
+        desk.enabled = enabled
+        async with intake_at_work(settings, desk):
+            desk.find(ancient, before, missed)
+            desk.enabled = True
+            desk.hear_sample(now)
+            expected = [name for name in names[1:] if enabled or name != "missed"]
+            assert await desk.images(len(expected)) == expected
+        async with intake_at_work(settings, desk):
+            desk.find(ancient, before, missed, now)
+            desk.hear((END, "last"))
+            assert (await desk.images(len(expected) + 1))[-1] == "last"
+            assert await ledger.read_record(desk.redis, "missed") == {} or enabled, "what was left out stays out"
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+async def test_a_sender_whose_clock_is_set_while_the_csc_is_away_loses_no_event(
+    fresh_redis: PrivateRedis, step_s: float
+) -> None:
+    settings = site(fresh_redis.port)
+    before = [sample(START, f"before {number}", number) for number in range(3)]
+    missed = [sample(START, f"missed {number}", number, 1000 + number + step_s) for number in range(3, 6)]
+    async with looking_into(settings) as client:
+        desk = Desk(client)
+        async with intake_at_work(settings, desk):
+            desk.find(before[0])  # of a time before this archiver
+            desk.hear_sample(*before[1:])
+            await desk.passed_on(2)
+        async with intake_at_work(settings, desk):
+            desk.find(*before, *missed[:2])
+            desk.hear_sample(missed[2])
+            await desk.passed_on(5)
+        async with intake_at_work(settings, desk):
+            desk.find(*before, *missed)
+            desk.hear((END, "last"))
+            expected = [one.data.imageName for one in [*before[1:], *missed]]
+            assert await desk.images(6) == [*expected, "last"]
+            assert await counter(client, "events_repeated") == 0
+
+
+async def test_all_of_a_camera_that_was_restarted_is_new_even_under_the_same_process_number(
+    fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as client:
         desk = Desk(client)
         async with intake_at_work(settings, desk):
-            desk.hear((START, "before"), stamp=100)
-            await desk.passed_on(1)
-        desk.enabled = enabled
+            desk.hear_sample(*(sample(START, f"first {number}", number) for number in range(3)))
+            await desk.passed_on(3)
         async with intake_at_work(settings, desk):
-            desk.hear((START, "ancient"), history=True, stamp=50)
-            desk.hear((START, "before"), history=True, stamp=100)
-            desk.hear((START, "missed"), history=True, stamp=150)
-            desk.enabled = True
-            desk.hear((START, "now"), stamp=200)
-            images = [image for _, image, _ in await desk.passed_on(3 if enabled else 2)]
+            desk.find(*(sample(START, f"second {number}", number, 5000.0) for number in range(2)))
+            assert (await desk.images(5))[3:] == ["second 0", "second 1"]
+        async with intake_at_work(settings, desk):
+            third = [sample(START, f"third {number}", number, 6000.0, "CCCamera:99") for number in range(2)]
+            desk.find(sample(START, "second 1", 1, 5000.0), *third)
+            assert (await desk.images(7))[5:] == ["third 0", "third 1"]
 
-        assert images == (["before", "missed", "now"] if enabled else ["before", "now"])
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_more_than_dds_keeps_is_said_with_the_gap(fresh_redis: PrivateRedis, *, is_lost: bool) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as client:
+        desk = Desk(client)
+        async with intake_at_work(settings, desk):
+            desk.hear_sample(sample(START, "0", 0))
+            await desk.passed_on(1)
+        async with intake_at_work(settings, desk) as resumed:
+            desk.find(*(sample(START, str(number), number) for number in range(is_lost, 5)), kept=5 - is_lost)
+            assert await desk.images(5) == ["0", "1", "2", "3", "4"]
+            assert resumed.intake is not None
+            gaps = resumed.intake.gaps
+            assert ["startIntegration" in gap and "1000.000" in gap for gap in gaps] == [True] * is_lost
 
 
 async def test_history_that_was_there_at_the_first_start_is_not_taken_by_the_second_one(
@@ -207,15 +287,33 @@ async def test_history_that_was_there_at_the_first_start_is_not_taken_by_the_sec
     async with looking_into(settings) as client:
         desk = Desk(client)
         async with intake_at_work(settings, desk):
-            desk.hear((END, "ancient"), history=True, stamp=50)
+            desk.find(sample(END, "ancient", 1))
             desk.hear((START, "a"))
             await desk.passed_on(1)
         async with intake_at_work(settings, desk):
-            desk.hear((END, "ancient"), history=True, stamp=50)
+            desk.find(sample(END, "ancient", 1))
             desk.hear((HEADER, "a"))
-            images = [image for _, image, _ in await desk.passed_on(2)]
+            assert await desk.images(2) == ["a", "a"]
 
-        assert images == ["a", "a"]
+
+async def test_what_comes_in_fault_while_the_csc_is_away_is_kept_for_an_image_that_was_accepted(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as client:
+        desk = Desk(client)
+        async with intake_at_work(settings, desk):
+            desk.hear((START, "a"))
+            await desk.passed_on(1)
+        desk.enabled, desk.faulted = False, True
+        async with intake_at_work(settings, desk):
+            desk.find(sample(END, "a", 1))
+
+            async def is_kept() -> bool:
+                return END in await ledger.read_record(client, "a")
+
+            await eventually(is_kept, "the endReadout")
+            assert len(await desk.passed_on(1)) == 1
 
 
 async def test_a_burst_of_two_thousand_events_is_written_whole_and_in_order(fresh_redis: PrivateRedis) -> None:

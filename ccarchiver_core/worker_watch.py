@@ -1,0 +1,134 @@
+"""Ends a worker that hangs: health watches the bridge and the CSC, the bridge watches health."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+import structlog
+
+from ccarchiver_core.redis_client import AWAY_ERRORS
+from ccarchiver_core.step import Step
+from ccarchiver_core.vitals import read_vitals
+
+if TYPE_CHECKING:
+    from ccarchiver_core import keys
+    from ccarchiver_core.vitals import Vitals
+    from ccarchiver_core.worker import WorkerContext
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks; heartbeats come once a second."""
+
+LATE_LOOK = 5.0
+"""Seconds by which a look may come late. Beyond it this process, maybe the machine, stood still itself, and in that
+time nobody could see whether the others lived."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Watched:
+    last: Vitals | None = None
+    beat_at: float = field(default_factory=time.monotonic)
+    """When it last showed life."""
+    progress_at: float = field(default_factory=time.monotonic)
+    """When it last read its mailbox."""
+    away_s: float = 0.0
+    """For how long it had shown no life at the last look."""
+
+    def forgive(self) -> None:
+        """Give it its full time again."""
+        self.away_s = 0.0
+        self.beat_at = self.progress_at = time.monotonic()
+
+
+class WorkerWatch:
+    """Watches heartbeats by the monotonic clock: a stepped wall clock makes nobody look dead.
+
+    Two that watch each other do not end each other over what neither can help: while Redis is away or refuses writes
+    nobody can show life, and that is forgiven.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, settings, and the watcher's own heart.
+    workers : `Worker`
+        Whom to watch.
+    """
+
+    def __init__(self, context: WorkerContext, *workers: keys.Worker) -> None:
+        self._context = context
+        self._watched = {worker: _Watched() for worker in workers}
+        self._looked_at = time.monotonic()
+
+    def away_for(self, worker: keys.Worker) -> float:
+        """Seconds for which a watched worker had shown no life at the last look."""
+        return self._watched[worker].away_s
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self._looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            await self._look()
+
+    async def _look(self) -> None:
+        now = time.monotonic()
+        late_s, self._looked_at = now - self._looked_at - LOOK_INTERVAL, now
+        try:
+            vitals = {worker: await read_vitals(self._context.redis, worker) for worker in self._watched}
+        except AWAY_ERRORS:
+            self._forgive()
+            return
+        if late_s > LATE_LOOK or not self._context.heart.is_heard:
+            self._forgive()
+        for worker, watched in self._watched.items():
+            self._note(watched, vitals[worker])
+            watched.away_s = now - watched.beat_at
+            silent_s = now - min(watched.beat_at, watched.progress_at)
+            if watched.last is not None and silent_s > self._context.settings.hung_after:
+                await self._end_if_hung(worker, watched, watched.last, silent_s)
+
+    def _forgive(self) -> None:
+        for watched in self._watched.values():
+            watched.forgive()
+
+    @staticmethod
+    def _note(watched: _Watched, vitals: Vitals | None) -> None:
+        if vitals is None:
+            return
+        now, before = time.monotonic(), watched.last
+        is_same_process = before is not None and before.pid == vitals.pid
+        if before is None or vitals.beat != before.beat:
+            watched.beat_at = now
+        reads = vitals.mailbox_reads  # None: its version does not tell
+        if before is None or not is_same_process or reads is None or reads != before.mailbox_reads:
+            watched.progress_at = now
+        watched.last = vitals
+
+    async def _end_if_hung(self, worker: keys.Worker, watched: _Watched, last: Vitals, silent_s: float) -> None:
+        """Kill a worker whose process is there but does nothing; supervisord starts it again."""
+        watched.last = None
+        watched.progress_at = time.monotonic()
+        if last.host != socket.gethostname() or not _is_worker(last.pid, worker):
+            return
+        _log.error(
+            "worker.hung", hung_worker=str(worker), hung_pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL"
+        )
+        os.kill(last.pid, signal.SIGKILL)
+        await self._context.runner.apply(Step().count(f"workers_hung:{worker}"))
+
+
+def _is_worker(pid: int, worker: keys.Worker) -> bool:
+    """Tell whether a process is that worker: its number may have gone to another program."""
+    try:
+        words = psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    return any(f"run_ccarchiver_{worker}" in word or f"ccarchiver_{worker}.main" in word for word in words)

@@ -1,0 +1,169 @@
+"""A hung worker is ended, one of another name is not, and the session of a CSC that stays away is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core import session, vitals, worker_watch
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.session import read_session
+from ccarchiver_core.step import Step
+from ccarchiver_core.vitals import Vitals
+from ccarchiver_core.worker_watch import WorkerWatch
+from ccarchiver_health import lost_csc
+from ccarchiver_health.lost_csc import LostCsc
+from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_sim.brokers import PrivateRedis
+
+SLEEPER = "import time; time.sleep(600)"
+PAIRS = [(Worker.HEALTH, Worker.BRIDGE), (Worker.HEALTH, Worker.SAL), (Worker.BRIDGE, Worker.HEALTH)]
+"""Who watches whom."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_watch, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(lost_csc, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(vitals, "INTERVAL", 0.05)
+
+
+@contextlib.contextmanager
+def process_of(worker: Worker) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that looks like a worker in the process list."""
+    with subprocess.Popen([sys.executable, "-c", SLEEPER, f"run_ccarchiver_{worker}"]) as process:
+        yield process
+        process.kill()
+
+
+@contextlib.asynccontextmanager
+async def watching(settings: Settings, watcher: Worker, *watched: Worker) -> AsyncIterator[WorkerContext]:
+    """Be a worker that lives and watches others."""
+    async with holding(watcher, settings) as context:
+        tasks = [asyncio.create_task(context.heart.beat()), asyncio.create_task(WorkerWatch(context, *watched).run())]
+        try:
+            yield context
+        finally:
+            for task in tasks:
+                await end(task)
+
+
+async def show_life(redis: Redis, worker: Worker, pid: int, **more: object) -> None:
+    signs = Vitals(worker=worker, pid=pid, host=socket.gethostname(), beat=time.time())
+    await redis.set(worker.alive, signs.model_copy(update=more).model_dump_json())
+
+
+@pytest.mark.parametrize(("watcher", "watched"), PAIRS)
+async def test_a_worker_whose_heartbeat_stands_still_is_killed(
+    fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
+) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    with process_of(watched) as process:
+        async with looking_into(settings) as redis, watching(settings, watcher, watched):
+            await show_life(redis, watched, process.pid)
+            assert await asyncio.to_thread(process.wait, LIMIT_S) == -signal.SIGKILL
+
+            async def counted() -> bool:
+                return await counter(redis, f"workers_hung:{watched}") == 1
+
+            await eventually(counted, "the count of workers ended")
+
+
+@pytest.mark.parametrize(("watcher", "watched"), PAIRS)
+async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
+    fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
+) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    with process_of(watched) as process:
+        async with looking_into(settings) as redis, watching(settings, watcher, watched):
+
+            async def gone() -> bool:
+                await show_life(redis, watched, process.pid, mailbox_reads=7)
+                return process.poll() is not None
+
+            await eventually(gone, "the stuck worker to be killed")
+
+
+async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    with process_of(Worker.BRIDGE) as bridge, process_of(Worker.HEALTH) as other:
+        async with looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL, Worker.BRIDGE):
+            await show_life(redis, Worker.SAL, other.pid)
+            for reads in range(30):  # longer than HUNG_AFTER
+                await show_life(redis, Worker.BRIDGE, bridge.pid, mailbox_reads=reads)
+                await asyncio.sleep(0.05)
+            assert bridge.poll() is None
+            assert other.poll() is None
+
+
+async def test_two_that_watch_each_other_do_not_end_each_other_while_redis_refuses_writes(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    with process_of(Worker.HEALTH) as process:
+        async with looking_into(settings) as redis, watching(settings, Worker.BRIDGE, Worker.HEALTH) as context:
+            await show_life(redis, Worker.HEALTH, process.pid)
+            await redis.config_set("min-replicas-to-write", 1)
+            try:
+
+                async def refused() -> bool:
+                    return not context.heart.is_heard
+
+                await eventually(refused, "the watcher's own beat to be refused")
+                await asyncio.sleep(1.5)  # three times HUNG_AFTER
+                assert process.poll() is None
+            finally:
+                await redis.config_set("min-replicas-to-write", 0)
+            assert await asyncio.to_thread(process.wait, LIMIT_S) == -signal.SIGKILL, "it shows no life now either"
+
+
+async def test_a_watcher_that_stood_still_itself_gives_the_others_their_full_time_again(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=60)
+    with process_of(Worker.HEALTH) as process:
+        async with looking_into(settings) as redis, watching(settings, Worker.BRIDGE, Worker.HEALTH):
+            await show_life(redis, Worker.HEALTH, process.pid)
+            await asyncio.sleep(0.5)
+            # The machine's pause: ten minutes pass between two looks, and nobody beat in them.
+            monotonic = time.monotonic
+            monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 600)
+            await asyncio.sleep(0.5)
+            assert process.poll() is None
+
+
+async def test_the_session_of_a_csc_that_stays_away_is_ended_with_its_association_key(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port, RESUME_WINDOW=0.5)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        step = Step()
+        session.begin(step, "s")
+        await context.runner.apply(step)
+        await redis.set(settings.association_key, "f99")
+        watch = WorkerWatch(context, Worker.SAL)
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(LostCsc(context, watch).run())]
+
+        async def ended() -> bool:
+            return not (await read_session(redis)).wanted
+
+        await eventually(ended, "the session to end")
+        assert not await redis.exists(settings.association_key)
+        for task in tasks:
+            await end(task)
