@@ -153,6 +153,8 @@ class Intake:
                 f"{topic}: {kept} events or more came while the CSC was away; those between the one of {newest:.3f} "
                 f"and the one of {history[0].stamp:.3f} (TAI, Unix seconds) were not kept by DDS and are lost"
             )
+        taken = len(fresh) if is_resumed else 0
+        _log.info("history.read", topic=topic, known=len(history) - taken, taken=taken)
         for sample in known if is_resumed else history:
             self._marks.note(topic, sample.sender, Mark.of(sample))
         for sample in fresh if is_resumed else ():

@@ -1,6 +1,9 @@
 """A Redis of one's own."""
 
 import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 from typing_extensions import override
 
@@ -15,11 +18,33 @@ STOP_LIMIT_S = 10.0
 
 
 class PrivateRedis(PrivateServer):
-    """A Redis server with the durability the archiver asks of a site's: each write on disk before it is answered."""
+    """A Redis server with the durability the archiver asks of a site's: each write on disk before it is answered.
+
+    Parameters
+    ----------
+    folder, port
+        See `PrivateServer`.
+    fsync
+        Redis' ``appendfsync``: when a write is on disk.
+    environment
+        More variables for it.
+    """
 
     name = "redis-server"
     ready_limit = READY_LIMIT_S
     stop_limit = STOP_LIMIT_S
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        fsync: str = "always",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(folder, port)
+        self._fsync = fsync
+        self._environment = environment
 
     @override
     def is_ready(self) -> bool:
@@ -33,7 +58,7 @@ class PrivateRedis(PrivateServer):
             "bind": LOOPBACK,
             "dir": str(self.folder),
             "appendonly": "yes",
-            "appendfsync": "always",
+            "appendfsync": self._fsync,
             "maxmemory-policy": "noeviction",
             # No snapshots beside the append-only file: they would only cost forks.
             "save": "",
@@ -41,6 +66,5 @@ class PrivateRedis(PrivateServer):
         argv = [self.name]
         for key, value in settings.items():
             argv += [f"--{key}", value]
-        return ChildProcess(
-            self.name, argv, env=base_environment(), log_path=self.log_path, death_signal=signal.SIGKILL
-        )
+        env = base_environment() | dict(self._environment)
+        return ChildProcess(self.name, argv, env=env, log_path=self.log_path, death_signal=signal.SIGKILL)

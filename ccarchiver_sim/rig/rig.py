@@ -43,6 +43,8 @@ class Rig:
         The virtual host of `rabbit` to use; its first one by default.
     parent
         Where to make the run's folder.
+    environment
+        More variables for the workers and the peers.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Rig:
         rabbit: PrivateRabbit | None = None,
         vhost: str | None = None,
         parent: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = RunFolder(parent)
         self.redis = redis or PrivateRedis(self.folder.brokers / "redis")
@@ -63,7 +66,7 @@ class Rig:
         if rabbit is None:
             self._own_brokers.append(self.rabbit)
         self.sal = sal_environment()
-        self.env = run_environment(self.folder, self.sal)
+        self.env = run_environment(self.folder, self.sal) | dict(environment or {})
         self.supervisor = Supervisor(self.env, self.folder.logs)
         self.peers: dict[str, Peer] = {}
         self.observer = SalObserver()

@@ -183,9 +183,10 @@ async def staged(
     redis_server: PrivateRedis,
     rabbit: PrivateRabbit,
     vhost: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """Bring up an archiver with short times and without peers, on brokers that run."""
-    rig = Rig(settings, redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder)
+    rig = Rig(settings, redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder, environment=environment)
     try:
         async with rig:
             await rig.start_workers()

@@ -117,6 +117,8 @@ class LateHistory:
     def is_late(self, source_timestamp: int, writer: int) -> bool:
         """Tell whether a sample, taken now, was written before the reader was made."""
         if source_timestamp >= self._reader_created:
+            # A writer gives its history first: after a live sample of it there is none, even if its clock is set back.
+            self._writers.setdefault(writer, -LATE_WINDOW)
             return False
         now = time.monotonic()
         return now < self._writers.setdefault(writer, now) + LATE_WINDOW

@@ -1,0 +1,126 @@
+"""The machine's clock is set by an hour, either way: no image is lost, and the archiver says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from lsst.ts import salobj
+
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.observer import END_READOUT
+from tests.support.clock import FakeClock
+from tests.support.stage import LIMIT_S, PRESENCE_KEY, Stage, staged
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.brokers import VhostPool
+
+HOUR_S = 3600
+STEPS_S = [HOUR_S, -HOUR_S]
+"""One after the other on the same archiver: the second brings the clock back."""
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+class SteppedStage:
+    """An archiver, its peers and its Redis with a clock of their own."""
+
+    def __init__(self, stage: Stage, clock: FakeClock) -> None:
+        self.stage = stage
+        self.clock = clock
+
+    def told(self, worker: str, event: str) -> list[dict[str, object]]:
+        """Lines of a worker's log about one event."""
+        text = (self.stage.rig.folder.logs / f"ccarchiver_{worker}.log").read_text(encoding="utf-8")
+        return [line for line in map(json.loads, text.splitlines()) if line.get("event") == event]
+
+    async def wait_told(self, worker: str, event: str, count: int) -> None:
+        """Wait until a worker has logged an event so many times."""
+        await waiting.until(lambda: len(self.told(worker, event)) >= count, LIMIT_S, f"{event} in the log of {worker}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stepped(
+    tmp_path_factory: pytest.TempPathFactory,
+    rabbit_server: PrivateRabbit,
+    vhosts: VhostPool,
+) -> AsyncIterator[SteppedStage]:
+    folder = tmp_path_factory.mktemp("clock")
+    clock = FakeClock(folder)
+    with PrivateRedis(folder / "redis", environment=clock.environment) as redis_server:
+        async with staged(
+            folder,
+            redis_server=redis_server,
+            rabbit=rabbit_server,
+            vhost=vhosts.take(),
+            environment=clock.environment,
+        ) as stage:
+            yield SteppedStage(stage, clock)
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+async def test_a_step_within_an_image(stepped: SteppedStage, by_s: int) -> None:
+    stage = stepped.stage
+    forwarder, _ = await stage.set((), ())
+    await stage.enable()
+    mark = stage.sal.mark
+    await stage.image()
+    name = await stage.begun(forwarder)
+    before = len(stepped.told("health", "clock.stepped"))
+    stepped.clock.step(by_s)
+    await stepped.wait_told("health", "clock.stepped", before + 1)
+    assert stepped.told("health", "clock.stepped")[-1]["by_s"] == pytest.approx(by_s, abs=60)
+    stage.rig.end_exposure(name)
+    await stage.completed(name)
+    for _ in range(3):
+        await stage.image()
+    assert stage.sal.state == salobj.State.ENABLED
+    assert not stage.sal.error_codes(since=mark)
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+async def test_a_step_while_the_csc_is_away_and_an_image_is_taken(stepped: SteppedStage, by_s: int) -> None:
+    stage = stepped.stage
+    forwarder, _ = await stage.set((), ())
+    await stage.enable()
+    mark = stage.sal.mark
+    await stage.image()
+    begun = await stage.begun(forwarder)
+    pid = stage.rig.supervisor.status()["sal"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)  # supervisord has it back in a second, but importing takes it longer than this
+    stepped.clock.step(by_s)
+    stage.rig.end_exposure(begun)
+    whole = stage.rig.take()
+    await waiting.until(lambda: bool(stage.sal.of(END_READOUT, imageName=whole)), LIMIT_S, "the camera's endReadout")
+    await stage.completed(begun)
+    await stage.completed(whole)
+    await stage.image()
+    assert stage.sal.state == salobj.State.ENABLED
+    assert not stage.sal.error_codes(since=mark)
+
+
+async def test_a_forwarder_whose_key_outlives_it_by_an_hour_is_replaced(stepped: SteppedStage) -> None:
+    stage = stepped.stage
+    first, second = await stage.set((), ())
+    await stage.enable()
+    mark = stage.sal.mark
+    name = await stage.begun(first)
+    stepped.clock.step(-HOUR_S)
+    second.freeze()  # all Forwarders of a site write the same key: only the dead one's last beat shall be there
+    first.kill()
+    with stage.redis() as client:
+        assert int(client.ttl(PRESENCE_KEY)) > HOUR_S / 2, "Redis ends it by its wall clock"
+    await stepped.wait_told("health", "forwarder.lost", 1)
+    second.thaw()
+    stage.rig.end_exposure(name)
+    await stage.completed(name)
+    await waiting.until(lambda: stage.paired() == second.name, LIMIT_S, f"{second.name} to be paired")
+    assert not stage.sal.error_codes(since=mark)
