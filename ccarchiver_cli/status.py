@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import typer
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys, ledger
 from ccarchiver_core.session import read_session
@@ -20,6 +21,20 @@ SHOWN = 20
 """Unfinished images listed: what fits on a screen."""
 
 MEGABYTE = 1_000_000
+
+
+async def why_no_writes(redis: Redis) -> str:
+    """Say why a Redis that can be read refuses writes; empty if it does not, as far as it tells."""
+    try:
+        state: dict[str, Any] = await redis.info()
+    except ResponseError:  # a site may keep INFO from this user
+        return ""
+    if state.get("aof_last_write_status", "ok") != "ok":
+        return "it cannot write its append-only file: its disk is full or read-only; free some, it goes on by itself"
+    limit = int(state.get("maxmemory", 0))
+    if limit and int(state.get("used_memory", 0)) > limit and state.get("maxmemory_policy") == "noeviction":
+        return f"it holds more than its maxmemory of {limit} bytes; raise that, it goes on by itself"
+    return ""
 
 
 async def collect(redis: Redis, settings: Settings) -> dict[str, Any]:
@@ -37,6 +52,7 @@ async def collect(redis: Redis, settings: Settings) -> dict[str, Any]:
         "workers": {name: None if vitals is None else vitals.model_dump() for name, vitals in workers.items()},
         "unfinished": len(names),
         "images": images,
+        "redis_refuses_writes": await why_no_writes(redis),
         "dead_letters": await redis.xlen(keys.DEAD_LETTERS),
     }
 
@@ -53,6 +69,8 @@ def show(status: dict[str, Any], *, as_json: bool) -> bool:
     forwarder = session["forwarder"]
     typer.echo(f"session    {session['id'] or 'none'}{'' if session['wanted'] else ' (ended)'}")
     typer.echo(f"Forwarder  {forwarder['hostname'] + ' on ' + forwarder['consume_queue'] if forwarder else 'none'}")
+    if status["redis_refuses_writes"]:
+        typer.echo(f"Redis      REFUSES WRITES: {status['redis_refuses_writes']}")
     for name, vitals in status["workers"].items():
         if vitals is None:
             typer.echo(f"{name:<10} AWAY; look: supervisorctl status, restart: supervisorctl restart ccarchiver:{name}")

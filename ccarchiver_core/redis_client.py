@@ -59,7 +59,7 @@ def is_refusing(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """Say in one line what an error of Redis means for whoever has to mend it."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return f"refuses writes: {text}; free its memory or its disk" if is_refusing(error) else f"does not answer: {text}"
 
 

@@ -64,6 +64,8 @@ class ChildProcess:
         self._env = dict(env)
         self._death_signal = death_signal
         self._with_stdin = with_stdin
+        self.survives_full_disk = False
+        """Whether a file that must not grow is an error for it (EFBIG), as a full disk is, and not its death."""
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -130,6 +132,8 @@ class ChildProcess:
                 text=True,
                 # A session of its own: Ctrl-C in a terminal reaches only us, and we end the others in order.
                 start_new_session=True,
+                # Python itself ignores SIGXFSZ; what it ignores its children ignore, unless that is restored.
+                restore_signals=not self.survives_full_disk,
             )
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,5 +1,6 @@
 """A Redis of one's own."""
 
+import resource
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,19 @@ class PrivateRedis(PrivateServer):
         self._fsync = fsync
         self._environment = environment
 
+    def fill_disk(self) -> None:
+        """Let no file of it grow from now on: its next write to the append-only file fails, as on a full disk.
+
+        What it does then depends on `fsync`: with ``always`` it ends itself, with ``everysec`` it refuses writes.
+        """
+        sizes = [path.stat().st_size for path in self.folder.glob("appendonlydir/*.incr.aof")]
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (max(sizes), resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """Let its files grow again; one that has ended meanwhile has no limit when it is started again."""
+        if self.is_running:
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
     @override
     def is_ready(self) -> bool:
         # While it reads its data back it answers -LOADING.
@@ -67,4 +81,6 @@ class PrivateRedis(PrivateServer):
         for key, value in settings.items():
             argv += [f"--{key}", value]
         env = base_environment() | dict(self._environment)
-        return ChildProcess(self.name, argv, env=env, log_path=self.log_path, death_signal=signal.SIGKILL)
+        child = ChildProcess(self.name, argv, env=env, log_path=self.log_path, death_signal=signal.SIGKILL)
+        child.survives_full_disk = True
+        return child

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -7,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ccarchiver_cli.status import why_no_writes
 from ccarchiver_sim.brokers import PrivateRedis
 from ccarchiver_sim.child import ChildError
 
@@ -107,3 +110,53 @@ def test_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert done.returncode == -9
     with pytest.raises(redis.ConnectionError):
         ping_until_gone(int(done.stdout))
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+def test_a_full_disk_loses_no_write_that_was_answered(tmp_path: Path, fsync: str) -> None:
+    with PrivateRedis(tmp_path / "redis", fsync=fsync) as server, client_of(server) as client:
+        client.set("before", "value")
+        server.fill_disk()
+        answered, refusal = write_until_refused(client)
+        if fsync == "always":
+            assert isinstance(refusal, redis.ConnectionError), "it ends itself"
+            server.start()
+        else:
+            assert str(refusal).startswith("MISCONF")
+            assert client.get("before") == "value", "it can be read"
+            assert asyncio.run(_why_no_writes(server)).startswith("it cannot write its append-only file")
+            server.free_disk()
+            written_again(client)
+            assert asyncio.run(_why_no_writes(server)) == ""
+            server.restart()
+        assert [key for key in ["before", *answered] if client.get(key) != "value"] == []
+
+
+def write_until_refused(client: redis.Redis) -> tuple[list[str], redis.RedisError]:
+    """Write keys until Redis answers with an error; return those it had answered well, and the error."""
+    answered = list[str]()
+    while True:
+        key = f"key {len(answered)}"
+        try:
+            client.set(key, "value")
+        except redis.RedisError as error:
+            return answered, error
+        answered.append(key)
+
+
+def written_again(client: redis.Redis) -> None:
+    """Wait until Redis has seen that its disk has room again; it looks once a second."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client.set("again", "value")
+        except redis.ResponseError:
+            assert time.monotonic() < deadline, "it refuses still"
+            time.sleep(0.05)
+        else:
+            return
+
+
+async def _why_no_writes(server: PrivateRedis) -> str:
+    async with redis.asyncio.Redis(port=server.port) as client:
+        return await why_no_writes(client)

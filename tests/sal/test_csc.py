@@ -20,14 +20,13 @@ from ccarchiver_core.session import read_session
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sal.csc import CCArchiverCsc
 from tests.core.place import LIMIT_S, counter, eventually, looking_into, site
-from tests.sal.crew import crew_at_work
+from tests.sal.crew import Crew, crew_at_work
 from tests.sal.stand import csc_at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ccarchiver_sim.brokers import PrivateRedis
-    from tests.sal.crew import Crew
 
 
 class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  # type: ignore[misc]  # no types
@@ -206,3 +205,46 @@ async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) ->
             await redis.delete(Worker.BRIDGE.alive, Worker.HEALTH.alive)
 
         await stand.reaches(salobj.State.FAULT)
+
+
+async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_is_away(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port, BROKER_AWAY_LIMIT=4)
+    async with csc_at_work(settings) as stand, looking_into(settings) as redis:
+        async with crew_at_work(settings):
+            await stand.to("start", "enable")
+        await redis.config_set("maxmemory", 1)
+        try:
+            message = await stand.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            while "refuses writes" not in message.message:
+                message = await stand.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            assert "maxmemory" in message.message
+            assert "images are still accepted" in message.message
+            await stand.reaches(salobj.State.FAULT)
+            assert stand.csc.error_report[0] == 5701
+            assert f"127.0.0.1:{fresh_redis.port}" in stand.csc.error_report[1]
+            assert "refuses writes" in stand.csc.error_report[1]
+        finally:
+            await redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("name", [Worker.BRIDGE, Worker.HEALTH])
+async def test_a_worker_whose_key_outlives_it_counts_as_away(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, name: Worker
+) -> None:
+    monkeypatch.setattr("ccarchiver_sal.degraded.TTL", 0.5)
+    settings = site(fresh_redis.port, DEGRADED_LIMIT=0.5)
+    async with csc_at_work(settings) as stand:
+        async with crew_at_work(settings):
+            await stand.to("start", "enable")
+        async with looking_into(settings) as redis:
+            other = Worker.HEALTH if name is Worker.BRIDGE else Worker.BRIDGE
+            await redis.persist(name.alive)  # as one whose end is an hour away, after the clock was set back
+
+            async def faulted() -> bool:
+                await Crew(redis).show_life(other)
+                return bool(stand.csc.summary_state == salobj.State.FAULT)
+
+            await eventually(faulted, "FAULT")
+            assert f"ccarchiver:{name}" in stand.csc.error_report[1]

@@ -16,8 +16,6 @@ END_LIMIT_S = 30.0
 """For a second instance to see that it is one; importing takes most of it on a busy machine."""
 PAST_LEASE_S = 2.5
 """Longer than LEASE_TTL of the campaign, 2 s; with the start of another instance shorter than HUNG_AFTER, 6 s."""
-WATCHED = ("sal", "bridge")
-"""Those whose heartbeats health watches; its own is watched by the CSC, which degrades."""
 HUNG_LIMIT_S = 30.0
 """HUNG_AFTER, and the start of the new process."""
 
@@ -107,9 +105,9 @@ class Hung(Scenario):
     """A worker hangs for good: its process is there, its heartbeat is not."""
 
     name = "worker-hung"
-    about = "the bridge, then the CSC hangs; health ends it, supervisord starts it again"
+    about = "a worker hangs; health ends it, or the bridge if it is health; supervisord starts it again; each in turn"
     ends_at_once = True
-    outages: tuple[float, ...] = (0.0,) * len(WATCHED)
+    outages: tuple[float, ...] = (0.0,) * len(WORKERS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +115,7 @@ class Hung(Scenario):
 
     @override
     async def inject(self, stage: Stage) -> None:
-        worker = next_of(WATCHED, self._left, stage)
+        worker = next_of(WORKERS, self._left, stage)
         self.notes.append(worker)
         pid = stage.signal_worker(worker, signal.SIGSTOP)
         try:
