@@ -172,6 +172,7 @@ class ForwarderWatch:
             await self._purge(link, queue)
             await self._reply(owed, Reply.NO_CONSUMER, detail=f"nobody consumes queue {queue}")
             return
+        self._seen_epoch = mail.epoch  # its death is seen from now on, also before the first look at its queue
         await self._publish(owed)
 
     async def _publish(self, owed: Owed) -> None:

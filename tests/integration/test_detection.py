@@ -73,6 +73,7 @@ async def _in_the_hands_of_the_first(stage: Stage) -> tuple[Peer, Peer, str, str
     [first, second] = [await stage.add_forwarder("--presence-key", f"key_{number}") for number in range(2)]
     await stage.enable()
     assert stage.paired() == first.name
+    await stage.image()
     name = await stage.begun(first)
     return first, second, name, "key_0"
 

@@ -109,3 +109,12 @@ def test_every_sample_written_after_settling_arrives(idl: Path, peer: Callable[[
         end.write_many(COMMAND, attempt, 1)
         assert reader.ask("collect", COMMAND, 1, 10) == [attempt]
         end.close()
+
+
+def test_after_a_live_sample_a_writer_whose_clock_is_set_back_loses_nothing() -> None:
+    late = LateHistory()
+    now, hour_ago = time.time_ns(), time.time_ns() - 3600 * 10**9
+
+    assert not late.is_late(now + 10**9, 1)
+    assert not late.is_late(hour_ago, 1)
+    assert late.is_late(hour_ago, 2), "one that was found late gives its history first"
