@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from ts_dds_cyclone.history import LateHistory
 
 from tests.middleware.end import End
 
