@@ -1,1 +1,1 @@
-"""Health: pairs and watches Forwarders, ends hung workers, keeps the ledger in order. It decides no SAL state."""
+"""Health: pairs and watches Forwarders, ends a hung bridge or CSC, keeps the ledger in order. It sets no SAL state."""

@@ -89,8 +89,8 @@ COUNTERS = (
     ),
     CounterMetric(
         "ccarchiver_workers_hung",
-        "Hung workers that were ended by the health worker.",
-        {f"workers_hung:{worker}": worker.value for worker in Worker if worker is not Worker.HEALTH},
+        "Hung workers that were ended by the one that watches them.",
+        {f"workers_hung:{worker}": worker.value for worker in Worker},
         "worker",
     ),
 )
