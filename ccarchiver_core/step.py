@@ -188,4 +188,5 @@ class StepRunner:
         arguments.append(len(step.operations))
         for words in step.operations:
             arguments += [len(words), *words]
-        return arguments
+        # redis-py would write the repr of a number that is an enumeration's: <ErrorCode.NO_RABBITMQ: 5071>
+        return [int(value) if isinstance(value, enum.IntEnum) else value for value in arguments]

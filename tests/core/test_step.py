@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ccarchiver_core import ledger
+from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.errors import FencedError
-from ccarchiver_core.keys import Worker
+from ccarchiver_core.keys import Worker, image
 from ccarchiver_core.mail import SessionUp
 from ccarchiver_core.step import Outcome, Step, StepRunner
+from ccarchiver_core.view.images import summaries
+from ccarchiver_sal import resume
+from ccarchiver_sal.adapter import State
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.lossy import lossy_proxy
 from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, mail_in, post, site
@@ -56,6 +61,20 @@ async def test_a_step_whose_guard_does_not_hold_writes_nothing_at_all(
 
         written = outcome is Outcome.APPLIED
         assert await counter(redis, "before") == await counter(redis, "after") == int(written)
+
+
+async def test_a_number_that_an_enumeration_names_is_written_as_a_number(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        step = Step()
+        ledger.fail(step, "i", "a test", ErrorCode.NO_RABBITMQ)
+        resume.write_state(step, resume.Saved(State.FAULT, ErrorCode.NO_RABBITMQ, "a test"))
+        await context.runner.apply(step)
+
+        assert await redis.hget(image("i"), "failed_code") == b"5071"
+        saved = await resume.read_saved(redis, settings.resume_window)
+        assert saved == resume.Saved(State.FAULT, 5071, "a test")
+        assert await summaries(redis, ["i"])
 
 
 async def test_a_guard_on_a_string_looks_at_the_string(fresh_redis: PrivateRedis) -> None:
