@@ -44,6 +44,13 @@ def now() -> Instant:
     return Instant(time.time(), boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
+def at(wall: float) -> Instant:
+    """Give a moment of this boot's recent past, by the wall clock; a moment that has not come yet is now."""
+    present = now()
+    age_s = max(0.0, present.wall - wall)
+    return Instant(present.wall - age_s, present.boot, present.uptime - age_s)
+
+
 def seconds_since(fields: Mapping[str, str], prefix: str = "") -> float:
     """Seconds from a moment that `Instant.fields` wrote until now.
 

@@ -94,7 +94,7 @@ def record_event(step: Step, heard: Heard, state: ImageState, *, is_new: bool) -
             name,
             {"obsid": heard.obsid, "job": heard.job, "at": heard.at, "session": heard.session_id, "state": state},
         )
-        step.set_fields(name, clock.now().fields(WAITING))
+        step.set_fields(name, clock.at(heard.at).fields(WAITING))
         step.do("ZADD", keys.IMAGES, heard.at, heard.obsid).count(f"images_{state}")
         if state is ImageState.ACCEPTED:
             step.do("ZADD", keys.UNFINISHED, heard.job, heard.obsid)
