@@ -15,7 +15,7 @@ MINUTES ?= 10
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak fuzz fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench-ledger fuzz fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -58,6 +58,9 @@ faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal; all 
 
 soak: setup ## steady exposures for a while; fails if memory, files, threads or streams grow (MINUTES=10)
 	@$(BIN)/python -m ccarchiver_sim.soak.main --minutes "$(MINUTES)" $(ARGS)
+
+bench-ledger: setup ## 10,000 exposures in the ledger: Redis memory, and how long the commands take
+	@$(BIN)/python -m benchmarks.ledger $(ARGS)
 
 fuzz: setup ## 100,000 inputs to the parsers of what others send
 	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)

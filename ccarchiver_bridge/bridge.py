@@ -27,6 +27,7 @@ from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeue, SessionChanged, SessionDown
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
+from ccarchiver_core.vitals import LinkSigns
 from ccarchiver_core.worker_watch import WorkerWatch
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Bridge:
         self._idle.set()
         self._replay = asyncio.Event()
         self._connected_session = ""
+        context.heart.read_link = self._read_link
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -164,6 +166,9 @@ class Bridge:
         heart = self._context.heart
         heart.state = state
         heart.trouble = state if session.wanted and self._hub.link is None else ""
+
+    def _read_link(self) -> LinkSigns:
+        return LinkSigns() if self._hub.link is None else self._hub.link.signs
 
     async def _keep_connected(self) -> None:
         """Have a connection while a session is wanted, and none otherwise."""

@@ -18,6 +18,12 @@ from ccarchiver_core.site_file import SiteFile
 
 app = typer.Typer(no_args_is_help=True, help="The site file: check it, or see what is in force.")
 
+
+def register(program: typer.Typer) -> None:
+    """Add the commands."""
+    program.add_typer(app, name="config")
+
+
 SiteFileArgument = Annotated[
     Path | None,
     typer.Argument(metavar="[FILE]", help="The site file; by default $IIP_CONFIG_DIR/ccarchiver_config.yaml"),

@@ -28,20 +28,25 @@ EXIT_CONFIG = 78
 """The configuration is wrong (EX_CONFIG of sysexits.h)."""
 
 
-def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
-    """Put a question to Redis; ends the program with a message if there is no answer."""
+def settings_or_exit() -> Settings:
+    """Read the site file; ends the program with a message if that is wrong."""
     try:
-        settings = load_settings()
+        return load_settings()
     except ConfigError as error:
         typer.echo(f"ccarchiver: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
+
+
+def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
+    """Put a question to Redis; ends the program with a message if there is no answer."""
+    settings = settings_or_exit()
     try:
         return asyncio.run(_ask(question, settings))
     except exceptions.ResponseError as error:
         typer.echo(f"ccarchiver: Redis at {settings.redis_address}: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
     except AWAY_ERRORS as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).rstrip(".")
         typer.echo(f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; is it running?", err=True)
         raise typer.Exit(EXIT_AWAY) from None
 

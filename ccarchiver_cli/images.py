@@ -1,81 +1,140 @@
-"""``ccarchiver image``: one image's way for a person, and trying a failed one again."""
+"""``ccarchiver images``: many exposures, a line each."""
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
-from typing import TYPE_CHECKING
+import enum
+import time
+from typing import TYPE_CHECKING, Annotated
 
-from ccarchiver_core import clock, keys, ledger, statuses
-from ccarchiver_core.exposure import EventKind, Order, Sent
+import typer
+from pydantic import BaseModel
+
+from ccarchiver_cli.connection import ask
+from ccarchiver_cli.dates import NIGHT_HELP, read_day
+from ccarchiver_cli.output import console, duration, print_json, say, utc, wrapped
+from ccarchiver_core import ledger
 from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import SessionChanged, StatusTopic
-from ccarchiver_core.redis_client import transact
-from ccarchiver_core.session import read_session
+from ccarchiver_core.view.images import ImageSummary, bounds_of, names_between, newest_names, summaries
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from redis.asyncio import Redis
 
     from ccarchiver_core.settings import Settings
 
+LAST = 20
+"""Images shown if nobody says how many: what fits on a screen."""
 
-async def read(redis: Redis, settings: Settings, obsid: str) -> tuple[dict[str, str], int]:
-    """Read an image's record (empty if there is none) and how many files it should have."""
-    return await ledger.read_record(redis, obsid), settings.files_per_image
+INDENT = " " * 16
+"""Below an image's name."""
 
+STYLES = {ImageState.FAILED: "red", ImageState.STALLED: "yellow"}
 
-def describe(record: dict[str, str], files_per_image: int) -> list[str]:
-    """Tell an image's way from its ledger record, a line a fact."""
-    lines = [
-        f"image      {record['obsid']}, job {record['job']}",
-        f"state      {record.get('state', '?')}, waits for {ledger.waits_for(record, files_per_image)}",
-        f"heard of   {_utc(record['at'])}",
-    ]
-    if "finished" in record:
-        lines.append(f"finished   {_utc(record['finished'])}")
-    if "failed" in record:
-        lines.append(f"failed     {record['failed']}")
-    lines += [f"event      {kind}" for kind in EventKind if kind in record]
-    lines += [f"skipped    {name.partition(':')[2]}" for name in record if name.startswith("skipped:")]
-    if "target_dir" in record:
-        lines.append(f"directory  {record['target_dir']}")
-    for order in Order:
-        if order in record:
-            sent = Sent.model_validate_json(record[order])
-            lines.append(f"sent       {order}, {'answered' if sent.acked else 'NOT ANSWERED'} ({sent.ack_id})")
-    for topic in StatusTopic:
-        good = statuses.count_good(record, topic)
-        lines.append(f"files      {good} of {files_per_image} good in {topic}")
-    for report in statuses.reports_of(record):
-        if report.code != 0:
-            what = f"{report.raft} {report.sensor} {report.filename}".strip()
-            lines.append(f"bad file   {what}: {report.code} {report.description} ({report.topic})")
-    return lines
+OPEN = (ImageState.ACCEPTED, ImageState.STALLED)
 
 
-def _utc(seconds: str) -> str:
-    return dt.datetime.fromtimestamp(float(seconds), tz=dt.UTC).isoformat(timespec="seconds")
+class Wanted(enum.StrEnum):
+    """Which images: a state of the ledger, or open, which is everything not at its end."""
+
+    OPEN = "open"
+    STALLED = "stalled"
+    COMPLETE = "complete"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    FOREIGN = "foreign"
 
 
-async def retry(redis: Redis, obsid: str) -> tuple[bool, str]:
-    """Give a failed image another try from the start; the value says whether and what was done.
+class Line(BaseModel):
+    """One image."""
 
-    The bridge asks the Controller for a directory again as soon as it hears of it.
-    """
-    record = await ledger.read_record(redis, obsid)
-    if record.get("state") != ImageState.FAILED:
-        return False, f"{obsid}: is {record.get('state', 'not in the ledger')}; only a failed image can be tried again"
-    session = await read_session(redis)
-    name, now = keys.image(obsid), clock.now()
-    began = {field: str(value) for field, value in now.fields(ledger.WAITING).items()}  # its waiting begins anew
-    mail = SessionChanged(session_id=session.id).model_dump_json()
-    await transact(
-        redis,
-        ("HDEL", name, "failed", "finished", "target_dir", *Order),
-        ("HSET", name, "state", ImageState.ACCEPTED, ledger.RETRIED_AT, str(now.wall)),
-        ("HSET", name, *itertools.chain.from_iterable(began.items())),
-        ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
-        ("XADD", keys.Worker.BRIDGE.mailbox, "*", "mail", mail),
-        ("HINCRBY", keys.COUNTERS, "images_retried", 1),
+    image: str
+    state: ImageState
+    heard_at: float
+    """Unix time, UTC, seconds."""
+    events: int
+    """How many of its three SAL events were heard."""
+    retrieved: int
+    ingested: int
+    files: int
+    """CCDs it should have."""
+    took_s: float | None
+    """From its last event to its end; None if it is under way."""
+    note: str
+    """Whom it waits for, or why it failed."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("images")(show)
+
+
+def show(
+    night: Annotated[str | None, typer.Option(help=NIGHT_HELP)] = None,
+    state: Annotated[Wanted | None, typer.Option(help="Only these.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the newest ones.")] = LAST,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List images, the newest last; files are those retrieved + those ingested."""
+    day = None if night is None else read_day(night)
+    found = ask(lambda redis, settings: read(redis, settings, day, state, last))
+    if as_json:
+        print_json([line.model_dump(mode="json") for line in found])
+        return
+    _print(found)
+
+
+def _print(found: list[Line]) -> None:
+    """Print a line an image and, below it, what there is to say; names stay whole."""
+    if not found:
+        say("no such images in the ledger")
+        return
+    out = console()
+    width = max((len(line.image) for line in found), default=0)
+    out.print(f"{'heard (UTC)':<14}  {'image':<{width}}  {'state':<8}  events  files  {'took':>10}", style="bold")
+    for line in found:
+        files = f"{line.retrieved}+{line.ingested}"
+        took = "" if line.took_s is None else duration(line.took_s)
+        text = f"{utc(line.heard_at)[5:]:<14}  {line.image:<{width}}  {line.state:<8}  {line.events:>6}  {files:>5}"
+        out.print(f"{text}  {took:>10}", style=STYLES.get(line.state, ""), soft_wrap=True)
+        for part in wrapped(line.note, out.width - len(INDENT)):
+            out.print(f"{INDENT}{part}", soft_wrap=True)
+
+
+async def read(redis: Redis, settings: Settings, day: dt.date | None, state: Wanted | None, last: int) -> list[Line]:
+    """Read the newest images that fit, oldest first."""
+    if day is not None:
+        names = await names_between(redis, *bounds_of(day))
+    elif state in (Wanted.OPEN, Wanted.STALLED):
+        names = await ledger.unfinished(redis)
+    elif state is None:
+        names = (await newest_names(redis, last))[::-1]
+    else:
+        names = await names_between(redis, 0.0, time.time() + 1)
+    found = [image for image in await summaries(redis, names) if _fits(image, state)]
+    return [await _line(redis, settings, image) for image in sorted(found, key=lambda image: image.at)[-last:]]
+
+
+def _fits(image: ImageSummary, state: Wanted | None) -> bool:
+    if state is Wanted.OPEN:
+        return image.state in OPEN
+    return state is None or image.state == state.value
+
+
+async def _line(redis: Redis, settings: Settings, image: ImageSummary) -> Line:
+    note = image.failed
+    if image.state in OPEN:
+        record = await ledger.read_record(redis, image.obsid)
+        note = f"waits for {ledger.waits_for(record, settings.files_per_image)}"
+    return Line(
+        image=image.obsid,
+        state=image.state,
+        heard_at=image.at,
+        events=image.events,
+        retrieved=image.retrieved,
+        ingested=image.ingested,
+        files=settings.files_per_image,
+        took_s=image.took_s,
+        note=note,
     )
-    return True, f"{obsid}: goes the normal way again{'' if session.wanted else ' when the CSC is started'}"

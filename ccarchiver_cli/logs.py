@@ -91,6 +91,11 @@ class Wanted:
         return any(word.search(str(value)) for value in line.fields.values())
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("logs")(show)
+
+
 def show(
     name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or an ACK_ID")],
     *,

@@ -1,91 +1,119 @@
-"""``ccarchiver status``: the session, the workers, what is unfinished and who owes the next step."""
+"""``ccarchiver status``: what is wrong and what to do, then every part of the archiver; once, or every second."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from redis.exceptions import ResponseError
 
-from ccarchiver_core import keys, ledger
-from ccarchiver_core.session import read_session
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_cli import status_lines, supervisord
+from ccarchiver_cli.connection import EXIT_AWAY, ask, settings_or_exit
+from ccarchiver_cli.output import EXIT_WRONG, console, print_json
+from ccarchiver_core.redis_client import make_client
+from ccarchiver_core.view import overview
+from ccarchiver_core.view.alarms import alarms_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from redis.asyncio import Redis
+    from rich.console import Console
+    from rich.text import Text
 
     from ccarchiver_core.settings import Settings
 
-SHOWN = 20
-"""Unfinished images listed: what fits on a screen."""
-
-MEGABYTE = 1_000_000
+WATCH_INTERVAL_S = 1.0
+"""Workers show life once a second: more often there is nothing new."""
 
 
-async def why_no_writes(redis: Redis) -> str:
-    """Say why a Redis that can be read refuses writes; empty if it does not, as far as it tells."""
-    try:
-        state: dict[str, Any] = await redis.info()
-    except ResponseError:  # a site may keep INFO from this user
-        return ""
-    if state.get("aof_last_write_status", "ok") != "ok":
-        return "it cannot write its append-only file: its disk is full or read-only; free some, it goes on by itself"
-    limit = int(state.get("maxmemory", 0))
-    if limit and int(state.get("used_memory", 0)) > limit and state.get("maxmemory_policy") == "noeviction":
-        return f"it holds more than its maxmemory of {limit} bytes; raise that, it goes on by itself"
-    return ""
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(show)
 
 
-async def collect(redis: Redis, settings: Settings) -> dict[str, Any]:
-    """Read all that ``ccarchiver status`` shows, ready for JSON."""
-    session = await read_session(redis)
-    workers = {str(worker): await read_vitals(redis, worker) for worker in keys.Worker}
-    names = await ledger.unfinished(redis)
-    images = []
-    for obsid in names[:SHOWN]:
-        record = await ledger.read_record(redis, obsid)
-        waits_for = ledger.waits_for(record, settings.files_per_image)
-        images.append({"image": obsid, "state": record.get("state", "?"), "waits_for": waits_for})
+def show(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch a line each second.")] = False,
+) -> None:
+    """Show what is wrong and what to do, then every part of the archiver; exit code 1 if anything is wrong."""
+    if watch:
+        _watch(settings_or_exit(), as_json=as_json)
+        return
+    reading = ask(read)
+    if as_json:
+        print_json(as_dict(reading))
+    else:
+        out = console()
+        for line in status_lines.lines(reading, out.width):
+            out.print(line, soft_wrap=True)
+    if not reading.view.redis.answers:
+        raise typer.Exit(EXIT_AWAY)
+    if reading.alarms:
+        raise typer.Exit(EXIT_WRONG)
+
+
+async def read(redis: Redis, settings: Settings) -> status_lines.Reading:
+    """Read everything once; what supervisord says only when Redis cannot tell."""
+    view = await overview.collect(redis, settings)
+    programs = None if view.redis.answers else await asyncio.to_thread(supervisord.programs)
+    return status_lines.Reading(view=view, alarms=alarms_of(view), programs=programs)
+
+
+def as_dict(reading: status_lines.Reading) -> dict[str, Any]:
+    """Give a reading for JSON, the verdict first."""
+    programs = reading.programs
     return {
-        "session": session.model_dump(mode="json"),
-        "workers": {name: None if vitals is None else vitals.model_dump() for name, vitals in workers.items()},
-        "unfinished": len(names),
-        "images": images,
-        "redis_refuses_writes": await why_no_writes(redis),
-        "dead_letters": await redis.xlen(keys.DEAD_LETTERS),
+        "well": not reading.alarms,
+        "alarms": [alarm.model_dump(mode="json") for alarm in reading.alarms],
+        "supervisord": None if programs is None else [program.model_dump() for program in programs],
+        **reading.view.model_dump(mode="json"),
     }
 
 
-def show(status: dict[str, Any], *, as_json: bool) -> bool:
-    """Print a status for a person, or as JSON; the value is whether all workers show life.
+def _watch(settings: Settings, *, as_json: bool) -> None:
+    """Show a reading every second until Ctrl-C, which typer makes exit code 130; Redis may go and come back."""
+    out = console()
+    if out.is_terminal and not as_json:
+        asyncio.run(_redraw(settings, out))
+    else:
+        asyncio.run(_print_each(settings, out, as_json=as_json))
 
-    Lines, not a table: they are as readable in a narrow terminal, over ssh or in a pipe.
-    """
-    if as_json:
-        typer.echo(json.dumps(status, indent=2))
-        return all(status["workers"].values())
-    session = status["session"]
-    forwarder = session["forwarder"]
-    typer.echo(f"session    {session['id'] or 'none'}{'' if session['wanted'] else ' (ended)'}")
-    typer.echo(f"Forwarder  {forwarder['hostname'] + ' on ' + forwarder['consume_queue'] if forwarder else 'none'}")
-    if status["redis_refuses_writes"]:
-        typer.echo(f"Redis      REFUSES WRITES: {status['redis_refuses_writes']}")
-    for name, vitals in status["workers"].items():
-        if vitals is None:
-            typer.echo(f"{name:<10} AWAY; look: supervisorctl status, restart: supervisorctl restart ccarchiver:{name}")
+
+async def _readings(settings: Settings) -> AsyncIterator[status_lines.Reading]:
+    redis = make_client(settings)
+    try:
+        while True:
+            yield await read(redis, settings)
+            await asyncio.sleep(WATCH_INTERVAL_S)
+    finally:
+        await redis.aclose()
+
+
+async def _redraw(settings: Settings, out: Console) -> None:
+    """Redraw the whole screen in one write, so that nothing flickers; the screen before comes back at the end."""
+    from rich.live import Live  # noqa: PLC0415  only a terminal needs it
+    from rich.text import Text as RichText  # noqa: PLC0415
+
+    def fitted(lines: list[Text]) -> Text:
+        room = out.height - 1
+        if len(lines) > room:
+            lines = [*lines[: room - 1], RichText(f"… {len(lines) - room + 1} more lines: ccarchiver status", "dim")]
+        return RichText("\n").join(lines)
+
+    with Live(console=out, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+        async for reading in _readings(settings):
+            live.update(fitted(status_lines.lines(reading, out.width)), refresh=True)
+
+
+async def _print_each(settings: Settings, out: Console, *, as_json: bool) -> None:
+    """Print one reading after the other: into a pipe or a file."""
+    async for reading in _readings(settings):
+        if as_json:
+            typer.echo(json.dumps(as_dict(reading)))
             continue
-        typer.echo(f"{name:<10} {vitals['state']}")
-        typer.echo(
-            f"           pid {vitals['pid']} on {vitals['host']}, version {vitals['version']}\n"
-            f"           since {vitals['started']}\n"
-            f"           {vitals['rss_bytes'] / MEGABYTE:.0f} MB, CPU {vitals['cpu_share'] * 100:.0f} %, "
-            f"{vitals['threads']} threads, {vitals['open_files']} files, {vitals['mailbox_depth']} letters"
-        )
-    typer.echo(f"unfinished {status['unfinished']} images")
-    for image in status["images"]:
-        typer.echo(f"           {image['image']}  {image['state']}, waits for {image['waits_for']}")
-    typer.echo(
-        f"dead       {status['dead_letters']} letters{'; ccarchiver deadletter list' * bool(status['dead_letters'])}"
-    )
-    return all(status["workers"].values())
+        for line in status_lines.lines(reading, out.width):
+            out.print(line, soft_wrap=True)
+        out.print()

@@ -19,6 +19,9 @@ CANDIDATE = "ccarchiver:candidate"
 KNOWN = "ccarchiver:known"
 """Hash: every Forwarder that was ever listed, by its queue; asked when the list is empty."""
 
+ASKED = "ccarchiver:asked"
+"""Hash: what came of the last question to each known Forwarder, by its queue; see `ccarchiver_core.asked`."""
+
 TO_PURGE = "ccarchiver:to_purge"
 """Set: queues of lost Forwarders that are to be emptied when RabbitMQ allows it."""
 

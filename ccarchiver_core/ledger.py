@@ -18,6 +18,7 @@ name of an `EventKind`               SAL     the event, as JSON
 ``target_dir``, name of an `Order`   bridge  the Controller's answer; what was sent, as JSON
 ``past:``, an order, its ACK_ID      bridge  an order to a Forwarder (or in a session) that is gone, as JSON
 ``failed``, ``failed_code``          all     why it cannot go on; the error code, 0 if it has none
+``retried_at``, ``replayed_at``      people  Unix time of an operator's last `--retry`, and `--replay`
 ===================================  ======  =====================================================================
 """
 
@@ -66,6 +67,10 @@ WAITING = "waiting_"
 """How the fields begin that hold since when an image has waited; an operator's retry begins it anew."""
 
 
+REPLAYED_AT = "replayed_at"
+"""Field with the Unix time at which an operator had its orders sent again."""
+
+
 @dataclass(frozen=True)
 class Heard:
     """An event of an image as it came, and the image it belongs to."""
@@ -102,7 +107,7 @@ def record_event(step: Step, heard: Heard, state: ImageState, *, is_new: bool) -
 
 def finish(step: Step, obsid: str, state: ImageState) -> None:
     """Write that nothing more is to be done for an image."""
-    step.set_fields(keys.image(obsid), {"state": state, "finished": time.time()})
+    step.set_fields(keys.image(obsid), {"state": state, "finished": round(time.time(), 3)})
     step.do("ZREM", keys.UNFINISHED, obsid).count(f"images_{state}")
 
 
@@ -185,6 +190,9 @@ def waits_for(record: dict[str, str], files_per_image: int) -> str:
         if name not in record:
             return who
     retrieved = statuses.count_good(record, StatusTopic.RETRIEVAL)
+    unsent = [order for order in (Order.END_READOUT, Order.HEADER_READY) if order not in record]
+    if retrieved < files_per_image and unsent:
+        return f"the bridge, which has not sent {' and '.join(unsent)} yet: RabbitMQ, a paired Forwarder"
     if retrieved < files_per_image:
         return f"the Forwarder: {retrieved} of {files_per_image} files retrieved"
     ingested = statuses.count_good(record, StatusTopic.IN_OODS)

@@ -74,14 +74,16 @@ class ForwarderReply(_Letter):
 
 
 class Suspicion(enum.StrEnum):
-    """Why the bridge doubts the paired Forwarder."""
+    """Why the paired Forwarder is to be given up."""
 
     NO_CONSUMER = "no_consumer"
     OWES_ACK = "owes_ack"
+    RELEASED = "released"
+    """An operator wants another one."""
 
 
 class ForwarderSuspect(_Letter):
-    """Bridge → health: the paired Forwarder seems lost."""
+    """Bridge or operator → health: the paired Forwarder seems lost, or is to be replaced."""
 
     kind: Literal["forwarder_suspect"] = "forwarder_suspect"
     session_id: str

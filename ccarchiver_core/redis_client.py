@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import structlog
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from redis.typing import EncodableT
 
     from ccarchiver_core.settings import Settings
-
-_log = structlog.get_logger(__name__)
 
 COMMAND_TIMEOUT = 5.0
 """Seconds a Redis command may take; loopback answers in milliseconds, an fsync on a slow disk in one or two."""
@@ -65,10 +62,13 @@ def describe(error: BaseException) -> str:
 
 async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
     """Wait if Redis is away or cannot write for the moment; raise the error again if waiting would not help."""
+    import structlog  # noqa: PLC0415  a quarter of the start of the command line, which waits for nobody
+
+    log = structlog.get_logger(__name__)
     if isinstance(error, AWAY_ERRORS):
-        await backoff.wait(_log, "redis.away", error=" ".join(str(error).split()) or type(error).__name__)
+        await backoff.wait(log, "redis.away", error=" ".join(str(error).split()) or type(error).__name__)
     elif is_refusing(error):
-        await backoff.wait(_log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+        await backoff.wait(log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
     elif "DB index is out of range" in str(error):
         raise ConfigError(
             "ARCHIVER_REDIS_DB: this Redis has no database of that number (its `databases` setting); use a smaller one"

@@ -46,7 +46,7 @@ class Loss(BaseModel):
     report: str
     queue: str
     mute: bool
-    """It lives but does not answer: it is not asked again while another is looked for."""
+    """It lives but does not answer, or an operator released it: it is not asked while another is looked for."""
 
 
 class Session(BaseModel):

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import structlog
@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 from ccarchiver_core import __version__, keys, logs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
 
     from ccarchiver_core.mailbox import Mailbox
@@ -52,6 +54,28 @@ class Vitals(BaseModel):
     open_files: int = 0
     mailbox_depth: int = 0
     mailbox_reads: int | None = None
+    link_since: float = 0.0
+    """Since when it is connected to RabbitMQ: Unix time, UTC, seconds; 0 if it is not."""
+    published_at: float = 0.0
+    """When RabbitMQ last confirmed a message on this connection: Unix time, UTC, seconds; 0 if it has not."""
+    publish_s: float = 0.0
+    """Seconds that confirmation took."""
+
+    @property
+    def started_at(self) -> float | None:
+        """When it was started: Unix time, UTC, seconds; None if it does not tell."""
+        try:
+            return dt.datetime.fromisoformat(self.started).timestamp()
+        except ValueError:
+            return None
+
+
+class LinkSigns(NamedTuple):
+    """A worker's connection to RabbitMQ, as it shows in its `Vitals`; zeros for none."""
+
+    since: float = 0.0
+    published_at: float = 0.0
+    publish_s: float = 0.0
 
 
 class Heart:
@@ -80,6 +104,8 @@ class Heart:
         """What keeps it from its work, for the operator; empty if nothing does."""
         self.is_heard = True
         """Whether Redis took the last beat: while it takes ours, the others can show life as well."""
+        self.read_link: Callable[[], LinkSigns] = LinkSigns
+        """How to read the connection to RabbitMQ, for the worker that has one."""
 
     async def beat(self) -> None:
         """Write for ever; while Redis is away or refuses writes nobody can read it, so misses are only logged."""
@@ -103,6 +129,7 @@ class Heart:
 
     def read(self, mailbox_depth: int) -> Vitals:
         """Take a reading now."""
+        link = self.read_link()
         with self._process.oneshot():
             return Vitals(
                 worker=self._worker,
@@ -121,6 +148,9 @@ class Heart:
                 mailbox_reads=self._mailbox.reads,
                 last_error=logs.last_error.text,
                 last_error_at=logs.last_error.at,
+                link_since=link.since,
+                published_at=link.published_at,
+                publish_s=link.publish_s,
             )
 
 

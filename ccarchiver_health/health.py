@@ -79,7 +79,7 @@ class Health:
                     self._search.answer(reply)
             case ForwarderSuspect() as suspect:
                 if suspect.session_id == self._session.id and suspect.epoch == self._session.epoch:
-                    mute = suspect.suspicion is Suspicion.OWES_ACK
+                    mute = suspect.suspicion is not Suspicion.NO_CONSUMER  # one that is released is not wanted back
                     await self._lose(ErrorCode(suspect.code), suspect.report, mute=mute)
                     await self._reread_session(group)
             case other:

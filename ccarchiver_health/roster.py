@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from pydantic import ValidationError
 
-from ccarchiver_core import deadletter, keys
+from ccarchiver_core import asked, deadletter, keys
 from ccarchiver_core.errors import RejectedError
 from ccarchiver_core.mail import ForwarderEntry
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Step
 
 if TYPE_CHECKING:
+    from ccarchiver_core.asked import Asked
     from ccarchiver_core.worker import WorkerContext
 
 ASK_KNOWN_EVERY = 1.0
@@ -119,8 +120,8 @@ class Roster:
         except RejectedError:
             return False
 
-    async def done(self, step: Step, candidate: Candidate) -> None:
-        """Take the candidate that was asked out of its place, but know it from now on.
+    async def done(self, step: Step, candidate: Candidate, came_of_it: Asked) -> None:
+        """Take the candidate that was asked out of its place, but know it, and what came of it, from now on.
 
         A Forwarder lists itself once, and a new one cannot consume before its queue has been declared for it: one
         that was passed over must not be forgotten.
@@ -129,8 +130,10 @@ class Roster:
         self._asked_at[queue] = time.monotonic()
         step.do("DEL", keys.CANDIDATE)
         if not candidate.listed:
+            asked.record(step, queue, came_of_it)
             return
         if await patiently(lambda: self._context.redis.hlen(keys.KNOWN)) >= MAX_KNOWN:
             _log.warning("forwarders_known.full", limit=MAX_KNOWN, mend=f"redis-cli hdel {keys.KNOWN} <queue>")
             return
         step.do("HSET", keys.KNOWN, queue, candidate.entry.model_dump_json())
+        asked.record(step, queue, came_of_it)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import keys
+from ccarchiver_core.asked import Asked
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.mail import AskForwarder, Reply, SessionChanged, SessionFault, SessionUp
 from ccarchiver_core.redis_client import patiently
@@ -98,7 +99,7 @@ class Search:
             self._silent.append(f"{entry.hostname} ({detail})")
             self._mute.add(entry.consume_queue)
         step = Step().count("forwarders_passed_over")
-        await self._roster.done(step, candidate)
+        await self._roster.done(step, candidate, Asked(at=unix_time(), took_pairing=False, detail=detail))
         await self._context.runner.apply(step)
         return False
 
@@ -138,7 +139,7 @@ class Search:
         step.do("HDEL", keys.SESSION, "loss")
         write_association(step, self._context, paired)
         step.count("forwarders_paired")
-        await self._roster.done(step, candidate)
+        await self._roster.done(step, candidate, Asked(at=unix_time(), took_pairing=True))
         for raw in await patiently(lambda: self._roster.listed(entry.consume_queue)):
             step.do("LREM", keys.FORWARDER_LIST, 0, raw)  # so that a new entry of it is news, see Health
         changed = SessionChanged(session_id=self._session.id)

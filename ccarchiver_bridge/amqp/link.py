@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError, explain
+from ccarchiver_core.step import unix_time
+from ccarchiver_core.vitals import LinkSigns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,6 +72,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
         """Done with the reason when the connection is gone."""
+        self.signs = LinkSigns(since=unix_time())
+        """For the operator: since when it is open, and RabbitMQ's last confirmation."""
         self._connection: AsyncioConnection | None = None
         self._publishing: Channel | None = None
         self._consuming: Channel | None = None
@@ -187,12 +192,13 @@ class Link:
             expiration=None if expire_s is None else str(int(expire_s * 1000)),
         )
         self._published += 1
-        tag = self._published
+        tag, began = self._published, time.monotonic()
         confirm = self._confirms[tag] = self._loop.create_future()
         try:
             self._publishing.basic_publish(EXCHANGE, queue, body, properties, mandatory=True)
             async with asyncio.timeout(self._publish_timeout):
                 confirmed = await confirm
+            self.signs = LinkSigns(self.signs.since, unix_time(), time.monotonic() - began)
         except TimeoutError:
             self._drop(f"no confirmation of a message to {queue} in {self._publish_timeout} s")
             raise LinkError(f"no confirmation in {self._publish_timeout} s") from None

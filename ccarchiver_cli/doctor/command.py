@@ -31,6 +31,11 @@ LEVEL_COLUMNS = 9
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
 def doctor(
     *,
     rabbitmqctl: Annotated[

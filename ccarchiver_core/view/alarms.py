@@ -39,6 +39,7 @@ class AlarmName(enum.StrEnum):
     """Everything that can be wrong but a fault, whose name is that of `fault_alarm`; each has a runbook entry."""
 
     REDIS_AWAY = "redis_away"
+    REDIS_REFUSES_WRITES = "redis_refuses_writes"
     WORKER_AWAY = "worker_away"
     WORKER_IN_TROUBLE = "worker_in_trouble"
     NO_FORWARDER = "no_forwarder"
@@ -74,7 +75,7 @@ def alarms_of(view: Overview) -> list[Alarm]:
     """List what is wrong, critical things first; empty if all is well."""
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
-        return [_critical(AlarmName.REDIS_AWAY, text, "start it; the workers go on by themselves when it is back")]
+        return [_critical(AlarmName.REDIS_AWAY, text, "start Redis; the workers go on by themselves when it is back")]
     found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
 
@@ -137,7 +138,8 @@ def _images(view: Overview) -> Iterator[Alarm]:
     stalled = [image for image in view.waiting if image.state is ImageState.STALLED]
     if stalled:
         first = stalled[0]
-        text = f"{len(stalled)} images are stalled; the oldest, {first.obsid}, waits for {first.waits_for}"
+        which = "1 image is stalled" if len(stalled) == 1 else f"{len(stalled)} images are stalled; the oldest"
+        text = f"{which}: {first.obsid} waits for {first.waits_for}"
         yield _warning(AlarmName.IMAGES_STALLED, text, f"ccarchiver image {first.obsid}")
     if view.newest_letter_at is not None and view.at - view.newest_letter_at < LETTER_NEW_S:
         text = f"{view.dead_letters} dead letters, the newest {view.at - view.newest_letter_at:.0f} s old"
@@ -145,6 +147,9 @@ def _images(view: Overview) -> Iterator[Alarm]:
 
 
 def _redis(view: Overview) -> Iterator[Alarm]:
-    if not view.redis.is_durable:
+    if view.redis.refuses_writes:
+        text = f"Redis at {view.redis.address} refuses writes: {view.redis.refuses_writes}"
+        yield _critical(AlarmName.REDIS_REFUSES_WRITES, text, "ccarchiver doctor; df -h; the workers wait meanwhile")
+    elif not view.redis.is_durable:
         do = "redis-cli config set appendonly yes, and in redis.conf; deploy/redis.conf shows all"
         yield _warning(AlarmName.REDIS_NOT_DURABLE, f"Redis at {view.redis.address} is {view.redis.durability}", do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """Records asked for in one round trip: some hundred kilobytes."""
+
+SCAN_COUNT = 10_000
+"""Names Redis looks at in one round trip: some milliseconds, in which nobody else is served."""
 
 NOON = dt.timedelta(hours=12)
 """An observing day is the date in UTC twelve hours earlier: it changes at noon, when no site observes."""
@@ -122,10 +126,25 @@ async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
     """
     if await redis.zscore(keys.IMAGES, wanted) is not None:
         return [wanted]
-    names = [text(name) for name in cast("list[bytes]", await redis.zrevrange(keys.IMAGES, 0, -1))]
     number = wanted.lstrip("0")
-    found = [name for name in names if name.startswith(wanted) or _has_number(name, number)]
-    return found[:limit]
+    found = await _scan(redis, f"{_literal(wanted)}*")
+    if number.isdecimal():
+        numbered = await _scan(redis, f"*{_literal(number)}")
+        found |= {name: at for name, at in numbered.items() if _has_number(name, number)}
+    return sorted(found, key=lambda name: (found[name], name), reverse=True)[:limit]
+
+
+async def _scan(redis: Redis, pattern: str) -> dict[str, float]:
+    """Let Redis look through all names, a million a second, and send only those that match, each with its time."""
+    found: dict[str, float] = {}
+    async for name, at in redis.zscan_iter(keys.IMAGES, match=pattern, count=SCAN_COUNT):
+        found[text(name)] = float(at)
+    return found
+
+
+def _literal(wanted: str) -> str:
+    """Take from a text what Redis' patterns would read into it."""
+    return re.sub(r"([][*?\\^-])", r"\\\1", wanted)
 
 
 def _has_number(name: str, number: str) -> bool:

@@ -75,8 +75,8 @@ class NightReport(BaseModel):
 
     @property
     def all_well(self) -> bool:
-        """Whether every image of the night that was heard of is complete, and no number is missing."""
-        return self.seen == self.complete and not self.gaps
+        """Whether every image of the night that was seen on SAL is complete, and no number is missing."""
+        return self.seen == self.complete + len(self.foreign) and not self.gaps
 
 
 async def read_night(redis: Redis, day: dt.date, files_per_image: int) -> NightReport:

@@ -14,6 +14,8 @@ from ccarchiver_core.redis_client import AWAY_ERRORS, read_hash
 from ccarchiver_core.session import Pairing, Session, read_session
 from ccarchiver_core.view.ccds import Ccd, ccds_of
 from ccarchiver_core.view.images import ImageSummary, names_between, newest_names, summaries
+from ccarchiver_core.view.refusal import why_no_writes
+from ccarchiver_core.view.timeline import last_step_at
 from ccarchiver_core.vitals import Vitals, read_vitals
 
 if TYPE_CHECKING:
@@ -51,7 +53,24 @@ class RedisView(BaseModel):
     durability: str = ""
     """What a crash of Redis can cost, from its own settings; empty if it does not tell."""
     is_durable: bool = True
+    refuses_writes: str = ""
+    """Why it can be read but not written, as a full disk makes it; empty if it can."""
     used_memory_bytes: int = 0
+
+
+class BrokerView(BaseModel):
+    """RabbitMQ as the bridge sees it; times are Unix seconds in UTC."""
+
+    address: str
+    bridge_lives: bool = False
+    """Without the bridge nobody knows anything of RabbitMQ."""
+    since: float | None = None
+    """Since when it is connected; None if it is not, as when no session is wanted."""
+    published_at: float | None = None
+    """When RabbitMQ last confirmed a message on this connection."""
+    publish_s: float | None = None
+    """Seconds that confirmation took."""
+    trouble: str = ""
 
 
 class PairingView(BaseModel):
@@ -80,6 +99,9 @@ class WaitingImage(BaseModel):
     since: float
     """Unix time (UTC, seconds) from which its waiting counts."""
     waits_for: str
+    """Who owes its next step."""
+    owed_since: float = 0.0
+    """Unix time (UTC, seconds) of its last step, from which the next one is owed."""
 
 
 class RecentImage(BaseModel):
@@ -111,6 +133,7 @@ class Overview(BaseModel):
     csc: CscState | None = None
     rabbitmq: str = ""
     """RabbitMQ's address."""
+    broker: BrokerView | None = None
     workers: list[WorkerView] = []
     pairing: PairingView | None = None
     unfinished: int = 0
@@ -147,7 +170,8 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         view.redis = await _redis(redis, settings)
         view.csc = await read_csc_state(redis)
         view.workers = [await _worker(redis, worker) for worker in keys.Worker]
-        view.pairing = await _pairing(redis, await read_session(redis))
+        view.broker = _broker(settings, view.worker(keys.Worker.BRIDGE))
+        view.pairing = await read_pairing(redis, await read_session(redis))
         await _images(view, redis, settings)
         await _letters(view, redis)
         view.counters = {
@@ -172,6 +196,7 @@ async def _redis(redis: Redis, settings: Settings) -> RedisView:
         durability=durability,
         is_durable=is_durable,
         used_memory_bytes=int(str(info.get("used_memory", 0))),
+        refuses_writes=await why_no_writes(redis),
     )
 
 
@@ -205,7 +230,18 @@ def _stream_time(entry_id: bytes) -> float:
     return int(entry_id.partition(b"-")[0]) / 1000
 
 
-async def _pairing(redis: Redis, session: Session) -> PairingView:
+def _broker(settings: Settings, bridge: WorkerView | None) -> BrokerView:
+    view, vitals = BrokerView(address=settings.broker.text), bridge.vitals if bridge else None
+    if vitals is not None:
+        view.bridge_lives, view.trouble = True, vitals.trouble
+        view.since = vitals.link_since or None
+        view.published_at = vitals.published_at or None
+        view.publish_s = vitals.publish_s if vitals.published_at else None
+    return view
+
+
+async def read_pairing(redis: Redis, session: Session) -> PairingView:
+    """Read the pairing of a session, and how long its Forwarder's key has left."""
     forwarder = session.forwarder
     view = PairingView(
         wanted=session.wanted,
@@ -235,6 +271,7 @@ async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
                 state=ImageState(record["state"]),
                 since=ledger.waiting_since(record),
                 waits_for=ledger.waits_for(record, settings.files_per_image),
+                owed_since=last_step_at(record),
             )
         )
     for summary in await summaries(redis, await newest_names(redis, RECENT)):

@@ -36,6 +36,17 @@ def timeline(record: dict[str, str], settings: Settings) -> list[Moment]:
     return sorted(moments, key=lambda moment: moment.at)
 
 
+def last_step_at(record: dict[str, str]) -> float:
+    """Give the Unix time (UTC, seconds) of an image's newest step: since then the next one is owed."""
+    steps = [float(record.get(name, "0")) for name in ("at", ledger.RETRIED_AT, ledger.REPLAYED_AT)]
+    steps += [float(value) for name, value in record.items() if name.startswith(ledger.AT_PREFIX)]
+    for order in Order:
+        if order in record:
+            sent = Sent.model_validate_json(record[order])
+            steps += [sent.at, sent.again_at, sent.acked_at]
+    return max(steps)
+
+
 def _events(record: dict[str, str]) -> Iterator[Moment]:
     for kind in EventKind:
         at = record.get(f"{ledger.AT_PREFIX}{kind}")
@@ -96,7 +107,9 @@ def _statuses(record: dict[str, str]) -> Iterator[Moment]:
 
 def _ends(record: dict[str, str]) -> Iterator[Moment]:
     if ledger.RETRIED_AT in record:
-        yield Moment(at=float(record[ledger.RETRIED_AT]), worker=None, what="tried again")
+        yield Moment(at=float(record[ledger.RETRIED_AT]), worker=None, what="tried again by an operator")
+    if ledger.REPLAYED_AT in record:
+        yield Moment(at=float(record[ledger.REPLAYED_AT]), worker=None, what="orders sent again by an operator")
     if "finished" in record:
         heard = [float(record[name]) for kind in EventKind if (name := f"{ledger.AT_PREFIX}{kind}") in record]
         at = float(record["finished"])

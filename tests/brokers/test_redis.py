@@ -12,7 +12,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ccarchiver_cli.status import why_no_writes
+from ccarchiver_core.view.refusal import why_no_writes
 from ccarchiver_sim.brokers import PrivateRedis
 from ccarchiver_sim.child import ChildError
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ccarchiver_cli import listing
-from ccarchiver_cli.main import app
+from ccarchiver_cli.main import make_app
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_core.site_file import SiteFile
 from tests.cli.doctor.place import write_credentials
@@ -25,7 +25,7 @@ COLUMNS = 80
 
 
 def typed(*words: str) -> Result:
-    return CliRunner(env={"COLUMNS": str(COLUMNS)}).invoke(app, ["config", *words])
+    return CliRunner(env={"COLUMNS": str(COLUMNS)}).invoke(make_app("config"), ["config", *words])
 
 
 @pytest.fixture

@@ -170,6 +170,8 @@ def test_it_says_who_owes_an_image_its_next_step() -> None:
         {Order.XFER_PARAMS.value: "{}"},
         {END.kind.value: "{}"},
         {HEADER.kind.value: "{}"},
+        {Order.END_READOUT.value: "{}"},
+        {Order.HEADER_READY.value: "{}"},
         record_of(*(status(sensor) for sensor in SENSORS)),
         {"state": ImageState.COMPLETE.value},
     ):
@@ -183,6 +185,8 @@ def test_it_says_who_owes_an_image_its_next_step() -> None:
         "Forwarder",
         "endReadout",
         "largeFileObjectAvailable",
+        "the bridge, which has not sent end_readout and header_ready",
+        "the bridge, which has not sent header_ready",
         "0 of 9 files retrieved",
         "0 of 9 files ingested",
         "nothing",

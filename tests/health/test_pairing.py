@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from ccarchiver_core import keys
+from ccarchiver_core import asked, keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import (
     ForwarderReply,
@@ -205,6 +205,35 @@ async def test_a_lost_forwarder_is_replaced_by_the_next_one_under_a_later_epoch(
     assert bridge.index("PurgeQueues") < len(bridge) - 1 - bridge[::-1].index("AskForwarder"), (
         "purged before f2 is asked"
     )
+
+
+async def test_a_released_forwarder_is_replaced_even_by_one_that_is_only_known(desk: Desk) -> None:
+    await desk.redis.hset(keys.KNOWN, "f1_consume", entry("f1").model_dump_json())
+    await desk.redis.hset(keys.KNOWN, "f2_consume", entry("f2").model_dump_json())
+    await desk.live("f1")
+    await desk.live("f2")
+    await desk.begin()
+    before = await desk.paired_with("f1")
+    released = ForwarderSuspect(
+        session_id=SESSION, epoch=before.epoch, suspicion=Suspicion.RELEASED, code=5755, report="released"
+    )
+    await post(desk.redis, Worker.HEALTH, released)
+
+    await desk.paired_with("f2")
+
+    assert desk.asked == ["f1", "f2"]
+
+
+async def test_what_came_of_asking_is_remembered(desk: Desk) -> None:
+    await desk.list_forwarders("gone", "f1")
+    await desk.live("f1")
+    await desk.begin()
+    await desk.paired_with("f1", gone=Reply.NO_CONSUMER)
+
+    came = await asked.read(desk.redis)
+
+    assert {queue: one.took_pairing for queue, one in came.items()} == {"gone_consume": False, "f1_consume": True}
+    assert came["gone_consume"].detail
 
 
 def suspicion(epoch: int, session_id: str = SESSION) -> ForwarderSuspect:

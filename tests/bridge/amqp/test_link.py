@@ -68,6 +68,22 @@ async def test_a_message_is_published_persistent_with_its_id_and_confirmed(
         assert (properties.delivery_mode, properties.message_id, properties.expiration) == (2, "ack_1", None)
 
 
+async def test_it_shows_since_when_it_is_open_and_the_last_confirmation(
+    rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with opened(rabbit_server, fresh_vhost) as link:
+        await link.declare("q")
+        before = link.signs
+
+        await link.publish("q", b"body", message_id="m")
+
+        assert before.since > 0
+        assert (before.published_at, before.publish_s) == (0.0, 0.0)
+        assert link.signs.since == before.since
+        assert link.signs.published_at >= before.since
+        assert link.signs.publish_s > 0
+
+
 async def test_a_message_nobody_needs_later_expires(rabbit_server: PrivateRabbit, fresh_vhost: str) -> None:
     async with opened(rabbit_server, fresh_vhost) as link, on_the_wire(rabbit_server, fresh_vhost) as peer:
         await link.declare("q")

@@ -1,0 +1,1 @@
+"""Measurements; each prints its figures. Not installed: see the Makefile."""

@@ -1,0 +1,133 @@
+"""How big the ledger is, and how long the commands take that read it, with the exposures of a long run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import yaml
+
+from ccarchiver_cli import image
+from ccarchiver_core.redis_client import make_client
+from ccarchiver_core.settings import Settings
+from ccarchiver_core.view.images import bounds_of, observing_day
+from ccarchiver_core.view.night import read_night
+from ccarchiver_core.view.overview import collect
+from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from tests.support.scribe import Scribe, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from redis.asyncio import Redis
+
+EXPOSURES = 10_000
+"""A month of nights."""
+CADENCE_S = 8.0
+"""Seconds from one exposure to the next: with it they all fall into one observing day, the worst case for `night`."""
+BATCH = 200
+"""Exposures written in one round trip."""
+ROUNDS = 5
+"""Times each question is asked."""
+
+LIMITS_S = {"image, by name": 0.2, "image, by number": 0.2, "night": 2.0}
+"""What an operator may have to wait for the answer."""
+
+
+async def main(count: int) -> int:
+    """Fill a private Redis, measure, print; the value is 1 if a limit is exceeded."""
+    with tempfile.TemporaryDirectory() as folder, PrivateRedis(Path(folder) / "redis") as server:
+        site = {"REDIS_HOST": LOOPBACK, "REDIS_PORT": server.port}
+        (Path(folder) / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": site}), encoding="utf-8")
+        settings = Settings.model_validate(site)
+        redis = make_client(settings)
+        try:
+            return await _measure(redis, settings, count, Path(folder))
+        finally:
+            await redis.aclose()
+
+
+async def _measure(redis: Redis, settings: Settings, count: int, config: Path) -> int:
+    day = observing_day(time.time())
+    names = await _fill(redis, settings, count, bounds_of(day)[0])
+    newest = names[-1]
+    questions: dict[str, Callable[[], Awaitable[object]]] = {
+        "image, by name": lambda: image.tell(redis, settings, newest),
+        "image, by number": lambda: image.tell(redis, settings, newest.rpartition("_")[2].lstrip("0")),
+        "night": lambda: read_night(redis, day, settings.files_per_image),
+        "status": lambda: collect(redis, settings),
+    }
+    too_slow = 0
+    for name, ask in questions.items():
+        took = [await _time(ask) for _ in range(ROUNDS)]
+        limit = LIMITS_S.get(name)
+        _print(f"answer: {name}", took, "" if limit is None else f"  limit {limit:g} s")
+        too_slow += limit is not None and statistics.median(took) > limit
+    environment = {**os.environ, "IIP_CONFIG_DIR": str(config)}
+    commands = (["--version"], ["image", newest], ["image", "--json", newest], ["night"], ["images"], ["status"])
+    for words in commands:
+        took = [await asyncio.to_thread(_run, words, environment) for _ in range(ROUNDS)]
+        _print(f"whole command: ccarchiver {' '.join(words)}", took)
+    return int(too_slow > 0)
+
+
+async def _fill(redis: Redis, settings: Settings, count: int, begin: float) -> list[str]:
+    empty = await _memory(redis)
+    scribe, began = Scribe(redis, settings), time.monotonic()
+    names = [f"CC_O_20261122_{number:06d}" for number in range(1, count + 1)]
+    for first in range(0, count, BATCH):
+        await scribe.write(
+            *(
+                step
+                for at, name in enumerate(names[first : first + BATCH], start=first)
+                for step in scribe.steps(name, at + 1, begin + at * CADENCE_S, Way.COMPLETE)
+            )
+        )
+    used = await _memory(redis) - empty
+    print(f"{count} exposures of {settings.files_per_image} CCDs written in {time.monotonic() - began:.1f} s")
+    print(f"Redis memory: {used / 1e6:.1f} MB, {used / count:.0f} bytes an exposure")
+    encoding = await redis.object("ENCODING", f"ccarchiver:image:{names[0]}")
+    record = await redis.hgetall(f"ccarchiver:image:{names[0]}")
+    content = sum(len(name) + len(value) for name, value in cast("dict[bytes, bytes]", record).items())
+    print(f"one record: {len(record)} fields, {content} bytes of content, kept as {encoding!r}")
+    return names
+
+
+async def _memory(redis: Redis) -> int:
+    info = await redis.info("memory")
+    return int(info["used_memory_dataset"])
+
+
+async def _time(ask: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await ask()
+    return time.perf_counter() - began
+
+
+def _run(words: list[str], environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    argv = [str(Path(sys.executable).with_name("ccarchiver")), *words]
+    done = subprocess.run(argv, env=environment, capture_output=True, check=False)
+    took = time.perf_counter() - began
+    if done.stderr:
+        sys.stderr.write(done.stderr.decode())
+    return took
+
+
+def _print(name: str, took: list[float], more: str = "") -> None:
+    print(f"{name:<60} median {statistics.median(took):6.3f} s, worst {max(took):6.3f} s{more}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exposures", type=int, default=EXPOSURES)
+    sys.exit(asyncio.run(main(parser.parse_args().exposures)))

@@ -1,0 +1,25 @@
+"""Observing days as they are typed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+
+import typer
+
+from ccarchiver_core.view.images import observing_day
+
+NIGHT_HELP = "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date."
+
+
+def read_day(text: str) -> dt.date:
+    """Read an observing day; ends the command as wrong use if it is none."""
+    today = observing_day(time.time())
+    if text == "today":
+        return today
+    if text == "yesterday":
+        return today - dt.timedelta(days=1)
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date; write it like {today.isoformat()}") from None

@@ -1,0 +1,172 @@
+"""A reading of the archiver as lines for a person, the most important first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from rich.text import Text
+
+from ccarchiver_cli.output import ago, rough, utc, wrapped
+from ccarchiver_cli.supervisord import Program
+from ccarchiver_core.csc_state import ENABLED, FAULT
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.view.alarms import Alarm, Severity
+from ccarchiver_core.view.overview import Overview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccarchiver_core.view.overview import WorkerView
+
+LABEL = 11
+"""Columns of the names at the left."""
+
+MEGABYTE = 1_000_000
+MILLISECONDS = 1000
+
+IMAGES_SHOWN = 6
+"""Images in work that are listed: with no alarms, all then fits on 24 lines."""
+
+ALIVE_S = 10.0
+"""Seconds after which what the CSC last wrote of itself is called old: it writes every second or two."""
+
+STYLES = {FAULT: "bold red", ENABLED: "bold green", Severity.CRITICAL: "bold red", Severity.WARNING: "yellow"}
+
+
+class Reading(BaseModel):
+    """All that one look found."""
+
+    view: Overview
+    alarms: list[Alarm]
+    programs: list[Program] | None
+    """What supervisord says, asked only when Redis is away; None if it was not or cannot be."""
+
+
+def lines(reading: Reading, width: int) -> list[Text]:
+    """Tell a reading in lines of at most so many columns; names and addresses stay whole."""
+    view = reading.view
+    found = [*_headline(view, width), *_alarms(reading, width)]
+    if not view.redis.answers:
+        found += _programs(reading, width)
+        return found
+    found += [*_pairing(view, width), *_images(view, width), *_workers(view, width), *_servers(view, width)]
+    return found
+
+
+def _headline(view: Overview, width: int) -> Iterator[Text]:
+    state = view.csc.state if view.csc else "state unknown"
+    line = Text(f"{view.archiver} ")
+    line.append(state, STYLES.get(state, "bold"))
+    if view.csc and view.at - view.csc.seen_at > ALIVE_S:
+        line.append(f" when last seen, {ago(view.csc.seen_at, view.at)}", "yellow")
+    at = Text(f"  {utc(view.at)} UTC, version {view.version}", "dim")
+    if line.cell_len + at.cell_len <= width:
+        yield line.append(at)
+    else:
+        yield from (line, at)
+
+
+def _alarms(reading: Reading, width: int) -> Iterator[Text]:
+    if not reading.alarms:
+        yield Text("no alarms", "green")
+    for alarm in reading.alarms:
+        yield from _labelled(alarm.severity, alarm.text, width, STYLES[alarm.severity])
+        yield from _labelled("  do", alarm.do, width)
+
+
+def _labelled(label: str, text: str, width: int, style: str = "") -> Iterator[Text]:
+    for number, line in enumerate(wrapped(text, width - LABEL)):
+        made = Text(f"{label if number == 0 else '':<{LABEL}}", style or "bold")
+        made.append(line, style)
+        yield made
+
+
+def _programs(reading: Reading, width: int) -> Iterator[Text]:
+    if reading.programs is None:
+        yield from _labelled("supervisord", " cannot be asked: no socket of it in $CCARCHIVER_RUN_DIR", width)
+        return
+    for number, program in enumerate(reading.programs):
+        text = f"{program.name:<18} {program.state:<9} {program.description}"
+        yield from _labelled("workers" if number == 0 else "", text, width)
+
+
+def _pairing(view: Overview, width: int) -> Iterator[Text]:
+    pairing = view.pairing
+    if pairing is None or not pairing.wanted:
+        yield from _labelled("Forwarder", "none: no session is wanted", width)
+    elif not pairing.hostname:
+        yield from _labelled("Forwarder", f"none is paired, {pairing.pairing}; epoch {pairing.epoch}", width)
+    else:
+        left = pairing.presence_ttl_s
+        key = "is not there" if left is None else f"has {left:.1f} s left"
+        since = f" for {rough(view.at - pairing.since)}" if pairing.since else ""
+        text = f"{pairing.hostname} on queue {pairing.queue}{since}, epoch {pairing.epoch}; key "
+        yield from _labelled("Forwarder", f"{text}{pairing.presence_key} {key}", width)
+
+
+def _images(view: Overview, width: int) -> Iterator[Text]:
+    rates = view.rates
+    text = (
+        f"{view.unfinished} in work; last hour: {rates.accepted} accepted, {rates.complete} complete, "
+        f"{rates.failed} failed, {rates.stalled} stalled, {rates.skipped} skipped"
+    )
+    yield from _labelled("images", text, width)
+    for image in view.waiting[:IMAGES_SHOWN]:
+        is_stalled = image.state is ImageState.STALLED
+        yield Text(f"  {image.obsid}  {image.state}", "yellow" if is_stalled else "")
+        yield from _labelled("", f"since {rough(view.at - image.owed_since)}: {image.waits_for}", width)
+    more = view.unfinished - min(len(view.waiting), IMAGES_SHOWN)
+    if more > 0:
+        yield Text(f"  and {more} more: ccarchiver images --state open")
+    newest = f", the newest {ago(view.newest_letter_at, view.at)}" if view.newest_letter_at else ""
+    yield from _labelled("dead", f"{view.dead_letters} letters{newest}", width)
+
+
+def _workers(view: Overview, width: int) -> Iterator[Text]:
+    heading = f"{'worker':<{LABEL}}{'up':>12} {'version':>8} {'memory':>7} {'CPU':>5} {'letters':>8} {'oldest':>10}"
+    yield Text(heading, "bold")
+    for part in view.workers:
+        yield _worker(part, view.at)
+        vitals = part.vitals
+        if vitals is not None and vitals.state:
+            yield from _labelled("", vitals.state, width)
+        if vitals is not None and vitals.last_error:
+            text = f"last error {ago(vitals.last_error_at, view.at)}: {vitals.last_error}"
+            yield from _labelled("", text, width)
+
+
+def _worker(part: WorkerView, now: float) -> Text:
+    oldest = rough(part.mailbox_oldest_s) if part.mailbox_depth else "-"
+    mail = f" {part.mailbox_depth:>8} {oldest:>10}"
+    vitals = part.vitals
+    if vitals is None:
+        line = Text(f"{part.worker:<{LABEL}}", "bold")
+        return line.append(f"{'AWAY':>12}", STYLES[Severity.CRITICAL]).append(f"{'':>23}{mail}")
+    up = rough(now - vitals.started_at) if vitals.started_at else "?"
+    memory = f"{vitals.rss_bytes / MEGABYTE:.0f} MB"
+    return Text(f"{part.worker:<{LABEL}}", "bold").append(
+        f"{up:>12} {vitals.version:>8} {memory:>7} {vitals.cpu_share:>5.0%}{mail}", "not bold"
+    )
+
+
+def _servers(view: Overview, width: int) -> Iterator[Text]:
+    redis = view.redis
+    text = (
+        f"{redis.address} version {redis.version}, {redis.latency_s * MILLISECONDS:.1f} ms, "
+        f"{redis.used_memory_bytes / MEGABYTE:.0f} MB; {redis.durability}"
+    )
+    yield from _labelled("Redis", text, width)
+    broker = view.broker
+    if broker is None:
+        return
+    if not broker.bridge_lives:
+        how = "not known: the bridge is away"
+    elif broker.since is None:
+        how = broker.trouble or "not connected: no session is wanted"
+    else:
+        how = f"connected for {rough(view.at - broker.since)}"
+        if broker.published_at and broker.publish_s is not None:
+            took = f"{broker.publish_s * MILLISECONDS:.1f} ms"
+            how += f"; last message {ago(broker.published_at, view.at)}, confirmed in {took}"
+    yield from _labelled("RabbitMQ", f"{broker.address} {how}", width)

@@ -1,0 +1,34 @@
+"""A site whose Redis is empty, and an operator at a pipe of 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+import yaml
+
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from tests.cli.operator import Operator
+from tests.core.place import looking_into, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import pytest
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+
+@pytest_asyncio.fixture
+async def operator(
+    fresh_redis: PrivateRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Operator]:
+    """Give an operator who looks into a fresh Redis."""
+    root = {"REDIS_HOST": LOOPBACK, "REDIS_PORT": fresh_redis.port}
+    (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
+    monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        yield Operator(redis, settings, tmp_path)

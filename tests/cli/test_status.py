@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_core import deadletter, keys
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.step import Step
+from ccarchiver_sim.brokers.ports import free_port
+from tests.support.scribe import Way
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.cli.operator import Operator
+
+ENABLED, FAULT = 2, 3
+
+
+async def well(operator: Operator) -> None:
+    """Have an archiver at work with nothing wrong."""
+    await operator.csc(ENABLED)
+    await operator.pair("fwd1")
+    await operator.show_life(Worker.SAL, Worker.HEALTH)
+    now = time.time()
+    await operator.show_life(Worker.BRIDGE, link_since=now - 3630, published_at=now - 1830, publish_s=0.002)
+
+
+async def test_an_archiver_at_work_is_well_and_shows_every_part(operator: Operator) -> None:
+    await well(operator)
+    await operator.scribe.exposure("CC_O_20261122_000007", 7, time.time() - 5, Way.RETRIEVED, files=3)
+
+    answer = await operator.types("status")
+
+    assert answer.code == 0, answer.out
+    for part in (
+        "CCArchiver ENABLED",
+        "no alarms",
+        "fwd1 on queue fwd1_consume for 2 h 0 min, epoch 1",
+        "fwd1_association has",
+        "1 in work; last hour: 1 accepted, 0 complete",
+        "CC_O_20261122_000007 accepted",
+        "the Forwarder: 3 of 9 files retrieved",
+        "0 letters",
+        "80 MB",
+        "append-only, fsync always: a crash loses nothing",
+        "connected for 1 h 0 min; last message 30 min",
+        "confirmed in 2.0 ms",
+    ):
+        assert part in answer.words
+
+
+async def test_what_is_wrong_comes_first_with_what_to_do(operator: Operator) -> None:
+    await well(operator)
+    await operator.csc(FAULT, error_code="5755", error_report="the Forwarder is gone")
+    await operator.redis.delete(Worker.BRIDGE.alive)
+    await operator.scribe.stalled("CC_O_20261122_000001", 1, time.time() - 600, Way.HEARD)
+
+    answer = await operator.types("status")
+
+    assert answer.code == 1
+    at = [
+        answer.words.index(text)
+        for text in (
+            "the CSC is in FAULT with 5755: the Forwarder is gone",
+            "worker ccarchiver:bridge shows no life",
+            "supervisorctl start ccarchiver:bridge",
+            "1 image is stalled: CC_O_20261122_000001 waits for the Controller",
+            "ccarchiver image CC_O_20261122_000001",
+            "fwd1 on queue fwd1_consume",
+        )
+    ]
+    assert at == sorted(at)
+    assert "not known: the bridge is away" in answer.words
+
+
+async def test_json_has_the_verdict_and_all_that_is_shown(operator: Operator) -> None:
+    await well(operator)
+    step = Step()
+    deadletter.add(step, operator.settings, origin="q", reason="odd", raw=b"x")
+    await operator.scribe.write(step)
+
+    answer = await operator.types("status", "--json")
+
+    assert answer.code == 1
+    assert answer.json["well"] is False
+    assert [alarm["name"] for alarm in answer.json["alarms"]] == ["dead_letters"]
+    assert answer.json["csc"]["state"] == "ENABLED"
+    assert answer.json["broker"]["publish_s"] == 0.002
+    assert answer.json["pairing"]["hostname"] == "fwd1"
+    assert answer.json["dead_letters"] == 1
+    assert answer.json["supervisord"] is None
+
+
+async def test_a_csc_that_is_away_is_shown_as_it_was_last_seen(operator: Operator) -> None:
+    await well(operator)
+    await operator.redis.hset(keys.CSC, "alive_at", time.time() - 3600)
+
+    answer = await operator.types("status")
+
+    assert "ENABLED when last seen, 1 h 0 min ago" in answer.words
+
+
+async def test_without_redis_it_says_so_and_what_supervisord_cannot_tell(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    (operator.folder / "ccarchiver_config.yaml").write_text(f"ROOT: {{REDIS_HOST: 127.0.0.1, REDIS_PORT: {port}}}")
+    monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(operator.folder))
+
+    answer = await operator.types("status")
+    as_json = await operator.types("status", "--json")
+
+    assert answer.code == as_json.code == 69
+    assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in answer.words
+    assert "supervisord cannot be asked" in answer.words
+    assert [alarm["name"] for alarm in as_json.json["alarms"]] == ["redis_away"]
+
+
+async def test_a_wrong_site_file_is_told_with_its_own_exit_code(operator: Operator) -> None:
+    (operator.folder / "ccarchiver_config.yaml").write_text("ROOT: {REDIS_PROT: 1}")
+
+    answer = await operator.types("status")
+
+    assert answer.code == 78
+    assert "REDIS_PROT" in answer.err

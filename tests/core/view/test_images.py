@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.view.images import find_names, names_between, newest_names, summaries
+from tests.core.place import looking_into, site
+from tests.support.scribe import Scribe, Way
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.brokers import PrivateRedis
+
+NAMES = ("CC_O_20261121_000012", "CC_O_20261122_000002", "CC_O_20261122_000012", "odd[1]*_name")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("CC_O_20261122_000002", ["CC_O_20261122_000002"]),
+        ("12", ["CC_O_20261122_000012", "CC_O_20261121_000012"]),
+        ("000012", ["CC_O_20261122_000012", "CC_O_20261121_000012"]),
+        ("2", ["CC_O_20261122_000002"]),
+        ("CC_O_20261122", ["CC_O_20261122_000012", "CC_O_20261122_000002"]),
+        ("odd[1]*", ["odd[1]*_name"]),
+        ("CC_?", []),
+        ("0", []),
+        ("*", []),
+    ],
+)
+async def test_a_name_is_found_by_what_a_person_remembers(
+    fresh_redis: PrivateRedis, wanted: str, found: list[str]
+) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        for at, name in enumerate(NAMES):
+            await Scribe(redis, settings).exposure(name, at, float(at))
+
+        assert await find_names(redis, wanted, 10) == found
+        assert await find_names(redis, wanted, 1) == found[:1]
+
+
+async def test_a_name_is_found_among_thousands(fresh_redis: PrivateRedis) -> None:
+    async with looking_into(site(fresh_redis.port)) as redis:
+        await redis.zadd("ccarchiver:images", {f"CC_O_20261122_{n:06d}": n for n in range(25_000)})
+
+        assert await find_names(redis, "24999", 10) == ["CC_O_20261122_024999"]
+        assert len(await find_names(redis, "CC_O", 10)) == 10
+
+
+async def test_summaries_count_what_was_heard_retrieved_and_ingested(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        scribe = Scribe(redis, settings)
+        await scribe.exposure("whole", 1, 100.0)
+        await scribe.exposure("part", 2, 200.0, Way.RETRIEVED, files=4)
+        await scribe.failed("failed", 3, 300.0, "refused", 5752)
+
+        whole, part, failed = await summaries(redis, ["whole", "part", "gone", "failed"])
+
+        assert (whole.state, whole.events, whole.retrieved, whole.ingested) == (ImageState.COMPLETE, 3, 9, 9)
+        assert whole.took_s is not None
+        assert whole.took_s > 0
+        assert (part.state, part.retrieved, part.ingested, part.took_s) == (ImageState.ACCEPTED, 4, 0, None)
+        assert (failed.failed, failed.failed_code) == ("refused", 5752)
+        assert await names_between(redis, 100.0, 200.0) == ["whole"]
+        assert await newest_names(redis, 2) == ["failed", "part"]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.view.images import ImageSummary, bounds_of, observing_day
+from ccarchiver_core.view.night import Gap, find_gaps, make_report
+
+DAY = dt.date(2026, 11, 22)
+BEGIN = bounds_of(DAY)[0]
+
+
+def summary(number: int, state: ImageState = ImageState.COMPLETE, *, took: float = 1.0, code: int = 0) -> ImageSummary:
+    heard = BEGIN + number
+    is_accepted = state not in (ImageState.SKIPPED, ImageState.FOREIGN)
+    return ImageSummary(
+        obsid=f"CC_O_20261122_{number:06d}",
+        job=number,
+        state=state,
+        at=heard,
+        heard_last=heard,
+        events=3,
+        finished=heard + took if state in (ImageState.COMPLETE, ImageState.FAILED) else None,
+        retrieved=9 if is_accepted else 0,
+        ingested=9 if state is ImageState.COMPLETE else 0,
+        failed="no" if state is ImageState.FAILED else "",
+        failed_code=code,
+    )
+
+
+def test_an_observing_day_begins_at_noon_utc() -> None:
+    assert (observing_day(BEGIN), observing_day(BEGIN - 1)) == (DAY, dt.date(2026, 11, 21))
+    assert dt.datetime.fromtimestamp(BEGIN, tz=dt.UTC) == dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+
+
+def test_every_image_is_counted_by_what_became_of_it() -> None:
+    states = [*[ImageState.COMPLETE] * 3, ImageState.ACCEPTED, ImageState.STALLED, ImageState.SKIPPED]
+    images = [summary(number, state) for number, state in enumerate(states, start=1)]
+    images += [summary(7, ImageState.FAILED, code=5752), summary(8, ImageState.FAILED, code=5752)]
+
+    report = make_report(DAY, images, 9)
+
+    assert (report.seen, report.complete) == (8, 3)
+    assert report.unfinished == [images[3].obsid, images[4].obsid]
+    assert report.stalled == [images[4].obsid]
+    assert report.failed == {5752: [images[6].obsid, images[7].obsid]}
+    assert report.files_expected == 7 * 9
+    assert report.files_ingested == 3 * 9
+    assert not report.all_well
+
+
+def test_a_foreign_image_is_nothing_that_is_missing_here() -> None:
+    assert make_report(DAY, [summary(1), summary(2, ImageState.FOREIGN)], 9).all_well
+    assert not make_report(DAY, [summary(1), summary(2, ImageState.SKIPPED)], 9).all_well
+    assert not make_report(DAY, [summary(1), summary(3)], 9).all_well, "2 was never heard of"
+
+
+def test_percentiles_are_of_complete_images_by_nearest_rank() -> None:
+    images = [summary(number, took=float(number)) for number in range(1, 101)]
+
+    report = make_report(DAY, images, 9)
+
+    assert report.percentiles_s == pytest.approx({50: 50.0, 90: 90.0, 99: 99.0})
+    assert [slow.took_s for slow in report.slowest] == pytest.approx([100.0, 99.0, 98.0, 97.0, 96.0])
+
+
+def test_an_empty_night_is_well_and_has_no_percentiles() -> None:
+    report = make_report(DAY, [], 9)
+
+    assert (report.seen, report.percentiles_s, report.all_well) == (0, {}, True)
+
+
+def test_gaps_are_found_within_each_sequence_of_names() -> None:
+    names = ["CC_O_20261122_000001", "CC_O_20261122_000005", "CC_O_20261122_000002", "CC_H_20261122_000009", "dark"]
+
+    assert find_gaps(names) == [Gap(first="CC_O_20261122_000003", last="CC_O_20261122_000004", count=2)]
+
+
+def test_names_far_apart_are_no_one_sequence() -> None:
+    assert find_gaps(["i1", "i9"]) != []
+    assert find_gaps(["CC_O_20261122_000001", "CC_O_20261122_735514"]) == []
