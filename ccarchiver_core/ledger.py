@@ -106,8 +106,9 @@ def record_event(step: Step, heard: Heard, state: ImageState, *, is_new: bool) -
 
 
 def finish(step: Step, obsid: str, state: ImageState) -> None:
-    """Write that nothing more is to be done for an image."""
+    """Write that nothing more is to be done for an image; what counts its waiting goes, a retry begins it anew."""
     step.set_fields(keys.image(obsid), {"state": state, "finished": round(time.time(), 3)})
+    step.do("HDEL", keys.image(obsid), *(WAITING + name for name in (clock.WALL, clock.BOOT, clock.UPTIME)))
     step.do("ZREM", keys.UNFINISHED, obsid).count(f"images_{state}")
 
 

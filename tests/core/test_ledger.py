@@ -109,6 +109,7 @@ async def test_a_finished_image_is_nobodys_business_any_more(fresh_redis: Privat
         record = await ledger.read_record(redis, IMAGE)
         assert record["state"] == state
         assert float(record["finished"]) >= float(record["at"])
+        assert not [name for name in record if name.startswith(ledger.WAITING)]
 
 
 async def test_an_image_that_was_not_accepted_gives_the_bridge_nothing(fresh_redis: PrivateRedis) -> None:
