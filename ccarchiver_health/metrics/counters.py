@@ -64,10 +64,10 @@ COUNTERS = (
     _one("events_repeated", "SAL events of images that came once more and changed nothing.", "events_repeated"),
     _one("events_skipped", "SAL events of images that came while the CSC was not ENABLED.", "events_skipped"),
     _by_topic("statuses_reported", "File statuses put as SAL events.", "events"),
-    _by_topic("statuses_failed", "Of these, statuses of failure.", "failures"),
+    _by_topic("statuses_failed", "Statuses of failure among those reported.", "failures"),
     _by_topic("statuses_repeated", "File statuses that said nothing new and gave no event.", "statuses_repeated"),
     _one("orders_confirmed", "Messages about images that RabbitMQ has confirmed.", "orders_confirmed"),
-    _one("orders_replayed", "Of these, messages sent anew for a new pairing or session.", "orders_replayed"),
+    _one("orders_replayed", "Messages about images sent anew for a new pairing or session.", "orders_replayed"),
     _one("resends", "Messages about images sent again because their answer was late.", "resends"),
     _one("acks_ignored", "Answers that nobody owed: late, doubled or of an earlier pairing.", "acks_ignored"),
     _one(

@@ -105,7 +105,7 @@ def _durations(reading: Reading) -> Metric:
 def _images(reading: Reading) -> Iterator[Metric]:
     view = reading.view
     yield _gauge("unfinished_images", "Accepted images that are not at their end.", view.unfinished)
-    yield _gauge("stalled_images", "Of these, images that are stalled.", reading.unfinished[ImageState.STALLED])
+    yield _gauge("stalled_images", "Unfinished images that are stalled.", reading.unfinished[ImageState.STALLED])
     oldest = min((image.since for image in view.waiting), default=view.at)
     text = "How long the oldest unfinished image waits; 0 if there is none."
     yield _gauge("unfinished_oldest_age_seconds", text, max(0.0, view.at - oldest))
@@ -131,22 +131,32 @@ def _pairing(pairing: PairingView) -> Iterator[Metric]:
         text = "Seconds the paired Forwarder's presence key has left; 0 if it is not there."
         yield _gauge("forwarder_presence_ttl_seconds", text, pairing.presence_ttl_s or 0.0)
         if pairing.since:
-            yield _gauge("forwarder_paired_timestamp_seconds", "When it was paired, Unix time.", pairing.since)
+            yield _gauge(
+                "forwarder_paired_timestamp_seconds", "When the Forwarder was paired, Unix time.", pairing.since
+            )
 
 
 def _workers(workers: list[WorkerView], starts: Mapping[Worker, int]) -> Iterator[Metric]:
     yield _each("mailbox_pending", "Letters a worker has not handled.", {w.worker: w.mailbox_depth for w in workers})
     ages = {w.worker: w.mailbox_oldest_s for w in workers}
-    yield _each("mailbox_oldest_age_seconds", "Age of its oldest letter; 0 if there is none.", ages)
+    yield _each(
+        "mailbox_oldest_age_seconds", "Age of the oldest letter a worker has not handled; 0 if there is none.", ages
+    )
     yield _each("worker_up", "Whether a worker shows life.", {w.worker: float(w.vitals is not None) for w in workers})
     family = CounterMetricFamily("ccarchiver_worker_starts", "Times a worker has taken its lease.", labels=["worker"])
     for worker, count in starts.items():
         family.add_metric([worker.value], count)
     yield family
     living = {w.worker: w.vitals for w in workers if w.vitals is not None}
-    yield _each("worker_in_trouble", "Whether it says so.", {name: bool(v.trouble) for name, v in living.items()})
+    yield _each(
+        "worker_in_trouble",
+        "Whether a worker says that something keeps it from its work.",
+        {name: bool(v.trouble) for name, v in living.items()},
+    )
     errors = {name: v.last_error_at for name, v in living.items()}
-    yield _each("worker_last_error_timestamp_seconds", "When it last logged an error, Unix time; 0 for never.", errors)
+    yield _each(
+        "worker_last_error_timestamp_seconds", "When a worker last logged an error, Unix time; 0 for never.", errors
+    )
     yield from _processes({name: v for name, v in living.items() if v.pid})  # without: of a version that tells nothing
 
 
@@ -155,11 +165,11 @@ def _processes(living: Mapping[Worker, Vitals]) -> Iterator[Metric]:
     memory = {name: v.rss_bytes for name, v in living.items()}
     share = {name: v.cpu_share for name, v in living.items()}
     files = {name: v.open_files for name, v in living.items()}
-    yield _each("worker_start_time_seconds", "When its process began, Unix time.", started)
-    yield _each("worker_resident_memory_bytes", "Its resident memory.", memory)
-    yield _each("worker_cpu_ratio", "Share of one core it used lately.", share)
-    yield _each("worker_open_files", "Files and sockets it has open.", files)
-    yield _each("worker_threads", "Its threads.", {name: v.threads for name, v in living.items()})
+    yield _each("worker_start_time_seconds", "When a worker's process began, Unix time.", started)
+    yield _each("worker_resident_memory_bytes", "Resident memory of a worker's process.", memory)
+    yield _each("worker_cpu_ratio", "Share of one core a worker used lately.", share)
+    yield _each("worker_open_files", "Files and sockets a worker has open.", files)
+    yield _each("worker_threads", "Threads of a worker's process.", {name: v.threads for name, v in living.items()})
     versions = InfoMetricFamily("ccarchiver_worker", "Where a worker runs, and its version.", labels=["worker"])
     for name, vitals in living.items():
         versions.add_metric([name.value], {"version": vitals.version, "host": vitals.host})

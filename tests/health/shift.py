@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, StatusTopic
-from ccarchiver_core.step import Step
+from ccarchiver_core.step import Step, unix_time
 from ccarchiver_core.vitals import read_vitals
 from ccarchiver_sal import resume
 from ccarchiver_sal.adapter import State
@@ -118,7 +118,7 @@ class Shift:
 async def shift_at_work(redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str) -> AsyncIterator[Shift]:
     """Have an archiver at work for the time of a block, paired, with the vital signs of all workers."""
     async with bridge_at_work(redis, rabbit, vhost, ACK_TIMEOUT=30) as desk:
-        await desk.pair()
+        await desk.pair(forwarder().model_copy(update={"since": unix_time()}))
         await desk.redis.set(forwarder().presence_key, "pong", ex=PRESENCE_S)
         async with holding(Worker.HEALTH, desk.settings) as health:
             shift = Shift(desk)

@@ -1,0 +1,118 @@
+"""The runbook: an entry for everything that can be wrong, none for what cannot, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.measures import Measure
+from ccarchiver_core.view import alarms
+from ccarchiver_core.view.alarms import ALARM_NAMES, AlarmName, fault_alarm
+from tests.health.exposition import scrape
+from tests.health.shift import shift_at_work
+from tests.support.markdown import anchors, commands, headings, links, rows
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+
+ROOT = Path(__file__).parent.parent.parent
+RUNBOOK = ROOT / "docs" / "operations"
+PAGES = sorted([*RUNBOOK.glob("*.md"), ROOT / "docs" / "operations.md"])
+
+
+def page(name: str) -> str:
+    return (RUNBOOK / name).read_text(encoding="utf-8")
+
+
+def entries(name: str) -> dict[str, str]:
+    """Give the text below each heading of the second level."""
+    parts = re.split(r"^## +(.+)$", page(name), flags=re.MULTILINE)
+    return dict(zip((title.strip() for title in parts[1::2]), parts[2::2], strict=True))
+
+
+def test_each_error_code_has_one_entry_and_no_entry_has_another_code() -> None:
+    assert sorted(headings(page("errors.md"), 2)) == sorted(str(int(code)) for code in ErrorCode)
+
+
+def test_each_alarm_has_one_entry_and_no_entry_has_another_name() -> None:
+    assert sorted(headings(page("alarms.md"), 2)) == sorted(AlarmName)
+    faults = set(ALARM_NAMES) - set(AlarmName)
+    assert faults == {fault_alarm(code) for code in ErrorCode}, "these are in errors.md"
+
+
+@pytest.mark.parametrize("name", ["errors.md", "alarms.md"])
+def test_each_entry_shows_what_is_seen_and_says_what_to_do(name: str) -> None:
+    for title, text in entries(name).items():
+        blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        assert any("$ ccarchiver status" in block for block in blocks), f"{title}: what status says"
+        outside = re.sub(r"^```\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        assert len(outside.split()) > 30, f"{title}: what it means and what to do"
+
+
+def test_the_entry_of_each_code_quotes_that_fault() -> None:
+    for code, text in entries("errors.md").items():
+        assert f"the CSC is in FAULT with {code}:" in text
+
+
+def test_the_list_of_alarms_has_their_severities() -> None:
+    source = Path(alarms.__file__).read_text(encoding="utf-8")
+    made = {
+        AlarmName[name].value: severity
+        for severity, name in re.findall(r"_(critical|warning)\(\s*AlarmName\.(\w+)", source)
+    }
+    listed = {row[0].split("]")[0].strip("["): row[1] for row in rows(page("alarms.md")) if row[0].startswith("[")}
+    assert set(made) == set(AlarmName)
+    assert listed == made
+
+
+async def test_the_list_of_metrics_is_the_exposition(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as shift:
+        seen = await scrape(shift.desk.redis, shift.desk.settings)
+    told = dict(re.findall(r"^# HELP (\w+) (.*)$", seen.body.decode(), re.MULTILINE))
+    listed = {
+        row[0].strip("`"): (sorted(re.findall(r"`(\w+)`", row[1])), row[2])
+        for row in rows(page("metrics.md"))
+        if row[0].startswith("`ccarchiver_")
+    }
+
+    assert {name: text for name, (_, text) in listed.items()} == told
+    for name, (labels, _) in listed.items():
+        series = [dict(it) for sample, it in seen.samples if sample in (name, f"{name}_count")]
+        assert series, name
+        assert all(sorted(it) == labels for it in series), name
+
+
+def test_each_step_that_is_measured_is_explained() -> None:
+    explained = [row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Measure)]
+    assert explained == [measure.value for measure in Measure]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_link_leads_to_a_page_and_a_heading(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for to, anchor in links(text):
+        target = (path.parent / to).resolve() if to else path
+        assert target.exists(), f"{path.name}: {to}"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{path.name}: {to}#{anchor}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_command_that_is_quoted_there_is(path: Path) -> None:
+    for command in commands(path.read_text(encoding="utf-8"), "ccarchiver"):
+        asked = [sys.executable, "-m", "ccarchiver_cli.main", command, "--help"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{path.name}: ccarchiver {command}: {done.stderr}"
+
+
+def test_the_operations_page_leads_to_the_runbook() -> None:
+    leads = {to for to, _ in links((ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))}
+    assert {f"operations/{name}" for name in ("README.md", "errors.md", "alarms.md", "metrics.md")} <= leads
