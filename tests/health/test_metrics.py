@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys, ledger
+from ccarchiver_core import clock, keys, ledger
 from ccarchiver_core.csc_state import STATE_NAMES
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import StatusTopic
@@ -126,9 +126,12 @@ async def test_stalled_and_waiting_images_are_seen_with_their_age(fresh_redis: P
     settings = site(fresh_redis.port, STALLED_AFTER=100)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         for number, age_s in enumerate((500.0, 200.0, 0.0)):
-            heard = ledger.Heard(f"i{number}", number, "s", start_of(f"i{number}"), time.time() - age_s)
+            now, name = clock.now(), f"i{number}"
+            then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
             step = Step()
+            heard = ledger.Heard(name, number, "s", start_of(name), then.wall)
             ledger.record_event(step, heard, ledger.ImageState.ACCEPTED, is_new=True)
+            step.set_fields(keys.image(name), then.fields(ledger.WAITING))
             await context.runner.apply(step)
         await Housekeeping(context).report_stalled()
 
