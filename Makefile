@@ -11,11 +11,14 @@ SEED ?=
 SCENARIO ?=
 # The soak: how long.
 MINUTES ?= 10
+# The benchmarks: rounds of floor and archiver in turn, and, if given, where the result goes.
+ROUNDS ?= 3
+JSON ?=
 # More options for one run, for example: make unit ARGS="-k mailbox -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench-ledger fuzz fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -61,6 +64,10 @@ soak: setup ## steady exposures for a while; fails if memory, files, threads or 
 
 bench-ledger: setup ## 10,000 exposures in the ledger: Redis memory, and how long the commands take
 	@$(BIN)/python -m benchmarks.ledger $(ARGS)
+
+bench: IMAGES = 200
+bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=file ARGS="--load --growth --profile")
+	@$(BIN)/python -m benchmarks.main --images "$(IMAGES)" --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 fuzz: setup ## 100,000 inputs to the parsers of what others send
 	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)

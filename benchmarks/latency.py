@@ -1,0 +1,59 @@
+"""Rounds of floor and system in turn, so that a machine that drifts does so for both."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import paths
+from benchmarks.floors import WARM_UP, Floor
+from benchmarks.load import site_of
+from benchmarks.result import Latency, put_together
+from benchmarks.stage import ONE_BOARD, Stage, staged
+
+Done = Callable[[], None]
+
+
+def steps_of(images: int, rounds: int) -> int:
+    """Say how often `measure_latency` calls `done`, for whoever shows progress."""
+    return rounds * (WARM_UP + 2 * images + paths.WARM_UP + images)
+
+
+def images_taken(images: int, rounds: int) -> int:
+    """Say how many images `measure_latency` takes in all."""
+    return rounds * (paths.WARM_UP + images)
+
+
+async def measure_latency(
+    images: int,
+    rounds: int,
+    done: Done,
+    *,
+    configuration: Path | None = None,
+    begin: Callable[[Stage], None] = lambda _stage: None,
+) -> Latency:
+    """Measure.
+
+    Parameters
+    ----------
+    images
+        Counted in each round, after some that warm up; each hop of the floor is taken as often.
+    rounds
+        How many; each measures first the floor, then the system.
+    done
+        Called after each step of `steps_of`.
+    configuration
+        supervisord's, if not the repository's own.
+    begin
+        Called once, when the CSC is ENABLED.
+    """
+    floors, found = [], []
+    # One board is enough, and every image is complete before the next begins.
+    async with staged(site_of(ONE_BOARD), configuration=configuration) as stage:
+        await stage.enable()
+        begin(stage)
+        floor = Floor(stage, done)
+        for _ in range(rounds):
+            floors.append(await floor.measure(images))
+            named = stage.new_images(paths.WARM_UP + images)
+            await paths.expose(stage, named, done)
+            found.append(paths.read(stage, named[paths.WARM_UP :]))
+    return put_together(images, floors, found, paths.PATHS)

@@ -1,0 +1,142 @@
+"""Command line of the benchmarks."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from benchmarks.growth import LARGEST_LEDGER, LEDGERS, measure_growth
+from benchmarks.latency import Done, images_taken, measure_latency, steps_of
+from benchmarks.load import measure_load
+from benchmarks.plot import plot
+from benchmarks.profiled import begin, configuration_with_profiler, show_profiles
+from benchmarks.report import show
+from benchmarks.result import Latency, Result, describe_machine
+from ccarchiver_sim.program import EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+
+RESULTS = Path(__file__).parent / "results"
+GROWTH_IMAGES = 50
+"""Measured for each size: the medians are steady from about thirty."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Parameters
+    ----------
+    images, rounds
+        Of the latency; no rounds leave it out.
+    load
+        Whether to measure bursts and steady rates.
+    ledgers
+        Sizes of the ledger; none leave the growth out.
+    profile
+        Whether to run the workers under the profiler, and nothing but latency rounds.
+    """
+
+    images: int
+    rounds: int
+    load: bool = False
+    ledgers: tuple[int, ...] = ()
+    profile: bool = False
+
+
+async def run_plan(plan: Plan, console: Console) -> Result:
+    """Measure, with progress on the console; everything started has ended when this returns."""
+    result = Result(machine=describe_machine())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        if plan.rounds:
+            task = progress.add_task("floor and archiver in turn", total=steps_of(plan.images, plan.rounds))
+            if plan.profile:
+                result.latency = await _profiled(plan, console, lambda: progress.advance(task))
+            else:
+                result.latency = await measure_latency(plan.images, plan.rounds, lambda: progress.advance(task))
+        if plan.load:
+            result.load = await measure_load(_teller(progress, console, "load"))
+        if plan.ledgers:
+            result.growth = await measure_growth(GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth"))
+    result.machine.load_after = os.getloadavg()[0]
+    return result
+
+
+def _teller(progress: Progress, console: Console, name: str) -> Callable[[str], None]:
+    """Give a function that shows what is done now; where the console is no terminal it says so in a line each."""
+    task = progress.add_task(name, total=None)
+
+    def tell(what: str) -> None:
+        progress.update(task, description=f"{name}: {what}")
+        if not console.is_terminal:
+            console.print(f"{name}: {what}")
+
+    return tell
+
+
+async def _profiled(plan: Plan, console: Console, done: Done) -> Latency:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        configuration = configuration_with_profiler(folder)
+        latency = await measure_latency(plan.images, plan.rounds, done, configuration=configuration, begin=begin)
+        show_profiles(folder, images_taken(plan.images, plan.rounds), console)
+    return latency
+
+
+async def run_and_report(plan: Plan, json: Path | None, console: Console) -> int:
+    """Measure, print, and write the result and its picture; returns the exit code."""
+    try:
+        result = await run_plan(plan, console)
+    except asyncio.CancelledError:
+        console.print("bench: interrupted; all it started has ended")
+        return EXIT_INTERRUPTED
+    show(result, console)
+    if plan.profile:
+        return EXIT_OK  # a profiled worker's times are not to be compared with anything
+    path = json or RESULTS / f"bench-{result.machine.started.replace(':', '')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    picture = path.with_suffix(".png")
+    console.print(f"written: {path} and {picture.name}" if plot(result, picture) else f"written: {path}")
+    return EXIT_OK
+
+
+def command(
+    *,
+    images: Annotated[int, typer.Option(min=1, help="Images counted in each round of the latency.")] = 200,
+    rounds: Annotated[int, typer.Option(min=0, help="Rounds of floor and archiver in turn; 0: no latency.")] = 3,
+    load: Annotated[bool, typer.Option("--load", help="Bursts, steady rates, what an exposure costs.")] = False,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Latency with 0 and 10,000 images in the ledger, 1 to 100 in work.")
+    ] = False,
+    large: Annotated[bool, typer.Option("--large", help="With --growth: also 100,000 images in the ledger.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Run the workers under the profiler and print where the time goes.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the result here; a plot beside it.")] = None,
+) -> None:
+    """Measure the whole archiver beside the floor: each hop a message must take, alone, in the same run.
+
+    Needs nothing running and leaves nothing running.
+    """
+    if profile and (load or growth or not rounds):
+        raise typer.BadParameter("--profile goes with latency rounds only: its times are not to be compared")
+    ledgers = (*LEDGERS, LARGEST_LEDGER) if large else LEDGERS
+    plan = Plan(images, rounds, load, ledgers if growth else (), profile)
+    console = make_console()
+    raise typer.Exit(run_until_signalled(run_and_report(plan, json, console), console))
+
+
+def main() -> None:
+    """Run the program."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

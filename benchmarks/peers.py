@@ -1,0 +1,200 @@
+"""A scripted Forwarder, Controller and OODS in one light process: they answer at once and note when what came.
+
+No files are moved: what they would take for that is not the archiver's time. The time between a message's arrival and
+the answer's publishing is noted as well, so that it can be taken off.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Coroutine
+from typing import cast
+
+from benchmarks.notebook import TAKE, Notebook, serve
+from benchmarks.receipts import GOT, OWN, PUT, file_key, now
+from ccarchiver_bridge.amqp.link import Delivery, Link
+from ccarchiver_core.redis_client import make_client, transact
+from ccarchiver_sim.controller.messages import health_ack, item_ack
+from ccarchiver_sim.forwarder import messages as forwarder_messages
+from ccarchiver_sim.forwarder.options import PRESENCE_KEY, Identity
+from ccarchiver_sim.forwarder.presence import FORWARDER_LIST, LIVES_FOR_S, PRESENCE_VALUE, RENEWED_EVERY_S
+from ccarchiver_sim.peer import wire
+from ccarchiver_sim.peer.async_run import run_async_peer
+from ccarchiver_sim.peer.runloop import say
+from ccarchiver_sim.peer.site import Site
+
+NAME = "bench"
+PACE, BURST = "pace", "burst"
+"""Commands: seconds between two statuses of one image (0: all at once); so many ingest statuses at once."""
+TARGET_DIR = "/data/staging/ccforwarder/2026-11-22/"
+RETRIEVAL, INGEST = "IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS"
+BURST_IMAGE = "burst"
+"""How the images of a burst are called: of a camera nobody exposed with, so that they disturb nobody's count."""
+SUCCESS = 0
+
+
+class Peers:
+    """The three peers.
+
+    Parameters
+    ----------
+    site
+        Queues, credentials, CCDs.
+    link
+        Their one connection.
+    notes
+        Where to note.
+    """
+
+    def __init__(self, site: Site, link: Link, notes: Notebook) -> None:
+        self._settings = site.settings
+        self._link = link
+        self._notes = notes
+        self._identity = Identity(NAME, NAME, "127.0.0.1", f"{NAME}_consume", PRESENCE_KEY)
+        self._pace = 0.0
+        self._bursts = 0
+        self._told: dict[str, set[str]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Consume the queues of the Forwarder and the Controller, and list the Forwarder."""
+        settings = self._settings
+        served = {
+            self._identity.consume_queue: self._for_forwarder,
+            settings.archive_ctrl_consume_queue: self._for_controller,
+        }
+        for queue, handler in served.items():
+            await self._link.declare(queue)
+            self._link.consume(queue, handler)
+        redis = make_client(settings)
+        await redis.set(PRESENCE_KEY, PRESENCE_VALUE, ex=LIVES_FOR_S)
+        entry = json.dumps(forwarder_messages.list_entry(self._identity))
+        await transact(redis, ("LPUSH", FORWARDER_LIST, entry))
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(RENEWED_EVERY_S)
+                await redis.set(PRESENCE_KEY, PRESENCE_VALUE, ex=LIVES_FOR_S)
+
+        self._spawn(beat())
+
+    def close(self) -> None:
+        """End all that is under way."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    # ---- commands
+
+    async def set_pace(self, seconds: object) -> None:
+        """Let this many seconds pass before each status of an image; 0 sends all of a kind at once."""
+        self._pace = float(cast("float", seconds))
+
+    async def burst(self, count: object) -> None:
+        """Publish so many ingest statuses as fast as it goes, of images that nobody took."""
+        self._bursts += 1
+        ccds = self._settings.ccds
+        for number in range(int(cast("int", count))):
+            image = f"{BURST_IMAGE}_{self._bursts}_{number // len(ccds):06d}"
+            self._spawn(self._status(INGEST, image, *ccds[number % len(ccds)]))
+
+    # ---- what comes
+
+    def _for_controller(self, delivery: Delivery) -> None:
+        at = now()
+        self._link.ack(delivery.tag)
+        message = wire.decode(delivery.body)
+        settings = self._settings
+        if message["MSG_TYPE"] == settings.new_archive_item:
+            image = wire.text(message, "IMAGE_ID")
+            kind = settings.new_archive_item
+            self._notes.note(GOT + kind, image, at)
+            answer = item_ack(message, TARGET_DIR, settings.archive_controller_name, positive=True)
+            self._publish(wire.text(message, "REPLY_QUEUE"), answer, OWN + kind, image)
+        elif message["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK":
+            answer = health_ack(message, settings.archive_controller_name, positive=True)
+            self._publish(settings.forwarder_publish_queue, answer)
+
+    def _for_forwarder(self, delivery: Delivery) -> None:
+        at = now()
+        self._link.ack(delivery.tag)
+        message = wire.decode(delivery.body)
+        kind, ack_id = wire.text(message, "MSG_TYPE"), wire.text(message, "ACK_ID")
+        reply = wire.text(message, "REPLY_QUEUE")
+        if kind == "ASSOCIATED":
+            self._publish(reply, forwarder_messages.associated_ack(PRESENCE_KEY, ack_id))
+            return
+        image = wire.text(message, "IMAGE_ID")
+        self._notes.note(GOT + kind, image, at)
+        self._publish(reply, forwarder_messages.acknowledgement(kind, image, self._identity.component, ack_id))
+        told = self._told.setdefault(image, set())
+        told.add(kind)
+        if {self._settings.fwdr_end_readout, self._settings.fwdr_header_ready} <= told:
+            del self._told[image]
+            self._spawn(self._deliver(image))
+
+    # ---- what goes
+
+    async def _deliver(self, image: str) -> None:
+        """Report each file of an image as retrieved, then each as ingested."""
+        for kind in (RETRIEVAL, INGEST):
+            if self._pace:
+                for raft, sensor in self._settings.ccds:
+                    await asyncio.sleep(self._pace)
+                    await self._status(kind, image, raft, sensor)
+            else:
+                await asyncio.gather(*(self._status(kind, image, raft, sensor) for raft, sensor in self._settings.ccds))
+
+    async def _status(self, kind: str, image: str, raft: str, sensor: str) -> None:
+        settings = self._settings
+        message: wire.Message = {
+            "MSG_TYPE": kind,
+            "OBSID": image,
+            "RAFT": raft,
+            "SENSOR": sensor,
+            "FILENAME": f"{TARGET_DIR}{image}-R{raft}{sensor}.fits",
+            "STATUS_CODE": SUCCESS,
+            "DESCRIPTION": "file transferred" if kind == RETRIEVAL else "file ingested",
+        }
+        if kind == INGEST:
+            message |= {"CAMERA": settings.camera_name, "ARCHIVER": settings.archiver_name}
+        queue = settings.telemetry_queue if kind == RETRIEVAL else settings.queue_from_oods
+        body = wire.encode_quoted(message) if kind == RETRIEVAL else wire.encode_block(message)
+        key = file_key(image, raft, sensor)
+        self._notes.note(PUT + kind, key)
+        await self._link.publish(queue, body, message_id=key)
+
+    def _publish(self, queue: str, message: wire.Message, kind: str = "", key: str = "") -> None:
+        body = wire.encode_block(message)
+
+        async def publish() -> None:
+            if kind:
+                self._notes.note(kind, key)
+            await self._link.publish(queue, body, message_id=f"{message['MSG_TYPE']} {message['ACK_ID']}")
+
+        self._spawn(publish())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def work(stop: asyncio.Event) -> None:
+    """Be the peers until stopped."""
+    site = Site.load()
+    notes = Notebook()
+    link = await Link.open(site.settings, site.credentials)
+    peers = Peers(site, link, notes)
+    try:
+        await peers.open()
+        say("ready")
+        await serve({TAKE: notes.hand_over, PACE: peers.set_pace, BURST: peers.burst}, stop)
+    finally:
+        peers.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            await link.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_async_peer("peers", "WARNING", work))

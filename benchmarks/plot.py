@@ -1,0 +1,66 @@
+"""A run's result as a picture: each path beside the floor it stands on."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+from benchmarks.result import Growth, Latency, Result
+
+mpl.use("Agg")  # no display is needed, and none is looked for
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+SIZE_IN = (11, 4.5)
+DPI = 120
+BAR = 0.6
+
+
+def plot(result: Result, path: Path) -> bool:
+    """Draw what there is of a result into a PNG file; False, and no file, if it has neither latencies nor growth."""
+    panels = [result.latency is not None, bool(result.growth)]
+    if not any(panels):
+        return False
+    figure, axes = plt.subplots(sum(panels), 1, figsize=(SIZE_IN[0], SIZE_IN[1] * sum(panels)), squeeze=False)
+    free = list(axes[:, 0])
+    if result.latency is not None:
+        _latency(free.pop(0), result.latency)
+    if result.growth:
+        _growth(free.pop(0), result.growth)
+    machine = result.machine
+    figure.suptitle(f"{machine.started}, {machine.cores} cores, load average {machine.load_before:.1f}", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)
+    return True
+
+
+def _latency(axes: Axes, latency: Latency) -> None:
+    """Draw one stacked bar a path: its hops' floors, and from there to its median; a line to 90 and 99 %."""
+    hops = list(dict.fromkeys(hop for path in latency.paths for hop in path.hops))
+    left = [0.0] * len(latency.paths)
+    names = [path.name for path in latency.paths]
+    for hop in hops:
+        widths = [latency.floors[hop].median * path.hops.get(hop, 0) for path in latency.paths]
+        axes.barh(names, widths, left=left, height=BAR, label=f"floor: {hop}")
+        left = [begin + width for begin, width in zip(left, widths, strict=True)]
+    own = [max(0.0, path.took.median - path.floor_ms) for path in latency.paths]
+    axes.barh(names, own, left=left, height=BAR, color="0.7", label="the archiver, to the median")
+    for place, path in enumerate(latency.paths):
+        axes.plot([path.took.median, path.took.p90], [place, place], color="black")
+        axes.plot([path.took.p90], [place], "|", color="black", label="90 %" if place == 0 else None)
+        axes.plot([path.took.p99], [place], ".", color="black", label="99 %" if place == 0 else None)
+    axes.invert_yaxis()
+    axes.set_xlabel("ms")
+    axes.legend(fontsize=8)
+
+
+def _growth(axes: Axes, growth: list[Growth]) -> None:
+    """Draw each path's ratio to its floor beside what is in the ledger and in work."""
+    names = [f"{one.ledger}\n{one.in_work}" for one in growth]
+    for path in growth[0].paths:
+        axes.plot(names, [one.paths[path].median / one.floor_ms[path] for one in growth], "o-", label=path)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("images in the ledger, images in work")
+    axes.set_ylabel("median / floor")
+    axes.legend(fontsize=8)

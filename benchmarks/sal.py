@@ -1,0 +1,74 @@
+"""The one place where the benchmarks touch salobj beyond the simulators' own component."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Self
+
+import dds
+from lsst.ts import salobj
+from lsst.ts.salobj.topics import RemoteEvent
+from typing_extensions import override
+
+from ccarchiver_sim.rig.environment import PARTITION, applied
+from ccarchiver_sim.rig.observer import CSC, ERROR_CODE, SUMMARY_STATE, SalObserver
+
+DEPTH = 50_000
+"""Events a reader here holds: it shall never be the one that loses. DDS and salobj each hold 100 unless told."""
+
+Heard = Callable[[Any], None]
+"""Called with a sample; salobj's types are known only at run time."""
+
+
+def floor_partition(partition: str) -> str:
+    """Name the piece of the bus on which the floor is measured: the archiver must not hear it."""
+    return f"{partition}floor"
+
+
+class Listener:
+    """Hears events of some components, each by salobj's callback."""
+
+    def __init__(self, domain: salobj.Domain, stack: AsyncExitStack) -> None:
+        self._domain = domain
+        self._stack = stack
+
+    async def listen(self, component: str, partition: str, callbacks: Mapping[str, Heard]) -> None:
+        """Hear events of a component from now on; the callback is called with each, in order."""
+        with applied({PARTITION: partition}):
+            remote = salobj.Remote(self._domain, component, readonly=True, include=[], start=False)
+        self._stack.push_async_callback(remote.close)
+        qos = self._domain.event_qos_set.reader_qos
+        kept = qos.history
+        qos.set_policies([dds.HistoryQosPolicy(kept.kind, DEPTH)])
+        try:
+            for topic, callback in callbacks.items():
+                event = RemoteEvent(remote.salinfo, topic, max_history=0, queue_len=DEPTH)
+                event.callback = callback
+                setattr(remote, f"evt_{topic}", event)
+        finally:
+            qos.set_policies([kept])
+        await remote.start()
+
+
+@asynccontextmanager
+async def listener() -> AsyncIterator[Listener]:
+    """Be on the bus, listening only, for the time of a block."""
+    async with AsyncExitStack() as stack:
+        domain = await stack.enter_async_context(salobj.Domain())
+        yield Listener(domain, stack)
+
+
+class Commander(SalObserver):
+    """Commands the CSC and hears its state and errors, nothing else: the driver's event loop stays idle."""
+
+    @override
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            domain = await stack.enter_async_context(salobj.Domain())
+            topics = (SUMMARY_STATE, ERROR_CODE)
+            self._csc = salobj.Remote(domain, CSC, include=topics)
+            stack.push_async_callback(self._csc.close)
+            for topic in topics:
+                getattr(self._csc, f"evt_{topic}").callback = self._recorder(topic)
+            await self._csc.start_task
+            self._stack = stack.pop_all()
+        return self

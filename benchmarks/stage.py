@@ -1,0 +1,202 @@
+"""The system under test and what surrounds it: a whole archiver, its scripted peers, a camera, and the far end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from lsst.ts import salobj
+
+from benchmarks.far import floor_settings, make_floor_stream
+from benchmarks.helper import Helper
+from benchmarks.receipts import PUT, Receipts, now
+from benchmarks.sal import Commander, floor_partition
+from ccarchiver_bridge.amqp.link import Link
+from ccarchiver_core.credentials import load_credentials
+from ccarchiver_core.redis_client import make_client
+from ccarchiver_core.settings import load_settings
+from ccarchiver_sim.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.peer.sal import SalComponent, sal_component, tai_now
+from ccarchiver_sim.rig.environment import PARTITION, applied
+from ccarchiver_sim.rig.folder import CREDENTIAL_FILE
+from ccarchiver_sim.rig.observer import CAMERA, END_READOUT
+from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.supervisor import Supervisor
+
+START, END, HEADER = "startIntegration", END_READOUT, "largeFileObjectAvailable"
+"""The events of one exposure."""
+HEADER_SERVICE = "CCHeaderService"
+HEADER_URL = "http://127.0.0.1:8000/CCHeaderService_header_{image}.yaml"
+"""Nobody fetches it: the scripted Forwarder moves no files."""
+QUIET_S = 10.0
+"""What has not come so long after the last that came is counted as missing."""
+ASK_EVERY_S = 0.2
+Part = TypeVar("Part")
+BOARDS_OF_COMCAM = ("22/0", "22/1", "22/2")
+"""Nine CCDs."""
+ONE_BOARD = ("22/0",)
+"""Three CCDs: for what does not depend on their number."""
+
+
+class Stage:
+    """Everything a measurement can take hold of; make it with `staged`.
+
+    Parameters
+    ----------
+    settings
+        Keys of the site file.
+    parent
+        Where to make the run's folder.
+    """
+
+    def __init__(self, settings: Mapping[str, object], parent: Path | None) -> None:
+        self.rig = Rig(settings, parent=parent)
+        self.rig.observer = Commander()
+        self.settings = load_settings(self.rig.folder.site_file)
+        self.receipts = Receipts()
+        self.far = self._helper("far")
+        self.peers = self._helper("peers")
+        self.redis = make_client(self.settings)
+        self.floor_redis = make_client(floor_settings(self.settings))
+        self._camera: SalComponent | None = None
+        self._headers: SalComponent | None = None
+        self._floor: SalComponent | None = None
+        self._link: Link | None = None
+        self._images = 0
+
+    def _helper(self, name: str) -> Helper:
+        helper = Helper(name, f"benchmarks.{name}", env=self.rig.env, logs=self.rig.folder.logs)
+        self.rig.peers[name] = helper
+        return helper
+
+    @property
+    def floor_camera(self) -> SalComponent:
+        """A camera that only the far end hears."""
+        return _entered(self._floor)
+
+    @property
+    def link(self) -> Link:
+        """The driver's own connection to RabbitMQ."""
+        return _entered(self._link)
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Start it all but the session; what must be closed is left with the stack."""
+        rig = self.rig
+        stack.push_async_callback(rig.close)
+        await rig.start_brokers()
+        await stack.enter_async_context(rig)
+        credentials = load_credentials(rig.folder.credentials / CREDENTIAL_FILE)
+        for client in (self.redis, self.floor_redis):
+            stack.push_async_callback(client.aclose)
+        self._link = await Link.open(self.settings, credentials)
+        stack.push_async_callback(self._link.close)
+        await make_floor_stream(self.floor_redis)
+        self._camera = await stack.enter_async_context(sal_component(CAMERA))
+        self._headers = await stack.enter_async_context(sal_component(HEADER_SERVICE))
+        with applied({PARTITION: floor_partition(rig.sal[PARTITION])}):
+            self._floor = await stack.enter_async_context(sal_component(CAMERA))
+        for helper in (self.far, self.peers):
+            helper.launch()
+        rig.supervisor.start()
+        await asyncio.gather(self.far.wait_ready(), self.peers.wait_ready(), rig.start_workers())
+
+    async def enable(self) -> None:
+        """Bring the CSC to ENABLED."""
+        await self.rig.observer.go_to(salobj.State.ENABLED)
+
+    # ---- the camera
+
+    def new_images(self, count: int) -> list[str]:
+        """Name images that nobody has had."""
+        day = observing_date(datetime.now(UTC))
+        first, self._images = self._images + 1, self._images + count
+        return [image_name(day, number) for number in range(first, first + count)]
+
+    def put(self, topic: str, image: str) -> None:
+        """Put one event of an exposure and note when."""
+        tai = tai_now()
+        if topic == HEADER:
+            component = _entered(self._headers)
+            fields: Mapping[str, str | float | bool] = {
+                "id": image,
+                "url": HEADER_URL.format(image=image),
+                "generator": HEADER_SERVICE,
+                "version": 1.0,
+                "byteSize": 1,
+                "checkSum": "",
+                "mimeType": "application/yaml",
+            }
+        else:
+            component = _entered(self._camera)
+            exposure = Exposure(image)
+            fields = exposure.start_integration(tai) if topic == START else exposure.end_readout(tai, tai)
+        self.receipts.note(PUT + topic, image, now())
+        component.put(topic, **fields)
+
+    # ---- the notes
+
+    async def collect(self, kind: str, keys: Sequence[str], quiet_s: float = QUIET_S) -> list[str]:
+        """Take the helpers' notes until something was seen of all images or files, or nothing came for a while.
+
+        Returns
+        -------
+        missing
+            Those of which it was not seen.
+        """
+        last = time.monotonic()
+        while True:
+            fresh = [*await self.far.take(), *await self.peers.take()]
+            self.receipts.add(fresh)
+            missing = self.receipts.missing(kind, keys)
+            if not missing:
+                return []
+            if fresh:
+                last = time.monotonic()
+            elif time.monotonic() - last > quiet_s:
+                return missing
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def command_stats(self) -> dict[str, int]:
+        """Count the commands Redis has carried out so far, by name; those within scripts are counted too."""
+        info: Mapping[str, Mapping[str, int]] = await self.redis.info("commandstats")
+        return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in info.items()}
+
+
+def _entered(part: Part | None) -> Part:
+    if part is None:
+        raise RuntimeError("the stage was not entered")
+    return part
+
+
+@asynccontextmanager
+async def staged(
+    settings: Mapping[str, object], *, parent: Path | None = None, configuration: Path | None = None
+) -> AsyncIterator[Stage]:
+    """Have a whole archiver, not yet ENABLED, for the time of a block; nothing is left running after it.
+
+    Parameters
+    ----------
+    settings
+        Keys of the site file.
+    parent
+        Where to make the run's folder.
+    configuration
+        supervisord's, if not the repository's own.
+    """
+    stage = Stage(settings, parent)
+    if configuration is not None:
+        stage.rig.supervisor = Supervisor(stage.rig.env, stage.rig.folder.logs, configuration)
+    try:
+        async with AsyncExitStack() as stack:
+            await stage.open(stack)
+            yield stage
+    except Exception as error:
+        error.add_note(f"logs: {stage.rig.folder.logs}")
+        raise
+    except BaseException:  # interrupted: nobody will look at the logs
+        stage.rig.folder.remove()
+        raise
+    stage.rig.folder.remove()

@@ -1,0 +1,58 @@
+"""What is said of many durations: their median, the tail, and how many are missing."""
+
+import math
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+NS_PER_MS = 1e6
+MEDIAN = 0.5
+MOST = 0.9
+NEARLY_ALL = 0.99
+
+
+class Summary(BaseModel):
+    """Durations of one kind, in milliseconds; of none at all everything is not a number."""
+
+    count: int
+    missing: int
+    """How many should have been measured and were not: what was put and never came."""
+    median: float
+    p90: float
+    p99: float
+    longest: float
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Give the smallest value that at least this share of the values does not exceed (the nearest rank).
+
+    Parameters
+    ----------
+    ordered
+        The values, smallest first; of none the result is not a number.
+    share
+        Above 0, up to 1: 0.5 for the median.
+
+    Raises
+    ------
+    ValueError
+        If the share is not in that range.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"a share of {share} is not above 0 and up to 1")
+    if not ordered:
+        return math.nan
+    return ordered[math.ceil(share * len(ordered)) - 1]
+
+
+def summarize(durations_ms: Sequence[float], missing: int = 0) -> Summary:
+    """Sum durations in milliseconds up."""
+    ordered = sorted(durations_ms)
+    return Summary(
+        count=len(ordered),
+        missing=missing,
+        median=quantile(ordered, MEDIAN),
+        p90=quantile(ordered, MOST),
+        p99=quantile(ordered, NEARLY_ALL),
+        longest=ordered[-1] if ordered else math.nan,
+    )

@@ -1,0 +1,71 @@
+"""One tiny real run: the whole archiver, the floor beside it, and what becomes of the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from benchmarks import paths
+from benchmarks.floors import RABBIT, REDIS, REDIS_LAX, SAL
+from benchmarks.latency import measure_latency, steps_of
+from benchmarks.plot import plot
+from benchmarks.report import show
+from benchmarks.result import Latency, Result, describe_machine
+from ccarchiver_core.settings import CCDS_PER_BOARD
+from ccarchiver_sim.program import make_console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGES = 5
+PNG = b"\x89PNG"
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def measured() -> tuple[Latency, int]:
+    """A round, and how many steps of progress it told of."""
+    steps = 0
+
+    def done() -> None:
+        nonlocal steps
+        steps += 1
+
+    return await measure_latency(IMAGES, 1, done), steps
+
+
+async def test_nothing_is_missing(measured: tuple[Latency, int]) -> None:
+    latency, steps = measured
+    assert {hop: summary.count for hop, summary in latency.floors.items()} == dict.fromkeys(
+        (SAL, REDIS, RABBIT, REDIS_LAX), IMAGES
+    )
+    for path, result in zip(paths.PATHS, latency.paths, strict=True):
+        expected = IMAGES * (CCDS_PER_BOARD if path.per_file else 1)
+        assert (result.name, result.took.count, result.took.missing) == (path.name, expected, 0)
+    assert steps == steps_of(IMAGES, 1)
+
+
+async def test_a_path_stands_on_its_hops(measured: tuple[Latency, int]) -> None:
+    latency, _ = measured
+    hop = {name: summary.median for name, summary in latency.floors.items()}
+    assert all(median > 0 for median in hop.values())
+    xfer = latency.paths[1]
+    assert xfer.floor_ms == pytest.approx(hop[SAL] + hop[REDIS] + 3 * hop[RABBIT])
+    assert xfer.ratio == pytest.approx(xfer.took.median / xfer.floor_ms)
+    assert xfer.peer is not None
+    assert xfer.peer.count == IMAGES
+
+
+async def test_the_result_is_shown_and_kept(measured: tuple[Latency, int], tmp_path: Path) -> None:
+    result = Result(machine=describe_machine(), latency=measured[0])
+    assert Result.model_validate_json(result.model_dump_json()) == result
+    console = make_console()
+    with console.capture() as capture:
+        show(result, console)
+    assert "CC_FWDR_END_READOUT" in capture.get()
+    picture = tmp_path / "result.png"
+    assert plot(result, picture)
+    assert picture.read_bytes().startswith(PNG)
