@@ -18,7 +18,7 @@ JSON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -71,6 +71,9 @@ bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=
 
 fuzz: setup ## 100,000 inputs to the parsers of what others send
 	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)
+
+screenshots: setup ## the pictures in docs/images, of the real status page during a simulated night
+	@$(BIN)/python -m tests.support.screenshots docs/images
 
 fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

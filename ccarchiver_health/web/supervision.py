@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib.util
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +30,9 @@ FIRST_RETRY_S = 1.0
 """A predecessor that is just ending leaves its port within a second."""
 
 LONGEST_RETRY_S = 30.0
+
+METRICS = "ccarchiver_health.metrics"
+"""Module whose `render` gives what ``/metrics`` answers."""
 
 STEADY_S = 60.0
 """A page that served so long is started again as if for the first time."""
@@ -59,7 +64,8 @@ def _load() -> Maker:
     # Imported late, and only if the page is on: it is a sixth of the process' memory.
     from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415
 
-    return StatusServer
+    metrics = importlib.import_module(METRICS).render if importlib.util.find_spec(METRICS) else None
+    return partial(StatusServer, metrics=metrics)
 
 
 def _report(settings: Settings, error: Exception, delay: float) -> None:
