@@ -64,8 +64,14 @@ def _load() -> Maker:
     # Imported late, and only if the page is on: it is a sixth of the process' memory.
     from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415
 
-    metrics = importlib.import_module(METRICS).render if importlib.util.find_spec(METRICS) else None
-    return partial(StatusServer, metrics=metrics)
+    return partial(StatusServer, metrics=render_metrics if importlib.util.find_spec(METRICS) else None)
+
+
+async def render_metrics(redis: Redis, settings: Settings) -> tuple[bytes, str]:
+    """Render the metrics; what that needs is loaded when somebody asks for the first time."""
+    metrics = await asyncio.to_thread(importlib.import_module, METRICS)
+    body, content_type = await metrics.render(redis, settings)
+    return body, content_type
 
 
 def _report(settings: Settings, error: Exception, delay: float) -> None:
