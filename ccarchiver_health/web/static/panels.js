@@ -13,7 +13,7 @@ export function showAlarms(alarms) {
     return alarms.map((alarm) =>
       el(
         "li",
-        { "data-severity": alarm.severity, "data-name": alarm.name },
+        { "data-severity": alarm.severity, "data-name": alarm.name, title: alarm.text },
         el("span", { class: "glyph", "aria-hidden": "true" }, SEVERITY_GLYPHS[alarm.severity] ?? "?"),
         el(
           "div",

@@ -8,6 +8,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_health.web import feed as feed_module
 from ccarchiver_health.web.feed import MAX_CLIENTS, Client
+from ccarchiver_health.web.snapshot import read_snapshot
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.place import eventually, holding, looking_into
 from tests.health.web.visitor import accept, be_in, page_site, served, show_life
@@ -140,6 +141,19 @@ async def test_redis_away_is_told_and_its_return_too(tmp_path: Path) -> None:
             server.launch()
             await asyncio.to_thread(server.wait_ready)
             await stream.snapshot_with("the return", "overview.redis.answers", wanted=True)
+
+
+async def test_a_redis_that_hangs_is_told_before_the_reader_would_think_the_page_hangs(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = page_site(server.port)
+        async with looking_into(settings) as redis:
+            assert (await read_snapshot(redis, settings)).overview.redis.answers
+            server.freeze()
+            found = await read_snapshot(redis, settings)
+            server.thaw()
+    assert not found.overview.redis.answers
+    assert found.overview.redis.error
+    assert [alarm.name for alarm in found.alarms] == ["redis_away"]
 
 
 async def test_a_record_that_cannot_be_read_is_told_and_ends_nothing(fresh_redis: PrivateRedis) -> None:
