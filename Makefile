@@ -72,7 +72,7 @@ bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=
 fuzz: setup ## 100,000 inputs to the parsers of what others send
 	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)
 
-screenshots: setup ## the pictures in docs/images, of the real status page during a simulated night
+screenshots: setup-tests ## the pictures in docs/images, of the real status page during a simulated night
 	@$(BIN)/python -m tests.support.screenshots docs/images
 
 fmt: setup ## let ruff mend what it can

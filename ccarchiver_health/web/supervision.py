@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib.util
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,9 +29,6 @@ FIRST_RETRY_S = 1.0
 """A predecessor that is just ending leaves its port within a second."""
 
 LONGEST_RETRY_S = 30.0
-
-METRICS = "ccarchiver_health.metrics"
-"""Module whose `render` gives what ``/metrics`` answers."""
 
 STEADY_S = 60.0
 """A page that served so long is started again as if for the first time."""
@@ -64,14 +60,19 @@ def _load() -> Maker:
     # Imported late, and only if the page is on: it is a sixth of the process' memory.
     from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415
 
-    return partial(StatusServer, metrics=render_metrics if importlib.util.find_spec(METRICS) else None)
+    return partial(StatusServer, metrics=render_metrics)
 
 
 async def render_metrics(redis: Redis, settings: Settings) -> tuple[bytes, str]:
     """Render the metrics; what that needs is loaded when somebody asks for the first time."""
-    metrics = await asyncio.to_thread(importlib.import_module, METRICS)
-    body, content_type = await metrics.render(redis, settings)
-    return body, content_type
+    render = await asyncio.to_thread(_load_metrics)
+    return await render(redis, settings)
+
+
+def _load_metrics() -> Metrics:
+    from ccarchiver_health.metrics import render  # noqa: PLC0415 - a site without Prometheus does without it
+
+    return render
 
 
 def _report(settings: Settings, error: Exception, delay: float) -> None:

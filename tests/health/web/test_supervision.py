@@ -102,6 +102,9 @@ async def test_the_worker_works_whatever_becomes_of_its_page(fresh_redis: Privat
             await eventually(at_work, "health at work without its page")
             assert not task.done()
         await eventually(visitor.answers, "the page")
+        metrics = await visitor.ask("/metrics")
+        assert metrics.headers["Content-Type"].startswith("text/plain")
+        assert "ccarchiver_redis_up 1.0\n" in metrics.text
         await end(task)
         await end(beating)
         assert is_free(settings.status_port)
