@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from ccarchiver_core.view import alarms
 from ccarchiver_core.view.alarms import ALARM_NAMES, AlarmName, fault_alarm
 from tests.health.exposition import scrape
 from tests.health.shift import shift_at_work
-from tests.support.markdown import anchors, headings, links, rows
+from tests.support.markdown import anchors, commands, headings, links, rows
 
 if TYPE_CHECKING:
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
@@ -101,6 +103,14 @@ def test_each_link_leads_to_a_page_and_a_heading(path: Path) -> None:
         assert target.exists(), f"{path.name}: {to}"
         if anchor:
             assert anchor in anchors(target.read_text(encoding="utf-8")), f"{path.name}: {to}#{anchor}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_command_that_is_quoted_there_is(path: Path) -> None:
+    for command in commands(path.read_text(encoding="utf-8"), "ccarchiver"):
+        asked = [sys.executable, "-m", "ccarchiver_cli.main", command, "--help"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{path.name}: ccarchiver {command}: {done.stderr}"
 
 
 def test_the_operations_page_leads_to_the_runbook() -> None:

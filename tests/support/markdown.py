@@ -29,3 +29,10 @@ def rows(text: str) -> list[list[str]]:
     ]
     rulers = {number for number, row in enumerate(cells) if set("".join(row)) <= set("-:")}
     return [row for number, row in enumerate(cells) if number not in rulers and number + 1 not in rulers]
+
+
+def commands(text: str, program: str) -> set[str]:
+    """Give the first word after a program's name, wherever a page quotes the program in code."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return set(re.findall(rf"(?:^|[\s$;])\$? ?{program} ([a-z]+)", "\n".join([*blocks, *spans]), re.MULTILINE))
