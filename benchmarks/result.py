@@ -5,13 +5,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from benchmarks.paths import Path, Round
-from benchmarks.stats import Summary, summarize
+from benchmarks.stats import Figures, Summary, summarize
 
 
-class Machine(BaseModel):
+class Machine(Figures):
     """Where and when; a machine with other work shows by its load."""
 
     started: str
@@ -23,7 +23,7 @@ class Machine(BaseModel):
     load_after: float = 0.0
 
 
-class PathResult(BaseModel):
+class PathResult(Figures):
     """One way through the archiver, all rounds together."""
 
     name: str
@@ -39,7 +39,7 @@ class PathResult(BaseModel):
     """Of each round: they show whether the machine drifted."""
 
 
-class Latency(BaseModel):
+class Latency(Figures):
     """The floor and the ways, with one exposure in work at a time."""
 
     images: int
@@ -49,7 +49,7 @@ class Latency(BaseModel):
     paths: list[PathResult]
 
 
-class StatusBurst(BaseModel):
+class StatusBurst(Figures):
     """Ingest statuses published at once."""
 
     count: int
@@ -60,7 +60,7 @@ class StatusBurst(BaseModel):
     """From the first publish to the last event."""
 
 
-class CameraBurst(BaseModel):
+class CameraBurst(Figures):
     """One kind of event put for many exposures without a pause."""
 
     topic: str
@@ -70,7 +70,7 @@ class CameraBurst(BaseModel):
     """From the first put to the last message at its peer."""
 
 
-class Steady(BaseModel):
+class Steady(Figures):
     """Exposures at a steady rate; all files of one exposure are reported at once."""
 
     exposures_per_second: float
@@ -85,7 +85,7 @@ class Steady(BaseModel):
     """For an exposure, by name; those within scripts are counted too."""
 
 
-class Load(BaseModel):
+class Load(Figures):
     """Many at once."""
 
     start_s: dict[str, float]
@@ -99,7 +99,7 @@ class Load(BaseModel):
     steady: list[Steady]
 
 
-class Growth(BaseModel):
+class Growth(Figures):
     """Latency beside what is in the ledger and in work."""
 
     ledger: int
@@ -111,7 +111,7 @@ class Growth(BaseModel):
     """Of each worker, for an exposure."""
 
 
-class Result(BaseModel):
+class Result(Figures):
     """All of a run; what was not asked for is not there."""
 
     machine: Machine

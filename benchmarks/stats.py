@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 NS_PER_MS = 1e6
 MEDIAN = 0.5
@@ -11,7 +11,13 @@ MOST = 0.9
 NEARLY_ALL = 0.99
 
 
-class Summary(BaseModel):
+class Figures(BaseModel):
+    """What goes into a JSON file; what is not a number is a text there, as JSON has none of it."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+
+class Summary(Figures):
     """Durations of one kind, in milliseconds; of none at all everything is not a number."""
 
     count: int

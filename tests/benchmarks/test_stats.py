@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stats import quantile, summarize
+from benchmarks.stats import Summary, quantile, summarize
 
 
 def test_quantiles_are_measured_values() -> None:
@@ -41,3 +41,9 @@ def test_of_nothing_there_is_no_number() -> None:
     assert summary.count == 0
     assert math.isnan(summary.median)
     assert math.isnan(summary.longest)
+
+
+def test_what_is_no_number_survives_its_file() -> None:
+    read = Summary.model_validate_json(summarize([], missing=2).model_dump_json())
+    assert math.isnan(read.median)
+    assert read.missing == 2
