@@ -23,6 +23,9 @@ MAIL_LATE_S = 10.0
 LETTER_NEW_S = 3600.0
 """A dead letter is news for an hour; later it is still counted."""
 
+SAME_TEXT = 60
+"""Characters of a report by which it is known again in a log line, which is cut: enough to name peer and cause."""
+
 ERROR_NEW_S = 600.0
 """A worker's last error is shown as an alarm for ten minutes."""
 
@@ -116,9 +119,16 @@ def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:
         yield _warning(
             AlarmName.MAIL_LATE, text, f"ccarchiver status --watch; if it does not shrink: supervisorctl restart {name}"
         )
-    if vitals.last_error and view.at - vitals.last_error_at < ERROR_NEW_S:
+    is_new = vitals.last_error and view.at - vitals.last_error_at < ERROR_NEW_S
+    if is_new and not _is_the_fault(view, vitals.last_error):
         text = f"{name} logged an error {view.at - vitals.last_error_at:.0f} s ago: {vitals.last_error}"
         yield _warning(AlarmName.WORKER_ERROR, text, f"look into the log of {name}")
+
+
+def _is_the_fault(view: Overview, error: str) -> bool:
+    """Tell whether an error is what the CSC is in FAULT for: that has an alarm of its own."""
+    csc = view.csc
+    return csc is not None and csc.state == FAULT and bool(csc.error_report) and csc.error_report[:SAME_TEXT] in error
 
 
 def _pairing(view: Overview) -> Iterator[Alarm]:

@@ -114,6 +114,16 @@ async def test_images_in_work_are_listed_with_who_owes_what_since_when(fresh_red
     assert (view.rates.accepted, view.rates.complete, view.rates.failed) == (3, 1, 1)
 
 
+async def test_the_error_that_is_the_fault_is_told_once(fresh_redis: PrivateRedis) -> None:
+    report = "the Forwarder on queue f99_consume did not answer end_readout"
+    step = paired()
+    step.set_fields(keys.CSC, {"state": 3, "error_code": 5753, "error_report": report, "alive_at": time.time()})
+    error = f"session.fault error_code=5753 report={report}"
+    view = await overview_after(fresh_redis, step, alive(*Worker, last_error=error, last_error_at=time.time()))
+
+    assert [name for name in names(alarms_of(view)) if name in ("fault_5753", "worker_error")] == ["fault_5753"]
+
+
 async def test_every_alarm_has_what_to_do_and_critical_ones_come_first(fresh_redis: PrivateRedis) -> None:
     old_letter = "1000-0"
     step = paired()
