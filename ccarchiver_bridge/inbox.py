@@ -71,7 +71,8 @@ class Inbox:
                 attention.busy()
             while len(batch) < BATCH and not arrived.empty():
                 batch.append(arrived.get_nowait())
-            await self._wait_for_room()
+            if attention is None:  # answers fill nobody's mailbox, and an image's next order waits for them
+                await self._wait_for_room()
             await self._reception.take(batch, done=lambda delivery: self._link.ack(delivery.tag))
 
     async def _wait_for_room(self) -> None:
