@@ -37,7 +37,7 @@ class FakeClock:
         self._offset_s = 0
         self._file.write_bytes(OFFSET.pack(0))
         compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-        assert compiler is not None, f"none of {', '.join(COMPILERS)} is there; run `make setup`"
+        assert compiler is not None, f"none of {', '.join(COMPILERS)} is there; run `make setup-tests`"
         command = [compiler, "-shared", "-fPIC", "-nostdlib", "-o", str(self._library), str(SOURCE)]
         subprocess.run(command, check=True, timeout=COMPILE_LIMIT_S)
 
