@@ -61,7 +61,7 @@ class Watched:
 
 
 def _require_chromium() -> None:
-    assert CHROMIUM.exists(), f"no {CHROMIUM}: make setup installs it; or set CHROMIUM to a Chromium"
+    assert CHROMIUM.exists(), f"no {CHROMIUM}: make setup-tests installs it; or set CHROMIUM to a Chromium"
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent / "clock.c"
 COMPILERS = ("cc", "gcc", "tcc")
-"""Any of them; `make setup` sees to it that one is there."""
+"""Any of them; `make setup-tests` sees to it that one is there."""
 OFFSET = struct.Struct("@l")
 COMPILE_LIMIT_S = 60
 

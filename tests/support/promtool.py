@@ -12,7 +12,7 @@ def promtool() -> str:
     """Give its path: beside the interpreter of the environment, where set-up puts it, or on the PATH."""
     beside = Path(sys.executable).parent / "promtool"
     found = str(beside) if beside.exists() else shutil.which("promtool")
-    assert found is not None, "no promtool; `make setup` takes it out of Debian's package prometheus"
+    assert found is not None, "no promtool; `make setup-tests` takes it out of Debian's package prometheus"
     return found
 
 
