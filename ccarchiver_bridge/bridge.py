@@ -100,11 +100,15 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             for entry in entries:
                 if isinstance(entry.mail, ExposureMail):
-                    group.create_task(self._dispatcher.note(entry.mail))
+                    group.create_task(self._take_exposure(entry.mail))
         step = Step()
         for entry in entries:
             step.settle(keys.Worker.BRIDGE, entry.id)
         await self._hub.runner.apply(step)
+
+    async def _take_exposure(self, mail: ExposureMail) -> None:
+        await self._dispatcher.note(mail)
+        self._context.mailbox.progress += 1
 
     async def _take(self, entry: Entry) -> None:
         step = Step().settle(keys.Worker.BRIDGE, entry.id)

@@ -64,8 +64,9 @@ class Mailbox:
         self._worker = worker
         self._runner = runner
         self._settings = settings
-        self.reads = 0
-        """Reads so far: one every two seconds at least, so a reader that is stuck shows."""
+        self.progress = 0
+        """Reads so far and letters handled: one every two seconds at least, so a reader that is stuck shows, and one
+        that has much to do on a slow disk does not look stuck."""
         self._position = "0"  # first what is pending from before; ">" is what is new
 
     async def handle(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
@@ -80,6 +81,7 @@ class Mailbox:
         keys_of_lines = {"image": mail.obsid} if isinstance(mail, ExposureMail | FileStatus) else {}
         with structlog.contextvars.bound_contextvars(**keys_of_lines):
             await self._try(entry, handler)
+        self.progress += 1
 
     async def _try(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
         backoff = Backoff()
@@ -134,7 +136,7 @@ class Mailbox:
         entries = await read_stream(
             self._redis, self._worker.mailbox, keys.MAIL_GROUP, keys.MAIL_CONSUMER, self._position, READ_COUNT
         )
-        self.reads += 1
+        self.progress += 1
         if not entries:
             self._position = ">"
         return entries

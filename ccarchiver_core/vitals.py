@@ -53,7 +53,7 @@ class Vitals(BaseModel):
     threads: int = 0
     open_files: int = 0
     mailbox_depth: int = 0
-    mailbox_reads: int | None = None
+    mailbox_progress: int | None = None
     link_since: float = 0.0
     """Since when it is connected to RabbitMQ: Unix time, UTC, seconds; 0 if it is not."""
     published_at: float = 0.0
@@ -88,7 +88,7 @@ class Heart:
     worker : `Worker`
         Whose.
     mailbox : `Mailbox`
-        Whose reads show that the worker makes progress.
+        Whose progress shows that the worker makes progress.
     """
 
     def __init__(self, redis: Redis, worker: keys.Worker, mailbox: Mailbox) -> None:
@@ -145,7 +145,7 @@ class Heart:
                 threads=self._process.num_threads(),
                 open_files=self._process.num_fds(),
                 mailbox_depth=mailbox_depth,
-                mailbox_reads=self._mailbox.reads,
+                mailbox_progress=self._mailbox.progress,
                 last_error=logs.last_error.text,
                 last_error_at=logs.last_error.at,
                 link_since=link.since,

@@ -38,7 +38,7 @@ class _Watched:
     beat_at: float = field(default_factory=time.monotonic)
     """When it last showed life."""
     progress_at: float = field(default_factory=time.monotonic)
-    """When it last read its mailbox."""
+    """When it last read its mailbox, or handled a letter."""
     away_s: float = 0.0
     """For how long it had shown no life at the last look."""
 
@@ -107,8 +107,8 @@ class WorkerWatch:
         is_same_process = before is not None and before.pid == vitals.pid
         if before is None or vitals.beat != before.beat:
             watched.beat_at = now
-        reads = vitals.mailbox_reads  # None: its version does not tell
-        if before is None or not is_same_process or reads is None or reads != before.mailbox_reads:
+        progress = vitals.mailbox_progress  # None: its version does not tell
+        if before is None or not is_same_process or progress is None or progress != before.mailbox_progress:
             watched.progress_at = now
         watched.last = vitals
 

@@ -59,6 +59,27 @@ async def read_some(context: WorkerContext, *, settle: bool = True) -> list[str]
     return names_of(entries)
 
 
+async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_redis: PrivateRedis) -> None:
+    """The worker that watches this one ends it for showing none, and a batch may take longer than HUNG_AFTER."""
+    settings = site(fresh_redis.port)
+    seen = list[int]()
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+
+        async def handle(entry: Entry) -> None:
+            seen.append(context.mailbox.progress)
+            await context.runner.apply(Step().settle(Worker.SAL, entry.id))
+
+        await post(redis, Worker.SAL, *letters(1, 2, 3))
+        handled = 0
+        async with asyncio.timeout(LIMIT_S):
+            while handled < 3:
+                for entry in await context.mailbox.read():
+                    await context.mailbox.handle(entry, handle)
+                    handled += 1
+
+    assert len(set(seen)) == 3
+
+
 async def test_mail_is_read_in_the_order_it_was_posted_and_is_gone_when_settled(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:

@@ -94,7 +94,7 @@ async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
 
             async def gone() -> bool:
-                await show_life(redis, watched, process.pid, mailbox_reads=7)
+                await show_life(redis, watched, process.pid, mailbox_progress=7)
                 return process.poll() is not None
 
             await eventually(gone, "the stuck worker to be killed")
@@ -106,7 +106,7 @@ async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fre
         async with looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL, Worker.BRIDGE):
             await show_life(redis, Worker.SAL, other.pid)
             for reads in range(30):  # longer than HUNG_AFTER
-                await show_life(redis, Worker.BRIDGE, bridge.pid, mailbox_reads=reads)
+                await show_life(redis, Worker.BRIDGE, bridge.pid, mailbox_progress=reads)
                 await asyncio.sleep(0.05)
             assert bridge.poll() is None
             assert other.poll() is None
