@@ -206,7 +206,12 @@ async def test_twenty_images_at_once_are_each_in_order(desk: Desk) -> None:
     for image in images:
         await desk.peer.hear("CC_FWDR_HEADER_READY", image)
 
-    assert {image: desk.kinds(image) for image in images} == dict.fromkeys(images, ALL)
-    ack_ids = [letter.fields["ACK_ID"] for letter in desk.peer.heard]
-    assert len(set(ack_ids)) == len(ack_ids) == 80
-    assert await counter(desk.redis, "resends") == 0
+    # On a busy machine this may take longer than ACK_TIMEOUT, after which a message is sent again, with its ACK_ID.
+    firsts = {image: list(dict.fromkeys(desk.kinds(image))) for image in images}
+    assert firsts == dict.fromkeys(images, ALL)
+    assert len({letter.fields["ACK_ID"] for letter in desk.peer.heard}) == 80
+
+    async def each_repetition_is_a_resend() -> bool:
+        return len(desk.peer.heard) == 80 + await counter(desk.redis, "resends")
+
+    await eventually(each_repetition_is_a_resend, "as many repetitions as resends")

@@ -122,8 +122,11 @@ async def test_a_delivery_redis_never_got_comes_again(desk: Desk) -> None:
     await desk.start()
 
     assert [status.filename for status in await statuses(desk, 2)] == ["1.fits", "2.fits"]
+    # A message behind it that has been handled shows that the acknowledgement of this one has gone out.
+    desk.peer.say(FROM_OODS, **good(3))
+    await statuses(desk, 3)
     await desk.stop()
-    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) == 0, "the acknowledgement")
+    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) <= 1, "the acknowledgement")
 
 
 async def test_a_full_mailbox_makes_rabbitmq_keep_the_rest(

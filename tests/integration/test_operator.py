@@ -73,8 +73,9 @@ async def test_an_exposure_is_followed_from_its_first_event_to_its_last(stage: S
 
     during = await until_answered(stage, "the camera's endReadout", "status")
     assert during.code == WELL, during
-    for part in ("CCArchiver ENABLED", "no alarms", f"{forwarder.name} on queue", name, "connected for"):
+    for part in ("CCArchiver ENABLED", "no alarms", f"{forwarder.name} on queue", name):
         assert part in during.words
+    await until_answered(stage, "connected for", "status")  # the bridge's vital signs say so, once a second
 
     stage.rig.end_exposure(name)
     await stage.completed(name)
@@ -132,7 +133,7 @@ async def test_a_stalled_image_is_replayed(stage: Stage) -> None:
     in_the_way(directory, away)  # the Forwarder cannot copy, and nobody tells it to try again
     stage.rig.end_exposure(name)
 
-    stalled = await until_answered(stage, "images_stalled", "status", "--json")
+    stalled = await until_answered(stage, '"name": "images_stalled"', "status", "--json")
     assert stalled.code == WRONG
     told = await type_in(stage, "image", name)
     assert told.code == WRONG
