@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LAST = 20
 """Images shown if nobody says how many: what fits on a screen."""
 
+MOST = 1_000_000
+"""Above any MAX_LEDGER, and a number that Redis takes."""
+
 INDENT = " " * 16
 """Below an image's name."""
 
@@ -72,7 +75,7 @@ def register(app: typer.Typer) -> None:
 def show(
     night: Annotated[str | None, typer.Option(help=NIGHT_HELP)] = None,
     state: Annotated[Wanted | None, typer.Option(help="Only these.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="At most so many, the newest ones.")] = LAST,
+    last: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest ones.")] = LAST,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

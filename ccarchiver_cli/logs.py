@@ -108,6 +108,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
 ) -> None:
     """Show what all workers logged about one image, by time; needs neither Redis nor the workers."""
+    if name.isdecimal():
+        raise typer.BadParameter(f"{name!r} stands in many lines; give the whole name, ccarchiver images lists them")
     if not name:
         raise typer.BadParameter("an image's name or an ACK_ID is needed", param_hint="IMAGE")
     wanted = Wanted(name, _time(since), level)

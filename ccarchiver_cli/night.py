@@ -87,6 +87,8 @@ def _print(report: NightReport) -> None:
         for line in more:
             out.print(f"{'':<{LABEL + COUNT}}  {line}", soft_wrap=True)
     verdict = "complete: nothing is missing" if report.all_well else "NOT complete"
+    if report.seen == 0:
+        verdict = "no exposure of this night was heard of"
     hint = "; ccarchiver night --replay" if report.unfinished else ""
     out.print(f"{verdict}{hint}", style="green" if report.all_well else "bold red")
 

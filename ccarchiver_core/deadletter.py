@@ -54,7 +54,7 @@ def add(step: Step, settings: Settings, *, origin: str, reason: str, raw: bytes,
 SAL_ORIGIN = "SAL "
 """How the origin of a dead letter begins that was a SAL event."""
 
-_ID = re.compile(r"\d+-\d+", re.ASCII)
+_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)  # as long as Redis takes them
 
 
 @dataclass(frozen=True)

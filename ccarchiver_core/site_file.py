@@ -69,13 +69,16 @@ class SiteFile:
         """Line of a key below ROOT; None if the file does not have it."""
         return self._lines.get(("ROOT", *keys))
 
-    def _note_lines(self, node: yaml.Node, path: KeyPath) -> None:
+    def _note_lines(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...] = ()) -> None:
         if not isinstance(node, yaml.MappingNode):
             return
+        if any(node is one for one in above):
+            msg = f"{self.path}:{node.start_mark.line + 1}: {'.'.join(path)} has itself in it; write it out instead"
+            raise ConfigError(msg)
         for key, value in node.value:
             below = (*path, str(key.value))
             if below in self._lines:
                 msg = f"{self.path}:{key.start_mark.line + 1}: key {'.'.join(below)} is there twice; keep one"
                 raise ConfigError(msg)
             self._lines[below] = key.start_mark.line + 1
-            self._note_lines(value, below)
+            self._note_lines(value, below, (*above, node))

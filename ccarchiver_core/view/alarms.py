@@ -78,7 +78,13 @@ def alarms_of(view: Overview) -> list[Alarm]:
     """List what is wrong, critical things first; empty if all is well."""
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
-        return [_critical(AlarmName.REDIS_AWAY, text, "start Redis; the workers go on by themselves when it is back")]
+        return [
+            _critical(
+                AlarmName.REDIS_AWAY,
+                text,
+                "start Redis, or restart it if it hangs; the workers go on by themselves when it is back",
+            )
+        ]
     found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
 
@@ -102,7 +108,7 @@ def _workers(view: Overview) -> Iterator[Alarm]:
     for part in view.workers:
         name = f"ccarchiver:{part.worker}"
         if part.vitals is None:
-            do = f"supervisorctl status {name}; supervisorctl start {name}; its log says why it ended"
+            do = f"supervisorctl status {name}; supervisorctl restart {name}; its log says why"
             yield _critical(AlarmName.WORKER_AWAY, f"worker {name} shows no life", do)
             continue
         yield from _living(view, part, name)

@@ -28,6 +28,8 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         return EXIT_FAILED
     console.print(f"run folder: {rig.folder.root}", soft_wrap=True)
     console.print(f"status page, while this runs: {rig.status_url}", soft_wrap=True)
+    look = f"set -a; . {rig.folder.environment_file}; set +a; .venv/bin/ccarchiver status"
+    console.print(f"another terminal can ask it:  {look}", soft_wrap=True, markup=False)
     code = EXIT_FAILED
     try:
         async with rig:

@@ -1,6 +1,7 @@
 """The folder of one run: configuration, credentials, logs, staging trees, and nothing outside it."""
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +18,11 @@ LONGEST_SOCKET_PATH = 107
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+", re.ASCII)
 SITE_FILE = "ccarchiver_config.yaml"
 CREDENTIAL_FILE = "iip_cred.yaml"
+
+
+ENVIRONMENT_FILE = "site.env"
+OWN_VARIABLES = ("IIP_", "CCARCHIVER_", "LSST_DDS_")
+"""How the names of the archiver's variables begin."""
 
 
 class RunFolder:
@@ -72,6 +78,18 @@ class RunFolder:
         path.touch(mode=PRIVATE_FILE_MODE)
         users = {"service_user": user, "service_passwd": password}
         path.write_text(yaml.safe_dump({"rabbitmq_users": users}), encoding="utf-8")
+
+    @property
+    def environment_file(self) -> Path:
+        """What a shell must know to run `ccarchiver` and `supervisorctl` against this run."""
+        return self.root / ENVIRONMENT_FILE
+
+    def write_environment(self, variables: Mapping[str, str]) -> None:
+        """Write the archiver's own variables for a shell to read; no secret is among them."""
+        lines = [
+            f"{name}={shlex.quote(value)}\n" for name, value in variables.items() if name.startswith(OWN_VARIABLES)
+        ]
+        self.environment_file.write_text("".join(sorted(lines)), encoding="utf-8")
 
     def remove(self) -> None:
         """Remove it all; safe to repeat."""

@@ -67,6 +67,7 @@ class Rig:
             self._own_brokers.append(self.rabbit)
         self.sal = sal_environment()
         self.env = run_environment(self.folder, self.sal) | dict(environment or {})
+        self.folder.write_environment(self.env)
         self.supervisor = Supervisor(self.env, self.folder.logs)
         self.peers: dict[str, Peer] = {}
         self.observer = SalObserver()

@@ -71,3 +71,4 @@ async def test_an_id_or_all_not_both_and_not_neither(operator: Operator) -> None
     assert (await operator.types("deadletter", "drop")).code == 2
     assert (await operator.types("deadletter", "drop", "1-0", "--all")).code == 2
     assert (await operator.types("deadletter", "drop", "1-0")).code == 1
+    assert (await operator.types("deadletter", "show", f"{10**25}-0")).code == 1

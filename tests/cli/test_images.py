@@ -85,3 +85,7 @@ async def test_a_date_that_is_none_is_wrong_use(operator: Operator) -> None:
 
     assert answer.code == 2
     assert "'tonight' is no date" in " ".join(answer.err.replace("│", " ").split())
+
+
+async def test_more_than_any_ledger_holds_is_wrong_use(operator: Operator) -> None:
+    assert (await operator.types("images", "--last", str(10**19))).code == 2

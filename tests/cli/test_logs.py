@@ -131,6 +131,12 @@ def test_a_time_that_is_none_is_refused_with_what_to_write(folder: Path, since: 
     assert "2026-11-22T08:18 (UTC)" in " ".join(done.stderr.replace("│", " ").split())
 
 
+def test_a_bare_number_is_refused_because_it_stands_in_many_lines(folder: Path) -> None:
+    done = run("2", folder=folder)
+
+    assert (done.returncode, "ccarchiver images" in " ".join(done.stderr.replace("│", " ").split())) == (2, True)
+
+
 def test_an_ack_id_is_found_like_an_image(folder: Path) -> None:
     assert events(run(ACK_ID, "--json", folder=folder)) == ["order.sent", "order.answered"]
 

@@ -123,6 +123,17 @@ async def test_replay_without_a_session_waits_for_the_next(operator: Operator) -
     assert await mail_in(operator.redis, keys.Worker.BRIDGE) == []
 
 
+async def test_a_night_nobody_took_an_exposure_in_is_told_as_that(operator: Operator) -> None:
+    answer = await operator.types("night", "2001-01-01")
+
+    assert (answer.code, "no exposure of this night was heard of" in answer.words) == (0, True)
+
+
+async def test_a_day_beyond_the_calendar_is_wrong_use(operator: Operator) -> None:
+    assert (await operator.types("night", "9999-12-31")).code == 2
+    assert (await operator.types("night", "0001-01-01")).code == 2
+
+
 async def test_failed_alone_is_wrong_use(operator: Operator) -> None:
     assert (await operator.types("night", "--failed")).code == 2
 

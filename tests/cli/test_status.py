@@ -64,7 +64,7 @@ async def test_what_is_wrong_comes_first_with_what_to_do(operator: Operator) -> 
         for text in (
             "the CSC is in FAULT with 5755: the Forwarder is gone",
             "worker ccarchiver:bridge shows no life",
-            "supervisorctl start ccarchiver:bridge",
+            "supervisorctl restart ccarchiver:bridge",
             "1 image is stalled: CC_O_20261122_000001 waits for the Controller",
             "ccarchiver image CC_O_20261122_000001",
             "fwd1 on queue fwd1_consume",

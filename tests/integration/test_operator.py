@@ -115,7 +115,7 @@ async def test_a_worker_that_is_down_is_named_with_what_to_do(stage: Stage) -> N
     try:
         answer = await until_answered(stage, "worker ccarchiver:bridge shows no life", "status")
         assert answer.code == WRONG
-        assert "supervisorctl start ccarchiver:bridge" in answer.words
+        assert "supervisorctl restart ccarchiver:bridge" in answer.words
         assert "not known: the bridge is away" in answer.words
     finally:
         await asyncio.to_thread(stage.rig.supervisor.start_worker, "bridge")

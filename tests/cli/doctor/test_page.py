@@ -1,0 +1,49 @@
+"""The doctor's look at the status page's port."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ccarchiver_cli.doctor import page
+from ccarchiver_cli.doctor.finding import Level
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.place import look, only, site_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def another_program() -> Iterator[int]:
+    """Have a web server that is not ours; gives its port."""
+    with http.server.ThreadingHTTPServer((LOOPBACK, 0), http.server.SimpleHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_page_that_is_switched_off_is_well() -> None:
+    finding = only(look(page.look, site_of(STATUS_PORT=0)))
+    assert (finding.level, "switched off" in finding.found) == (Level.OK, True)
+
+
+def test_a_port_where_nobody_listens() -> None:
+    port = free_port()
+    finding = only(look(page.look, site_of(STATUS_PORT=port)))
+    assert finding.level is Level.WARNING
+    assert f"127.0.0.1:{port}" in finding.found
+    assert "ccarchiver:health" in finding.do
+
+
+def test_a_port_that_another_program_has() -> None:
+    with another_program() as port:
+        finding = only(look(page.look, site_of(STATUS_PORT=port)))
+    assert (finding.level, "another program" in finding.found) == (Level.WARNING, True)
+    assert f":{port}" in finding.do
