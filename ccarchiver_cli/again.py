@@ -87,7 +87,7 @@ async def _change(
         async with asyncio.timeout(COMMAND_TIMEOUT), redis.pipeline(transaction=True) as pipe:
             await pipe.watch(name)
             writes, result = decide(obsid, await read_hash(pipe, name))
-            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py leaves it without types
             for words in writes:
                 pipe.execute_command(*words)
             try:

@@ -95,7 +95,7 @@ async def _readings(settings: Settings) -> AsyncIterator[status_lines.Reading]:
 async def _redraw(settings: Settings, out: Console) -> None:
     """Redraw the whole screen in one write, so that nothing flickers; the screen before comes back at the end."""
     from rich.live import Live  # noqa: PLC0415  only a terminal needs it
-    from rich.text import Text as RichText  # noqa: PLC0415
+    from rich.text import Text as RichText  # noqa: PLC0415  likewise
 
     def fitted(lines: list[Text]) -> Text:
         room = out.height - 1

@@ -27,7 +27,7 @@ RENEW = "pip install --upgrade astropy-iers-data, in the virtual environment; th
 def tai(_site: Site) -> Iterator[Finding]:
     """Look what SAL takes for TAI, what the kernel does, and how long the leap second table holds."""
     # Not at the top: astropy takes most of a second to import, and every other command would wait for it.
-    from lsst.ts import utils  # noqa: PLC0415
+    from lsst.ts import utils  # noqa: PLC0415  slow to import, and maybe not there
 
     now = time.time()
     try:

@@ -85,6 +85,6 @@ def _mend(settings: Settings, error: BaseException) -> str:
 
 def _version(connection: BlockingConnection) -> str:
     # pika shows what the server said of itself on its other adapters, on this one only inside
-    properties = connection._impl.server_properties  # noqa: SLF001
+    properties = connection._impl.server_properties  # noqa: SLF001  pika shows them nowhere else
     version = (properties or {}).get("version", "?")
     return version.decode() if isinstance(version, bytes) else str(version)

@@ -58,7 +58,7 @@ async def run_page(settings: Settings) -> None:
 
 def _load() -> Maker:
     # Imported late, and only if the page is on: it is a sixth of the process' memory.
-    from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415
+    from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415  see above
 
     return partial(StatusServer, metrics=render_metrics)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +13,7 @@ from ccarchiver_core import keys, ledger
 from ccarchiver_core.redis_client import make_client
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.rig import waiting
+from tests.cli.operator import Answer
 from tests.support.scribe import Scribe, fields_of
 from tests.support.stage import LIMIT_S
 
@@ -25,20 +25,6 @@ SETTINGS = {"STALLED_AFTER": 5}
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 WELL, WRONG = 0, 1
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.out.split())
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401  whatever the command prints
-        return json.loads(self.out)
 
 
 async def type_in(stage: Stage, *words: str) -> Answer:

@@ -47,6 +47,7 @@ class KillWorkers(Scenario):
     async def heal(self, stage: Stage) -> None:
         for worker, pid in self._pids.items():
             await waiting.until(
+                # bound now, as the loop goes on; mypy takes a default for another signature
                 lambda worker=worker, pid=pid: stage.worker_pid(worker) not in {None, pid},  # type: ignore[misc]
                 BACK_LIMIT_S,
                 f"a new process of {worker}",
