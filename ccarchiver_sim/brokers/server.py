@@ -118,6 +118,16 @@ class PrivateServer(ABC):
         """End it as a crash would; what it had not yet written is lost."""
         self._server().kill()
 
+    def wait_ended(self) -> None:
+        """Wait until it has ended of itself.
+
+        Raises
+        ------
+        ChildError
+            If it still runs after `stop_limit` seconds.
+        """
+        self._server().wait_ended(self.stop_limit)
+
     def freeze(self) -> None:
         """Make it hang: connections stay open and nothing is answered."""
         self._server().freeze()
