@@ -14,9 +14,13 @@ from ccarchiver_sim.camera.exposure import Exposure
 from ccarchiver_sim.peer.sal import tai_now
 
 SAL, RABBIT, REDIS, REDIS_LAX = "SAL", "RabbitMQ", "Redis", "Redis everysec"
-"""The hops; the last one for comparison only: the archiver asks for `appendfsync always`."""
-LAX: Final = "everysec"
+"""The hops; Redis once for each durability it can have."""
 STRICT: Final = "always"
+"""`appendfsync`: what the archiver asks for."""
+LAX: Final = "everysec"
+"""A crash of the machine loses a second; the archiver can be run so, and its targets are set so."""
+REDIS_HOPS: Final = {STRICT: REDIS, LAX: REDIS_LAX}
+"""The hop for each `appendfsync`."""
 SPACING_S = 0.01
 """Between two of one kind: each is over, acknowledged and removed before the next begins."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import paths
-from benchmarks.floors import WARM_UP, Floor
+from benchmarks.floors import REDIS_HOPS, STRICT, WARM_UP, Floor
 from benchmarks.load import site_of
 from benchmarks.result import Latency, put_together
 from benchmarks.stage import ONE_BOARD, Stage, staged
@@ -14,12 +14,12 @@ Done = Callable[[], None]
 
 def steps_of(images: int, rounds: int) -> int:
     """Say how often `measure_latency` calls `done`, for whoever shows progress."""
-    return rounds * (WARM_UP + 2 * images + paths.WARM_UP + images)
+    return rounds * (WARM_UP + 2 * images) + images_taken(images, rounds)
 
 
 def images_taken(images: int, rounds: int) -> int:
     """Say how many images `measure_latency` takes in all."""
-    return rounds * (paths.WARM_UP + images)
+    return rounds * len(REDIS_HOPS) * (paths.WARM_UP + images)
 
 
 async def measure_latency(
@@ -37,7 +37,7 @@ async def measure_latency(
     images
         Counted in each round, after some that warm up; each hop of the floor is taken as often.
     rounds
-        How many; each measures first the floor, then the system.
+        How many; each measures first the floor, then the system with each durability of Redis.
     done
         Called after each step of `steps_of`.
     configuration
@@ -45,7 +45,8 @@ async def measure_latency(
     begin
         Called once, when the CSC is ENABLED.
     """
-    floors, found = [], []
+    floors: list[dict[str, list[float]]] = []
+    found: dict[str, list[dict[str, paths.Round]]] = {fsync: [] for fsync in REDIS_HOPS}
     # One board is enough, and every image is complete before the next begins.
     async with staged(site_of(ONE_BOARD), configuration=configuration) as stage:
         await stage.enable()
@@ -53,7 +54,10 @@ async def measure_latency(
         floor = Floor(stage, done)
         for _ in range(rounds):
             floors.append(await floor.measure(images))
-            named = stage.new_images(paths.WARM_UP + images)
-            await paths.expose(stage, named, done)
-            found.append(paths.read(stage, named[paths.WARM_UP :]))
+            for fsync in REDIS_HOPS:
+                await stage.redis.config_set("appendfsync", fsync)
+                named = stage.new_images(paths.WARM_UP + images)
+                await paths.expose(stage, named, done)
+                found[fsync].append(paths.read(stage, named[paths.WARM_UP :]))
+            await stage.redis.config_set("appendfsync", STRICT)
     return put_together(images, floors, found, paths.PATHS)

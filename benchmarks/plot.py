@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from benchmarks.floors import REDIS, REDIS_HOPS
 from benchmarks.result import Growth, Latency, Result
 
 mpl.use("Agg")  # no display is needed, and none is looked for
@@ -18,13 +19,15 @@ BAR = 0.6
 
 def plot(result: Result, path: Path) -> bool:
     """Draw what there is of a result into a PNG file; False, and no file, if it has neither latencies nor growth."""
-    panels = [result.latency is not None, bool(result.growth)]
-    if not any(panels):
+    latency = result.latency
+    panels = (len(latency.paths) if latency is not None else 0) + bool(result.growth)
+    if not panels:
         return False
-    figure, axes = plt.subplots(sum(panels), 1, figsize=(SIZE_IN[0], SIZE_IN[1] * sum(panels)), squeeze=False)
+    figure, axes = plt.subplots(panels, 1, figsize=(SIZE_IN[0], SIZE_IN[1] * panels), squeeze=False)
     free = list(axes[:, 0])
-    if result.latency is not None:
-        _latency(free.pop(0), result.latency)
+    if latency is not None:
+        for fsync in latency.paths:
+            _latency(free.pop(0), latency, fsync)
     if result.growth:
         _growth(free.pop(0), result.growth)
     machine = result.machine
@@ -35,22 +38,25 @@ def plot(result: Result, path: Path) -> bool:
     return True
 
 
-def _latency(axes: Axes, latency: Latency) -> None:
+def _latency(axes: Axes, latency: Latency, fsync: str) -> None:
     """Draw one stacked bar a path: its hops' floors, and from there to its median; a line to 90 and 99 %."""
-    hops = list(dict.fromkeys(hop for path in latency.paths for hop in path.hops))
-    left = [0.0] * len(latency.paths)
-    names = [path.name for path in latency.paths]
+    paths = latency.paths[fsync]
+    hops = list(dict.fromkeys(hop for path in paths for hop in path.hops))
+    left = [0.0] * len(paths)
+    names = [path.name for path in paths]
     for hop in hops:
-        widths = [latency.floors[hop].median * path.hops.get(hop, 0) for path in latency.paths]
+        floor = latency.floors[REDIS_HOPS[fsync] if hop == REDIS else hop]
+        widths = [floor.median * path.hops.get(hop, 0) for path in paths]
         axes.barh(names, widths, left=left, height=BAR, label=f"floor: {hop}")
         left = [begin + width for begin, width in zip(left, widths, strict=True)]
-    own = [max(0.0, path.took.median - path.floor_ms) for path in latency.paths]
+    own = [max(0.0, path.took.median - path.floor_ms) for path in paths]
     axes.barh(names, own, left=left, height=BAR, color="0.7", label="the archiver, to the median")
-    for place, path in enumerate(latency.paths):
+    for place, path in enumerate(paths):
         axes.plot([path.took.median, path.took.p90], [place, place], color="black")
         axes.plot([path.took.p90], [place], "|", color="black", label="90 %" if place == 0 else None)
         axes.plot([path.took.p99], [place], ".", color="black", label="99 %" if place == 0 else None)
     axes.invert_yaxis()
+    axes.set_title(f"appendfsync {fsync}", fontsize=9)
     axes.set_xlabel("ms")
     axes.legend(fontsize=8)
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.result import Growth, Latency, Load, Result, Steady
+from benchmarks.result import Growth, Latency, Load, PathResult, Result, Steady
 from benchmarks.stats import Summary
 
 NUMBERS = ("median", "90 %", "99 %", "longest", "n", "missing")
@@ -17,7 +17,9 @@ def show(result: Result, console: Console) -> None:
         f"before, {machine.load_after:.1f} after"
     )
     if result.latency is not None:
-        console.print(_floors(result.latency), _paths(result.latency))
+        console.print(_floors(result.latency))
+        for fsync, paths in result.latency.paths.items():
+            console.print(_paths(result.latency, fsync, paths))
     if result.load is not None:
         for table in _load(result.load):
             console.print(table)
@@ -45,10 +47,13 @@ def _floors(latency: Latency) -> Table:
     return table
 
 
-def _paths(latency: Latency) -> Table:
-    title = f"the archiver, ms: {latency.rounds} rounds of {latency.images} images, one in work at a time"
+def _paths(latency: Latency, fsync: str, paths: list[PathResult]) -> Table:
+    title = (
+        f"the archiver, appendfsync {fsync}, ms: {latency.rounds} rounds of {latency.images} images, one in work at a "
+        "time"
+    )
     table = _table(title, "path", *NUMBERS, "floor", "ratio", "peer")
-    for path in latency.paths:
+    for path in paths:
         peer = "" if path.peer is None else f"{path.peer.median:.2f}"
         table.add_row(path.name, *_numbers(path.took), f"{path.floor_ms:.2f}", f"{path.ratio:.2f}", peer)
     return table

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
+from benchmarks.floors import REDIS, REDIS_HOPS
 from benchmarks.paths import Path, Round
 from benchmarks.stats import Figures, Summary, summarize
 
@@ -40,13 +41,13 @@ class PathResult(Figures):
 
 
 class Latency(Figures):
-    """The floor and the ways, with one exposure in work at a time."""
+    """The floor and the ways, with one exposure in work at a time; the ways for each `appendfsync` of Redis."""
 
     images: int
     """Counted in each round; those that warm up are not."""
     rounds: int
     floors: dict[str, Summary]
-    paths: list[PathResult]
+    paths: dict[str, list[PathResult]]
 
 
 class StatusBurst(Figures):
@@ -134,27 +135,30 @@ def describe_machine() -> Machine:
 def put_together(
     images: int,
     floors: Sequence[Mapping[str, list[float]]],
-    rounds: Sequence[Mapping[str, Round]],
+    rounds: Mapping[str, Sequence[Mapping[str, Round]]],
     paths: Sequence[Path],
 ) -> Latency:
-    """Sum rounds up; the floor is that of the same rounds."""
+    """Sum rounds up, for each `appendfsync`; the floor is that of the same rounds."""
     hops = {hop: summarize([value for floor in floors for value in floor[hop]]) for hop in floors[0]}
     return Latency(
         images=images,
-        rounds=len(rounds),
+        rounds=len(floors),
         floors=hops,
-        paths=[_path_result(path, [found[path.name] for found in rounds], hops) for path in paths],
+        paths={
+            fsync: [_path_result(path, [one[path.name] for one in found], hops, REDIS_HOPS[fsync]) for path in paths]
+            for fsync, found in rounds.items()
+        },
     )
 
 
-def floor_of(path: Path, hops: Mapping[str, Summary]) -> float:
-    """Add the medians of the hops that a path must take."""
-    return sum(hops[hop].median * times for hop, times in path.hops.items())
+def floor_of(path: Path, hops: Mapping[str, Summary], redis: str = REDIS) -> float:
+    """Add the medians of the hops that a path must take; ``redis`` is which of the two Redis hops counts."""
+    return sum(hops[redis if hop == REDIS else hop].median * times for hop, times in path.hops.items())
 
 
-def _path_result(path: Path, rounds: Sequence[Round], hops: Mapping[str, Summary]) -> PathResult:
+def _path_result(path: Path, rounds: Sequence[Round], hops: Mapping[str, Summary], redis: str) -> PathResult:
     took = summarize([value for found in rounds for value in found.durations], sum(found.missing for found in rounds))
-    floor = floor_of(path, hops)
+    floor = floor_of(path, hops, redis)
     return PathResult(
         name=path.name,
         hops=dict(path.hops),

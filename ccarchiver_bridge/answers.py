@@ -18,12 +18,15 @@ from ccarchiver_core.mail import ForwarderSuspect, Suspicion
 from ccarchiver_core.step import Step, unix_time
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ccarchiver_bridge.amqp.link import Delivery
     from ccarchiver_bridge.controller import ControllerWatch
     from ccarchiver_bridge.dispatcher import Dispatcher
     from ccarchiver_bridge.forwarder import ForwarderWatch
     from ccarchiver_bridge.hub import Hub
     from ccarchiver_bridge.owed import Owed, OwedAnswers
+    from ccarchiver_core.step import Outcome
 
 SILENCE_CODES = {
     Order.NEW_ITEM: ErrorCode.NO_XFER_PARAMS_ACK,
@@ -89,14 +92,18 @@ class Answers:
             return
         if owed.order is None or isinstance(ack, NewItemAck) is not (owed.order is Order.NEW_ITEM):
             raise RejectedError(f"{ack.MSG_TYPE} answers {ack.ACK_ID}, which was {owed.order or 'ASSOCIATED'}")
-        await self._settle(owed, owed.order, ack, delivery)
+        outcome = await self._settle(owed, owed.order, ack, delivery)
         await self._dispatcher.advance(owed.obsid)
+        if outcome is not None:
+            await outcome
+            _log.info("order.answered", order=owed.order, msg_type=ack.MSG_TYPE, **owed.log_keys)
 
-    async def _settle(self, owed: Owed, order: Order, ack: Ack, delivery: Delivery) -> None:
-        async with self._dispatcher.lock(owed.obsid):  # its own record is written under this lock
+    async def _settle(self, owed: Owed, order: Order, ack: Ack, delivery: Delivery) -> asyncio.Future[Outcome] | None:
+        """Take an answer in and give its record to Redis; what it makes possible need not wait for the disk."""
+        async with self._dispatcher.lock(owed.obsid):  # its order's record is given to Redis under this lock
             if self._owed.find(owed.ack_id) is None:
                 await self._ignore(ack)  # doubled, and the other one was quicker
-                return
+                return None
             exposure = await self._dispatcher.load(owed.obsid)
             step = Step()
             owed_answers.settle(step, owed.ack_id)
@@ -126,9 +133,8 @@ class Answers:
                     if sent.at:
                         measures.observe(step, measures.ANSWERING[order], answered.acked_at - sent.at)
             killpoint.reach(f"bridge.before_ack_of_{order}")
-            await self._hub.runner.apply(step)
+            outcome = await self._hub.runner.give(step)
             killpoint.reach(f"bridge.after_ack_of_{order}")
-            _log.info("order.answered", order=order, msg_type=ack.MSG_TYPE, **owed.log_keys)
             self._owed.heard(owed)
             self._owed.forget(owed.ack_id)
             if order is Order.NEW_ITEM:
@@ -136,6 +142,7 @@ class Answers:
         if refusal:
             _log.error("image.failed", **owed.log_keys, reason=refusal)
             await self._hub.fault(ErrorCode.NO_XFER_PARAMS_ACK, f"{owed.obsid}: {refusal}; it is in the dead letters")
+        return outcome
 
     async def _ignore(self, ack: Ack) -> None:
         _log.info("ack.ignored", msg_type=ack.MSG_TYPE, ack_id=ack.ACK_ID, why="nobody owes it: late, doubled or old")

@@ -100,14 +100,14 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             for entry in entries:
                 if isinstance(entry.mail, ExposureMail):
-                    group.create_task(self._take_exposure(entry.mail))
+                    group.create_task(self._take_exposure(entry.mail, is_fresh=entry.is_fresh))
         step = Step()
         for entry in entries:
             step.settle(keys.Worker.BRIDGE, entry.id)
         await self._hub.runner.apply(step)
 
-    async def _take_exposure(self, mail: ExposureMail) -> None:
-        await self._dispatcher.note(mail)
+    async def _take_exposure(self, mail: ExposureMail, *, is_fresh: bool) -> None:
+        await self._dispatcher.note(mail, is_fresh=is_fresh)
         self._context.mailbox.progress += 1
 
     async def _take(self, entry: Entry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -18,20 +19,29 @@ from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import Owed
 from ccarchiver_core import killpoint, ledger, measures
 from ccarchiver_core.errors import CcArchiverError
-from ccarchiver_core.exposure import Order, Sent, ack_number
+from ccarchiver_core.exposure import Exposure, Order, Sent, ack_number
+from ccarchiver_core.log_later import LogLater
 from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.step import Step, unix_time
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.hub import Hub
     from ccarchiver_bridge.owed import OwedAnswers
-    from ccarchiver_core.exposure import Exposure
     from ccarchiver_core.mail import ExposureMail
+    from ccarchiver_core.step import Outcome
 
 CACHE = 1000
 """Images kept in memory: far more than are under way at once."""
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Sending:
+    """What is under way of an image's orders that went out."""
+
+    outcomes: list[asyncio.Future[Outcome]] = field(default_factory=list)
+    lines: LogLater = field(default_factory=LogLater)
 
 
 class Dispatcher:
@@ -51,6 +61,7 @@ class Dispatcher:
         self._cache: collections.OrderedDict[str, Exposure] = collections.OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._busy: set[asyncio.Future[None]] = set()
+        self._highest_job = 0
 
     def lock(self, obsid: str) -> asyncio.Lock:
         """Give the lock that keeps one image's steps in order."""
@@ -59,12 +70,23 @@ class Dispatcher:
             found = self._locks[obsid] = asyncio.Lock()
         return found
 
-    async def note(self, mail: ExposureMail) -> None:
-        """Take in an event of an image, and send what it makes possible."""
+    async def note(self, mail: ExposureMail, *, is_fresh: bool) -> None:
+        """Take in an event of an image, and send what it makes possible.
+
+        Parameters
+        ----------
+        mail : `ExposureMail`
+            The event.
+        is_fresh : `bool`
+            Whether this letter was never read before, so that nothing can have been done about it.
+        """
         async with self.lock(mail.obsid):
-            cached = self._cache.get(mail.obsid)
-            if cached is not None:
-                cached.note(mail.event, mail.at)
+            exposure = self._cache.get(mail.obsid)
+            if exposure is None and is_fresh and mail.is_first and mail.job > self._highest_job:
+                # Job numbers rise: neither this process nor an earlier one has had it. There is nothing to be read.
+                exposure = self._remember(Exposure(obsid=mail.obsid, job=mail.job))
+            if exposure is not None:
+                exposure.note(mail.event, mail.at)
         await self.advance_safely(mail.obsid)
 
     async def advance_safely(self, obsid: str) -> None:
@@ -88,12 +110,17 @@ class Dispatcher:
             busy.set_result(None)
 
     async def _send_all(self, obsid: str) -> None:
+        sending = _Sending()
         async with self.lock(obsid):
             exposure = await self.load(obsid)
             while exposure is not None:
                 order = exposure.next_order(self._hub.session.id, self._hub.session.epoch)
-                if order is None or not await self._send(exposure, order):
-                    return
+                if order is None or not await self._send(exposure, order, sending):
+                    break
+        # Their records are on their way, in order. The image's next order need not wait until they are on disk.
+        for outcome in sending.outcomes:
+            await outcome
+        sending.lines.tell()
 
     async def advance_all(self) -> None:
         """Send what every unfinished image needs, oldest job first: after a restart, a reconnect, a new pairing."""
@@ -114,16 +141,22 @@ class Dispatcher:
         """Get an image from memory or the ledger; call it under the image's lock."""
         found = self._cache.get(obsid)
         if found is None:
+            await self._hub.runner.settled()  # what has just been sent is to be in what is read
             found = await patiently(
                 lambda: ledger.read_exposure(self._hub.redis, obsid, self._hub.settings.files_per_image)
             )
             if found is None:
                 return None
-            self._cache[obsid] = found
-            while len(self._cache) > CACHE:
-                self._cache.popitem(last=False)
+            self._remember(found)
         self._cache.move_to_end(obsid)
         return found
+
+    def _remember(self, exposure: Exposure) -> Exposure:
+        self._highest_job = max(self._highest_job, exposure.job)
+        self._cache[exposure.obsid] = exposure
+        while len(self._cache) > CACHE:
+            self._cache.popitem(last=False)
+        return exposure
 
     async def resend(self, late: Owed) -> None:
         """Send an unanswered order again with the same ACK_ID."""
@@ -144,8 +177,8 @@ class Dispatcher:
                     ledger.record_sent(step, late.obsid, late.order, exposure.sent[late.order])
                 await self._hub.runner.apply(step)
 
-    async def _send(self, exposure: Exposure, order: Order) -> bool:
-        """Send one order and record it; False if it cannot go out now."""
+    async def _send(self, exposure: Exposure, order: Order, sending: _Sending) -> bool:
+        """Send one order and give its record to Redis; False if it cannot go out now."""
         session = self._hub.session
         if not session.wanted:
             return False
@@ -170,9 +203,9 @@ class Dispatcher:
             measures.observe(step, measures.SENDING[order], sent.at - since)
         ledger.record_sent(step, exposure.obsid, order, sent)
         owed_answers.record(step, owed)
-        await self._hub.runner.apply(step)
+        sending.outcomes.append(await self._hub.runner.give(step))
         exposure.sent[order] = sent
-        _log.info("order.sent", order=order, job=exposure.job, queue=queue, **owed.log_keys)
+        sending.lines.note(_log.info, "order.sent", order=order, job=exposure.job, queue=queue, **owed.log_keys)
         return True
 
     async def _publish(self, exposure: Exposure, order: Order, owed: Owed) -> bool:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
-from ccarchiver_core import keys
-from ccarchiver_core.backoff import Backoff
-from ccarchiver_core.redis_client import patiently
+from ccarchiver_bridge.room import Room
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.link import Delivery, Link
@@ -19,8 +15,6 @@ if TYPE_CHECKING:
 
 BATCH = 50
 """Deliveries of one queue that share one step: a burst of 2,000 takes 40 fsyncs instead of 2,000."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Inbox:
@@ -40,7 +34,7 @@ class Inbox:
         self._hub = hub
         self._reception = reception
         self._link = link
-        self._queues: dict[str, asyncio.Queue[Delivery]] = {}
+        self._room = Room(hub)
 
     @staticmethod
     def queue_names(hub: Hub) -> list[str]:
@@ -72,12 +66,5 @@ class Inbox:
             while len(batch) < BATCH and not arrived.empty():
                 batch.append(arrived.get_nowait())
             if attention is None:  # answers fill nobody's mailbox, and an image's next order waits for them
-                await self._wait_for_room()
+                await self._room.take(len(batch))
             await self._reception.take(batch, done=lambda delivery: self._link.ack(delivery.tag))
-
-    async def _wait_for_room(self) -> None:
-        """Wait while SAL's mailbox is full: RabbitMQ keeps the rest meanwhile."""
-        backoff = Backoff()
-        limit = self._hub.settings.max_mailbox
-        while (depth := await patiently(lambda: self._hub.redis.xlen(keys.Worker.SAL.mailbox))) >= limit:
-            await backoff.wait(_log, "mailbox.full", mailbox="sal", depth=depth, mend="is ccarchiver:sal running?")

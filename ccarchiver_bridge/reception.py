@@ -67,9 +67,12 @@ class Reception:
                     self._add(step, message, delivery.queue)
             except RejectedError as error:
                 self._refuse(step, delivery, str(error))
-        async with asyncio.TaskGroup() as group:
-            for ack, delivery in answers:
-                group.create_task(self._answer(ack, delivery))
+        if len(answers) == 1:
+            await self._answer(*answers[0])
+        elif answers:
+            async with asyncio.TaskGroup() as group:
+                for ack, delivery in answers:
+                    group.create_task(self._answer(ack, delivery))
         if step.operations:
             killpoint.reach("bridge.before_status_step")
             await self._hub.runner.apply(step)

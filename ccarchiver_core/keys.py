@@ -74,7 +74,7 @@ class Worker(enum.StrEnum):
 
     @property
     def applied(self) -> str:
-        """Sorted set of the newest steps applied, so that a repeated one is recognised."""
+        """Hash: the number of the last step, and of those refused, so that a repeated one is recognised."""
         return f"ccarchiver:applied:{self}"
 
     @property

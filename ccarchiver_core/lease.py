@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.keys import Worker
-    from ccarchiver_core.step import StepRunner
+    from ccarchiver_core.step_runner import StepRunner
 
 _log = structlog.get_logger(__name__)
 

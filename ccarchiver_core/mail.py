@@ -35,6 +35,8 @@ class ExposureMail(_Letter):
     event: ExposureEvent
     at: float = 0.0
     """Unix time it came, UTC, seconds."""
+    is_first: bool = False
+    """Whether it is the first that was heard of its image: before it, the ledger had nothing of that."""
 
 
 class SessionChanged(_Letter):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.mail import Mail
     from ccarchiver_core.redis_client import Entries
     from ccarchiver_core.settings import Settings
-    from ccarchiver_core.step import StepRunner
+    from ccarchiver_core.step_runner import StepRunner
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +42,8 @@ class Entry:
 
     id: str
     mail: Mail
+    is_fresh: bool = False
+    """Whether nobody has been given it before."""
 
 
 class Mailbox:
@@ -118,6 +120,7 @@ class Mailbox:
         """
         backoff = Backoff()
         while True:
+            is_fresh = self._position == ">"
             try:
                 raw = await self._read_raw()
             except AWAY_ERRORS as error:
@@ -130,7 +133,7 @@ class Mailbox:
                 else:
                     await wait_or_raise(error, backoff)
                 continue
-            return await self._parse(raw)
+            return await self._parse(raw, is_fresh=is_fresh)
 
     async def _read_raw(self) -> Entries:
         entries = await read_stream(
@@ -148,12 +151,12 @@ class Mailbox:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def _parse(self, raw: Entries) -> list[Entry]:
+    async def _parse(self, raw: Entries, *, is_fresh: bool) -> list[Entry]:
         entries = []
         for entry_id, fields in raw:
             text = (fields or {}).get(b"mail", b"")
             try:
-                entries.append(Entry(entry_id.decode(), MAIL.validate_json(text)))
+                entries.append(Entry(entry_id.decode(), MAIL.validate_json(text), is_fresh))
             except ValidationError as error:
                 if fields:
                     reason = f"not a letter this version knows: {error.error_count()} problems"

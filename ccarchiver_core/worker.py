@@ -16,7 +16,7 @@ from ccarchiver_core.errors import CcArchiverError, ConfigError, FencedError, Le
 from ccarchiver_core.lease import Lease
 from ccarchiver_core.mailbox import Mailbox
 from ccarchiver_core.settings import Settings, load_settings
-from ccarchiver_core.step import StepRunner
+from ccarchiver_core.step_runner import StepRunner
 from ccarchiver_core.vitals import Heart
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class WorkerContext:
         """Show no life any more, give the lease back and close the connections; safe to repeat."""
         if self.runner.epoch is not None:  # otherwise what is there is another instance's
             await self.heart.stop()
+        await self.runner.close()
         await self.lease.release()
         await self.redis.aclose()
         await self._blocking_redis.aclose()

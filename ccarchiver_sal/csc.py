@@ -257,6 +257,7 @@ class CCArchiverCsc(TypedCsc):
         while True:
             for entry in await self._context.mailbox.read():
                 await self._context.mailbox.handle(entry, self._take)
+            await self._reports.settled()
 
     async def _take(self, entry: Entry) -> None:
         match entry.mail:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from ccarchiver_core import deadletter, keys, killpoint, ledger
 from ccarchiver_core.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
 from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.log_later import LogLater
 from ccarchiver_core.mail import ExposureMail
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Outcome, Step, unix_time
@@ -85,6 +86,14 @@ class _Known:
     kinds: set[str]
     job: int
     state: ImageState | None
+
+
+@dataclass
+class _Writing:
+    """A step, and what is to be said of it."""
+
+    step: Step = field(default_factory=Step)
+    lines: LogLater = field(default_factory=LogLater)
 
 
 class Intake:
@@ -207,39 +216,49 @@ class Intake:
         await self._context.runner.apply(step)
 
     async def _write(self, batch: list[_Heard]) -> None:
-        step = Step()
+        writing = _Writing()
         for heard in batch:
-            await self._add(step, heard)
-        if await self._apply(step) is Outcome.APPLIED:
+            await self._add(writing, heard)
+        if await self._apply(writing) is Outcome.APPLIED:
             return
         for heard in batch:  # memory was wrong about the ledger: ask it, one by one
             self._known.pop(heard.obsid, None)
-            single = Step()
+        for heard in batch:
+            await self._look_up(heard.obsid)
+            single = _Writing()
             await self._add(single, heard)
             if await self._apply(single) is Outcome.REFUSED:
+                self._known.pop(heard.obsid, None)
                 _log.error("event.not_recorded", image=heard.obsid, topic=heard.event.kind)
 
-    async def _apply(self, step: Step) -> Outcome:
+    async def _apply(self, writing: _Writing) -> Outcome:
         killpoint.reach("sal.before_event_step")
-        outcome = await self._context.runner.apply(step)
+        outcome = await self._context.runner.apply(writing.step)
         killpoint.reach("sal.after_event_step")
+        if outcome is Outcome.APPLIED:
+            writing.lines.tell()
         return outcome
 
-    async def _add(self, step: Step, heard: _Heard) -> None:
+    async def _add(self, writing: _Writing, heard: _Heard) -> None:
         """Add to a step what an event changes."""
-        kind = heard.event.kind
+        step, kind = writing.step, heard.event.kind
         self._marks.note(kind, heard.sender, heard.mark)
         self._marks.write(step, [kind])
         if not heard.obsid:
             reason = f"{kind} without an image name"
             origin, raw = f"{deadletter.SAL_ORIGIN}{kind}", heard.event.model_dump_json().encode()
             deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw)
-            _log.error("event.dead_lettered", topic=kind, reason=reason)
+            writing.lines.note(_log.error, "event.dead_lettered", topic=kind, reason=reason)
             return
-        known = await self._look_up(heard.obsid)
+        known = self._known.get(heard.obsid)
+        if known is None and kind is EventKind.START and heard.enabled:
+            # Most likely nobody has heard of it. The step is refused if that is wrong.
+            step.require(keys.image(heard.obsid), "state", None)
+            known = self._remember(heard.obsid, {})
+        known = known or await self._look_up(heard.obsid)
         if kind in known.kinds:
             step.count("events_repeated")
-            _log.info("event.repeated", image=heard.obsid, topic=kind)
+            writing.lines.note(_log.info, "event.repeated", image=heard.obsid, topic=kind)
             return
         of_accepted = known.state in (ImageState.ACCEPTED, ImageState.STALLED, ImageState.FAILED)
         if heard.faulted and of_accepted:
@@ -248,12 +267,15 @@ class Intake:
                 keys.image(heard.obsid), {kind: heard.event.model_dump_json(), f"{ledger.AT_PREFIX}{kind}": heard.at}
             )
             known.kinds.add(kind)
-            _log.info("event.kept", image=heard.obsid, topic=kind, why="it was accepted before the fault")
+            writing.lines.note(
+                _log.info, "event.kept", image=heard.obsid, topic=kind, why="it was accepted before the fault"
+            )
             return
         if not heard.enabled or (known.state is ImageState.SKIPPED and kind is not EventKind.START):
-            self._skip(step, heard, known)
+            self._skip(writing, heard, known)
             return
-        is_new = known.state in (None, ImageState.SKIPPED, ImageState.FOREIGN)
+        is_first = known.state is None
+        is_new = is_first or known.state in (ImageState.SKIPPED, ImageState.FOREIGN)
         if is_new:
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
@@ -264,12 +286,17 @@ class Intake:
             ImageState.ACCEPTED,
             is_new=is_new,
         )
-        step.post(keys.Worker.BRIDGE, ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event, at=heard.at))
+        step.post(
+            keys.Worker.BRIDGE,
+            ExposureMail(obsid=heard.obsid, job=known.job, event=heard.event, at=heard.at, is_first=is_first),
+        )
         known.kinds.add(kind)
-        _log.info("event.accepted", image=heard.obsid, topic=kind, job=known.job, session=heard.session_id)
+        writing.lines.note(
+            _log.info, "event.accepted", image=heard.obsid, topic=kind, job=known.job, session=heard.session_id
+        )
 
-    def _skip(self, step: Step, heard: _Heard, known: _Known) -> None:
-        name = keys.image(heard.obsid)
+    def _skip(self, writing: _Writing, heard: _Heard, known: _Known) -> None:
+        step, name = writing.step, keys.image(heard.obsid)
         skipped = f"{SKIPPED_PREFIX}{heard.event.kind}"
         step.set_fields(
             name, {skipped: heard.event.model_dump_json(), f"{ledger.AT_PREFIX}{heard.event.kind}": heard.at}
@@ -278,18 +305,23 @@ class Intake:
         if known.state is None:
             known.state = ImageState.SKIPPED
             ledger.record_outsider(step, heard.obsid, ImageState.SKIPPED)
-        _log.info("event.skipped", image=heard.obsid, topic=heard.event.kind, why="not ENABLED when it came")
+        writing.lines.note(
+            _log.info, "event.skipped", image=heard.obsid, topic=heard.event.kind, why="not ENABLED when it came"
+        )
 
     async def _look_up(self, obsid: str) -> _Known:
         known = self._known.get(obsid)
         if known is None:
             record = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
-            known = _Known(
-                kinds={kind for kind in EventKind if kind in record},
-                job=int(record.get("job", "0")),
-                state=ImageState(record["state"]) if "state" in record else None,
-            )
-            self._known[obsid] = known
-            while len(self._known) > CACHE:
-                self._known.popitem(last=False)
+            known = self._remember(obsid, record)
+        return known
+
+    def _remember(self, obsid: str, record: dict[str, str]) -> _Known:
+        known = self._known[obsid] = _Known(
+            kinds={kind for kind in EventKind if kind in record},
+            job=int(record.get("job", "0")),
+            state=ImageState(record["state"]) if "state" in record else None,
+        )
+        while len(self._known) > CACHE:
+            self._known.popitem(last=False)
         return known

@@ -15,6 +15,9 @@ from ccarchiver_core.step import Step, unix_time
 from ccarchiver_sal import completion
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from ccarchiver_core.step import Outcome
     from ccarchiver_core.worker import WorkerContext
     from ccarchiver_sal.adapter import TypedCsc
 
@@ -50,6 +53,13 @@ class _Record:
         """Count the CCDs that are good under a topic."""
         return len(self._good[topic])
 
+    def completes(self, status: FileStatus, expected: int) -> bool:
+        """Tell whether with this status as many CCDs are good under every topic as an image has."""
+        return status.status_code == 0 and all(
+            len(good | {statuses.ccd_of(status)} if topic is status.topic else good) >= expected
+            for topic, good in self._good.items()
+        )
+
 
 class Reports:
     """Puts status events and records them.
@@ -66,9 +76,12 @@ class Reports:
         self._context = context
         self._csc = csc
         self._records: collections.OrderedDict[str, _Record] = collections.OrderedDict()
+        self._under_way: list[asyncio.Future[Outcome]] = []
 
     async def report(self, status: FileStatus, entry_id: str) -> None:
         """Put one status as an event, unless it is what was last reported for that file.
+
+        Its record is on its way when this returns, and there when `settled` returns.
 
         Notes
         -----
@@ -79,31 +92,45 @@ class Reports:
         step = Step().settle(keys.Worker.SAL, entry_id)
         if record.has(status):
             step.count(f"statuses_repeated:{status.topic}")
+            await self._give(step)
             _log.info("status.repeated", **_log_keys(status))
-            await self._context.runner.apply(step)
             return
+        # Whatever has to be asked is asked before: between the event and its record nothing waits.
+        last = await self._if_last(status, record)
         killpoint.reach(f"sal.before_{status.topic}")
         try:
             self._csc.put_event(status.topic, event_fields(status))
         except ValueError as error:
             reason = f"SAL refuses the event: {error}"
-            _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
             raw = status.model_dump_json().encode()
             deadletter.add(
                 step, self._context.settings, origin=keys.Worker.SAL.mailbox, reason=reason, raw=raw, obsid=status.obsid
             )
-            await self._context.runner.apply(step)
+            await self._give(step)
+            _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
             return
         killpoint.reach(f"sal.after_{status.topic}")
         if not record.known:
             ledger.record_outsider(step, status.obsid, ImageState.FOREIGN)
         record.note(status)
         self._write(step, status, record)
-        if status.status_code == 0:
-            await self._finish_if_complete(step, status.obsid, record)
-        await self._context.runner.apply(step)
+        if last is not None:
+            ledger.finish(step, status.obsid, ImageState.COMPLETE)
+            completion.measure(step, last, unix_time())
+        await self._give(step)
         log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
         log("status.reported", **_log_keys(status), status_code=status.status_code, description=status.description)
+        if last is not None:
+            _log.info("image.complete", image=status.obsid, job=int(last.get("job", 0)))
+
+    async def settled(self) -> None:
+        """Wait until all that was reported is recorded."""
+        under_way, self._under_way = self._under_way, []
+        for outcome in under_way:
+            await outcome
+
+    async def _give(self, step: Step) -> None:
+        self._under_way.append(await self._context.runner.give(step))
 
     @staticmethod
     def _write(step: Step, status: FileStatus, record: _Record) -> None:
@@ -119,15 +146,13 @@ class Reports:
         step.set_fields(keys.image(status.obsid), fields)
         step.count(f"events:{status.topic}")
 
-    async def _finish_if_complete(self, step: Step, obsid: str, record: _Record) -> None:
-        expected = self._context.settings.files_per_image
-        if any(record.count(topic) < expected for topic in StatusTopic):
-            return
-        fresh = await patiently(lambda: ledger.read_record(self._context.redis, obsid))
-        if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED):
-            ledger.finish(step, obsid, ImageState.COMPLETE)
-            completion.measure(step, fresh, unix_time())
-            _log.info("image.complete", image=obsid, job=int(fresh.get("job", 0)))
+    async def _if_last(self, status: FileStatus, record: _Record) -> dict[str, str] | None:
+        """Read the ledger's record of an image that a status completes; None if it does not."""
+        if not record.completes(status, self._context.settings.files_per_image):
+            return None
+        await self.settled()  # else the record would not have what was reported just now
+        fresh = await patiently(lambda: ledger.read_record(self._context.redis, status.obsid))
+        return fresh if fresh.get("state") in (ImageState.ACCEPTED, ImageState.STALLED) else None
 
     async def _record(self, obsid: str) -> _Record:
         record = self._records.get(obsid)

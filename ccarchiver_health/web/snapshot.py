@@ -133,7 +133,7 @@ async def read_pulse(redis: Redis) -> Pulse:
     async with asyncio.timeout(PULSE_LIMIT_S), redis.pipeline(transaction=False) as pipe:
         for worker in keys.Worker:
             pipe.execute_command("GET", worker.lease_epoch)
-            pipe.execute_command("ZREVRANGE", worker.applied, 0, 0)  # the number of its newest step
+            pipe.execute_command("HGET", worker.applied, "last")  # the number of its newest step
             pipe.execute_command("XLEN", worker.mailbox)
         pipe.execute_command("HMGET", keys.CSC, *CSC_FIELDS)
         pipe.execute_command("XLEN", keys.DEAD_LETTERS)

@@ -14,7 +14,8 @@ import pytest
 from ccarchiver_core.errors import FencedError, LeaseHeldError
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.lease import Lease
-from ccarchiver_core.step import Outcome, Step, StepRunner
+from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core.step_runner import StepRunner
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.lossy import lossy_proxy

@@ -34,7 +34,7 @@ OTHER_NAMES = {
 
 
 def calls() -> Iterator[tuple[str, str, set[str]]]:
-    """Give each call's place, event and keys: of ``_log``, and of the lines that waiting writes."""
+    """Give each call's place, event and keys: of ``_log``, and of lines that are written while waiting, or later."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -45,6 +45,15 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
                         assert level in LEVELS
                     case ast.Attribute(attr="wait"), [ast.Name(id="_log"), ast.Constant(value=str(event)), *_]:
                         pass
+                    case (
+                        ast.Attribute(attr="note"),
+                        [
+                            ast.Attribute(value=ast.Name(id="_log"), attr=level),
+                            ast.Constant(value=str(event)),
+                            *_,
+                        ],
+                    ):
+                        assert level in LEVELS
                     case ast.Attribute(value=ast.Name(id="_log"), attr=level), [*_] if level in LEVELS:
                         pytest.fail(f"{path.name}:{node.lineno}: the event's name is not a plain text")
                     case _:
@@ -57,7 +66,9 @@ CALLS = list(calls())
 
 def test_there_are_calls_to_look_at() -> None:
     assert len(CALLS) > 50
-    assert {"order.sent", "redis.away", "image.complete", "forwarder.paired"} <= {event for _, event, _ in CALLS}
+    assert {"order.sent", "event.accepted", "redis.away", "image.complete", "forwarder.paired"} <= {
+        event for _, event, _ in CALLS
+    }
 
 
 @pytest.mark.parametrize(("place", "event", "keys"), CALLS, ids=[f"{place} {event}" for place, event, _ in CALLS])

@@ -4,13 +4,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import ledger
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.errors import FencedError
 from ccarchiver_core.keys import Worker, image
 from ccarchiver_core.mail import SessionUp
-from ccarchiver_core.step import Outcome, Step, StepRunner
+from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core.step_runner import REFUSED_KEPT, StepRunner
 from ccarchiver_core.view.images import summaries
 from ccarchiver_sal import resume
 from ccarchiver_sal.adapter import State
@@ -187,14 +189,94 @@ async def test_a_command_redis_does_not_know_is_an_error_at_once(fresh_redis: Pr
                 await context.runner.apply(Step().do("NO-SUCH-COMMAND"))
 
 
-async def test_redis_remembers_a_bounded_number_of_steps(fresh_redis: PrivateRedis) -> None:
+async def test_a_refused_step_stays_refused_though_its_reply_was_lost(fresh_redis: PrivateRedis) -> None:
+    async with lossy_proxy(fresh_redis.port) as proxy:
+        settings = site(proxy.port)
+        async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
+            await context.runner.apply(Step().count("first"))
+            proxy.lose_reply_to(b"precious")
+
+            asked = await context.runner.give(Step().require("not there", "by", "precious").count("n"))
+            mends = await context.runner.give(Step().set_fields("not there", {"by": "precious"}))
+
+            assert await asked is Outcome.REFUSED, "what came after it made its guard hold"
+            assert await mends is Outcome.APPLIED
+            assert proxy.lost == 1
+            assert await counter(redis, "n") == 0
+
+
+async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
+    """Also those given while Redis refuses writes, and while it is away."""
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port)
+        async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+            outcomes = [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30)]
+            await redis.config_set("maxmemory", "1")
+            outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30, 60)]
+            await asyncio.wait(outcomes[:30])
+            await redis.config_set("maxmemory", "0")
+            server.kill()
+            outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(60, 90)]
+            server.start()
+
+            async with asyncio.timeout(LIMIT_S):
+                assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
+
+            assert await redis.lrange("order", 0, -1) == [str(number).encode() for number in range(90)]
+
+
+async def test_a_step_redis_cannot_do_is_given_up_and_those_behind_it_go_on(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        for _ in range(1020):
-            await context.runner.apply(Step().count("n"))
+        outcomes = [
+            await context.runner.give(Step().do("RPUSH", "order", 1)),
+            await context.runner.give(Step().do("NO-SUCH-COMMAND")),
+            await context.runner.give(Step().do("RPUSH", "order", 2)),
+        ]
 
-        assert await redis.zcard(Worker.SAL.applied) == 1000
-        assert await counter(redis, "n") == 1020
+        async with asyncio.timeout(LIMIT_S):
+            first, second, third = await asyncio.gather(*outcomes, return_exceptions=True)
+
+        assert first is third is Outcome.APPLIED
+        assert isinstance(second, ResponseError)
+        assert await redis.lrange("order", 0, -1) == [b"1", b"2"]
+
+
+async def test_a_redis_that_came_back_without_its_last_second_is_gone_on_with(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        for _ in range(3):
+            await context.runner.apply(Step().count("n"))
+        await redis.hset(Worker.SAL.applied, "last", 1)
+
+        async with asyncio.timeout(LIMIT_S):
+            outcomes = [await context.runner.give(Step().count("n")) for _ in range(3)]
+            assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
+
+        assert await counter(redis, "n") == 6
+
+
+async def test_scripts_that_were_flushed_are_loaded_again(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await context.runner.apply(Step().count("n"))
+        await redis.script_flush()
+
+        async with asyncio.timeout(LIMIT_S):
+            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+
+        assert await counter(redis, "n") == 2
+
+
+async def test_what_redis_remembers_of_steps_does_not_grow(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        steps = [Step().require("not there", "", "so").count("n") for _ in range(2 * REFUSED_KEPT)]
+        outcomes = await asyncio.gather(*(context.runner.apply(step) for step in steps))
+
+        assert set(outcomes) == {Outcome.REFUSED}
+        assert await redis.hlen(Worker.SAL.applied) == 2
+        assert await redis.hstrlen(Worker.SAL.applied, "refused") <= 8 * REFUSED_KEPT
 
 
 async def test_values_of_any_bytes_arrive_as_they_are(fresh_redis: PrivateRedis) -> None:

@@ -80,6 +80,7 @@ class Desk:
         for one in statuses:
             [entry] = await post(self.redis, Worker.SAL, one)
             await self.reports.report(one, entry)
+        await self.reports.settled()
 
     async def accept(self) -> None:
         step = Step()

@@ -1,0 +1,316 @@
+"""Steps on their way into Redis: in the order in which they are given, each once, whatever becomes of the connection.
+
+All steps of a worker go over one connection, one behind the other, without waiting for each other's replies: what
+comes at once shares one write to Redis' disk. Each has a number, by which Redis knows a step that is repeated after a
+lost reply, and one that comes before its predecessor. A worker that lost its lease to another instance is refused
+(`FencedError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import enum
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import hiredis
+from redis import exceptions
+
+from ccarchiver_core import killpoint
+from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.errors import DataLostError, FencedError
+from ccarchiver_core.redis_client import AWAY_ERRORS, COMMAND_TIMEOUT, wait_or_raise
+from ccarchiver_core.step import Outcome, Step
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
+
+    from ccarchiver_core.keys import Worker
+    from ccarchiver_core.step import Value
+
+REFUSED_KEPT: Final = 1000
+"""Numbers of refused steps that Redis remembers for each worker; far fewer are under way at once."""
+
+CLOSE_LIMIT: Final = 2.0
+"""Seconds that steps which were given may still take when a worker stops; what is left then is done again."""
+
+# ARGV: epoch key, own epoch, key of what was applied, number, number it must come after (0: any),
+#       refused numbers kept,
+#       count of guards, {key, field or '', expected or '', 1 if it must exist}...,
+#       count of operations, {count of words, words...}...
+_SCRIPT: Final = """
+local at = 0
+local function take() at = at + 1; return ARGV[at] end
+local epoch_key, epoch, applied = take(), take(), take()
+local number, after, kept = tonumber(take()), tonumber(take()), tonumber(take())
+local newest = redis.call('GET', epoch_key)
+if not newest then return 'lost' end
+if newest ~= epoch then return 'fenced' end
+local last = tonumber(redis.call('HGET', applied, 'last') or 0)
+if number <= last then
+  local refused = redis.call('HGET', applied, 'refused') or ''
+  if string.find(refused, ' ' .. number .. ' ', 1, true) then return 'refused' end
+  return 'repeated'
+end
+if last < after then return 'early' end
+local held = true
+for _ = 1, tonumber(take()) do
+  local key, field, expected, present = take(), take(), take(), take()
+  local found
+  if field == '' then found = redis.call('GET', key) else found = redis.call('HGET', key, field) end
+  if present == '1' then
+    if found ~= expected then held = false end
+  elseif found then held = false end
+end
+if not held then
+  local refused = redis.call('HGET', applied, 'refused') or ' '
+  refused = string.sub(refused .. number .. ' ', -8 * kept)
+  redis.call('HSET', applied, 'last', number, 'refused', refused)
+  return 'refused'
+end
+for _ = 1, tonumber(take()) do
+  local words = {}
+  for i = 1, tonumber(take()) do words[i] = take() end
+  redis.call(unpack(words))
+end
+redis.call('HSET', applied, 'last', number)
+return 'applied'
+"""
+
+
+@dataclass
+class _Given:
+    """A step that was given and has no reply yet."""
+
+    number: int
+    words: list[Value]
+    outcome: asyncio.Future[Outcome]
+    asked_at: float = field(default=math.inf)
+    """When it was sent last, by the event loop's clock."""
+
+
+class StepRunner:
+    """Applies steps for one worker under its lease's epoch.
+
+    Parameters
+    ----------
+    redis : `redis.asyncio.Redis`
+        A client without retries of its own; one of its connections is used for steps alone.
+    worker : `Worker`
+        Who writes.
+    """
+
+    def __init__(self, redis: Redis, worker: Worker) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._numbers = itertools.count(1)
+        self._given: collections.deque[_Given] = collections.deque()
+        self._something = asyncio.Event()
+        self._open: AbstractConnection | None = None
+        self._sha = ""
+        self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._backoff = Backoff()
+        self.epoch: int | None = None
+        """The lease's epoch; set by the lease, None before."""
+
+    async def apply(self, step: Step) -> Outcome:
+        """Make a step true, waiting as long as Redis is away or refuses to write.
+
+        Raises
+        ------
+        FencedError
+            If another instance has taken the lease.
+        redis.exceptions.ResponseError
+            If Redis was asked nonsense: a defect of this project.
+        """
+        return await (await self.give(step))
+
+    async def give(self, step: Step) -> asyncio.Future[Outcome]:
+        """Send a step without waiting for the reply; it is applied after all that were given before.
+
+        The bytes are with the operating system when this returns, unless Redis is away: so nothing of this process
+        stands between a step that was given and Redis, not even its death.
+
+        Returns
+        -------
+        outcome
+            To be awaited at some time; raises what `apply` raises.
+
+        Raises
+        ------
+        FencedError
+            If there is no lease, or no longer.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.epoch is None:
+            msg = f"{self._worker}: a step was tried before the lease was taken"
+            raise FencedError(msg)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        killpoint.reach(f"{self._worker}.before_step")
+        given = _Given(next(self._numbers), _words(step), asyncio.get_running_loop().create_future())
+        packed = self._pack(given)
+        self._given.append(given)
+        self._something.set()
+        if self._open is not None and self._open.is_connected:
+            # If this fails, the reader of the replies fails as well, and what was given is sent again.
+            with contextlib.suppress(*AWAY_ERRORS):
+                await self._send(self._open, given, packed)
+        return given.outcome
+
+    async def settled(self) -> None:
+        """Wait until all that was given has a reply: what is read from Redis then is not behind it."""
+        if self._given:
+            await asyncio.wait([given.outcome for given in self._given])
+
+    async def close(self) -> None:
+        """Let what was given come to its end, for a short time, and close the connection; safe to repeat."""
+        if self._task is None:
+            return
+        if self._open is not None and self._given:
+            await asyncio.wait([given.outcome for given in self._given], timeout=CLOSE_LIMIT)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        """Keep a connection and read replies, until the lease is lost."""
+        try:
+            while True:
+                await self._something.wait()
+                try:
+                    async with self._connected() as connection:
+                        await self._send_all(connection)
+                        await self._read_replies(connection)
+                except exceptions.NoScriptError:
+                    continue  # somebody flushed Redis' scripts: connecting loads it again
+                except (*AWAY_ERRORS, exceptions.ResponseError) as error:
+                    await self._wait_or_drop(error)
+        except asyncio.CancelledError:
+            self._end(None)
+            raise
+        except BaseException as error:  # noqa: BLE001  whoever gave a step raises it
+            self._end(error)
+
+    async def _wait_or_drop(self, error: Exception) -> None:
+        """Wait for Redis; if the oldest step is what it cannot do, give that up and let the others go on."""
+        try:
+            await wait_or_raise(error, self._backoff)
+        except exceptions.ResponseError:
+            if not self._given:
+                raise
+            oldest = self._given[0]
+            if not oldest.outcome.done():
+                oldest.outcome.set_exception(error)
+            # Its number is still what the next one comes after.
+            self._given[0] = _Given(oldest.number, _words(Step()), asyncio.get_running_loop().create_future())
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AbstractConnection]:
+        pool = self._redis.connection_pool
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no type there
+        except TimeoutError:
+            raise exceptions.TimeoutError(f"no connection in {COMMAND_TIMEOUT:g} s") from None
+        try:
+            yield connection
+        finally:
+            self._open = None
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
+
+    async def _send_all(self, connection: AbstractConnection) -> None:
+        """Load the script and send all that has no reply yet."""
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            await connection.send_packed_command(_command("SCRIPT", "LOAD", _SCRIPT), check_health=False)
+            self._sha = (await connection.read_response()).decode()
+        sent = 0
+        while sent < len(self._given):  # more may be given while the socket takes these
+            await self._send(connection, self._given[sent], self._pack(self._given[sent]))
+            sent += 1
+        self._open = connection
+
+    def _pack(self, given: _Given) -> bytes:
+        # Before the oldest there is nothing that Redis has not confirmed. (Without fsync always it may have lost that.)
+        is_oldest = not self._given or given is self._given[0]
+        after = 0 if is_oldest else given.number - 1
+        head = ("EVALSHA", self._sha, 0, self._worker.lease_epoch, str(self.epoch), self._worker.applied)
+        return _command(*head, given.number, after, REFUSED_KEPT, *given.words)
+
+    @staticmethod
+    async def _send(connection: AbstractConnection, given: _Given, packed: bytes) -> None:
+        given.asked_at = asyncio.get_running_loop().time()
+        await connection.send_packed_command(packed, check_health=False)
+
+    async def _read_replies(self, connection: AbstractConnection) -> None:
+        """Read a reply for each step, oldest first; without end."""
+        loop = asyncio.get_running_loop()
+        heard_at = 0.0
+        while True:
+            while self._given:
+                oldest = self._given[0]
+                try:
+                    async with asyncio.timeout_at(max(heard_at, oldest.asked_at) + COMMAND_TIMEOUT):
+                        reply = await connection.read_response(timeout=math.inf)
+                except TimeoutError:
+                    raise exceptions.TimeoutError(f"no answer to a step in {COMMAND_TIMEOUT:g} s") from None
+                heard_at = loop.time()
+                outcome = self._read(reply)
+                killpoint.reach(f"{self._worker}.after_step")
+                self._backoff = Backoff()
+                self._given.popleft()
+                if not oldest.outcome.done():  # whoever gave it may have been cancelled meanwhile
+                    oldest.outcome.set_result(outcome)
+            self._something.clear()
+            await self._something.wait()
+
+    def _read(self, reply: bytes) -> Outcome:
+        match reply:
+            case b"lost":
+                msg = f"{self._worker}: Redis has lost its data (is it append-only?); this worker stops and begins anew"
+                raise DataLostError(msg)
+            case b"fenced":
+                msg = f"{self._worker}: another instance has taken the lease since epoch {self.epoch}; this one stops"
+                raise FencedError(msg)
+            case b"early":
+                # The one before it is still to be sent again, or Redis came back without its last second.
+                raise exceptions.ConnectionError("Redis has not the step before this one; sending from the oldest on")
+            case b"refused":
+                return Outcome.REFUSED
+            case _:
+                return Outcome.APPLIED
+
+    def _end(self, error: BaseException | None) -> None:
+        """End everything that was given with an error, or as cancelled; what comes later fails at once."""
+        self._failure = error or FencedError(f"{self._worker}: a step was tried after the last one")
+        for given in self._given:
+            if error is None:
+                given.outcome.cancel()
+            elif not given.outcome.done():
+                given.outcome.set_exception(error)
+        self._given.clear()
+
+
+def _command(*words: Value) -> bytes:
+    # hiredis' types say "a tuple of one"
+    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]
+
+
+def _words(step: Step) -> list[Value]:
+    words: list[Value] = [len(step.guards)]
+    for key, name, expected in step.guards:
+        words += [key, name, "" if expected is None else expected, "0" if expected is None else "1"]
+    words.append(len(step.operations))
+    for operation in step.operations:
+        words += [len(operation), *operation]
+    # hiredis does not take a number that is an enumeration's: ErrorCode.NO_RABBITMQ
+    return [int(value) if isinstance(value, enum.IntEnum) else value for value in words]
