@@ -94,6 +94,7 @@ class Answers:
             raise RejectedError(f"{ack.MSG_TYPE} answers {ack.ACK_ID}, which was {owed.order or 'ASSOCIATED'}")
         outcome = await self._settle(owed, owed.order, ack, delivery)
         await self._dispatcher.advance(owed.obsid)
+        self._dispatcher.forget_if_done(owed.obsid)
         if outcome is not None:
             await outcome
             _log.info("order.answered", order=owed.order, msg_type=ack.MSG_TYPE, **owed.log_keys)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ccarchiver_core.mail import ExposureMail
     from ccarchiver_core.step import Outcome
 
-CACHE = 1000
-"""Images kept in memory: far more than are under way at once."""
+CACHE = 3000
+"""Images kept in memory while something is to be sent for them or answered; a burst of 2,000 fits."""
 
 _log = structlog.get_logger(__name__)
 
@@ -150,6 +150,12 @@ class Dispatcher:
             self._remember(found)
         self._cache.move_to_end(obsid)
         return found
+
+    def forget_if_done(self, obsid: str) -> None:
+        """Keep an image no longer in memory for which all is sent and answered."""
+        exposure = self._cache.get(obsid)
+        if exposure and len(exposure.sent) == len(Order) and all(sent.acked for sent in exposure.sent.values()):
+            del self._cache[obsid]
 
     def _remember(self, exposure: Exposure) -> Exposure:
         self._highest_job = max(self._highest_job, exposure.job)

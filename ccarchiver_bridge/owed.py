@@ -6,6 +6,7 @@ by the monotonic clock, so neither a broker's outage nor a stepped clock makes a
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import time
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_SENDS = 2
 """A message is sent again once, with the same ACK_ID, before its receiver counts as silent."""
+
+HEARD_KEPT = 100
+"""Answers of one peer that are remembered before those are let go that no open one was sent after."""
 
 
 class Owed(BaseModel):
@@ -69,6 +73,8 @@ class OwedAnswers:
         self._due: dict[str, float] = {}
         self._place: dict[str, int] = {}
         self._places = itertools.count()
+        self._heard: dict[str, list[tuple[int, float]]] = {}
+        """Of each queue: from which place on answers are due at which time, both rising."""
 
     async def load(self, redis: Redis) -> None:
         """Read what an earlier process of this bridge was owed."""
@@ -91,10 +97,21 @@ class OwedAnswers:
         A peer serves its queue in order. With a hundred images in its queue the last is answered long after it was
         sent, and yet nobody is silent. What it has passed over keeps its deadline.
         """
-        place, due = self._place.get(owed.ack_id, -1), time.monotonic() + self._timeout
-        for ack_id in self._due:
-            if self._owed[ack_id].queue == owed.queue and self._place[ack_id] > place:
-                self._due[ack_id] = due
+        place = self._place.get(owed.ack_id, -1)
+        heard = self._heard.setdefault(owed.queue, [])
+        while heard and heard[-1][0] >= place:
+            heard.pop()  # what follows those follows this one as well, and has more time now
+        heard.append((place, time.monotonic() + self._timeout))
+        if len(heard) > HEARD_KEPT:
+            oldest = min((self._place[ack_id] for ack_id in self._due), default=place)
+            del heard[: max(0, bisect.bisect_left(heard, (oldest,)) - 1)]
+
+    def _due_at(self, ack_id: str) -> float:
+        """Give the time (monotonic) at which an answer is due, with what its peer's other answers add."""
+        place, due = self._place[ack_id], self._due[ack_id]
+        heard = self._heard.get(self._owed[ack_id].queue, [])
+        before = bisect.bisect_left(heard, (place,)) - 1
+        return max(due, heard[before][1]) if before >= 0 else due
 
     def extend(self, ack_id: str) -> None:
         """Give one answer its full time again."""
@@ -127,7 +144,11 @@ class OwedAnswers:
 
     def overdue(self, read_until: float) -> list[Owed]:
         """Answers that should have come by a time up to which all that came has been read, oldest first."""
-        late = sorted((self._place[ack_id], ack_id) for ack_id, due in self._due.items() if due <= read_until)
+        late = sorted(
+            (self._place[ack_id], ack_id)
+            for ack_id, due in self._due.items()
+            if due <= read_until and self._due_at(ack_id) <= read_until
+        )
         return [self._owed[ack_id] for _, ack_id in late]
 
 

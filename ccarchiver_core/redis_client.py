@@ -124,6 +124,7 @@ def make_client(settings: Settings, *, blocking: bool = False) -> Redis:
         socket_timeout=None,  # see BoundedRedis
         socket_keepalive=True,
         health_check_interval=0,
+        single_connection_client=blocking,  # one reader: a pool would cost it a third of each command
         protocol=2,  # the replies of the server this is written for (7.0), whatever the client's default is
     )
     client.limit = COMMAND_TIMEOUT + (MAIL_BLOCK if blocking else 0.0)
