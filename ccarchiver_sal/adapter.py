@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dds
-from lsst.ts import salobj
-from lsst.ts.salobj.topics import RemoteEvent
+
+from ccarchiver_sal.spared_imports import spared
+
+with spared():
+    from lsst.ts import salobj
+    from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
