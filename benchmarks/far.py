@@ -16,7 +16,7 @@ from benchmarks.notebook import TAKE, Notebook, serve
 from benchmarks.receipts import GOT, file_key, now
 from benchmarks.sal import floor_partition, listener
 from ccarchiver_bridge.amqp.link import Delivery, Link
-from ccarchiver_core.redis_client import make_client, read_stream
+from ccarchiver_core.redis_client import make_client, read_stream, transact
 from ccarchiver_sim.peer.async_run import run_async_peer
 from ccarchiver_sim.peer.runloop import say
 from ccarchiver_sim.peer.site import Site
@@ -62,10 +62,11 @@ async def hear_redis(redis: "Redis", notes: Notebook) -> None:
     while True:
         entries = await read_stream(redis, FLOOR_STREAM, FLOOR_GROUP, FLOOR_GROUP, ">", READ_COUNT)
         at = now()
-        for entry, fields in entries:
+        for _, fields in entries:
             notes.note(GOT + FLOOR_REDIS, (fields or {})[b"key"].decode(), at)
-            await redis.xack(FLOOR_STREAM, FLOOR_GROUP, entry)
-            await redis.xdel(FLOOR_STREAM, entry)
+        if entries:
+            names = [entry for entry, _ in entries]
+            await transact(redis, ("XACK", FLOOR_STREAM, FLOOR_GROUP, *names), ("XDEL", FLOOR_STREAM, *names))
 
 
 def rabbit_note(link: Link, notes: Notebook, delivery: Delivery) -> None:

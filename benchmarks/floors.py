@@ -10,6 +10,7 @@ from benchmarks.stage import END, Stage
 from ccarchiver_bridge.messages.outgoing import EndReadout
 from ccarchiver_core.exposure import EndReadout as EndReadoutEvent
 from ccarchiver_core.mail import ExposureMail
+from ccarchiver_core.redis_client import transact
 from ccarchiver_sim.camera.exposure import Exposure
 from ccarchiver_sim.peer.sal import tai_now
 
@@ -26,6 +27,10 @@ SPACING_S = 0.01
 
 WARM_UP = 5
 """Of each hop at the beginning that are not counted."""
+
+BATCH = 50
+"""Letters of one write, as the bridge posts them in a burst."""
+NS_PER_S = 1e9
 
 Measured = Callable[[], None]
 
@@ -92,6 +97,38 @@ class Floor:
         finally:
             await self._stage.redis.config_set("appendfsync", STRICT)
         return {**found, REDIS_LAX: await self._durations(FLOOR_REDIS, lax)}
+
+    async def measure_at_once(self, count: int) -> dict[str, float]:
+        """Give each hop so many at once; how many a second came out, from the first put to the last one's end.
+
+        Raises
+        ------
+        RuntimeError
+            If something put did not come out.
+        """
+        link, redis = self._stage.link, self._stage.floor_redis
+        keys = self._new_keys(count)
+        for key in keys:
+            self._sal(key)
+        found = {SAL: await self._rate(FLOOR_SAL, keys)}
+        keys = self._new_keys(count)
+        for batch in (keys[at : at + BATCH] for at in range(0, count, BATCH)):
+            for key in batch:
+                self._stage.receipts.note(PUT + FLOOR_REDIS, key)
+            await transact(redis, *(("XADD", FLOOR_STREAM, "*", "mail", mail_text(key), "key", key) for key in batch))
+        found[REDIS] = await self._rate(FLOOR_REDIS, keys)
+        keys = self._new_keys(count)
+        for key in keys:
+            self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
+        await asyncio.gather(*(link.publish(FLOOR_QUEUE, message_body(key), message_id=key) for key in keys))
+        found[RABBIT] = await self._rate(FLOOR_RABBIT, keys)
+        return found
+
+    async def _rate(self, hop: str, keys: list[str]) -> float:
+        await self._durations(hop, keys)
+        receipts = self._stage.receipts
+        began, ended = receipts.of(PUT + hop)[keys[0]], max(receipts.of(GOT + hop)[key] for key in keys)
+        return len(keys) / ((ended - began) / NS_PER_S)
 
     async def _take_hops(self, keys: list[str]) -> None:
         for key in keys:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import paths
+from benchmarks.floors import Floor
 from benchmarks.peers import BURST, INGEST, PACE
 from benchmarks.receipts import GOT, PUT
 from benchmarks.result import CameraBurst, Load, StatusBurst, Steady
@@ -75,6 +76,8 @@ async def measure_load(tell: Tell) -> Load:
         await asyncio.sleep(IDLE_S)
         idle = spent_each(before, processes.cpu_ms(), IDLE_S)
         steady = [await _steady(stage, rate, tell) for rate in RATES]
+        tell(f"{STATUSES} at once through each hop alone")
+        bare = await Floor(stage, lambda: None).measure_at_once(STATUSES)
         tell(f"{STATUSES} ingest statuses at once")
         statuses = await _status_burst(stage, STATUSES)
         memory = processes.rss_mb()
@@ -84,7 +87,15 @@ async def measure_load(tell: Tell) -> Load:
     async with staged(site_of(MANY_BOARDS)) as stage:
         await stage.enable()
         steady += [await _steady(stage, rate, tell) for rate in RATES_OF_MANY]
-    return Load(start_s=starts, idle_cpu_ms=idle, rss_mb=memory, statuses=statuses, bursts=bursts, steady=steady)
+    return Load(
+        start_s=starts,
+        idle_cpu_ms=idle,
+        rss_mb=memory,
+        bare_per_second=bare,
+        statuses=statuses,
+        bursts=bursts,
+        steady=steady,
+    )
 
 
 async def _status_burst(stage: Stage, count: int) -> StatusBurst:

@@ -65,6 +65,8 @@ def _load(load: Load) -> list[Table]:
         workers.add_row(name, f"{seconds:.2f}", f"{load.idle_cpu_ms[name]:.1f}", f"{load.rss_mb[name]:.0f}")
     bursts = _table("bursts", "what", "count", "lost", "out of order", "seconds", "a second")
     statuses = load.statuses
+    for hop, each in load.bare_per_second.items():
+        bursts.add_row(f"{hop} alone", str(statuses.count), "0", "", f"{statuses.count / each:.2f}", f"{each:.0f}")
     seconds = statuses.count / statuses.per_second if statuses.per_second else 0.0
     bursts.add_row(
         "ingest statuses",

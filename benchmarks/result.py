@@ -95,6 +95,8 @@ class Load(Figures):
     """Of each worker in a second without exposures."""
     rss_mb: dict[str, float]
     """Memory of each worker after the bursts."""
+    bare_per_second: dict[str, float]
+    """As many at once as in `statuses`, through each hop alone; together they share the same cores."""
     statuses: StatusBurst
     bursts: list[CameraBurst]
     steady: list[Steady]
