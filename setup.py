@@ -54,6 +54,7 @@ setup(
     install_requires=[
         "aiohttp>=3.10",
         "astropy>=5.3",
+        "hiredis>=3",
         "numpy>=1.24",
         "pika>=1.3",
         "prometheus-client>=0.20",
@@ -61,7 +62,7 @@ setup(
         "pydantic>=2.7",
         "pydantic-settings>=2.3",
         "PyYAML>=6.0",
-        "redis>=5.0",
+        "redis>=5.3",
         "rich>=13",
         "structlog>=24.1",
         "supervisor>=4.2",

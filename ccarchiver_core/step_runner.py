@@ -13,8 +13,7 @@ import collections
 import contextlib
 import enum
 import itertools
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import hiredis
@@ -92,7 +91,7 @@ class _Given:
     number: int
     words: list[Value]
     outcome: asyncio.Future[Outcome]
-    asked_at: float = field(default=math.inf)
+    asked_at: float = 0.0
     """When it was sent last, by the event loop's clock."""
 
 
@@ -260,7 +259,7 @@ class StepRunner:
                 oldest = self._given[0]
                 try:
                     async with asyncio.timeout_at(max(heard_at, oldest.asked_at) + COMMAND_TIMEOUT):
-                        reply = await connection.read_response(timeout=math.inf)
+                        reply = await connection.read_response()
                 except TimeoutError:
                     raise exceptions.TimeoutError(f"no answer to a step in {COMMAND_TIMEOUT:g} s") from None
                 heard_at = loop.time()

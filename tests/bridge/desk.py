@@ -74,6 +74,8 @@ class Desk:
         self.sal = sal
         self.context: WorkerContext | None = None
         """The running bridge's own, None while there is none."""
+        self.bridge: Bridge
+        """The newest one; not there before the first start."""
         self._running: contextlib.AsyncExitStack | None = None
         self._jobs: dict[str, int] = {}
 
@@ -84,7 +86,8 @@ class Desk:
         self._running = contextlib.AsyncExitStack()
         context = await self._running.enter_async_context(holding(Worker.BRIDGE, self.settings))
         self.context = context
-        await self._running.enter_async_context(_task_of(Bridge(context)))
+        self.bridge = Bridge(context)
+        await self._running.enter_async_context(_task_of(self.bridge))
 
     async def stop(self) -> None:
         """End the bridge in the middle of what it does."""
@@ -132,7 +135,8 @@ class Desk:
             heard = ledger.Heard(image, job, SESSION, event, unix_time())
             ledger.record_event(step, heard, ImageState.ACCEPTED, is_new=is_new)
             if tell:
-                step.post(Worker.BRIDGE, ExposureMail(obsid=image, job=job, event=event, at=heard.at))
+                mail = ExposureMail(obsid=image, job=job, event=event, at=heard.at, is_first=is_new)
+                step.post(Worker.BRIDGE, mail)
             await self.sal.runner.apply(step)
 
     async def told(self, worker: Worker, kind: type[M]) -> list[M]:

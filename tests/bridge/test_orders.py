@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import ExposureMail, SessionDown
 from tests.bridge.desk import SESSION, TARGET, Desk, end_of, forwarder, header_of, start_of
@@ -141,6 +142,41 @@ async def test_a_bridge_that_was_away_sends_what_it_missed_and_nothing_twice(des
     await desk.peer.hear("NEW_CC_ARCHIVE_ITEM", "j")
 
     assert desk.kinds("i") == ALL
+
+
+async def test_a_letter_that_an_earlier_bridge_was_given_is_not_taken_for_the_first_news(desk: Desk) -> None:
+    await desk.accept("i", start_of("i"))
+    await desk.controller_answers("i")
+    await desk.peer.hear("CC_FWDR_XFER_PARAMS")
+
+    async def recorded() -> bool:
+        return "xfer_params" in await desk.record("i")
+
+    await eventually(recorded, "the record")
+    await desk.stop()
+    first = ExposureMail(obsid="i", job=1, event=start_of("i"), is_first=True)
+    await post(desk.redis, Worker.BRIDGE, first)
+    await desk.redis.xreadgroup(keys.MAIL_GROUP, keys.MAIL_CONSUMER, {Worker.BRIDGE.mailbox: ">"})  # and it died
+
+    await desk.start()
+    await desk.accept("i", end_of("i"))
+    await desk.peer.hear("CC_FWDR_END_READOUT")
+
+    assert desk.kinds("i") == ALL[:3]
+
+
+async def test_no_finished_image_stays_in_memory(desk: Desk) -> None:
+    dispatcher = desk.bridge._dispatcher
+    await desk.accept("i", start_of("i"), end_of("i"), header_of("i"))
+    await desk.controller_answers("i")
+    for kind in ALL[1:]:
+        assert "i" in dispatcher._cache
+        desk.peer.acknowledge(await desk.peer.hear(kind))
+
+    async def forgotten() -> bool:
+        return "i" not in dispatcher._cache
+
+    await eventually(forgotten, "the image to be let go")
 
 
 async def test_an_answer_that_came_while_the_bridge_was_away_counts(desk: Desk) -> None:

@@ -1,0 +1,58 @@
+"""Room in SAL's mailbox: asked for seldom, and never more given away than there is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ccarchiver_bridge.hub import Hub
+from ccarchiver_bridge.room import Room
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import SessionUp
+from tests.core.place import LIMIT_S, holding, looking_into, post, site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+ROOM = 10
+
+
+async def test_a_full_mailbox_is_waited_for(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
+    async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
+        for number in range(ROOM):
+            await post(redis, Worker.SAL, SessionUp(session_id=f"{number}"))
+        room = Room(Hub(context))
+
+        waiting = asyncio.create_task(room.take(1))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        await redis.delete(Worker.SAL.mailbox)
+
+        async with asyncio.timeout(LIMIT_S):
+            await waiting
+
+
+async def test_what_was_given_away_is_not_given_twice(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
+    async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
+        room = Room(Hub(context))
+        before = await asked(redis)
+        for _ in range(ROOM):
+            await room.take(1)
+            await post(redis, Worker.SAL, SessionUp(session_id="s"))
+        assert await asked(redis) == before + 1, "once for all of it"
+
+        waiting = asyncio.create_task(room.take(1))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done, "the mailbox is full now"
+        waiting.cancel()
+
+
+async def asked(redis: Redis) -> int:
+    info: Mapping[str, Mapping[str, int]] = await redis.info("commandstats")
+    return int(info.get("cmdstat_xlen", {"calls": 0})["calls"])
