@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import ExposureMail, SessionDown
 from tests.bridge.desk import SESSION, TARGET, Desk, end_of, forwarder, header_of, start_of
@@ -154,11 +153,13 @@ async def test_a_letter_that_an_earlier_bridge_was_given_is_not_taken_for_the_fi
 
     await eventually(recorded, "the record")
     await desk.stop()
-    first = ExposureMail(obsid="i", job=1, event=start_of("i"), is_first=True)
-    await post(desk.redis, Worker.BRIDGE, first)
-    await desk.redis.xreadgroup(keys.MAIL_GROUP, keys.MAIL_CONSUMER, {Worker.BRIDGE.mailbox: ">"})  # and it died
-
     await desk.start()
+    await desk.accept("j", start_of("j"))  # the new bridge is at work when this goes out
+    await desk.peer.hear("NEW_CC_ARCHIVE_ITEM", "j")
+    dispatcher = desk.bridge._dispatcher
+    dispatcher._cache.clear()
+    dispatcher._highest_job = 0  # it has not yet come to look at what an earlier one left
+    await dispatcher.note(ExposureMail(obsid="i", job=1, event=start_of("i"), is_first=True), is_fresh=False)
     await desk.accept("i", end_of("i"))
     await desk.peer.hear("CC_FWDR_END_READOUT")
 

@@ -31,7 +31,13 @@ class Plain:
         self.due.pop(one.ack_id, None)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.floats(0.0, 2.0), st.sampled_from(QUEUES))))
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 40), st.floats(0.0, 2.0), st.sampled_from(QUEUES)),
+        min_size=20,
+        max_size=80,
+    )
+)
 def test_it_is_what_going_through_all_of_them_gives(steps: list[tuple[bool, int, float, str]]) -> None:
     now = 1000.0
     answers, plain = OwedAnswers(TIMEOUT), Plain()
