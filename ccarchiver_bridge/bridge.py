@@ -69,6 +69,7 @@ class Bridge:
     async def run(self) -> None:
         """Work until cancelled."""
         await self._owed.load(self._hub.redis)
+        await self._dispatcher.begin()
         self._show_state()
         await self._reread_session()
         async with asyncio.TaskGroup() as group:

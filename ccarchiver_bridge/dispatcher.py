@@ -17,7 +17,7 @@ import structlog
 from ccarchiver_bridge import owed as owed_answers
 from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
 from ccarchiver_bridge.owed import Owed
-from ccarchiver_core import killpoint, ledger, measures
+from ccarchiver_core import keys, killpoint, ledger, measures
 from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.exposure import Exposure, Order, Sent, ack_number
 from ccarchiver_core.log_later import LogLater
@@ -62,6 +62,11 @@ class Dispatcher:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._busy: set[asyncio.Future[None]] = set()
         self._highest_job = 0
+
+    async def begin(self) -> None:
+        """Learn which jobs an earlier process may have had; call it once, first."""
+        job = await patiently(lambda: self._hub.redis.hget(keys.COUNTERS, "job"))
+        self._highest_job = int(job or 0)
 
     def lock(self, obsid: str) -> asyncio.Lock:
         """Give the lock that keeps one image's steps in order."""
@@ -223,6 +228,7 @@ class Dispatcher:
         ).body()
         self._answers.expect(owed)
         try:
+            await self._hub.runner.ready()
             killpoint.reach(f"bridge.before_{order}")
             try:
                 await link.publish(owed.queue, body, message_id=owed.ack_id)

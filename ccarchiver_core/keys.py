@@ -75,7 +75,7 @@ class Worker(enum.StrEnum):
     @property
     def applied(self) -> str:
         """Hash: the number of the last step, and of those refused, so that a repeated one is recognised."""
-        return f"ccarchiver:applied:{self}"
+        return f"ccarchiver:steps:{self}"
 
     @property
     def alive(self) -> str:

@@ -101,10 +101,12 @@ class Lease:
         backoff = Backoff()
         names = [self._worker.lease, self._worker.lease_epoch, self._worker.applied]
         while True:
+            asked_at = asyncio.get_running_loop().time()
             try:
                 verdict, detail = await self._take(keys=names, args=[self._owner, self._ttl_ms])
                 if verdict == b"taken":
                     self._runner.epoch = int(detail)
+                    self._runner.sure_until = asked_at + self._ttl_ms / 1000
                     return
                 self._refuse_if_alive(json.loads(detail))
                 await self._release(keys=[self._worker.lease], args=[detail])
@@ -132,6 +134,7 @@ class Lease:
         """
         backoff = Backoff()
         while True:
+            asked_at = asyncio.get_running_loop().time()
             try:
                 answer = await self._renew(
                     keys=[self._worker.lease, self._worker.lease_epoch],
@@ -146,6 +149,7 @@ class Lease:
             if answer == b"fenced":
                 msg = f"{self._worker}: the lease of epoch {self._runner.epoch} was taken by another instance"
                 raise FencedError(msg)
+            self._runner.sure_until = asked_at + self._ttl_ms / 1000
             backoff = Backoff()
             await asyncio.sleep(self._interval)
 

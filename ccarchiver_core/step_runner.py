@@ -12,7 +12,6 @@ import asyncio
 import collections
 import contextlib
 import enum
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from redis import exceptions
 from ccarchiver_core import killpoint
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import DataLostError, FencedError
-from ccarchiver_core.redis_client import AWAY_ERRORS, COMMAND_TIMEOUT, wait_or_raise
+from ccarchiver_core.redis_client import AWAY_ERRORS, COMMAND_TIMEOUT, is_refusing, wait_or_raise
 from ccarchiver_core.step import Outcome, Step
 
 if TYPE_CHECKING:
@@ -36,6 +35,10 @@ if TYPE_CHECKING:
 
 REFUSED_KEPT: Final = 1000
 """Numbers of refused steps that Redis remembers for each worker; far fewer are under way at once."""
+
+MOST_UNANSWERED: Final = 12_000
+"""Bytes of steps without a reply up to which there may be another effect outside. Redis reads 16 kB of a connection at
+once: so it has taken in all of them before it can notice that their sender is dead, and forget what it has not read."""
 
 CLOSE_LIMIT: Final = 2.0
 """Seconds that steps which were given may still take when a worker stops; what is left then is done again."""
@@ -91,8 +94,16 @@ class _Given:
     number: int
     words: list[Value]
     outcome: asyncio.Future[Outcome]
+    """For whoever gave it, who may cancel it."""
+    ended: asyncio.Future[None]
+    """Done when it has its reply; nobody else holds it."""
+    size: int = 0
     asked_at: float = 0.0
     """When it was sent last, by the event loop's clock."""
+
+
+class _GivenUpError(Exception):
+    """The oldest step could not be done at all; those behind it are sent again."""
 
 
 class StepRunner:
@@ -109,7 +120,7 @@ class StepRunner:
     def __init__(self, redis: Redis, worker: Worker) -> None:
         self._redis = redis
         self._worker = worker
-        self._numbers = itertools.count(1)
+        self._number = 0
         self._given: collections.deque[_Given] = collections.deque()
         self._something = asyncio.Event()
         self._open: AbstractConnection | None = None
@@ -117,8 +128,11 @@ class StepRunner:
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._backoff = Backoff()
+        self._unanswered = 0
         self.epoch: int | None = None
         """The lease's epoch; set by the lease, None before."""
+        self.sure_until = 0.0
+        """Until when nobody else can have the lease, by the event loop's clock; set by the lease with each renewal."""
 
     async def apply(self, step: Step) -> Outcome:
         """Make a step true, waiting as long as Redis is away or refuses to write.
@@ -135,8 +149,8 @@ class StepRunner:
     async def give(self, step: Step) -> asyncio.Future[Outcome]:
         """Send a step without waiting for the reply; it is applied after all that were given before.
 
-        The bytes are with the operating system when this returns, unless Redis is away: so nothing of this process
-        stands between a step that was given and Redis, not even its death.
+        The bytes are with the operating system when this returns, unless Redis is away. After `ready` they reach
+        Redis even if this process is killed in the next instruction.
 
         Returns
         -------
@@ -156,9 +170,12 @@ class StepRunner:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         killpoint.reach(f"{self._worker}.before_step")
-        given = _Given(next(self._numbers), _words(step), asyncio.get_running_loop().create_future())
+        given = self._make(self._number + 1, step)
         packed = self._pack(given)
+        self._number = given.number
         self._given.append(given)
+        given.size = len(packed)
+        self._unanswered += given.size
         self._something.set()
         if self._open is not None and self._open.is_connected:
             # If this fails, the reader of the replies fails as well, and what was given is sent again.
@@ -166,19 +183,47 @@ class StepRunner:
                 await self._send(self._open, given, packed)
         return given.outcome
 
+    async def ready(self) -> None:
+        """Wait until there may be an effect outside Redis whose record is given next.
+
+        That is when Redis is not so far behind that a record could be lost with this process, and when it is sure that
+        the lease is still ours: a process that was frozen must not act before it has asked.
+
+        Raises
+        ------
+        FencedError
+            If another instance has taken the lease.
+        """
+        if asyncio.get_running_loop().time() > self.sure_until:
+            await self.apply(Step())
+        if self._given:
+            await asyncio.sleep(0)  # takes in the replies that are here: unread, they would end the connection rudely
+        while self._given and (self._open is None or self._unanswered > MOST_UNANSWERED):
+            await asyncio.wait([self._given[0].ended])
+        if self._failure is not None:
+            raise self._failure
+
     async def settled(self) -> None:
         """Wait until all that was given has a reply: what is read from Redis then is not behind it."""
         if self._given:
-            await asyncio.wait([given.outcome for given in self._given])
+            await asyncio.wait([given.ended for given in self._given])
 
     async def close(self) -> None:
         """Let what was given come to its end, for a short time, and close the connection; safe to repeat."""
         if self._task is None:
             return
         if self._open is not None and self._given:
-            await asyncio.wait([given.outcome for given in self._given], timeout=CLOSE_LIMIT)
+            await asyncio.wait([given.ended for given in self._given], timeout=CLOSE_LIMIT)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._end(None)  # also if it was cancelled before it began
+
+    def _make(self, number: int, step: Step) -> _Given:
+        loop = asyncio.get_running_loop()
+        given = _Given(number, _words(step), loop.create_future(), loop.create_future())
+        # Whoever gave it may have ended over the one before it; that error is enough.
+        given.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
+        return given
 
     async def _run(self) -> None:
         """Keep a connection and read replies, until the lease is lost."""
@@ -189,28 +234,15 @@ class StepRunner:
                     async with self._connected() as connection:
                         await self._send_all(connection)
                         await self._read_replies(connection)
-                except exceptions.NoScriptError:
-                    continue  # somebody flushed Redis' scripts: connecting loads it again
+                except (exceptions.NoScriptError, _GivenUpError):
+                    continue  # somebody flushed Redis' scripts: connecting loads ours again
                 except (*AWAY_ERRORS, exceptions.ResponseError) as error:
-                    await self._wait_or_drop(error)
+                    await wait_or_raise(error, self._backoff)
         except asyncio.CancelledError:
             self._end(None)
             raise
         except BaseException as error:  # noqa: BLE001  whoever gave a step raises it
             self._end(error)
-
-    async def _wait_or_drop(self, error: Exception) -> None:
-        """Wait for Redis; if the oldest step is what it cannot do, give that up and let the others go on."""
-        try:
-            await wait_or_raise(error, self._backoff)
-        except exceptions.ResponseError:
-            if not self._given:
-                raise
-            oldest = self._given[0]
-            if not oldest.outcome.done():
-                oldest.outcome.set_exception(error)
-            # Its number is still what the next one comes after.
-            self._given[0] = _Given(oldest.number, _words(Step()), asyncio.get_running_loop().create_future())
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[AbstractConnection]:
@@ -220,11 +252,15 @@ class StepRunner:
                 connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no type there
         except TimeoutError:
             raise exceptions.TimeoutError(f"no connection in {COMMAND_TIMEOUT:g} s") from None
+        transport = connection._writer.transport  # noqa: SLF001  redis-py has no public way to it
+        transport.set_write_buffer_limits(high=0)  # what is sent is with the operating system
         try:
             yield connection
         finally:
             self._open = None
             await connection.disconnect(nowait=True)
+            # Closing waits until all is sent, over a connection that may be dead, and who sends waits with it.
+            transport.abort()
             await pool.release(connection)
 
     async def _send_all(self, connection: AbstractConnection) -> None:
@@ -234,7 +270,8 @@ class StepRunner:
             self._sha = (await connection.read_response()).decode()
         sent = 0
         while sent < len(self._given):  # more may be given while the socket takes these
-            await self._send(connection, self._given[sent], self._pack(self._given[sent]))
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await self._send(connection, self._given[sent], self._pack(self._given[sent]))
             sent += 1
         self._open = connection
 
@@ -262,15 +299,39 @@ class StepRunner:
                         reply = await connection.read_response()
                 except TimeoutError:
                     raise exceptions.TimeoutError(f"no answer to a step in {COMMAND_TIMEOUT:g} s") from None
+                except exceptions.ResponseError as error:
+                    self._give_up_if_nonsense(error)
+                    raise
                 heard_at = loop.time()
                 outcome = self._read(reply)
                 killpoint.reach(f"{self._worker}.after_step")
                 self._backoff = Backoff()
                 self._given.popleft()
+                self._unanswered -= oldest.size
+                oldest.ended.set_result(None)
                 if not oldest.outcome.done():  # whoever gave it may have been cancelled meanwhile
                     oldest.outcome.set_result(outcome)
             self._something.clear()
             await self._something.wait()
+
+    def _give_up_if_nonsense(self, error: exceptions.ResponseError) -> None:
+        """Give the oldest step up if Redis cannot do it at all, so that those behind it go on.
+
+        Raises
+        ------
+        _GivenUpError
+            If it was that.
+        """
+        if isinstance(error, exceptions.NoScriptError) or is_refusing(error):
+            return
+        oldest = self._given[0]
+        if not oldest.outcome.done():
+            oldest.outcome.set_exception(error)
+        # Its number is still what the next one comes after.
+        blank = self._make(oldest.number, Step())
+        blank.ended, blank.size = oldest.ended, oldest.size
+        self._given[0] = blank
+        raise _GivenUpError from error
 
     def _read(self, reply: bytes) -> Outcome:
         match reply:
@@ -290,8 +351,10 @@ class StepRunner:
 
     def _end(self, error: BaseException | None) -> None:
         """End everything that was given with an error, or as cancelled; what comes later fails at once."""
-        self._failure = error or FencedError(f"{self._worker}: a step was tried after the last one")
+        self._failure = self._failure or error or FencedError(f"{self._worker}: a step was tried after the last one")
         for given in self._given:
+            if not given.ended.done():
+                given.ended.set_result(None)
             if error is None:
                 given.outcome.cancel()
             elif not given.outcome.done():

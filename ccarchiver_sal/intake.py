@@ -216,11 +216,12 @@ class Intake:
         await self._context.runner.apply(step)
 
     async def _write(self, batch: list[_Heard]) -> None:
-        writing = _Writing()
+        writing, marks = _Writing(), self._marks.copy()
         for heard in batch:
             await self._add(writing, heard)
         if await self._apply(writing) is Outcome.APPLIED:
             return
+        self._marks = marks  # none of them is in the ledger yet
         for heard in batch:  # memory was wrong about the ledger: ask it, one by one
             self._known.pop(heard.obsid, None)
         for heard in batch:

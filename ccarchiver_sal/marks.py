@@ -53,6 +53,12 @@ class Marks:
                 topic = name.removeprefix(PREFIX)
                 self._newest[topic] = {**earlier, **self._newest.get(topic, {})}
 
+    def copy(self) -> Marks:
+        """Give what is known now, to go back to if it does not become true."""
+        copied = Marks()
+        copied._newest = {topic: dict(senders) for topic, senders in self._newest.items()}
+        return copied
+
     def knows(self, topic: str) -> bool:
         """Tell whether an archiver was there before."""
         return topic in self._newest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import deadletter, keys, killpoint, ledger, statuses
+from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.redis_client import patiently
@@ -76,7 +77,7 @@ class Reports:
         self._context = context
         self._csc = csc
         self._records: collections.OrderedDict[str, _Record] = collections.OrderedDict()
-        self._under_way: list[asyncio.Future[Outcome]] = []
+        self._under_way: list[tuple[FileStatus, str, asyncio.Future[Outcome]]] = []
 
     async def report(self, status: FileStatus, entry_id: str) -> None:
         """Put one status as an event, unless it is what was last reported for that file.
@@ -92,21 +93,19 @@ class Reports:
         step = Step().settle(keys.Worker.SAL, entry_id)
         if record.has(status):
             step.count(f"statuses_repeated:{status.topic}")
-            await self._give(step)
+            await self._give(step, status, entry_id)
             _log.info("status.repeated", **_log_keys(status))
             return
         # Whatever has to be asked is asked before: between the event and its record nothing waits.
         last = await self._if_last(status, record)
+        await self._context.runner.ready()
         killpoint.reach(f"sal.before_{status.topic}")
         try:
             self._csc.put_event(status.topic, event_fields(status))
         except ValueError as error:
             reason = f"SAL refuses the event: {error}"
-            raw = status.model_dump_json().encode()
-            deadletter.add(
-                step, self._context.settings, origin=keys.Worker.SAL.mailbox, reason=reason, raw=raw, obsid=status.obsid
-            )
-            await self._give(step)
+            self._bury(step, status, reason)
+            await self._give(step, status, entry_id)
             _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
             return
         killpoint.reach(f"sal.after_{status.topic}")
@@ -117,20 +116,40 @@ class Reports:
         if last is not None:
             ledger.finish(step, status.obsid, ImageState.COMPLETE)
             completion.measure(step, last, unix_time())
-        await self._give(step)
+        await self._give(step, status, entry_id)
         log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
         log("status.reported", **_log_keys(status), status_code=status.status_code, description=status.description)
         if last is not None:
             _log.info("image.complete", image=status.obsid, job=int(last.get("job", 0)))
 
     async def settled(self) -> None:
-        """Wait until all that was reported is recorded."""
-        under_way, self._under_way = self._under_way, []
-        for outcome in under_way:
-            await outcome
+        """Wait until all that was reported is recorded; what Redis cannot record becomes a dead letter.
 
-    async def _give(self, step: Step) -> None:
-        self._under_way.append(await self._context.runner.give(step))
+        Raises
+        ------
+        CcArchiverError
+            If this worker must stop.
+        """
+        under_way, self._under_way = self._under_way, []
+        for status, entry_id, outcome in under_way:
+            try:
+                await outcome
+            except CcArchiverError:
+                raise
+            except Exception as error:  # noqa: BLE001  a defect of ours must not stop the statuses behind this one
+                reason = f"a defect of the archiver: {type(error).__name__}: {error}"
+                _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
+                step = Step().settle(keys.Worker.SAL, entry_id)
+                self._bury(step, status, reason)
+                await self._context.runner.apply(step)
+
+    async def _give(self, step: Step, status: FileStatus, entry_id: str) -> None:
+        self._under_way.append((status, entry_id, await self._context.runner.give(step)))
+
+    def _bury(self, step: Step, status: FileStatus, reason: str) -> None:
+        raw = status.model_dump_json().encode()
+        origin = keys.Worker.SAL.mailbox
+        deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw, obsid=status.obsid)
 
     @staticmethod
     def _write(step: Step, status: FileStatus, record: _Record) -> None:
@@ -161,6 +180,8 @@ class Reports:
             self._records[obsid] = record
             while len(self._records) > CACHE:
                 self._records.popitem(last=False)
+        # Far fewer are under way than are kept: what is read anew has nothing under way.
+        self._records.move_to_end(obsid)
         return record
 
 

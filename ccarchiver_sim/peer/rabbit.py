@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from ccarchiver_sim.peer.rabbit_address import connection_parameters
 from ccarchiver_sim.peer.runloop import PeerError
@@ -57,6 +58,10 @@ NOT_FOUND: Final = 404
 ACCESS_REFUSED: Final = 403
 
 log = logging.getLogger(__name__)
+
+
+CONNECTION_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
+"""A broker is away. A handshake that a hanging one does not answer is none of pika's other errors."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ class RabbitLink:
         while not self._closing.is_set():
             try:
                 connection = pika.BlockingConnection(self._parameters)
-            except (pika.exceptions.AMQPError, OSError) as error:
+            except CONNECTION_ERRORS as error:
                 if isinstance(error, pika.exceptions.ProbableAuthenticationError):
                     raise PeerError(
                         f"RabbitMQ at {self._address} refuses user {self._user}; correct iip_cred.yaml"
@@ -229,7 +234,7 @@ class RabbitLink:
             self._serve(connection)
         except pika.exceptions.ChannelClosedByBroker as error:
             self._refused(error)
-        except (pika.exceptions.AMQPError, OSError) as error:
+        except CONNECTION_ERRORS as error:
             log.warning("lost RabbitMQ at %s (%s); connecting again", self._address, _reason(error))
         finally:
             self._live = None
@@ -329,7 +334,7 @@ def _close_quietly(connection: BlockingConnection) -> None:
         return
     try:
         connection.close()
-    except (pika.exceptions.AMQPError, OSError) as error:
+    except CONNECTION_ERRORS as error:
         log.debug("closing a connection: %s", _reason(error))
 
 

@@ -211,9 +211,9 @@ async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path:
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
             outcomes = [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30)]
+            await asyncio.wait(outcomes)
             await redis.config_set("maxmemory", "1")
             outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30, 60)]
-            await asyncio.wait(outcomes[:30])
             await redis.config_set("maxmemory", "0")
             server.kill()
             outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(60, 90)]
@@ -223,6 +223,27 @@ async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path:
                 assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
 
             assert await redis.lrange("order", 0, -1) == [str(number).encode() for number in range(90)]
+
+
+async def test_what_is_under_way_is_known_also_if_nobody_waits_for_it_any_more(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
+        await context.runner.apply(Step().count("n"))
+        await redis.config_set("min-replicas-to-write", 1)
+        try:
+            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            await asyncio.wait({waiting}, timeout=0.2)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            settled = asyncio.create_task(context.runner.settled())
+            done, _ = await asyncio.wait({settled}, timeout=0.3)
+            assert not done
+        finally:
+            await redis.config_set("min-replicas-to-write", 0)
+
+        async with asyncio.timeout(LIMIT_S):
+            await settled
+        assert await counter(redis, "n") == 2
 
 
 async def test_a_step_redis_cannot_do_is_given_up_and_those_behind_it_go_on(fresh_redis: PrivateRedis) -> None:

@@ -1,0 +1,61 @@
+"""A program that puts statuses as the CSC does, and kills itself: ``port count pause``.
+
+It prints how many events it has put. A pause of 0 kills it behind the last one, another after as many seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, cast
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.step import Step
+from ccarchiver_core.worker import WorkerContext
+from ccarchiver_sal.reports import Reports
+from tests.core.place import site
+
+if TYPE_CHECKING:
+    from ccarchiver_sal.adapter import TypedCsc
+
+PUT_TAKES_S = 0.0005
+"""As a real put does, about."""
+
+
+class Counting:
+    """Stands where the CSC is, and counts its events."""
+
+    put = 0
+
+    def put_event(self, topic: str, values: dict[str, str | int]) -> None:
+        del topic, values
+        self.put += 1
+        time.sleep(PUT_TAKES_S)
+
+    def die(self) -> None:
+        sys.stdout.write(f"{self.put}\n")
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(port: int, count: int, pause: float) -> None:
+    context, csc = WorkerContext(Worker.SAL, site(port)), Counting()
+    await context.lease.acquire()
+    reports = Reports(context, cast("TypedCsc", csc))
+    entries = await context.mailbox.read() or await context.mailbox.read()
+    for obsid in {entry.mail.obsid for entry in entries}:  # type: ignore[union-attr]  # all are statuses
+        await reports._record(obsid)  # as in the middle of an image
+    await context.runner.apply(Step().count("begun"))
+    if pause:
+        os.kill(int(sys.argv[4]), signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(pause, csc.die)
+    for entry in entries[:count]:
+        await reports.report(entry.mail, entry.id)  # type: ignore[arg-type]  # likewise
+    csc.die()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
