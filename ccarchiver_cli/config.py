@@ -1,4 +1,4 @@
-"""``ccarchiver config``: is a site file right, and what is in force."""
+"""``ccarchiver config``: is a site file right, what is in force, and an old one in the new form."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Annotated
 
 import typer
 
-from ccarchiver_cli import listing
+from ccarchiver_cli import listing, second_look
 from ccarchiver_cli.connection import EXIT_CONFIG
 from ccarchiver_cli.lines import indented
+from ccarchiver_cli.migrate import migrate
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.settings import load_settings, settings_path
 from ccarchiver_core.site_file import SiteFile
 
-app = typer.Typer(no_args_is_help=True, help="The site file: check it, or see what is in force.")
+app = typer.Typer(no_args_is_help=True, help="The site file: check it, see what is in force, write it anew.")
+app.command("migrate")(migrate)
 
 
 def register(program: typer.Typer) -> None:
@@ -60,7 +62,7 @@ def judge(file: Path | None) -> Verdict:
             notes=[],
         )
     keys_set = sum(entry.line is not None for entry in entries)
-    notes = listing.to_think_about(settings, entries)
+    notes = [note.text for note in second_look.notes(settings)]
     return Verdict(str(path), ok=True, keys_set=keys_set, keys_known=len(entries), problems=[], notes=notes)
 
 

@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
 MEANING_INDENT = 4
 
-LONG_ACK_TIMEOUT = 30.0
-"""Seconds; sites of the replaced archiver have 60. Above it, a silent peer is noticed only after minutes."""
-
-SITE_KEYS = {
-    "REDIS_HOST": "the Redis of this site",
-    "BASE_BROKER_ADDR": "the RabbitMQ and the virtual host of this site",
-    "ARCHIVE.ARCHIVE_LOGIN": "Forwarders copy files with this login",
-    "ARCHIVE.ARCHIVE_IP": "Forwarders copy files to this address: the default only works on one machine",
-    "ARCHIVE.FORWARDER_STAGING": "the tree of the site",
-    "ARCHIVE.OODS_STAGING": "the tree of the site",
-    "ARCHIVE.DBB_STAGING": "the tree of the site",
-}
-"""Keys whose default is right for one machine on a desk, and that a deployed site must think about."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -79,14 +65,16 @@ def _entries(part: BaseModel, site: SiteFile, above: KeyPath) -> Iterator[Entry]
         origin = "default" if line is None else f"line {line}"
         if path == ("LOGGING_DIR",) and os.environ.get(LOG_DIR_VARIABLE):
             value, line, origin = os.environ[LOG_DIR_VARIABLE], None, f"${LOG_DIR_VARIABLE}"
-        yield Entry(".".join(path), _plain(value), line, origin, _meaning(field))
+        yield Entry(".".join(path), plain(value), line, origin, meaning(field))
 
 
-def _meaning(field: FieldInfo) -> str:
+def meaning(field: FieldInfo) -> str:
+    """Say what a setting means, in one line."""
     return " ".join((field.description or "").replace("``", "").split())
 
 
-def _plain(value: object) -> str | int | float | list[str] | None:
+def plain(value: object) -> str | int | float | list[str] | None:
+    """Give a value as YAML and JSON know it."""
     match value:
         case None | int() | float():
             return value
@@ -103,33 +91,6 @@ def text(entry: Entry) -> str:
     room = max(1, width() - len(left) - len(entry.origin))
     first = f"{left}{' ' * room}{entry.origin}"
     return f"{first}\n{indented(' ' * MEANING_INDENT, entry.meaning)}" if entry.meaning else first
-
-
-def to_think_about(settings: Settings, found: list[Entry]) -> list[str]:
-    """Tell what is allowed in a site file, but a deployed site has to have meant it."""
-    notes = [
-        f"{entry.key} is not set, so it is {entry.value}: {SITE_KEYS[entry.key]}"
-        for entry in found
-        if entry.key in SITE_KEYS and entry.line is None
-    ]
-    if settings.log_dir is None:
-        notes.append(f"neither LOGGING_DIR nor ${LOG_DIR_VARIABLE} is set: logs go to standard error only")
-    if settings.ack_timeout > LONG_ACK_TIMEOUT:
-        notes.append(
-            f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: a silent peer is "
-            "noticed only after that time; 5 is better"
-        )
-    if settings.queue_to_oods == settings.queue_from_oods:
-        notes.append(
-            f"OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are both {settings.queue_to_oods}: the archiver would take "
-            "what is meant for the OODS"
-        )
-    elif settings.queue_to_oods != settings.oods_publish_queue:
-        notes.append(
-            "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named as the OODS sees them; they are read the other way "
-            f"round: to the OODS {settings.queue_to_oods}, from it {settings.queue_from_oods}"
-        )
-    return notes
 
 
 def account() -> Account:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from ccarchiver_cli import listing
+from ccarchiver_cli import listing, second_look
 from ccarchiver_cli.main import make_app
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_core.site_file import SiteFile
@@ -82,7 +82,7 @@ def test_a_missing_file_and_no_file_at_all(tmp_path: Path) -> None:
 
 def test_what_a_deployed_site_must_think_about(tmp_path: Path) -> None:
     notes = json.loads(typed("check", "--json", str(BARE)).stdout)["notes"]
-    assert [note.split(" ")[0] for note in notes] == [*listing.SITE_KEYS, "neither"]
+    assert [note.split(" ")[0] for note in notes] == [*second_look.SITE_KEYS, "neither"]
     path = tmp_path / "site.yaml"
     swapped = "ROOT:\n  ACK_TIMEOUT: 60\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n"
     path.write_text(f"{swapped}  OODS_CONSUME_QUEUE: cc_publish_to_oods\n", encoding="utf-8")

@@ -1,0 +1,62 @@
+"""``ccarchiver config migrate``: an old site file in the new form, with the same meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccarchiver_cli import second_look
+from ccarchiver_cli.connection import EXIT_CONFIG
+from ccarchiver_cli.lines import indented
+from ccarchiver_cli.new_form import render
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.settings import load_settings
+
+EXIT_NOT_WRITTEN = 1
+"""The file is there already, or cannot be written."""
+
+OldFile = Annotated[Path, typer.Argument(metavar="FILE", help="The site file there is; it is only read.")]
+NewFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="OUT", help="Where the new one goes; never over a file. Default: stdout."),
+]
+
+
+def migrate(file: OldFile, output: NewFile = None) -> None:
+    """Write a site file anew: same values, one order, every key with its meaning.
+
+    Comments of the old file are not taken over, so keep it. Exit code 78 if the old file is wrong.
+    """
+    try:
+        settings = load_settings(file)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    text = render(settings, file.name)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _write(output, text)
+    for note in second_look.notes(settings):
+        typer.echo(indented("note  ", note.text), err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is not there yet, all of it or nothing: a part of it would be a site file as well."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except FileExistsError:
+        typer.echo(f"ccarchiver: {path}: is there already; name another file, or move that one away", err=True)
+        raise typer.Exit(EXIT_NOT_WRITTEN) from None
+    except OSError as error:
+        typer.echo(f"ccarchiver: {path}: cannot be written: {error.strerror}; mend that or name another file", err=True)
+        raise typer.Exit(EXIT_NOT_WRITTEN) from None
+    typer.echo(f"{path}: written; ccarchiver config check {path}", err=True)

@@ -1,0 +1,76 @@
+"""What is allowed in a site file, but a deployed site has to have meant it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ccarchiver_core.settings import LOG_DIR_VARIABLE, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+    from ccarchiver_core.site_file import KeyPath
+
+LONG_ACK_TIMEOUT = 30.0
+"""Seconds; sites of the replaced archiver have 60. Above it, a silent peer is noticed only after minutes."""
+
+SITE_KEYS = {
+    "REDIS_HOST": "the Redis of this site",
+    "BASE_BROKER_ADDR": "the RabbitMQ and the virtual host of this site",
+    "ARCHIVE.ARCHIVE_LOGIN": "Forwarders copy files with this login",
+    "ARCHIVE.ARCHIVE_IP": "Forwarders copy files to this address: the default only works on one machine",
+    "ARCHIVE.FORWARDER_STAGING": "the tree of the site",
+    "ARCHIVE.OODS_STAGING": "the tree of the site",
+    "ARCHIVE.DBB_STAGING": "the tree of the site",
+}
+"""Keys whose default is right for one machine on a desk, and that a deployed site must think about."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing to think about."""
+
+    key: str | None
+    """The key of the site file it is about; None if the environment has a part in it."""
+    text: str
+
+
+def notes(settings: Settings) -> Iterator[Note]:
+    """Give what a deployed site should look at a second time."""
+    for key, meaning in SITE_KEYS.items():
+        value, is_set = _look_up(settings, tuple(key.split(".")))
+        if not is_set:
+            yield Note(key, f"{key} is not set, so it is {value}: {meaning}")
+    if settings.log_dir is None:
+        text = f"neither LOGGING_DIR nor ${LOG_DIR_VARIABLE} is set: logs go to standard error only"
+        yield Note(None, text)
+    if settings.ack_timeout > LONG_ACK_TIMEOUT:
+        yield Note(
+            "ACK_TIMEOUT",
+            f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: a silent peer is "
+            "noticed only after that time; 5 is better",
+        )
+    if settings.queue_to_oods == settings.queue_from_oods:
+        yield Note(
+            "OODS_CONSUME_QUEUE",
+            f"OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are both {settings.queue_to_oods}: the archiver would take "
+            "what is meant for the OODS",
+        )
+    elif settings.queue_to_oods != settings.oods_publish_queue:
+        yield Note(
+            "OODS_CONSUME_QUEUE",
+            "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named as the OODS sees them; they are read the other way "
+            f"round: to the OODS {settings.queue_to_oods}, from it {settings.queue_from_oods}",
+        )
+
+
+def _look_up(part: BaseModel, path: KeyPath) -> tuple[object, bool]:
+    """Give the value of a key, and whether the site file has it (merged YAML mappings count)."""
+    name = path[0].lower()
+    value = getattr(part, name)
+    if len(path) > 1:
+        return _look_up(value, path[1:])
+    return value, name in part.model_fields_set

@@ -1,0 +1,201 @@
+"""``ccarchiver config migrate``, as typed: the new file means what the old one means."""
+
+from __future__ import annotations
+
+import re
+import resource
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from typer.testing import CliRunner, Result
+
+from ccarchiver_cli import listing, new_form
+from ccarchiver_cli.main import make_app
+from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.site_file import SiteFile
+from tests.core.place import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = sorted((DATA / "config").glob("good_*.yaml"))
+BAD = sorted((DATA / "config").glob("bad_*.yaml"))
+REPLACED = DATA / "config" / "good_site_of_the_replaced_archiver.yaml"
+
+SWAPPED = "ROOT:\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n  OODS_CONSUME_QUEUE: cc_publish_to_oods\n"
+FORMS = {
+    "swapped": SWAPPED,
+    "both the same": "ROOT:\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n",
+    "old ack timeout": "ROOT:\n  ACK_TIMEOUT: 60\n",
+    "fractions": "ROOT:\n  ACK_TIMEOUT: 2.5\n  PAIR_TIMEOUT: 1e300\n  REASSIGN_GRACE: 1e-300\n",
+    "merged": "ROOT:\n  <<: {ACK_TIMEOUT: 60}\n  CSC: {BEACON: {SECONDS_TO_EXPIRE: 20}}\n",
+    "empty sections": "ROOT:\n  CSC: {BEACON: {}}\n  ARCHIVE: {}\n",
+    "null": "ROOT:\n  LOGGING_DIR:\n",
+    "quoted": 'ROOT:\n  CAMERA_NAME: "22"\n  SHORT_NAME: "# no: comment"\n  LOGGING_DIR: "/a folder/of: it"\n',
+    "default said": "ROOT:\n  STATUS_PORT: 8094\n",
+}
+"""Further forms the loader accepts."""
+
+UNCOMMENTED = re.compile(r"^( *)#(?=[A-Z_]+:)", re.MULTILINE)
+"""The mark of a key that has its default."""
+
+
+def typed(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "80"}).invoke(make_app("config"), ["config", "migrate", *words])
+
+
+def migrated(path: Path, folder: Path) -> Path:
+    """Migrate a file and give the new one."""
+    new = folder / "new.yaml"
+    result = typed(str(path), "-o", str(new))
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    return new
+
+
+def paths_set(settings: BaseModel, above: str = "") -> set[str]:
+    """Give the dotted names of all keys that are set."""
+    found = set[str]()
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        found |= paths_set(value, f"{above}{name}.") if isinstance(value, BaseModel) else {f"{above}{name}"}
+    return found
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_the_new_file_gives_the_settings_of_the_old_one(path: Path, tmp_path: Path) -> None:
+    old, new = load_settings(path), load_settings(migrated(path, tmp_path))
+    assert new == old
+    assert paths_set(new) == paths_set(old)
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
+def test_so_it_does_for_every_form_that_is_accepted(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(text, encoding="utf-8")
+    old, new = load_settings(path), load_settings(migrated(path, tmp_path))
+    assert new == old
+    assert paths_set(new) == paths_set(old)
+    assert (new.queue_to_oods, new.queue_from_oods) == (old.queue_to_oods, old.queue_from_oods)
+
+
+TEXTS = st.text(min_size=1).filter(lambda text: all(not "\ud800" <= letter <= "\udfff" for letter in text))
+
+
+@given(name=TEXTS, boards=st.lists(TEXTS, min_size=1), seconds=st.floats(min_value=1e-9, allow_infinity=False))
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_or_number_of_a_site_is_changed_or_becomes_a_key(
+    tmp_path: Path, name: str, boards: list[str], seconds: float
+) -> None:
+    root = {
+        "CAMERA_NAME": name,
+        "OODS_PUBLISH_QUEUE": name,
+        "OODS_CONSUME_QUEUE": name,
+        "ACK_TIMEOUT": seconds,
+        "ATS": {"WFS_CCD": boards},
+    }
+    settings = Settings.model_validate(root)
+    path = tmp_path / "new.yaml"
+    path.write_text(new_form.render(settings, name), encoding="utf-8", newline="")
+    assert load_settings(path) == settings
+
+
+def test_without_output_it_is_printed(tmp_path: Path) -> None:
+    assert typed(str(REPLACED)).stdout == migrated(REPLACED, tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: Path) -> None:
+    lines = typed(str(path)).stdout.splitlines()
+    keys = [(match[1], at) for at, line in enumerate(lines) if (match := re.match(r" +#?([A-Z_]+):", line))]
+    settings = load_settings(path)
+    expected = listing.entries(settings, SiteFile(path))
+    sections = {"CSC", "BEACON", "ARCHIVE", "ATS"}
+    leaves = [(key, at) for key, at in keys if key not in sections]
+    assert [key for key, _ in leaves] == [entry.key.rpartition(".")[2] for entry in expected]
+    assert {key for key, _ in keys} >= sections
+    for (_, at), entry in zip(leaves, expected, strict=True):
+        above = at
+        while lines[above - 1].lstrip().startswith("# "):
+            above -= 1
+        said = " ".join(line.strip().removeprefix("# ") for line in lines[above:at])
+        assert said.startswith(entry.meaning), entry.key
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_with_every_mark_taken_away_the_defaults_are_said_and_nothing_else_changes(path: Path, tmp_path: Path) -> None:
+    text = typed(str(path)).stdout.replace(new_form.ALL_DEFAULT, "")
+    assert UNCOMMENTED.search(text)
+    all_said = tmp_path / "all.yaml"
+    all_said.write_text(UNCOMMENTED.sub(r"\1", text), encoding="utf-8")
+    assert load_settings(all_said) == load_settings(path)
+    assert set(yaml.safe_load(all_said.read_text(encoding="utf-8"))["ROOT"]) == {
+        name.upper() for name in Settings.model_fields
+    }
+
+
+def test_what_is_worth_a_second_look_is_noted_above_its_key_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(f"{SWAPPED}  ACK_TIMEOUT: 60\n", encoding="utf-8")
+    result = typed(str(path))
+    plain = " ".join(result.stdout.replace("#", " ").split())
+    assert re.search(r"note: ACK_TIMEOUT is 60 s.{1,120}; 5 is better ACK_TIMEOUT: 60 ", plain)
+    assert re.search(r"note: OODS_PUBLISH_QUEUE and .{1,120}the other way round: to the OODS cc_publish_to_oods", plain)
+    assert re.search(r"note: ARCHIVE\.ARCHIVE_IP is not set.{1,120}one machine ARCHIVE_IP: ", plain)
+    told = " ".join(result.stderr.split())
+    assert "note ACK_TIMEOUT is 60 s" in told
+    assert "the other way round" in told
+    assert "neither LOGGING_DIR" in told, "it depends on the environment, so it is told"
+    assert "neither LOGGING_DIR" not in plain, "and not written"
+
+
+def test_a_site_with_nothing_to_note_has_no_note() -> None:
+    result = typed(str(REPLACED))
+    assert "note: " not in result.stdout.replace("`note:`", "")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_file_is_refused_with_the_lines_of_config_check(path: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    result = typed(str(path), "-o", str(new))
+    checked = CliRunner().invoke(make_app("config"), ["config", "check", str(path)])
+    assert result.exit_code == checked.exit_code == 78
+    assert result.stderr == checked.stdout
+    assert not new.exists()
+
+
+def test_it_never_writes_over_a_file(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(SWAPPED, encoding="utf-8")
+    for there in (old, tmp_path / "other.yaml"):
+        there.write_text(SWAPPED, encoding="utf-8")
+        result = typed(str(old), "-o", str(there))
+        assert result.exit_code == 1
+        assert f"{there}: is there already" in result.stderr
+        assert there.read_text(encoding="utf-8") == SWAPPED
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    new = tmp_path / "no folder" / "new.yaml"
+    result = typed(str(REPLACED), "-o", str(new))
+    assert result.exit_code == 1
+    assert f"{new}: cannot be written: No such file or directory" in result.stderr
+
+
+def test_a_full_disk_leaves_no_part_of_a_file_that_would_be_taken_for_all_of_it(tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        result = typed(str(REPLACED), "-o", str(new))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 1
+    assert f"{new}: cannot be written: File too large" in result.stderr
+    assert not new.exists()
