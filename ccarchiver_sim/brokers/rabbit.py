@@ -84,7 +84,16 @@ class PrivateRabbit(PrivateServer):
             If the server refuses or is not up.
         """
         self.vhosts += names
-        definitions = self._write_definitions()
+        self.import_definitions(self._write_definitions())
+
+    def import_definitions(self, definitions: Path) -> None:
+        """Add what a definitions file has to the running server, as a site does.
+
+        Raises
+        ------
+        ChildError
+            If the server refuses or is not up.
+        """
         control = Path(self._program()).with_name(CONTROL_NAME)
         argv = [str(control), "import_definitions", str(definitions)]
         done = subprocess.run(
