@@ -29,6 +29,8 @@ class PrivateRedis(PrivateServer):
         Redis' ``appendfsync``: when a write is on disk.
     environment
         More variables for it.
+    users
+        Redis' ``aclfile``: who may do what. By default anybody may do everything, without a password.
     """
 
     name = "redis-server"
@@ -42,10 +44,12 @@ class PrivateRedis(PrivateServer):
         *,
         fsync: str = "always",
         environment: Mapping[str, str] = MappingProxyType({}),
+        users: Path | None = None,
     ) -> None:
         super().__init__(folder, port)
         self._fsync = fsync
         self._environment = environment
+        self._users = users
 
     def fill_disk(self) -> None:
         """Let no file of it grow from now on: its next write to the append-only file fails, as on a full disk.
@@ -79,6 +83,8 @@ class PrivateRedis(PrivateServer):
             # As in deploy/redis.conf: a third less memory for an image's record.
             "hash-max-listpack-value": "512",
         }
+        if self._users is not None:
+            settings["aclfile"] = str(self._users)
         argv = [self.name]
         for key, value in settings.items():
             argv += [f"--{key}", value]

@@ -1,0 +1,213 @@
+"""The users for a site's Redis: the archiver can do its work as `ccarchiver`, and cannot harm the server or others.
+
+The site file has no key for a Redis user, so its clients are logged in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from redis import exceptions
+from redis.asyncio import Redis
+
+from ccarchiver_cli.doctor import redis_data, redis_server
+from ccarchiver_cli.doctor.finding import Level
+from ccarchiver_core import keys
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import SessionUp
+from ccarchiver_core.redis_client import text, transact
+from ccarchiver_core.settings import Settings
+from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.worker import WorkerContext
+from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from tests.cli.doctor.place import look, only, site_of
+from tests.core.place import post, site
+from tests.health.exposition import scrape
+from tests.health.shift import shift_at_work
+from tests.support.brokers import empty
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ccarchiver_sim.brokers import PrivateRabbit
+
+ROOT = Path(__file__).parent.parent.parent
+USERS = ROOT / "deploy" / "redis-users.acl"
+CONFIGURATION = ROOT / "deploy" / "redis.conf"
+USER = "ccarchiver"
+PASSWORD = secrets.token_urlsafe()
+PRESENCE = "f99_association"
+
+
+def lines() -> dict[str, str]:
+    """Give the line of each user."""
+    return {line.split()[1]: line for line in USERS.read_text(encoding="utf-8").splitlines()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis with the file's users, `ccarchiver` switched on as the page says."""
+    folder = tmp_path_factory.mktemp("users")
+    ready = f"user {USER} on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} "
+    users = USERS.read_text(encoding="utf-8").replace(f"user {USER} off resetpass ", ready)
+    assert ready in users
+    (folder / "users.acl").write_text(users, encoding="utf-8")
+    with PrivateRedis(folder, users=folder / "users.acl") as started:
+        yield started
+
+
+def log_in(client: Redis) -> None:
+    """Have a client use the user whenever it connects."""
+    client.connection_pool.connection_kwargs.update(username=USER, password=PASSWORD)
+
+
+@pytest_asyncio.fixture
+async def archiver(server: PrivateRedis) -> AsyncIterator[Redis]:
+    """A client of the archiver's user, in an empty database."""
+    empty(server)
+    database = Settings().archiver_redis_db
+    async with Redis(host=LOOPBACK, port=server.port, db=database, username=USER, password=PASSWORD) as client:
+        yield client
+
+
+@asynccontextmanager
+async def at_work(worker: Worker, settings: Settings) -> AsyncIterator[WorkerContext]:
+    """Be a worker that is logged in and holds its lease."""
+    context = WorkerContext(worker, settings)
+    for client in (context.redis, context._blocking_redis):
+        log_in(client)
+    try:
+        await context.lease.acquire()
+        yield context
+    finally:
+        await context.close()
+
+
+async def test_steps_lease_mailbox_and_signs_of_life_work(server: PrivateRedis, archiver: Redis) -> None:
+    settings = site(server.port)
+    async with at_work(Worker.HEALTH, settings) as context:
+        step = Step().do("SETEX", settings.association_key, 10, "f99").do("RPUSH", keys.FORWARDER_LIST, "entry")
+        assert await context.runner.apply(step.count("anything")) is Outcome.APPLIED
+        await post(archiver, Worker.HEALTH, SessionUp(session_id="one"))
+        letters = [letter for _ in range(2) for letter in await context.mailbox.read()]
+        assert [letter.mail for letter in letters] == [SessionUp(session_id="one")]
+        assert await context.runner.apply(Step().settle(Worker.HEALTH, letters[0].id)) is Outcome.APPLIED
+        assert await context.redis.exists(PRESENCE) == 0
+        assert await context.redis.lmove(keys.FORWARDER_LIST, keys.CANDIDATE, "RIGHT", "LEFT") == b"entry"
+        await transact(context.redis, ("SET", "ccarchiver:any", 1), ("DEL", "ccarchiver:any"))
+    assert await archiver.exists(Worker.HEALTH.lease) == 0, "given back"
+
+
+async def test_a_whole_image_goes_its_way_under_the_same_rules(
+    rabbit_server: PrivateRabbit, fresh_vhost: str, tmp_path: Path
+) -> None:
+    """Nobody logs in here, so the rules are those of `default`; the test is also the Forwarder that shows itself."""
+    rules = lines()[USER].split("resetpass ", 1)[1]
+    path = tmp_path / "users.acl"
+    path.write_text(f"user default on nopass {rules} ~{PRESENCE}\n", encoding="utf-8")
+    with PrivateRedis(tmp_path, users=path) as restricted:
+        async with shift_at_work(restricted, rabbit_server, fresh_vhost) as shift:
+            await shift.complete("one")
+            record = await shift.desk.record("one")
+            assert record["state"] == "complete"
+            assert await read_vitals(shift.desk.redis, Worker.BRIDGE) is not None
+            assert (await scrape(shift.desk.redis, shift.desk.settings)).samples
+            checks = (redis_server.reach, redis_server.persistence, redis_server.memory, redis_server.clock)
+            for check in (*checks, redis_data.database):
+                finding = only(await asyncio.to_thread(look, check, site_of(restricted)))  # it has a loop of its own
+                assert finding.level is not Level.FAILURE, finding
+            with pytest.raises(exceptions.NoPermissionError):
+                await shift.desk.redis.flushdb()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "FLUSHALL",
+        "FLUSHDB",
+        "SWAPDB 14 1",
+        "KEYS *",
+        "CONFIG SET appendfsync no",
+        "CONFIG REWRITE",
+        "CONFIG RESETSTAT",
+        "SHUTDOWN NOSAVE",
+        "SAVE",
+        "BGSAVE",
+        "BGREWRITEAOF",
+        "REPLICAOF NO ONE",
+        "FAILOVER",
+        "MODULE LIST",
+        "CLIENT LIST",
+        "CLIENT KILL TYPE normal",
+        "CLIENT PAUSE 1",
+        "MONITOR",
+        "SCRIPT FLUSH",
+        "SCRIPT KILL",
+        "FUNCTION FLUSH",
+        "FUNCTION LOAD code",
+        "EVAL return 0",
+        "ACL LIST",
+        "ACL SETUSER ccarchiver +@all",
+        "PUBLISH channel text",
+        "GET another_key",
+        "SET another_key 1",
+        "DEL another_key",
+        "RENAME ccarchiver:session another_key",
+        "COPY ccarchiver:session another_key",
+        "SET f99_association pong",
+        "DEL f99_association",
+    ],
+)
+async def test_what_would_harm_the_server_or_others_is_refused(archiver: Redis, words: str) -> None:
+    with pytest.raises(exceptions.NoPermissionError):
+        await archiver.execute_command(*words.split())  # type: ignore[no-untyped-call]  # redis-py has no type there
+
+
+async def test_so_is_debug(server: PrivateRedis) -> None:
+    """Redis has it switched off for everybody, and says that first."""
+    async with Redis(host=LOOPBACK, port=server.port) as default:
+        said = await default.acl_dryrun(USER, "DEBUG", "SLEEP", "0")
+        assert b"no permissions" in said
+        assert await default.acl_dryrun(USER, "PING") == b"OK"
+
+
+async def test_a_script_has_no_more_rights_than_its_user(archiver: Redis) -> None:
+    for call in ("'FLUSHDB'", "'SET', 'another_key', '1'"):
+        script = archiver.register_script(f"return redis.call({call})")
+        with pytest.raises(exceptions.ResponseError, match="user executing the script can't"):
+            await script()
+
+
+async def test_forwarders_go_on_without_a_password(server: PrivateRedis) -> None:
+    async with Redis(host=LOOPBACK, port=server.port, db=Settings().forwarder_redis_db) as forwarder:
+        await forwarder.set(PRESENCE, "pong", ex=10)
+        await forwarder.flushdb()
+        assert text(await forwarder.acl_whoami()) == "default"
+
+
+async def test_the_file_as_it_is_lets_nobody_in_as_that_user(tmp_path: Path) -> None:
+    with PrivateRedis(tmp_path, users=USERS) as as_it_is:
+        for password in ("", PASSWORD):
+            async with Redis(host=LOOPBACK, port=as_it_is.port, username=USER, password=password) as client:
+                with pytest.raises(exceptions.AuthenticationError):
+                    await client.ping()
+
+
+def test_the_keys_are_those_of_the_settings_and_the_file_is_named_where_redis_is_configured() -> None:
+    patterns = {word for word in lines()[USER].split() if "~" in word}
+    assert patterns == {
+        "~ccarchiver:*",
+        f"~{Settings().association_key}",
+        f"~{keys.FORWARDER_LIST}",
+        "%R~*_association",
+    }
+    assert f"# aclfile /etc/redis/{USERS.name}" in CONFIGURATION.read_text(encoding="utf-8").splitlines()
