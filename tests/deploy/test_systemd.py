@@ -1,0 +1,82 @@
+"""The systemd unit: systemd understands it, and nothing of its protection was lost or goes too far."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from ccarchiver_core.credentials import CREDENTIAL_DIR_VARIABLE
+from ccarchiver_core.settings import CONFIG_DIR_VARIABLE, LOG_DIR_VARIABLE
+
+ROOT = Path(__file__).parent.parent.parent
+UNIT = ROOT / "deploy" / "ccarchiver.service"
+ENVIRONMENT = ROOT / "deploy" / "ccarchiver.env"
+SUPERVISORD = ROOT / "supervisord.conf"
+
+
+def service() -> dict[str, str]:
+    """Give the [Service] section; of keys that are there twice the last."""
+    parser = RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep upper case
+    parser.read(UNIT, encoding="utf-8")
+    return dict(parser["Service"])
+
+
+def environment() -> dict[str, str]:
+    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="a machine without systemd has no use for a unit")
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    text = UNIT.read_text(encoding="utf-8")
+    for program in ("supervisord", "supervisorctl"):  # it wants the programs to be there
+        text = text.replace(f"/opt/ccarchiver/.venv/bin/{program}", "/bin/true")
+    path = tmp_path / UNIT.name
+    path.write_text(text, encoding="utf-8")
+    done = subprocess.run([str(ANALYZE), "verify", str(path)], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    assert ours == [], "systemd only warns of a key that it does not know"
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_dds_and_the_leases_need_is_left_open() -> None:
+    keys = service()
+    families = set(keys["RestrictAddressFamilies"].split())
+    assert families == {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"}
+    assert keys["SystemCallFilter"] == "@system-service"
+    too_much = {
+        "ProtectProc",
+        "ProcSubset",
+        "ProtectHostname",
+        "MemoryDenyWriteExecute",
+        "PrivateNetwork",
+        "PrivateUsers",
+    }
+    assert too_much & set(keys) == set()
+    assert not [key for key in keys if key.startswith("IPAddress")]
+
+
+def test_there_are_no_capabilities_and_all_that_is_written_can_be() -> None:
+    keys, env = service(), environment()
+    assert keys["CapabilityBoundingSet"] == ""
+    assert keys["NoNewPrivileges"] == "true"
+    assert keys["ProtectSystem"] == "strict"
+    assert env[LOG_DIR_VARIABLE] == f"/var/log/{keys['LogsDirectory']}"
+    assert env["CCARCHIVER_RUN_DIR"] == f"/run/{keys['RuntimeDirectory']}"
+    assert {CONFIG_DIR_VARIABLE, CREDENTIAL_DIR_VARIABLE} <= set(env), "these are only read"
+
+
+def test_supervisord_is_given_more_time_than_its_workers() -> None:
+    parser = RawConfigParser(strict=False)
+    parser.read(SUPERVISORD, encoding="utf-8")
+    waits = [int(parser[name]["stopwaitsecs"]) for name in parser.sections() if name.startswith("program:")]
+    assert len(waits) == 3
+    assert int(service()["TimeoutStopSec"]) >= sum(waits), "one after the other, at worst"
