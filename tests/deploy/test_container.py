@@ -1,0 +1,138 @@
+"""The Containerfile: what it copies is there, it runs as nobody in particular, and its health is that of /healthz."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typing_extensions import override
+
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent.parent
+CONTAINERFILE = ROOT / "deploy" / "Containerfile"
+ENVIRONMENT = ROOT / "deploy" / "ccarchiver.env"
+
+SECRETS = re.compile(r"passw|secret|token|iip_cred\.", re.IGNORECASE)
+LIMIT_S = 60.0
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Give each instruction and its words, lines that go on joined."""
+    lines = [line for line in CONTAINERFILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in joined.splitlines() if line]
+
+
+def of(name: str) -> list[str]:
+    return [words for instruction, words in instructions() if instruction == name]
+
+
+def final() -> list[tuple[str, str]]:
+    """Give the instructions of the image that is run."""
+    all_of_them = instructions()
+    last = max(at for at, (name, _) in enumerate(all_of_them) if name == "FROM")
+    return all_of_them[last:]
+
+
+def image_environment() -> dict[str, str]:
+    return dict(word.split("=", 1) for words in of("ENV") for word in shlex.split(words))
+
+
+def test_all_that_is_copied_is_there_and_no_package_is_forgotten() -> None:
+    sources = [source for words in of("COPY") if "--from" not in words for source in words.split()[:-1]]
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    packages = {path.parent.name for path in ROOT.glob("ccarchiver_*/__init__.py")}
+    assert len(packages) > 4
+    assert packages <= set(sources)
+    assert {"requirements.txt", "middleware", "supervisord.conf"} <= set(sources)
+
+
+def test_it_is_debian_12_and_runs_without_rights_under_a_number_that_files_can_be_given_to() -> None:
+    bases = [words.split()[0] for words in of("FROM")]
+    assert set(bases) == {"debian:12-slim"}, "without a host: that of the site's own registry is the default"
+    names = [name for name, _ in final()]
+    [user] = [words for name, words in final() if name == "USER"]
+    [made] = [words for name, words in final() if name == "RUN"]
+    assert names.index("RUN") < names.index("USER") < names.index("CMD")
+    assert re.search(rf"useradd --system --uid 10001 [^&]*\b{user}\b", made)
+    assert "10001" in CONTAINERFILE.read_text(encoding="utf-8").split("FROM", 1)[0], "a site must know it"
+
+
+def test_there_is_no_secret_in_it_and_no_way_to_put_one_there() -> None:
+    assert of("ARG") == []
+    assert [words for _, words in instructions() if SECRETS.search(words)] == []
+    assert not any(words.startswith((". ", "./ ")) for words in of("COPY")), "what lies about in a checkout stays out"
+
+
+def test_its_folders_are_those_of_the_environment_file() -> None:
+    lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines()
+    of_the_file = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    ours = {name: value for name, value in image_environment().items() if name.startswith(("IIP_", "CCARCHIVER_"))}
+    assert len(ours) == 4
+    assert ours.items() <= of_the_file.items()
+    [made] = [words for name, words in final() if name == "RUN"]
+    for name in ("IIP_LOG_DIR", "CCARCHIVER_RUN_DIR"):
+        assert re.search(rf"install -d -o ccarchiver [^&]* {ours[name]}\b", made), f"{name} can be written"
+
+
+@contextmanager
+def page_that_says(status: int, port: int) -> Iterator[list[str]]:
+    """Answer as the status page does; gives what was asked for."""
+    asked = list[str]()
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        @override
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer((LOOPBACK, port), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def is_healthy(folder: Path, port: int) -> bool:
+    """Run the health check's command as the container would, for a site with that STATUS_PORT."""
+    (folder / "ccarchiver_config.yaml").write_text(f"ROOT:\n  STATUS_PORT: {port}\n", encoding="utf-8")
+    [words] = of("HEALTHCHECK")
+    program, *arguments = json.loads(words.split("CMD", 1)[1])
+    assert program == "python3"
+    # A proxy of the machine must not be asked for a page of this one.
+    env = {"IIP_CONFIG_DIR": str(folder), "PYTHONPATH": str(ROOT), "http_proxy": f"http://{LOOPBACK}:1"}
+    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, timeout=LIMIT_S, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (404, False)])
+def test_it_is_as_healthy_as_the_page_says(tmp_path: Path, status: int, *, healthy: bool) -> None:
+    port = free_port()
+    with page_that_says(status, port) as asked:
+        assert is_healthy(tmp_path, port) is healthy
+    assert asked == ["/healthz"]
+
+
+def test_without_a_page_it_is_not_healthy(tmp_path: Path) -> None:
+    assert not is_healthy(tmp_path, free_port())
