@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import types
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ import pytest
 from ccarchiver_core import keys, ledger
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import ExposureMail
+from ccarchiver_core.step import Outcome
 from ccarchiver_sal.adapter import Sample
-from ccarchiver_sal.intake import Intake
+from ccarchiver_sal.intake import Intake, _Writing
 from ccarchiver_sim.brokers import PrivateRedis
 from tests.core.place import counter, dead_letters, end, eventually, holding, looking_into, mail_in, site
 
@@ -372,3 +374,31 @@ async def test_a_fault_in_the_middle_of_an_exposure_keeps_the_rest_of_it_for_the
         assert exposure.header is not None
         assert len(await desk.passed_on(1)) == 1, "nothing is sent before the next session"
         assert (await ledger.read_record(desk.redis, "b"))["state"] == "skipped"
+
+
+async def test_a_batch_that_is_refused_marks_nothing_as_written(fresh_redis: PrivateRedis) -> None:
+    """Two cameras in one batch, and a death between the single steps: the second one's event is not lost."""
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as client, intake_at_work(settings, Desk(client)) as desk:
+        desk.hear_sample(sample(START, "a", 1, sender="first"))
+        await desk.passed_on(1)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        intake = Intake(context, lambda: True, lambda: False, lambda: "the session", print)
+        await intake.load()
+        intake.handle(sample(START, "a", 2, sender="first"))  # it is known, but not to this process
+        intake.handle(sample(START, "b", 1, sender="second"))
+        applied = []
+
+        async def dies_after_two(writing: _Writing) -> Outcome:
+            applied.append(await Intake._apply(intake, writing))
+            if len(applied) == 2:
+                raise KeyboardInterrupt
+            return applied[-1]
+
+        intake._apply = dies_after_two  # type: ignore[method-assign]  # that is the point
+        with pytest.raises(KeyboardInterrupt):
+            await intake._write(list(intake._waiting))
+
+        assert applied == [Outcome.REFUSED, Outcome.APPLIED]
+        marked = await redis.hget(keys.CSC, f"heard:{START}")
+        assert list(json.loads(marked or "{}")) == ["first"]
