@@ -5,8 +5,8 @@ from contextlib import suppress
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.rig import waiting
 
-FEW_OUTSTANDING = 6
-"""Images under way at a usual rate, two seconds' worth."""
+FEW_OUTSTANDING = 12
+"""Images under way at a usual rate with a peer that takes its time: four seconds' worth."""
 CATCH_UP_LIMIT_S = 40.0
 """Above what a takeover with a backlog takes."""
 
