@@ -363,8 +363,7 @@ class StepRunner:
 
 
 def _command(*words: Value) -> bytes:
-    # hiredis' types say "a tuple of one"
-    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]
+    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]  # its types say: a tuple of one
 
 
 def _words(step: Step) -> list[Value]:
