@@ -22,7 +22,7 @@ from ccarchiver_core.mail import ExposureMail, SessionChanged
 from ccarchiver_core.session import PairedForwarder
 from ccarchiver_core.step import Step, unix_time
 from tests.bridge.peer import CONTROLLER, FORWARDER, Letter, Peer, on_the_wire
-from tests.core.place import end, holding, looking_into, mail_in, post, site
+from tests.core.place import end, eventually, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -150,6 +150,14 @@ class Desk:
     async def record(self, image: str) -> dict[str, str]:
         """Read an image's ledger record."""
         return await ledger.read_record(self.redis, image)
+
+    async def recorded(self, image: str, field: str) -> None:
+        """Wait until an image's ledger record has a field."""
+
+        async def is_there() -> bool:
+            return field in await self.record(image)
+
+        await eventually(is_there, f"{field} in the record of {image}")
 
     # ---- the peers
 

@@ -127,11 +127,7 @@ async def test_a_bridge_that_was_away_sends_what_it_missed_and_nothing_twice(des
     await desk.accept("i", start_of("i"))
     await desk.controller_answers("i")
     await desk.peer.hear("CC_FWDR_XFER_PARAMS")
-
-    async def recorded() -> bool:
-        return "xfer_params" in await desk.record("i")
-
-    await eventually(recorded, "the record")
+    await desk.recorded("i", "xfer_params")
     await desk.stop()
     await desk.accept("i", end_of("i"), header_of("i"))
     await desk.accept("j", start_of("j"), tell=False)  # the letter is lost, the record is not
@@ -147,11 +143,7 @@ async def test_a_letter_that_an_earlier_bridge_was_given_is_not_taken_for_the_fi
     await desk.accept("i", start_of("i"))
     await desk.controller_answers("i")
     await desk.peer.hear("CC_FWDR_XFER_PARAMS")
-
-    async def recorded() -> bool:
-        return "xfer_params" in await desk.record("i")
-
-    await eventually(recorded, "the record")
+    await desk.recorded("i", "xfer_params")
     await desk.stop()
     await desk.start()
     await desk.accept("j", start_of("j"))  # the new bridge is at work when this goes out
@@ -183,11 +175,7 @@ async def test_no_finished_image_stays_in_memory(desk: Desk) -> None:
 async def test_an_answer_that_came_while_the_bridge_was_away_counts(desk: Desk) -> None:
     await desk.accept("i", start_of("i"))
     await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")
-
-    async def recorded() -> bool:
-        return "new_item" in await desk.record("i")
-
-    await eventually(recorded, "the record")
+    await desk.recorded("i", "new_item")
     await desk.stop()
     await desk.controller_answers("i")
 
