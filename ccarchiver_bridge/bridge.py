@@ -25,6 +25,7 @@ from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeue, SessionChanged, SessionDown
+from ccarchiver_core.rabbit_access import require_files
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
 from ccarchiver_core.vitals import LinkSigns
@@ -165,7 +166,7 @@ class Bridge:
         if not session.wanted:
             state = "idle: no session"
         elif self._hub.link is None:
-            state = f"waiting for RabbitMQ at {self._hub.settings.broker.text}"
+            state = f"waiting for RabbitMQ at {self._hub.settings.broker_text}"
         else:
             state = "connected, paired" if session.paired else "connected, not paired"
         heart = self._context.heart
@@ -235,7 +236,7 @@ class Bridge:
         self._owed.restart_deadlines()
         self._controller.reset()
         self._show_state()
-        _log.info("rabbitmq.connected", broker=settings.broker.text, session=session.id)
+        _log.info("rabbitmq.connected", broker=link.broker, session=session.id)
         await self._hub.runner.apply(Step().count("rabbitmq_connections"))
         inbox = asyncio.create_task(Inbox(self._hub, self._reception, link).run())
         unwanted = asyncio.create_task(self._unwanted.wait())
@@ -273,7 +274,9 @@ async def work(context: WorkerContext) -> None:
     Raises
     ------
     ConfigError
-        If the credentials file is missing, malformed or readable by others.
+        If the credentials file, or one for encryption, is missing, malformed or readable by others.
     """
-    load_credentials()  # a wrong file shows at once, not at the first start command
+    # a wrong file shows at once, not at the first start command
+    load_credentials()
+    require_files(context.settings)
     await Bridge(context).run()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ccarchiver_cli.lines import indented, width
 from ccarchiver_core.credentials import credentials_path, load_credentials
 from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import LOG_DIR_VARIABLE, Settings
+from ccarchiver_core.settings import LOG_DIR_VARIABLE, PLAINTEXT_KEY, PLAINTEXT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ccarchiver_core.site_file import KeyPath, SiteFile
 
 MEANING_INDENT = 4
+
+VARIABLES = {"LOGGING_DIR": LOG_DIR_VARIABLE, PLAINTEXT_KEY: PLAINTEXT_VARIABLE}
+"""Keys before which a variable of the environment comes."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ def _entries(part: BaseModel, site: SiteFile, above: KeyPath) -> Iterator[Entry]
             continue
         line = site.line(path)
         origin = "default" if line is None else f"line {line}"
-        if path == ("LOGGING_DIR",) and os.environ.get(LOG_DIR_VARIABLE):
-            value, line, origin = os.environ[LOG_DIR_VARIABLE], None, f"${LOG_DIR_VARIABLE}"
+        variable = VARIABLES.get(name.upper(), "") if not above else ""
+        if os.environ.get(variable):
+            value, line, origin = os.environ[variable], None, f"${variable}"
         yield Entry(".".join(path), plain(value), line, origin, meaning(field))
 
 

@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 from ccarchiver_core import __version__
+from ccarchiver_core.errors import ConfigError
+
+EXIT_CONFIG = 78
+"""The configuration is wrong (EX_CONFIG of sysexits.h)."""
 
 COMMANDS = {
     "status": "ccarchiver_cli.status",
@@ -59,7 +63,11 @@ def make_app(wanted: str = "") -> typer.Typer:
 def main() -> None:
     """Run the command."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    make_app(words[0] if words else "")()
+    try:
+        make_app(words[0] if words else "")()
+    except ConfigError as error:  # a file that login or encryption need; commands themselves tell of the site file
+        typer.echo(f"ccarchiver: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from ccarchiver_cli.lines import indented
 from ccarchiver_cli.new_form import render
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.settings import load_settings
+
+if TYPE_CHECKING:
+    from ccarchiver_core.settings import Settings
 
 EXIT_NOT_WRITTEN = 1
 """The file is there already, or cannot be written."""
@@ -30,7 +34,7 @@ def migrate(file: OldFile, output: NewFile = None) -> None:
     Comments of the old file are not taken over, so keep it. Exit code 78 if the old file is wrong.
     """
     try:
-        settings = load_settings(file)
+        settings = _load(file)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_CONFIG) from None
@@ -41,6 +45,16 @@ def migrate(file: OldFile, output: NewFile = None) -> None:
         _write(output, text)
     for note in second_look.notes(settings):
         typer.echo(indented("note  ", note.text), err=True)
+
+
+def _load(file: Path) -> Settings:
+    """Read a site file; one that leaves its host unencrypted, as they all did, says so in the new form."""
+    try:
+        return load_settings(file)
+    except ConfigError:
+        with contextlib.suppress(ConfigError):
+            return load_settings(file, plaintext="allowed")
+        raise
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ccarchiver_core.settings import LOG_DIR_VARIABLE, Settings
+from ccarchiver_core.settings import LOG_DIR_VARIABLE, PLAINTEXT_KEY, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,11 @@ def notes(settings: Settings) -> Iterator[Note]:
             "ACK_TIMEOUT",
             f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: a silent peer is "
             "noticed only after that time; 5 is better",
+        )
+    for name, section in settings.in_plaintext():
+        yield Note(
+            PLAINTEXT_KEY,
+            f"what goes to {name}, its password too, can be read on the way: {section}.USE: true encrypts it",
         )
     if settings.queue_to_oods == settings.queue_from_oods:
         yield Note(

@@ -1,4 +1,4 @@
-"""RabbitMQ's user and password, from a file that nobody else may read."""
+"""The users and passwords for RabbitMQ and Redis, from a file that nobody else may read."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
 
+RABBITMQ, REDIS = "rabbitmq_users", "redis_users"
+"""The two mappings of the file; a site of the replaced archiver has only the first."""
+
+
 class Credentials(BaseModel):
-    """User and password of RabbitMQ; the password never shows in a text form of this object."""
+    """A user and a password; the password never shows in a text form of this object."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +41,7 @@ def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def load_credentials(path: Path | None = None) -> Credentials:
-    """Read the credentials after checking who else could; safe to repeat.
+    """Read RabbitMQ's user and password after checking who else could; safe to repeat.
 
     Raises
     ------
@@ -45,6 +49,15 @@ def load_credentials(path: Path | None = None) -> Credentials:
         If a mode is too wide (with the chmod command that mends it), or the file is missing or malformed.
         The file's content is never part of the text.
     """
+    return _load(RABBITMQ, path)
+
+
+def load_redis_credentials(path: Path | None = None) -> Credentials:
+    """Read Redis' user and password, for a site with ``REDIS_LOGIN: true``; otherwise like `load_credentials`."""
+    return _load(REDIS, path)
+
+
+def _load(section: str, path: Path | None) -> Credentials:
     path = credentials_path() if path is None else path
     try:
         _require_mode(path.parent, DIRECTORY_MODE)
@@ -62,11 +75,11 @@ def load_credentials(path: Path | None = None) -> Credentials:
     except yaml.YAMLError:
         msg = f"{path}: not valid YAML"  # the parser's own text would quote the password's line
         raise ConfigError(msg) from None
-    users = document.get("rabbitmq_users") if isinstance(document, dict) else None
+    users = document.get(section) if isinstance(document, dict) else None
     try:
         return Credentials.model_validate(users)
     except ValidationError:
-        msg = f"{path}: must have the mapping rabbitmq_users with service_user and service_passwd, both text"
+        msg = f"{path}: must have the mapping {section} with service_user and service_passwd, both text"
         raise ConfigError(msg) from None
 
 

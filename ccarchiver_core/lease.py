@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from redis.exceptions import ResponseError
 from ccarchiver_core.backoff import Backoff
 from ccarchiver_core.errors import DataLostError, FencedError, LeaseHeldError
 from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
+from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -32,6 +32,9 @@ _log = structlog.get_logger(__name__)
 
 RENEWALS_PER_TTL = 5
 """How often a lease is renewed in its time to live: four renewals may fail before it ends."""
+
+STANDBY_LOOK = 0.5
+"""Seconds between two looks of a standby: little beside the time a lease outlives its holder."""
 
 # KEYS: lease, epoch, applied. ARGV: owner, ttl in ms. The same owner may ask again after a lost reply.
 _TAKE = """
@@ -68,17 +71,21 @@ class Lease:
         Gets the epoch.
     ttl : `float`
         Seconds the lease outlives its holder.
+    stand_by : `bool`
+        Whether to wait for the end of another instance instead of giving up.
     """
 
-    def __init__(self, redis: Redis, worker: Worker, runner: StepRunner, ttl: float) -> None:
+    def __init__(self, redis: Redis, worker: Worker, runner: StepRunner, ttl: float, *, stand_by: bool = False) -> None:
         self._redis = redis
         self._worker = worker
         self._runner = runner
         self._ttl_ms = int(ttl * 1000)
         self._interval = ttl / RENEWALS_PER_TTL
+        self._stand_by = stand_by
+        self._standing_by_for = b""
         self._owner = json.dumps(
             {
-                "host": socket.gethostname(),
+                "host": host_name(),
                 "pid": os.getpid(),
                 "run": uuid.uuid4().hex,  # in a container every process may have the same number
                 "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -89,14 +96,14 @@ class Lease:
         self._release = redis.register_script(_RELEASE)
 
     async def acquire(self) -> None:
-        """Take the lease, waiting while Redis is away.
+        """Take the lease, waiting while Redis is away, and as the standby while another instance has it.
 
         A lease whose holder died on this host is taken over at once; one that is alive is respected.
 
         Raises
         ------
         LeaseHeldError
-            If another instance runs; the text says where.
+            If another instance runs and this one shall not wait for its end; the text says where.
         """
         backoff = Backoff()
         names = [self._worker.lease, self._worker.lease_epoch, self._worker.applied]
@@ -108,19 +115,29 @@ class Lease:
                     self._runner.epoch = int(detail)
                     self._runner.sure_until = asked_at + self._ttl_ms / 1000
                     return
-                self._refuse_if_alive(json.loads(detail))
+                if self._is_to_wait(detail):
+                    await asyncio.sleep(STANDBY_LOOK)
+                    continue
                 await self._release(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
             except (*AWAY_ERRORS, ResponseError) as error:
                 await wait_or_raise(error, backoff)
 
-    def _refuse_if_alive(self, holder: dict[str, object]) -> None:
+    def _is_to_wait(self, held_by: bytes) -> bool:
+        """Tell whether the holder is respected as the active one; a dead one is not."""
+        holder: dict[str, object] = json.loads(held_by)
         if _is_dead(holder):
-            return
+            return False
+        if self._stand_by:
+            if held_by != self._standing_by_for:
+                self._standing_by_for = held_by
+                _log.info("lease.standing_by", active_host=holder["host"], active_pid=holder["pid"])
+            return True
         msg = (
             f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since {holder['since']}; "
             f"only one may. Stop that one first (supervisorctl stop ccarchiver:{self._worker}; kill {holder['pid']} if "
-            "no supervisord runs it), or wait for its lease to end if its host is down"
+            "no supervisord runs it), or wait for its lease to end if its host is down. "
+            "(WHEN_LEASE_IS_HELD: wait makes this one the standby)"
         )
         raise LeaseHeldError(msg)
 
@@ -164,7 +181,7 @@ class Lease:
 def _is_dead(holder: dict[str, object]) -> bool:
     """Tell whether the holder's process on this very host is gone; of another host nothing is known."""
     pid = holder.get("pid")
-    if holder.get("host") != socket.gethostname() or not isinstance(pid, int):
+    if holder.get("host") != host_name() or not isinstance(pid, int):
         return False
     try:
         return pid == os.getpid() or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

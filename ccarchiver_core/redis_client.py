@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from typing_extensions import override
 
 from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.credentials import credentials_path
 from ccarchiver_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ MAIL_BLOCK = 2.0
 
 AWAY_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError)
 """Redis is not there, or not yet: wait and repeat."""
+
+_ACL_IN_SCRIPT = "ACL failure in script"
+"""How Redis 7 begins what it says of a script that does what its user may not."""
 
 _REFUSING_CODES = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "BUSY"})
 """Errors by which a Redis that is there says that it cannot write now (full, disk read-only, ...)."""
@@ -48,16 +52,33 @@ async def patiently(read: Callable[[], Awaitable[Result]]) -> Result:
 
 
 def is_refusing(error: BaseException) -> bool:
-    """Tell a Redis that cannot write for the moment from one that was asked nonsense."""
+    """Tell a Redis that cannot write for the moment, or does not let us, from one that was asked nonsense."""
     if isinstance(error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError):  # redis-py takes their codes off
         return True
-    return isinstance(error, exceptions.ResponseError) and str(error).split(" ", 1)[0] in _REFUSING_CODES
+    return _is_forbidding(error) or (
+        isinstance(error, exceptions.ResponseError) and str(error).split(" ", 1)[0] in _REFUSING_CODES
+    )
+
+
+def _is_forbidding(error: BaseException) -> bool:
+    """Tell whether our user has too few rights: an operator mends that, and the work waits for it."""
+    return isinstance(error, exceptions.NoPermissionError) or (
+        isinstance(error, exceptions.ResponseError) and _ACL_IN_SCRIPT in str(error)
+    )
 
 
 def describe(error: BaseException) -> str:
     """Say in one line what an error of Redis means for whoever has to mend it."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return f"refuses writes: {text}; free its memory or its disk" if is_refusing(error) else f"does not answer: {text}"
+    if isinstance(error, exceptions.AuthenticationError):
+        return f"refuses the login: {text}; mend redis_users in {credentials_path()}, or REDIS_LOGIN"
+    return f"refuses writes: {text}; {_mend(error)}" if is_refusing(error) else f"does not answer: {text}"
+
+
+def _mend(error: BaseException) -> str:
+    if _is_forbidding(error):
+        return "give the user the rights that deploy/redis-users.acl lists"
+    return "free its memory or its disk"
 
 
 async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
@@ -68,7 +89,7 @@ async def wait_or_raise(error: Exception, backoff: Backoff) -> None:
     if isinstance(error, AWAY_ERRORS):
         await backoff.wait(log, "redis.away", error=" ".join(str(error).split()) or type(error).__name__)
     elif is_refusing(error):
-        await backoff.wait(log, "redis.refuses_writes", error=str(error), mend="free memory or disk")
+        await backoff.wait(log, "redis.refuses_writes", error=str(error), mend=_mend(error))
     elif "DB index is out of range" in str(error):
         raise ConfigError(
             "ARCHIVER_REDIS_DB: this Redis has no database of that number (its `databases` setting); use a smaller one"
@@ -99,34 +120,54 @@ class BoundedRedis(Redis):
             raise exceptions.TimeoutError(f"no answer to {args[0]!r} in {self.limit:g} s") from error
 
 
-def make_client(settings: Settings, *, blocking: bool = False) -> Redis:
+def _access(settings: Settings) -> dict[str, Any]:
+    if not settings.redis_login and not settings.redis_tls.use:
+        return {}
+    from ccarchiver_core.redis_access import connection_options  # noqa: PLC0415  most sites need nothing of it
+
+    return connection_options(settings)
+
+
+def make_client(settings: Settings, *, blocking: bool = False) -> BoundedRedis:
     """Make a client; it connects when first used.
 
     Parameters
     ----------
     settings : `Settings`
-        Address and database.
+        Address and database, login, encryption.
     blocking : `bool`
         For blocking reads of a mailbox: the socket may be silent for longer than one block.
+
+    Raises
+    ------
+    ConfigError
+        If a file that login or encryption need is missing or wrong.
 
     Notes
     -----
     redis-py repeats a command whose reply was lost, which would write twice: its retries are off, and
     `ccarchiver_core.step` repeats writes in a way that Redis recognises.
     """
-    client = BoundedRedis(
-        host=settings.redis_host,
-        port=settings.redis_port,
-        db=settings.archiver_redis_db,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_error=[],
-        socket_connect_timeout=COMMAND_TIMEOUT,
-        socket_timeout=None,  # see BoundedRedis
-        socket_keepalive=True,
-        health_check_interval=0,
-        single_connection_client=blocking,  # one reader: a pool would cost it a third of each command
-        protocol=2,  # the replies of the server this is written for (7.0), whatever the client's default is
-    )
+    # Who reads a mailbox is alone with its client: a pool would cost it a third of each command.
+    client: BoundedRedis
+    options = _access(settings) | {
+        "db": settings.archiver_redis_db,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        "socket_connect_timeout": COMMAND_TIMEOUT,
+        "socket_timeout": None,  # see BoundedRedis
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "protocol": 2,  # the replies of the server this is written for (7.0), whatever the client's default is
+    }
+    if settings.redis_sentinels:
+        from ccarchiver_core.sentinel import make_sentinel_client  # noqa: PLC0415  most sites have none
+
+        client = make_sentinel_client(settings, options, single_connection_client=blocking)
+    else:
+        client = BoundedRedis(
+            host=settings.redis_host, port=settings.redis_port, single_connection_client=blocking, **options
+        )
     client.limit = COMMAND_TIMEOUT + (MAIL_BLOCK if blocking else 0.0)
     return client
 

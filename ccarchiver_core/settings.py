@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.site_file import SiteFile
@@ -18,17 +18,27 @@ from ccarchiver_core.site_sections import (
     BrokerAddress,
     Count,
     Csc,
+    HostPort,
     Name,
     Part,
     Port,
     Seconds,
+    Tls,
     Wavefront,
-    check_broker_address,
+    addresses,
+    check_broker_addresses,
+    check_sentinel,
+    is_loopback,
+    to_list,
+    to_one_text,
 )
 
 CONFIG_FILE = "ccarchiver_config.yaml"
 CONFIG_DIR_VARIABLE = "IIP_CONFIG_DIR"
 LOG_DIR_VARIABLE = "IIP_LOG_DIR"
+PLAINTEXT_KEY = "PLAINTEXT_BEYOND_LOOPBACK"
+PLAINTEXT_VARIABLE = "CCARCHIVER_PLAINTEXT_BEYOND_LOOPBACK"
+"""For a site whose file, of the replaced archiver, names brokers on other hosts and shall stay as it is."""
 
 CCDS_PER_BOARD = 3
 """A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
@@ -53,8 +63,11 @@ class Settings(Part):
     """The archiver's database; Forwarders list themselves in it."""
     forwarder_redis_db: Annotated[int, Field(ge=0)] = 1
     """The Forwarders' own database: they run FLUSHDB on it at every start."""
-    base_broker_addr: Annotated[str, AfterValidator(check_broker_address)] = "127.0.0.1:5672/%2ftest_cc"
-    """RabbitMQ: ``host:port/vhost``, a slash in the vhost's name written ``%2f``."""
+    base_broker_addr: Annotated[str, BeforeValidator(to_one_text), AfterValidator(check_broker_addresses)] = (
+        "127.0.0.1:5672/%2ftest_cc"
+    )
+    """RabbitMQ: ``host:port/vhost``, a slash in the vhost's name written ``%2f``. Several, with commas between, are
+    the nodes of one cluster, tried in this order."""
     forwarder_publish_queue: Name = "cc_foreman_ack_publish"
     """Answers of Forwarders and Controller; the archiver consumes it."""
     # Code reads the next two as `queue_to_oods` and `queue_from_oods`.
@@ -132,6 +145,25 @@ class Settings(Part):
     """RabbitMQ's heartbeat: a half-open connection is noticed within two of them."""
     presence_grace: Seconds = 1.0
     """How long a Forwarder's key may be missing, so that one written late does not count as a death."""
+    when_lease_is_held: Literal["exit", "wait"] = "exit"
+    """What a worker does that finds another instance at work: exit, as a second start on one host is a mistake; or
+    wait, on a site with a second host, as the standby that takes over."""
+    redis_sentinels: Annotated[
+        tuple[Annotated[str, AfterValidator(check_sentinel)], ...], BeforeValidator(to_list)
+    ] = ()
+    """Sentinels, ``host:port`` each, that know which Redis is the master; REDIS_HOST and REDIS_PORT are not used
+    then."""
+    redis_master: Name = "ccarchiver"
+    """What the Sentinels call that Redis."""
+    redis_login: bool = False
+    """Whether to log in to Redis, with ``redis_users`` of the credentials file."""
+    redis_tls: Tls = Tls()
+    """Encryption of the connection to Redis and its Sentinels."""
+    rabbitmq_tls: Tls = Tls()
+    """Encryption of the connection to RabbitMQ."""
+    plaintext_beyond_loopback: Literal["refused", "allowed"] = "refused"
+    """Whether passwords and messages may go to another host unencrypted; $CCARCHIVER_PLAINTEXT_BEYOND_LOOPBACK comes
+    before it."""
     max_body: Count = 262_144
     """Longest message body in bytes that is parsed; real ones have below 1,000."""
     max_mailbox: Count = 100_000
@@ -160,6 +192,37 @@ class Settings(Part):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _plaintext_only_where_said(self) -> Self:
+        if self.plaintext_beyond_loopback == "refused":
+            for name, section in self.in_plaintext():
+                msg = (
+                    f"{name} is on another host and {section} does not encrypt the way to it: set {section}.USE: true, "
+                    f"or say {PLAINTEXT_KEY}: allowed (for a site file that shall stay as it is: "
+                    f"{PLAINTEXT_VARIABLE}=allowed in the environment)"
+                )
+                raise ValueError(msg)
+        return self
+
+    def in_plaintext(self) -> list[tuple[str, str]]:
+        """Give each server on another host to which nothing is encrypted, and the section that would do it."""
+        redis = [one.host for one in self.sentinels] or [self.redis_host]
+        ways = (
+            ("Redis", "REDIS_TLS", self.redis_tls, redis),
+            ("RabbitMQ", "RABBITMQ_TLS", self.rabbitmq_tls, [broker.host for broker in self.brokers]),
+        )
+        return [
+            (f"{what} at {host}", section)
+            for what, section, tls, hosts in ways
+            for host in hosts
+            if not tls.use and not is_loopback(host)
+        ]
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether a worker waits as the standby while another instance is at work."""
+        return self.when_lease_is_held == "wait"
 
     @property
     def beacon(self) -> Beacon:
@@ -217,22 +280,50 @@ class Settings(Part):
         return len(self.ats.ccds) * CCDS_PER_BOARD
 
     @property
-    def broker(self) -> BrokerAddress:
-        """RabbitMQ's address, taken apart."""
-        address, _, vhost = self.base_broker_addr.partition("/")
-        host, _, port = address.rpartition(":")
-        return BrokerAddress(host=host.strip("[]"), port=int(port), vhost=unquote(vhost) or "/")
+    def brokers(self) -> tuple[BrokerAddress, ...]:
+        """RabbitMQ's addresses, taken apart; at least one."""
+        return tuple(_broker(address) for address in addresses(self.base_broker_addr))
+
+    @property
+    def vhost(self) -> str:
+        """RabbitMQ's virtual host, the same at all addresses."""
+        return self.brokers[0].vhost
+
+    @property
+    def broker_text(self) -> str:
+        """RabbitMQ's addresses as an error message should name them."""
+        return f"{', '.join(broker.address for broker in self.brokers)} (vhost {self.vhost})"
+
+    @property
+    def sentinels(self) -> tuple[HostPort, ...]:
+        """The Sentinels' addresses, taken apart; none if Redis is asked directly."""
+        return tuple(_host_and_port(address) for address in self.redis_sentinels)
 
     @property
     def redis_address(self) -> str:
         """Redis' address as an error message should name it."""
-        return f"{self.redis_host}:{self.redis_port} (database {self.archiver_redis_db})"
+        if self.redis_sentinels:
+            where = f"{self.redis_master} by Sentinel at {', '.join(self.redis_sentinels)}"
+        else:
+            where = f"{self.redis_host}:{self.redis_port}"
+        return f"{where} (database {self.archiver_redis_db})"
 
     @property
     def log_dir(self) -> Path | None:
         """Where log files go: ``$IIP_LOG_DIR``, else LOGGING_DIR, else nowhere but standard error."""
         variable = os.environ.get(LOG_DIR_VARIABLE)
         return Path(variable) if variable else self.logging_dir
+
+
+def _host_and_port(address: str) -> HostPort:
+    host, _, port = address.rpartition(":")
+    return HostPort(host.strip("[]"), int(port))
+
+
+def _broker(text: str) -> BrokerAddress:
+    address, _, vhost = text.partition("/")
+    host, port = _host_and_port(address)
+    return BrokerAddress(host=host, port=port, vhost=unquote(vhost) or "/")
 
 
 def settings_path() -> Path:
@@ -250,13 +341,15 @@ def settings_path() -> Path:
     return Path(folder) / CONFIG_FILE
 
 
-def load_settings(path: Path | None = None) -> Settings:
+def load_settings(path: Path | None = None, *, plaintext: str | None = None) -> Settings:
     """Read and check a site file; safe to repeat.
 
     Parameters
     ----------
     path : `pathlib.Path`, optional
         The file; by default ``$IIP_CONFIG_DIR/ccarchiver_config.yaml``.
+    plaintext : `str`, optional
+        PLAINTEXT_BEYOND_LOOPBACK, if neither the environment nor the file has it.
 
     Raises
     ------
@@ -264,8 +357,9 @@ def load_settings(path: Path | None = None) -> Settings:
         With one line for each problem: file, line, key, what is wrong.
     """
     site = SiteFile(settings_path() if path is None else path)
+    words = os.environ.get(PLAINTEXT_VARIABLE) or site.root.get(PLAINTEXT_KEY, plaintext)
     try:
-        return Settings.model_validate(site.root)
+        return Settings.model_validate(site.root if words is None else site.root | {PLAINTEXT_KEY: words})
     except ValidationError as error:
         lines = [_explain(site, item["loc"], item["type"], item["msg"]) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from None

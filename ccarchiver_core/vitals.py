@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 
 from ccarchiver_core import __version__, keys, logs
+from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ class Heart:
             return Vitals(
                 worker=self._worker,
                 pid=self._process.pid,
-                host=socket.gethostname(),
+                host=host_name(),
                 version=__version__,
                 started=self._started,
                 beat=time.time(),

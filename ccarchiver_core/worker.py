@@ -53,7 +53,7 @@ class WorkerContext:
         self.redis = redis_client.make_client(settings)
         self._blocking_redis = redis_client.make_client(settings, blocking=True)
         self.runner = StepRunner(self.redis, worker)
-        self.lease = Lease(self.redis, worker, self.runner, settings.lease_ttl)
+        self.lease = Lease(self.redis, worker, self.runner, settings.lease_ttl, stand_by=settings.stands_by)
         self.mailbox = Mailbox(self._blocking_redis, worker, self.runner, settings)
         self.heart = Heart(self.redis, worker, self.mailbox)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import structlog
 
 from ccarchiver_core.redis_client import AWAY_ERRORS
 from ccarchiver_core.step import Step
+from ccarchiver_core.this_host import host_name
 from ccarchiver_core.vitals import read_vitals
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class WorkerWatch:
         """Kill a worker whose process is there but does nothing; supervisord starts it again."""
         watched.last = None
         watched.progress_at = time.monotonic()
-        if last.host != socket.gethostname() or not _is_worker(last.pid, worker):
+        if last.host != host_name() or not _is_worker(last.pid, worker):
             return
         _log.error(
             "worker.hung", hung_worker=str(worker), hung_pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL"

@@ -91,6 +91,9 @@ async def run(arguments: argparse.Namespace) -> int:
 
 async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> resume.Saved | None:
     """Take the lease and read the state to take up, unless Redis is away."""
+    if context.settings.stands_by:
+        # Two with one name on the bus must not be, so without Redis neither shows itself.
+        await context.lease.acquire()
     try:
         async with asyncio.timeout(REDIS_AT_START):
             await context.lease.acquire()

@@ -223,8 +223,8 @@ class ChildProcess:
 
 
 def base_environment() -> dict[str, str]:
-    """Return what a child needs of this process's environment to find programs and speak one language."""
-    kept = {name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR") if name in os.environ}
+    """Return what a child needs of this process's environment to find programs and modules, and speak one language."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TZ", "TMPDIR") if name in os.environ}
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 

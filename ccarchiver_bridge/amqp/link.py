@@ -17,6 +17,7 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError, explain
+from ccarchiver_core.rabbit_access import connection_parameters
 from ccarchiver_core.step import unix_time
 from ccarchiver_core.vitals import LinkSigns
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.credentials import Credentials
     from ccarchiver_core.settings import Settings
+    from ccarchiver_core.site_sections import BrokerAddress
 
 EXCHANGE = "message"
 """The exchange the archiver, the Controller and the OODS publish to: direct, durable."""
@@ -68,6 +70,8 @@ class Link:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.broker = ""
+        """Where it leads to, for messages."""
         self._publish_timeout = settings.publish_timeout
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
@@ -84,35 +88,38 @@ class Link:
 
     @classmethod
     async def open(cls, settings: Settings, credentials: Credentials) -> Link:
-        """Connect and open the channels.
+        """Connect to the first broker of the site that lets us in, and open the channels.
 
         Raises
         ------
         LinkError
-            With the broker's address and what it said; never with the password.
+            With the brokers' addresses and what they said; never with the password.
+        ConfigError
+            If a file that encryption needs is missing or wrong.
         """
+        refusals = []
+        for broker in settings.brokers:
+            try:
+                return await cls._open_to(broker, settings, credentials)
+            except LinkError as error:
+                refusals.append(str(error))
+        raise LinkError("; ".join(refusals))
+
+    @classmethod
+    async def _open_to(cls, broker: BrokerAddress, settings: Settings, credentials: Credentials) -> Link:
         link = cls(settings)
-        broker = settings.broker
-        parameters = pika.ConnectionParameters(
-            host=broker.host,
-            port=broker.port,
-            virtual_host=broker.vhost,
-            credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
-            heartbeat=settings.amqp_heartbeat,
-            socket_timeout=settings.connect_timeout,
-            stack_timeout=settings.connect_timeout,
-            connection_attempts=1,
-            client_properties={"connection_name": "ccarchiver_bridge"},
-        )
+        link.broker = broker.text
+        limit = settings.connect_timeout / len(settings.brokers)  # for all of them together
+        parameters = connection_parameters(broker, settings, credentials, name="ccarchiver_bridge", timeout=limit)
         try:
-            async with asyncio.timeout(settings.connect_timeout):
+            async with asyncio.timeout(limit):
                 await link._connect(parameters)
                 link._publishing = await link._channel()
                 link._consuming = await link._channel()
                 await link._prepare(link._publishing, link._consuming)
         except TimeoutError:
             await link.close()
-            raise LinkError(f"RabbitMQ at {broker.text} did not answer in {settings.connect_timeout} s") from None
+            raise LinkError(f"RabbitMQ at {broker.text} did not answer in {limit:g} s") from None
         except LinkError as error:
             await link.close()
             raise LinkError(f"RabbitMQ at {broker.text}: {error}") from None

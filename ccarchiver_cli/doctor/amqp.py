@@ -12,13 +12,16 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from ccarchiver_cli.doctor.finding import NotCheckedError
 from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.rabbit_access import connection_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pika.adapters.blocking_connection import BlockingConnection
 
+    from ccarchiver_core.credentials import Credentials
     from ccarchiver_core.settings import Settings
+    from ccarchiver_core.site_sections import BrokerAddress
 
 CONNECTING_ERRORS = (exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection cannot be made; a broker that hangs gives the second."""
@@ -39,21 +42,16 @@ def connect(settings: Settings) -> BlockingConnection:
         credentials = load_credentials()
     except ConfigError:
         raise NotCheckedError("the credentials file is wrong") from None
-    broker = settings.broker
-    return pika.BlockingConnection(
-        pika.ConnectionParameters(
-            host=broker.host,
-            port=broker.port,
-            virtual_host=broker.vhost,
-            credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
-            heartbeat=settings.amqp_heartbeat,
-            socket_timeout=ANSWER_LIMIT,
-            stack_timeout=ANSWER_LIMIT,
-            blocked_connection_timeout=ANSWER_LIMIT,
-            connection_attempts=1,
-            client_properties={"connection_name": "ccarchiver doctor"},
-        )
-    )
+    for broker in settings.brokers[:-1]:
+        with contextlib.suppress(*CONNECTING_ERRORS):
+            return _connect(broker, settings, credentials)
+    return _connect(settings.brokers[-1], settings, credentials)
+
+
+def _connect(broker: BrokerAddress, settings: Settings, credentials: Credentials) -> BlockingConnection:
+    parameters = connection_parameters(broker, settings, credentials, name="ccarchiver doctor", timeout=ANSWER_LIMIT)
+    parameters.blocked_connection_timeout = ANSWER_LIMIT
+    return pika.BlockingConnection(parameters)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
@@ -21,6 +20,7 @@ from ccarchiver_cli.doctor.runner import run
 from ccarchiver_cli.doctor.site import read_site
 from ccarchiver_cli.lines import indented, width
 from ccarchiver_core import __version__
+from ccarchiver_core.this_host import host_name
 
 EXIT_FAILURE = 1
 """Something has to be mended now."""
@@ -51,7 +51,7 @@ def doctor(
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     findings = run((*CHECKS, BINDINGS) if rabbitmqctl else CHECKS, read_site())
     if as_json:
-        about = {"version": __version__, "host": socket.gethostname(), "ok": exit_code(findings) == 0}
+        about = {"version": __version__, "host": host_name(), "ok": exit_code(findings) == 0}
         typer.echo(json.dumps(about | {"checks": [asdict(one) for one in findings]}, indent=2))
     else:
         show(findings)

@@ -86,4 +86,4 @@ def _peer_of(settings: Settings, queue: str) -> str:
 
 
 def _list(settings: Settings) -> str:
-    return f"rabbitmqctl list_consumers -p {settings.broker.vhost}"
+    return f"rabbitmqctl list_consumers -p {settings.vhost}"

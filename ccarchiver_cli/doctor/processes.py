@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import psutil
 from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
 from ccarchiver_cli.doctor.redis_link import ask
 from ccarchiver_cli.doctor.workers import read_workers
+from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,7 +84,7 @@ def _pids(site: Site, *, needed: bool) -> dict[str, int]:
         if needed:
             raise
         return {}
-    here = socket.gethostname()
+    here = host_name()
     vitals = {str(worker): one.vitals for worker, one in seen.items()}
     return {
         worker: one.pid

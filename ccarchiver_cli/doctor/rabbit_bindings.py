@@ -28,7 +28,7 @@ LIMIT = PROGRAM_LIMIT + 5.0
 def look(site: Site) -> Iterator[Finding]:
     """Ask the RabbitMQ of this host whether each queue is bound to the exchange by its own name."""
     settings = site.settings
-    bound = _bound(settings.broker.vhost)
+    bound = _bound(settings.vhost)
     name = "rabbitmq.bindings"
     missing = sorted(settings.queues - bound)
     for queue in missing:

@@ -137,7 +137,7 @@ def _judge_queues(settings: Settings, queues: list[Queue], session: Session | No
             yield failure(
                 name,
                 f"the queue {queue.name} is not as it has to be (durable, classic, no arguments): {queue.trouble}",
-                f"rabbitmqctl delete_queue -p {settings.broker.vhost} {queue.name} (its messages go with it), then "
+                f"rabbitmqctl delete_queue -p {settings.vhost} {queue.name} (its messages go with it), then "
                 f"{RESTART_BRIDGE}",
             )
     if len(good) == len(queues):

@@ -11,6 +11,7 @@ from pika import exceptions
 from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, connect, explain
 from ccarchiver_cli.doctor.finding import failure, ok
 from ccarchiver_core.credentials import credentials_path
+from ccarchiver_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,18 +34,20 @@ MS_PER_S = 1e3
 def reach(site: Site) -> Iterator[Finding]:
     """Look whether RabbitMQ lets us in and how quickly it answers."""
     settings = site.settings
-    broker = settings.broker
     try:
         connection = connect(settings)
+    except ConfigError as error:
+        yield failure("rabbitmq", str(error), "mend that, and ask again: ccarchiver doctor")
+        return
     except CONNECTING_ERRORS as error:
-        yield failure("rabbitmq", f"RabbitMQ at {broker.text}: {_what(error)}", _mend(settings, error))
+        yield failure("rabbitmq", f"RabbitMQ at {settings.broker_text}: {_what(error)}", _mend(settings, error))
         return
     try:
         seconds = min(_latency(connection) for _ in range(PINGS))
         version = _version(connection)
     finally:
         connection.close()
-    where = f"RabbitMQ {version} at {broker.text}"
+    where = f"RabbitMQ {version} at {settings.broker_text}"
     number = tuple(int(part) for part in re.findall(r"\d+", version)[: len(OLDEST)])
     if number < OLDEST:
         oldest = ".".join(str(part) for part in OLDEST)
@@ -72,7 +75,7 @@ def _what(error: BaseException) -> str:
 
 
 def _mend(settings: Settings, error: BaseException) -> str:
-    vhost = settings.broker.vhost
+    vhost = settings.vhost
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
             return f"mend user or password in {credentials_path()}, or on the broker: rabbitmqctl change_password USER"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from redis import exceptions
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
+from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.redis_client import AWAY_ERRORS, make_client, text
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def ask(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> A
     """
     try:
         return ask_plainly(settings, question)
+    except ConfigError:
+        raise NotCheckedError("login or encryption of Redis are not as they should be") from None
     except AWAY_ERRORS:
         raise NotCheckedError("Redis does not answer") from None
     except exceptions.ResponseError as error:
@@ -66,5 +69,17 @@ async def read_config(redis: Redis, name: str) -> str | None:
 
 
 def cli(settings: Settings, *words: str) -> str:
-    """Give the command line that says something to this Redis."""
-    return " ".join(("redis-cli", "-h", settings.redis_host, "-p", str(settings.redis_port), *words))
+    """Give the command line that says something to this Redis; it asks for the password itself."""
+    host, port = settings.redis_host, settings.redis_port
+    if settings.redis_sentinels:  # who is the master, the first Sentinel tells
+        host, port = settings.sentinels[0]
+        words = ("sentinel", "get-master-addr-by-name", settings.redis_master, "# and then there:", *words)
+    return " ".join(("redis-cli", "-h", host, "-p", str(port), *_access(settings), *words))
+
+
+def _access(settings: Settings) -> list[str]:
+    tls = settings.redis_tls
+    words = ["--tls"] if tls.use else []
+    for option, path in (("--cacert", tls.ca_file), ("--cert", tls.cert_file), ("--key", tls.key_file)):
+        words += [option, str(path)] if path else []
+    return words + (["--user", "USER", "--askpass"] if settings.redis_login else [])

@@ -10,7 +10,8 @@ from redis import exceptions
 
 from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import ask, ask_plainly, cli, read_config, read_info
-from ccarchiver_core.redis_client import AWAY_ERRORS
+from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.redis_client import AWAY_ERRORS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,12 @@ def reach(site: Site) -> Iterator[Finding]:
     settings = site.settings
     try:
         version, seconds = ask_plainly(settings, _version_and_latency)
+    except ConfigError as error:
+        yield failure("redis", str(error), "mend that, and ask again: ccarchiver doctor")
+        return
+    except exceptions.AuthenticationError as error:
+        yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
+        return
     except exceptions.ResponseError as error:
         out_of_range = "index is out of range" in str(error)
         mend = "use a smaller ARCHIVER_REDIS_DB, or raise `databases` in redis.conf" if out_of_range else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import psutil
 from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import ask
 from ccarchiver_core import __version__, keys
+from ccarchiver_core.this_host import host_name
 from ccarchiver_core.vitals import Vitals, read_vitals
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def judge_worker(worker: keys.Worker, seen: Seen) -> Finding:
         held = f"; its lease is held by pid {holder['pid']} on {holder['host']}" if holder else ""
         return failure(name, f"shows no life{held}", f"supervisorctl status, then {restart}")
     who = f"pid {vitals.pid} on {vitals.host}"
-    if vitals.host == socket.gethostname() and vitals.pid and not psutil.pid_exists(vitals.pid):
+    if vitals.host == host_name() and vitals.pid and not psutil.pid_exists(vitals.pid):
         return failure(name, f"{who} showed life a moment ago, but this process is gone", restart)
     if holder is None:
         return failure(name, f"{who} shows life but holds no lease: it may not write", restart)

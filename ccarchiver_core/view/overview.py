@@ -159,7 +159,7 @@ def without_redis(settings: Settings, error: str) -> Overview:
         version=__version__,
         archiver=settings.archiver_name,
         redis=RedisView(address=settings.redis_address, answers=False, error=error),
-        rabbitmq=settings.broker.text,
+        rabbitmq=settings.broker_text,
     )
 
 
@@ -231,7 +231,7 @@ def _stream_time(entry_id: bytes) -> float:
 
 
 def _broker(settings: Settings, bridge: WorkerView | None) -> BrokerView:
-    view, vitals = BrokerView(address=settings.broker.text), bridge.vitals if bridge else None
+    view, vitals = BrokerView(address=settings.broker_text), bridge.vitals if bridge else None
     if vitals is not None:
         view.bridge_lives, view.trouble = True, vitals.trouble
         view.since = vitals.link_since or None

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ccarchiver_sim.brokers.definitions import write_definitions
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.brokers.server import PrivateServer, ServerTls
 from ccarchiver_sim.child import KILL_WAIT_S, ChildError, ChildProcess, base_environment
 
 SERVER_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -51,14 +51,25 @@ class PrivateRabbit(PrivateServer):
     vhosts
         The virtual hosts to make. Several let tests share one broker, which takes seconds to start, without seeing
         each other's queues.
+    tls
+        A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
     """
 
     name = "rabbitmq-server"
     ready_limit = READY_LIMIT_S
     stop_limit = STOP_LIMIT_S
 
-    def __init__(self, folder: Path, port: int | None = None, vhosts: Sequence[str] = (DEFAULT_VHOST,)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        vhosts: Sequence[str] = (DEFAULT_VHOST,),
+        *,
+        tls: ServerTls | None = None,
+    ) -> None:
         super().__init__(folder, port)
+        self._tls = tls
+        self.tls_port = free_port() if tls else 0
         self.vhosts = tuple(vhosts)
         self.user = USER
         self.password = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -132,6 +143,15 @@ class PrivateRabbit(PrivateServer):
     def _make_child(self) -> ChildProcess:
         home = self.folder
         configuration = f"load_definitions = {self._write_definitions()}\nlog.console = false\n"
+        if self._tls is not None:
+            configuration += (
+                f"listeners.ssl.1 = {LOOPBACK}:{self.tls_port}\n"
+                f"ssl_options.cacertfile = {self._tls.ca}\n"
+                f"ssl_options.certfile = {self._tls.cert}\n"
+                f"ssl_options.keyfile = {self._tls.key}\n"
+                "ssl_options.verify = verify_peer\n"
+                "ssl_options.fail_if_no_peer_cert = true\n"
+            )
         (home / "rabbitmq.conf").write_text(configuration, encoding="utf-8")
         (home / "advanced.config").write_text("[].\n", encoding="utf-8")
         (home / "enabled_plugins").write_text("[].\n", encoding="utf-8")

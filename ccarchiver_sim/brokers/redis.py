@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from typing_extensions import override
 
-from ccarchiver_sim.brokers.ports import LOOPBACK
-from ccarchiver_sim.brokers.server import PrivateServer
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.brokers.server import PrivateServer, ServerTls
 from ccarchiver_sim.child import ChildProcess, base_environment
 
 READY_LIMIT_S = 20.0
@@ -31,6 +31,10 @@ class PrivateRedis(PrivateServer):
         More variables for it.
     users
         Redis' ``aclfile``: who may do what. By default anybody may do everything, without a password.
+    tls
+        A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
+    replica_of
+        Port of the private Redis it is a replica of.
     """
 
     name = "redis-server"
@@ -45,11 +49,16 @@ class PrivateRedis(PrivateServer):
         fsync: str = "always",
         environment: Mapping[str, str] = MappingProxyType({}),
         users: Path | None = None,
+        tls: ServerTls | None = None,
+        replica_of: int | None = None,
     ) -> None:
         super().__init__(folder, port)
         self._fsync = fsync
         self._environment = environment
         self._users = users
+        self._tls = tls
+        self.tls_port = free_port() if tls else 0
+        self._replica_of = replica_of
 
     def fill_disk(self) -> None:
         """Let no file of it grow from now on: its next write to the append-only file fails, as on a full disk.
@@ -85,6 +94,16 @@ class PrivateRedis(PrivateServer):
         }
         if self._users is not None:
             settings["aclfile"] = str(self._users)
+        if self._tls is not None:
+            settings |= {
+                "tls-port": str(self.tls_port),
+                "tls-ca-cert-file": str(self._tls.ca),
+                "tls-cert-file": str(self._tls.cert),
+                "tls-key-file": str(self._tls.key),
+                "tls-auth-clients": "yes",
+            }
+        if self._replica_of is not None:
+            settings["replicaof"] = f"{LOOPBACK} {self._replica_of}"
         argv = [self.name]
         for key, value in settings.items():
             argv += [f"--{key}", value]

@@ -3,6 +3,7 @@
 import socket
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,16 @@ PROBE_TIMEOUT_S = 1.0
 """For one question to a server on this machine, which answers in a millisecond when it is up."""
 PROBE_BYTES = 64
 """More than the part of the answer that is looked at."""
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """Files with which a server proves who it is, and by which it knows its clients (PEM)."""
+
+    ca: Path
+    """Who signed the certificates of both sides."""
+    cert: Path
+    key: Path
 
 
 class PrivateServer(ABC):

@@ -40,7 +40,7 @@ class QueueServer:
         self._inbox = Inbox(loop)
         self.link = RabbitLink(
             loop=loop,
-            address=site.settings.base_broker_addr,
+            broker=site.settings.brokers[0],
             credentials=site.credentials,
             intake=intake,
             exchange=exchange,

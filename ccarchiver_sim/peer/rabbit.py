@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
     from ccarchiver_core.credentials import Credentials
+    from ccarchiver_core.site_sections import BrokerAddress
     from ccarchiver_sim.peer.runloop import RunLoop
 
 MESSAGE_EXCHANGE: Final = "message"
@@ -113,8 +114,8 @@ class RabbitLink:
     ----------
     loop : `RunLoop`
         The peer's run loop: its stop event ends the link, and fatal errors go there.
-    address : `str`
-        `host:port/vhost` with the vhost percent-encoded, as the site's file has it.
+    broker : `BrokerAddress`
+        Where it is.
     credentials : `Credentials`
         User and password.
     intake : `Intake`
@@ -131,7 +132,7 @@ class RabbitLink:
         self,
         *,
         loop: RunLoop,
-        address: str,
+        broker: BrokerAddress,
         credentials: Credentials,
         intake: Intake,
         exchange: str,
@@ -139,8 +140,8 @@ class RabbitLink:
         on_serving: Callable[[], None],
     ) -> None:
         self._loop = loop
-        self._address = address
-        self._parameters = connection_parameters(address, credentials)
+        self._address = broker.text
+        self._parameters = connection_parameters(broker, credentials)
         self._intake = intake
         self._exchange = exchange
         self._on_delivery = on_delivery

@@ -72,12 +72,12 @@ class RunFolder:
         root = {**settings, "ARCHIVE": archive | dict(given)}
         self.site_file.write_text(yaml.safe_dump({"ROOT": root}, sort_keys=False), encoding="utf-8")
 
-    def write_credentials(self, user: str, password: str) -> None:
-        """Write RabbitMQ's user and password where only this user can read them."""
+    def write_credentials(self, user: str, password: str, **others: Mapping[str, str]) -> None:
+        """Write RabbitMQ's user and password, and other mappings, where only this user can read them."""
         path = self.credentials / CREDENTIAL_FILE
         path.touch(mode=PRIVATE_FILE_MODE)
         users = {"service_user": user, "service_passwd": password}
-        path.write_text(yaml.safe_dump({"rabbitmq_users": users}), encoding="utf-8")
+        path.write_text(yaml.safe_dump({"rabbitmq_users": users, **others}), encoding="utf-8")
 
     @property
     def environment_file(self) -> Path:

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import yaml
+
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer
 from ccarchiver_sim.camera.exposure import image_name, observing_date
 from ccarchiver_sim.rig.environment import applied, run_environment, sal_environment
 from ccarchiver_sim.rig.folder import RunFolder
+from ccarchiver_sim.rig.host import Host
 from ccarchiver_sim.rig.observer import SalObserver
 from ccarchiver_sim.rig.peer import Peer
 from ccarchiver_sim.rig.supervisor import Supervisor
@@ -69,6 +72,7 @@ class Rig:
         self.env = run_environment(self.folder, self.sal) | dict(environment or {})
         self.folder.write_environment(self.env)
         self.supervisor = Supervisor(self.env, self.folder.logs)
+        self.hosts: dict[str, Host] = {}
         self.peers: dict[str, Peer] = {}
         self.observer = SalObserver()
         self.vhost = vhost or self.rabbit.vhosts[0]
@@ -133,6 +137,12 @@ class Rig:
     async def restart_worker(self, worker: str) -> None:
         """Restart one worker through supervisorctl without holding up the event loop."""
         await asyncio.to_thread(self.supervisor.restart, worker)
+
+    def add_host(self, name: str, **changes: object) -> Host:
+        """Make another host of the archiver, with changed ROOT keys; its supervisor is not started."""
+        root = yaml.safe_load(self.folder.site_file.read_text(encoding="utf-8"))["ROOT"]
+        self.hosts[name] = Host(name, self.folder.root / name, root | {"STATUS_PORT": free_port()} | changes, self.env)
+        return self.hosts[name]
 
     # ---- peers
 
@@ -229,9 +239,11 @@ class Rig:
         """End everything this rig started; safe to repeat. The folder stays, for whoever wants its logs."""
         await self._stack.aclose()
         # First all are asked, then all are waited for: the slowest sets the time, not the sum.
-        self.supervisor.terminate()
+        supervisors = [self.supervisor, *(host.supervisor for host in self.hosts.values())]
+        for supervisor in supervisors:
+            supervisor.terminate()
         await self.end_peers()
-        await asyncio.to_thread(self.supervisor.stop)
+        await asyncio.gather(*(asyncio.to_thread(supervisor.stop) for supervisor in supervisors))
         for broker in self._own_brokers:
             broker.terminate()
         await asyncio.gather(*(self.stop_broker(broker) for broker in self._own_brokers))

@@ -54,6 +54,11 @@ class Supervisor:
         )
 
     @property
+    def pid(self) -> int:
+        """Process id of supervisord; a ChildError if it was never started."""
+        return self._child.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether supervisord runs."""
         return self._child.is_running

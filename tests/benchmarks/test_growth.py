@@ -21,7 +21,7 @@ async def test_a_made_up_image_is_complete_as_the_archiver_leaves_it(fresh_redis
     redis = make_client(settings)
     try:
         for words in complete_image(IMAGE, 1, settings).operations:
-            await redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py leaves just this one
+            await redis.execute_command(*words)
         record = await ledger.read_record(redis, IMAGE)
         unfinished, images = await ledger.unfinished(redis), await read_members(redis, keys.IMAGES)
     finally:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from ccarchiver_cli import listing, second_look
 from ccarchiver_cli.main import make_app
-from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
 from ccarchiver_core.site_file import SiteFile
 from tests.cli.doctor.place import write_credentials
 from tests.core.place import DATA
@@ -26,6 +26,12 @@ COLUMNS = 80
 
 def typed(*words: str) -> Result:
     return CliRunner(env={"COLUMNS": str(COLUMNS)}).invoke(make_app("config"), ["config", *words])
+
+
+@pytest.fixture(autouse=True)
+def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
 
 
 @pytest.fixture
@@ -46,7 +52,11 @@ def test_a_good_file_is_said_to_be() -> None:
     result = typed("check", str(GOOD))
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{GOOD}: ok, 32 of ")
-    assert "note" not in result.stdout
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note")]
+    assert [line.split(",")[0].split() for line in notes] == [
+        ["note", "what", "goes", "to", "Redis", "at", "comcam-redis"],
+        ["note", "what", "goes", "to", "RabbitMQ", "at", "comcam-broker"],
+    ]
 
 
 def test_each_problem_has_its_line_and_the_exit_code_is_that_of_a_wrong_configuration(tmp_path: Path) -> None:

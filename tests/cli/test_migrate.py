@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from ccarchiver_cli import listing, new_form
 from ccarchiver_cli.main import make_app
-from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
 from ccarchiver_core.site_file import SiteFile
 from tests.core.place import DATA
 
@@ -67,6 +67,19 @@ def paths_set(settings: BaseModel, above: str = "") -> set[str]:
     return found
 
 
+@pytest.fixture
+def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+
+
+def test_what_went_unencrypted_to_other_hosts_says_so_in_the_new_form(tmp_path: Path) -> None:
+    new = migrated(REPLACED, tmp_path)
+    assert "\n  PLAINTEXT_BEYOND_LOOPBACK: allowed\n" in new.read_text(encoding="utf-8")
+    assert load_settings(new).in_plaintext()
+
+
+@pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_the_new_file_gives_the_settings_of_the_old_one(path: Path, tmp_path: Path) -> None:
     old, new = load_settings(path), load_settings(migrated(path, tmp_path))
@@ -109,13 +122,14 @@ def test_without_output_it_is_printed(tmp_path: Path) -> None:
     assert typed(str(REPLACED)).stdout == migrated(REPLACED, tmp_path).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: Path) -> None:
     lines = typed(str(path)).stdout.splitlines()
     keys = [(match[1], at) for at, line in enumerate(lines) if (match := re.match(r" +#?([A-Z_]+):", line))]
     settings = load_settings(path)
     expected = listing.entries(settings, SiteFile(path))
-    sections = {"CSC", "BEACON", "ARCHIVE", "ATS"}
+    sections = {"CSC", "BEACON", "ARCHIVE", "ATS", "REDIS_TLS", "RABBITMQ_TLS"}
     leaves = [(key, at) for key, at in keys if key not in sections]
     assert [key for key, _ in leaves] == [entry.key.rpartition(".")[2] for entry in expected]
     assert {key for key, _ in keys} >= sections
@@ -127,6 +141,7 @@ def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: 
         assert said.startswith(entry.meaning), entry.key
 
 
+@pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_with_every_mark_taken_away_the_defaults_are_said_and_nothing_else_changes(path: Path, tmp_path: Path) -> None:
     text = typed(str(path)).stdout.replace(new_form.ALL_DEFAULT, "")
@@ -154,8 +169,12 @@ def test_what_is_worth_a_second_look_is_noted_above_its_key_and_told(tmp_path: P
     assert "neither LOGGING_DIR" not in plain, "and not written"
 
 
-def test_a_site_with_nothing_to_note_has_no_note() -> None:
-    result = typed(str(REPLACED))
+def test_a_site_with_nothing_to_note_has_no_note(tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        re.sub(r"comcam-(redis|broker)", "127.0.0.1", REPLACED.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    result = typed(str(site))
     assert "note: " not in result.stdout.replace("`note:`", "")
     assert result.stderr == ""
 

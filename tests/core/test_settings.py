@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
 from tests.core.place import DATA
 
 GOOD = sorted((DATA / "config").glob("good_*.yaml"))
@@ -83,6 +84,13 @@ def value_of(settings: Settings, key: str) -> object:
     return value
 
 
+@pytest.fixture
+def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+
+
+@pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_site_file_is_taken(path: Path) -> None:
     load_settings(path)
@@ -103,6 +111,7 @@ def test_there_are_site_files_to_test() -> None:
     assert len(BAD) >= 15
 
 
+@pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize(("key", "expected"), CONTRACT_EXAMPLE.items())
 def test_every_key_of_the_replaced_archivers_site_file_is_read(key: str, expected: object) -> None:
     settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml")
@@ -113,6 +122,32 @@ def test_every_key_of_the_replaced_archivers_site_file_is_read(key: str, expecte
 @pytest.mark.parametrize(("key", "expected"), CONTRACT_DEFAULTS.items())
 def test_a_site_that_says_nothing_fits_the_deployed_peers(key: str, expected: object) -> None:
     assert value_of(load_settings(DATA / "config" / "good_empty_root.yaml"), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("site", "who"),
+    [
+        ({"REDIS_HOST": "192.0.2.7"}, "Redis at 192.0.2.7"),
+        ({"REDIS_SENTINELS": ["127.0.0.1:1", "192.0.2.7:2"]}, "Redis at 192.0.2.7"),
+        ({"BASE_BROKER_ADDR": "127.0.0.1:1/x, broker.example:1/x"}, "RabbitMQ at broker.example"),
+    ],
+)
+def test_nothing_goes_to_another_host_unencrypted_unless_that_is_said(site: dict[str, object], who: str) -> None:
+    with pytest.raises(ValidationError, match=who):
+        Settings.model_validate(site)
+    said = Settings.model_validate(site | {"PLAINTEXT_BEYOND_LOOPBACK": "allowed"})
+    assert [name for name, _ in said.in_plaintext()] == [who]
+    tls = {"REDIS_TLS": {"USE": True}, "RABBITMQ_TLS": {"USE": True}}
+    assert not Settings.model_validate(site | tls).in_plaintext()
+
+
+def test_the_environment_can_say_that_plaintext_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("ROOT:\n  REDIS_HOST: 192.0.2.7\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{PLAINTEXT_VARIABLE}=allowed in the environment"):
+        load_settings(path)
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+    assert load_settings(path).redis_host == "192.0.2.7"
 
 
 def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
@@ -168,9 +203,21 @@ def test_without_the_variable_the_text_says_to_set_it(monkeypatch: pytest.Monkey
     ],
 )
 def test_the_broker_address_is_taken_apart(address: str, host: str, port: int, vhost: str) -> None:
-    broker = Settings.model_validate({"BASE_BROKER_ADDR": address}).broker
+    site = {"BASE_BROKER_ADDR": address, "PLAINTEXT_BEYOND_LOOPBACK": "allowed"}
+    (broker,) = Settings.model_validate(site).brokers
 
     assert (broker.host, broker.port, broker.vhost) == (host, port, vhost)
+
+
+@pytest.mark.parametrize(
+    "value", ["127.0.0.1:5672/%2fx, 127.0.0.2:5673/%2fx", ["127.0.0.1:5672/%2fx", "127.0.0.2:5673/%2fx"]]
+)
+def test_several_brokers_are_the_nodes_of_one_cluster(value: object) -> None:
+    settings = Settings.model_validate({"BASE_BROKER_ADDR": value})
+
+    assert [(broker.host, broker.port) for broker in settings.brokers] == [("127.0.0.1", 5672), ("127.0.0.2", 5673)]
+    assert settings.vhost == "/x"
+    assert settings.broker_text == "127.0.0.1:5672, 127.0.0.2:5673 (vhost /x)"
 
 
 def test_three_ccds_for_each_board_make_nine_files_an_image() -> None:

@@ -34,7 +34,7 @@ DEFINITIONS = ROOT / "deploy" / "rabbitmq-definitions.json"
 PAGE = ROOT / "docs" / "operations" / "brokers.md"
 
 SITE = Settings()
-VHOST = SITE.broker.vhost
+VHOST = SITE.vhost
 FORWARDER = "f99_consume"
 FOREIGN = "somebody_elses"
 DEAD = "ccarchiver.dead"

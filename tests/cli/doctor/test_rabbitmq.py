@@ -52,7 +52,7 @@ def site(credentials: Path, fresh_redis: PrivateRedis, rabbit_server: PrivateRab
 @contextmanager
 def channel_to(site: Site, rabbit: PrivateRabbit) -> Iterator[BlockingChannel]:
     account = pika.PlainCredentials(rabbit.user, rabbit.password)
-    parameters = pika.ConnectionParameters(LOOPBACK, rabbit.port, site.settings.broker.vhost, account, heartbeat=0)
+    parameters = pika.ConnectionParameters(LOOPBACK, rabbit.port, site.settings.vhost, account, heartbeat=0)
     with pika.BlockingConnection(parameters) as connection:
         yield connection.channel()
 
@@ -143,7 +143,7 @@ def test_a_queue_made_otherwise(
         finding = only(bad(of(look(rabbit_queues.look, site), "queues")))
         assert finding.level is Level.FAILURE
         assert text in finding.found
-        assert "delete_queue -p " + site.settings.broker.vhost + " telemetry_queue" in finding.do
+        assert "delete_queue -p " + site.settings.vhost + " telemetry_queue" in finding.do
         channel.queue_declare("telemetry_queue", passive=True)  # nothing was changed
 
 
@@ -199,7 +199,7 @@ def test_two_controllers(site: Site, rabbit_server: PrivateRabbit) -> None:
 
 
 def test_without_redis_the_queues_are_looked_at_all_the_same(site: Site, rabbit_server: PrivateRabbit) -> None:
-    blind = site_of(rabbit=rabbit_server, vhost=site.settings.broker.vhost, REDIS_PORT=free_port())
+    blind = site_of(rabbit=rabbit_server, vhost=site.settings.vhost, REDIS_PORT=free_port())
     with channel_to(site, rabbit_server) as channel:
         make_all(channel)
         consume(channel, *THEIRS)

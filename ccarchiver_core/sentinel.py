@@ -1,0 +1,62 @@
+"""Redis by Sentinel: whoever connects asks which server is the master now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from typing_extensions import override
+
+from ccarchiver_core.redis_access import tls_options
+from ccarchiver_core.redis_client import COMMAND_TIMEOUT, BoundedRedis
+
+if TYPE_CHECKING:
+    from ccarchiver_core.settings import Settings
+
+
+class SentinelRedis(BoundedRedis):
+    """A client of the master, whichever it is; closing it closes the connections to the Sentinels too."""
+
+    sentinels: Sentinel
+
+    @override
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        await self.sentinels.aclose()
+
+
+def make_sentinel_client(
+    settings: Settings, options: dict[str, Any], *, single_connection_client: bool
+) -> SentinelRedis:
+    """Make a client of the master that the site's Sentinels name; it connects when first used.
+
+    Parameters
+    ----------
+    settings : `Settings`
+        The Sentinels, and what they call the master.
+    options : `dict`
+        For connections to the master.
+    single_connection_client : `bool`
+        Whether it holds on to one connection.
+
+    Raises
+    ------
+    ConfigError
+        If a file that encryption needs is missing or wrong.
+    """
+    sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py has no types there
+    # One that hangs must leave time for the others within the limit of one command.
+    limit = COMMAND_TIMEOUT / (len(settings.sentinels) + 1)
+    for host, port in settings.sentinels:
+        one = BoundedRedis(
+            host=host, port=port, protocol=2, socket_connect_timeout=limit, **tls_options(settings.redis_tls)
+        )
+        one.limit = limit
+        sentinel.sentinels.append(one)
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # nor there
+        settings.redis_master, sentinel, **options
+    )
+    client = SentinelRedis(connection_pool=pool, single_connection_client=single_connection_client)
+    client.auto_close_connection_pool = True  # it is ours alone
+    client.sentinels = sentinel
+    return client

@@ -1,0 +1,206 @@
+"""The whole archiver with encrypted connections and logins, beside peers that have neither; and who is not let in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from lsst.ts import salobj
+
+from ccarchiver_bridge.amqp.errors import LinkError
+from ccarchiver_bridge.amqp.link import Link
+from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
+from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.wiretap import WireTap
+from tests.bridge.peer import credentials_of
+from tests.support.authority import Authority
+from tests.support.stage import SHORT, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ccarchiver_sim.rig.host import Host
+    from tests.support.authority import Paper
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+ACL = Path(__file__).parent.parent.parent / "deploy" / "redis-users.acl"
+USER = "ccarchiver"
+PASSWORD = secrets.token_urlsafe()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs what both sides show."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def client(authority: Authority) -> Paper:
+    """The archiver's certificate."""
+    return authority.sign()
+
+
+@pytest.fixture(scope="module")
+def redis_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A Redis with a port for certificates, and the users of the site."""
+    folder = tmp_path_factory.mktemp("redis")
+    ready = f"user {USER} on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} "
+    users = folder / "users.acl"
+    users.write_text(ACL.read_text(encoding="utf-8").replace(f"user {USER} off resetpass ", ready), encoding="utf-8")
+    with PrivateRedis(folder, users=users, tls=authority.sign("127.0.0.1").server) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rabbit_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
+    """A RabbitMQ with a port for certificates."""
+    with PrivateRabbit(tmp_path_factory.mktemp("rabbit"), tls=authority.sign("127.0.0.1").server) as server:
+        yield server
+
+
+def encrypted(redis: PrivateRedis, rabbit: PrivateRabbit, paper: Paper) -> dict[str, object]:
+    """Give the keys of a site that reaches these brokers by their encrypted ports."""
+    return {
+        "REDIS_PORT": redis.tls_port,
+        "REDIS_TLS": paper.section,
+        "BASE_BROKER_ADDR": rabbit.address.replace(str(rabbit.port), str(rabbit.tls_port)),
+        "RABBITMQ_TLS": paper.section,
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def secured(
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Stage, Host]]:
+    """An archiver that knows only the encrypted ports, and peers as they are deployed."""
+    rig = Rig(SHORT, redis=redis_tls, rabbit=rabbit_tls, parent=tmp_path_factory.mktemp("s"))
+    login = {"service_user": USER, "service_passwd": PASSWORD}
+    rig.folder.write_credentials(rabbit_tls.user, rabbit_tls.password, redis_users=login)
+    host = rig.add_host("secured", REDIS_LOGIN=True, **encrypted(redis_tls, rabbit_tls, client))
+    try:
+        async with rig:
+            host.supervisor.start()
+            await rig.observer.wait_heard()
+            with WireTap(rig.rabbit, rig.vhost) as tap:
+                yield Stage(rig, tap), host
+    finally:
+        await rig.close()
+
+
+async def test_images_are_complete_over_encrypted_connections(secured: tuple[Stage, Host]) -> None:
+    stage, _host = secured
+    await stage.set(())
+    await stage.enable()
+    mark = stage.sal.mark
+    await stage.image()
+    await stage.image()
+    assert stage.sal.state == salobj.State.ENABLED
+    assert not stage.sal.error_codes(since=mark)
+
+
+async def test_the_command_line_comes_in_as_well(secured: tuple[Stage, Host]) -> None:
+    _stage, host = secured
+    doctor = await asyncio.to_thread(typed, host, "doctor", "--json")
+    checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
+    assert checks["redis"]["level"] == checks["rabbitmq"]["level"] == "ok", checks
+    status = await asyncio.to_thread(typed, host, "status", "--json")
+    assert json.loads(status.stdout)["redis"]["answers"]
+
+
+async def test_a_wrong_password_for_redis_is_said_to_be_one(secured: tuple[Stage, Host], tmp_path: Path) -> None:
+    stage, host = secured
+    folder = tmp_path / "wrong"
+    folder.mkdir(mode=0o700)
+    wrong = folder / "iip_cred.yaml"
+    wrong.touch(mode=0o600)
+    text = (stage.rig.folder.credentials / "iip_cred.yaml").read_text(encoding="utf-8")
+    wrong.write_text(text.replace(PASSWORD, "x" + PASSWORD), encoding="utf-8")
+    doctor = await asyncio.to_thread(typed, host, "doctor", "--json", IIP_CREDENTIAL_DIR=str(folder))
+    said = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
+    assert said["level"] == "failure"
+    assert "refuses the login" in said["found"]
+    assert str(wrong) in said["found"]
+    assert PASSWORD not in doctor.stdout + doctor.stderr
+
+
+def typed(host: Host, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `ccarchiver` on a host."""
+    return subprocess.run(
+        [sys.executable, "-m", "ccarchiver_cli.main", *words],
+        env=host.env | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# ---- who is not let in
+
+
+async def test_a_server_that_another_authority_signed_is_not_believed(
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper, tmp_path: Path
+) -> None:
+    keys = encrypted(redis_tls, rabbit_tls, client)
+    keys["REDIS_TLS"] = keys["RABBITMQ_TLS"] = client.section | {"CA_FILE": str(Authority(tmp_path / "other").ca)}
+    await refused(Settings.model_validate(keys), rabbit_tls, "certificate verify failed")
+
+
+async def test_a_server_of_another_name_is_not_believed(
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+) -> None:
+    keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_HOST": "localhost"}
+    keys["BASE_BROKER_ADDR"] = str(keys["BASE_BROKER_ADDR"]).replace("127.0.0.1", "localhost")
+    await refused(Settings.model_validate(keys), rabbit_tls, "certificate is not valid for 'localhost'")
+
+
+async def test_who_shows_no_certificate_is_not_let_in(
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+) -> None:
+    only_ca = {"USE": True, "CA_FILE": str(client.ca)}
+    keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": only_ca, "RABBITMQ_TLS": only_ca}
+    await refused(Settings.model_validate(keys), rabbit_tls, "")
+
+
+async def test_who_speaks_in_the_open_is_not_let_in(
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+) -> None:
+    keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": {}, "RABBITMQ_TLS": {}}
+    await refused(Settings.model_validate(keys), rabbit_tls, "")
+
+
+async def test_a_site_file_names_what_is_wrong_with_its_certificates(
+    secured: tuple[Stage, Host], client: Paper
+) -> None:
+    _stage, host = secured
+    settings = load_settings(host.site_file)
+    client.key.chmod(0o640)
+    try:
+        status = await asyncio.to_thread(typed, host, "status")
+    finally:
+        client.key.chmod(0o600)
+    assert status.returncode == 78
+    assert f"REDIS_TLS.KEY_FILE: {settings.redis_tls.key_file}: mode 640 lets others in: chmod 600" in status.stderr
+
+
+async def refused(settings: Settings, rabbit: PrivateRabbit, why: str) -> None:
+    """See that neither broker is reached, for a reason."""
+    redis = make_client(settings)
+    with pytest.raises(AWAY_ERRORS) as by_redis:
+        await redis.ping()
+    await redis.aclose()
+    with pytest.raises(LinkError) as by_rabbit:
+        await Link.open(settings, credentials_of(rabbit))
+    assert why in str(by_redis.value)
+    assert why in str(by_rabbit.value)
