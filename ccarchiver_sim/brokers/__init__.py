@@ -2,5 +2,6 @@
 
 from ccarchiver_sim.brokers.rabbit import PrivateRabbit
 from ccarchiver_sim.brokers.redis import PrivateRedis
+from ccarchiver_sim.brokers.sentinel import PrivateSentinel
 
-__all__ = ["PrivateRabbit", "PrivateRedis"]
+__all__ = ["PrivateRabbit", "PrivateRedis", "PrivateSentinel"]

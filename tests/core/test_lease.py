@@ -13,7 +13,7 @@ import pytest
 
 from ccarchiver_core.errors import FencedError, LeaseHeldError
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.lease import Lease
+from ccarchiver_core.lease import STANDBY_LOOK, Lease
 from ccarchiver_core.step import Outcome, Step
 from ccarchiver_core.step_runner import StepRunner
 from ccarchiver_core.worker import WorkerContext
@@ -83,6 +83,25 @@ async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_her
             await context.lease.acquire()
 
         await context.close()
+
+
+async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, WHEN_LEASE_IS_HELD="wait")
+    async with looking_into(settings) as redis:
+        await redis.set(Worker.SAL.lease, held_by(os.getpid(), "the-other-host"), px=600_000)
+        await redis.set(Worker.SAL.lease_epoch, 7)
+        standby = WorkerContext(Worker.SAL, settings)
+        waiting = asyncio.create_task(standby.lease.acquire())
+        await asyncio.wait({waiting}, timeout=3 * STANDBY_LOOK)
+        assert not waiting.done()
+        assert await redis.get(Worker.SAL.lease_epoch) == b"7", "a waiting one fenced the active one"
+
+        await redis.delete(Worker.SAL.lease)  # as Redis does when it is not renewed
+
+        async with asyncio.timeout(LIMIT_S):
+            await waiting
+        assert standby.runner.epoch == 8
+        await standby.close()
 
 
 async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from ccarchiver_bridge.amqp.link import Delivery, Link
 from ccarchiver_core.credentials import Credentials
 from ccarchiver_core.settings import Settings
 from ccarchiver_sim.brokers import PrivateRabbit
-from ccarchiver_sim.brokers.ports import free_port
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from tests.bridge.peer import credentials_of, on_the_wire
 from tests.core.place import LIMIT_S, eventually
 
@@ -38,6 +39,26 @@ async def opened(rabbit: PrivateRabbit, vhost: str, **changes: object) -> AsyncI
         await link.close()
 
 
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Give the port of a server that takes connections and says nothing."""
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+        with contextlib.suppress(ConnectionError):  # whoever gave up may have reset it
+            await writer.wait_closed()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(say_nothing, LOOPBACK, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        ended.set()
+        server.close()
+        await server.wait_closed()
+
+
 async def test_a_declared_queue_is_durable_bound_by_its_name_and_open_to_both_ways_of_publishing(
     rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
@@ -52,6 +73,25 @@ async def test_a_declared_queue_is_durable_bound_by_its_name_and_open_to_both_wa
         state = await link.declare("q")
         assert (state.messages, state.consumers) == (2, 0)
         assert await link.inspect("q") == state
+
+
+async def test_of_several_brokers_the_first_that_answers_is_taken(
+    rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with silent_server() as hung:
+        vhost = rabbit_server.address_of(fresh_vhost).partition("/")[2]
+        nodes = [f"{LOOPBACK}:{port}/{vhost}" for port in (free_port(), hung, rabbit_server.port)]
+        settings = Settings.model_validate({"BASE_BROKER_ADDR": nodes, "CONNECT_TIMEOUT": 3})
+        link = await Link.open(settings, credentials_of(rabbit_server))
+        try:
+            assert f":{rabbit_server.port} " in link.broker
+        finally:
+            await link.close()
+
+        none = Settings.model_validate({"BASE_BROKER_ADDR": nodes[:2], "CONNECT_TIMEOUT": 1})
+        with pytest.raises(LinkError) as caught:
+            await Link.open(none, credentials_of(rabbit_server))
+        assert all(node.partition("/")[0] in str(caught.value) for node in nodes[:2])
 
 
 async def test_a_message_is_published_persistent_with_its_id_and_confirmed(
@@ -226,23 +266,11 @@ async def test_nobody_at_the_address_is_reported_with_the_address(rabbit_server:
 
 
 async def test_a_silent_server_is_given_up_after_the_limit(rabbit_server: PrivateRabbit) -> None:
-    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await ended.wait()
-        writer.close()
-        await writer.wait_closed()
-
-    ended = asyncio.Event()
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    settings = Settings.model_validate({"BASE_BROKER_ADDR": f"127.0.0.1:{port}/%2fx", "CONNECT_TIMEOUT": 0.3})
-
-    async with asyncio.timeout(LIMIT_S):
-        with pytest.raises(LinkError, match=r"127\.0\.0\.1"):
-            await Link.open(settings, credentials_of(rabbit_server))
-
-    ended.set()
-    server.close()
-    await server.wait_closed()
+    async with silent_server() as port:
+        settings = Settings.model_validate({"BASE_BROKER_ADDR": f"127.0.0.1:{port}/%2fx", "CONNECT_TIMEOUT": 0.3})
+        async with asyncio.timeout(LIMIT_S):
+            with pytest.raises(LinkError, match=r"127\.0\.0\.1"):
+                await Link.open(settings, credentials_of(rabbit_server))
 
 
 async def test_a_closed_link_publishes_nothing_and_closes_again_without_harm(

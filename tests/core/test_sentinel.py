@@ -1,0 +1,89 @@
+"""Redis by Sentinel: a worker goes on with the replica when the master dies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
+from ccarchiver_core.settings import Settings
+from ccarchiver_core.step import Outcome, Step
+from ccarchiver_sim.brokers import PrivateRedis, PrivateSentinel
+from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MASTER = "archiver-redis"
+STEPS = 200
+"""Some before the master dies, some after."""
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateRedis, PrivateRedis, PrivateSentinel]]:
+    """A master, its replica, and a Sentinel that knows both."""
+    folder = tmp_path_factory.mktemp("sentinel")
+    with (
+        PrivateRedis(folder / "master") as master,
+        PrivateRedis(folder / "replica", replica_of=master.port) as replica,
+        PrivateSentinel(folder / "sentinel", master=MASTER, master_port=master.port) as sentinel,
+    ):
+        yield master, replica, sentinel
+
+
+def by_sentinel(*ports: int) -> Settings:
+    addresses = [f"{LOOPBACK}:{port}" for port in ports]
+    return Settings.model_validate({"REDIS_SENTINELS": addresses, "REDIS_MASTER": MASTER})
+
+
+async def test_no_sentinel_is_as_no_redis() -> None:
+    client = make_client(by_sentinel(free_port(), free_port()))
+    with pytest.raises(AWAY_ERRORS):
+        await client.ping()
+    await client.aclose()
+
+
+async def test_a_worker_goes_on_with_the_replica_when_the_master_dies(
+    servers: tuple[PrivateRedis, PrivateRedis, PrivateSentinel],
+) -> None:
+    master, replica, sentinel = servers
+    settings = by_sentinel(free_port(), sentinel.port)  # one of the two is never there
+    async with Redis(host=LOOPBACK, port=sentinel.port) as watcher:
+        await eventually(lambda: knows_a_replica(watcher), "the Sentinel to know the replica")
+    async with asyncio.timeout(LIMIT_S), holding(Worker.BRIDGE, settings) as context:
+        renewing = asyncio.create_task(context.lease.keep())
+        assert await read_port(settings) == master.port
+        before = [await context.runner.apply(Step().count("n")) for _ in range(STEPS // 2)]
+        async with looking_into(Settings.model_validate({"REDIS_PORT": replica.port})) as redis:
+            await eventually(lambda: has_counted(redis, STEPS // 2), "the replica to have what the master confirmed")
+        master.kill()
+        after = [await context.runner.apply(Step().count("n")) for _ in range(STEPS // 2)]
+
+        assert set(before + after) == {Outcome.APPLIED}
+        assert await read_port(settings) == replica.port
+        assert await counter(context.redis, "n") == STEPS
+        assert not renewing.done(), "the lease was lost with the master"
+        await end(renewing)
+
+
+async def knows_a_replica(sentinel: Redis) -> bool:
+    """Ask the Sentinel itself; it does not count databases."""
+    found = await sentinel.execute_command("SENTINEL", "REPLICAS", MASTER)  # type: ignore[no-untyped-call]  # redis-py's
+    return bool(found)
+
+
+async def has_counted(redis: Redis, wanted: int) -> bool:
+    """Look whether a counter has come there."""
+    return await counter(redis, "n") == wanted
+
+
+async def read_port(settings: Settings) -> int:
+    """Ask which server the archiver's client is led to."""
+    async with looking_into(settings) as redis:
+        info = cast("dict[str, object]", await redis.info("server"))
+    return int(str(info["tcp_port"]))

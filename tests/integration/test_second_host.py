@@ -1,0 +1,134 @@
+"""Two hosts with the same installation: one works, the other stands by and takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from lsst.ts import salobj
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.wiretap import WireTap
+from tests.support.brokers import VhostPool, empty
+from tests.support.stage import LIMIT_S, SHORT, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.rig.host import Host
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+NORTH, SOUTH = "north", "south"
+BEFORE = 2
+"""Images taken before the power goes."""
+CADENCE_S = 1.0
+"""From one image to the next while it does."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(
+    redis_server: PrivateRedis,
+    rabbit_server: PrivateRabbit,
+    vhosts: VhostPool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Stage]:
+    """Two hosts, the first of them at work."""
+    empty(redis_server)
+    settings = {**SHORT, "WHEN_LEASE_IS_HELD": "wait"}
+    rig = Rig(
+        settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=tmp_path_factory.mktemp("s")
+    )
+    try:
+        async with rig:
+            north, south = rig.add_host(NORTH), rig.add_host(SOUTH)
+            north.supervisor.start()
+            await rig.observer.wait_heard()
+            south.supervisor.start()
+            with WireTap(rig.rabbit, rig.vhost) as tap:
+                yield Stage(rig, tap)
+    finally:
+        await rig.close()
+
+
+async def test_the_second_host_waits(pair: Stage) -> None:
+    south = pair.rig.hosts[SOUTH]
+    await stands_by(pair.rig.hosts[SOUTH])
+    assert active(pair) == dict.fromkeys(Worker, NORTH)
+    assert {status.state for status in south.supervisor.status().values()} == {"RUNNING"}
+
+
+async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost(pair: Stage) -> None:
+    await pair.set(())
+    await pair.enable()
+    images = [await pair.image() for _ in range(BEFORE)]
+    mark, epoch = pair.sal.mark, epochs(pair)
+
+    images.append(pair.rig.take())
+    await asyncio.sleep(CADENCE_S / 2)  # in the middle of it
+    began = time.monotonic()
+    await asyncio.to_thread(pair.rig.hosts[NORTH].power_off)
+    while active(pair) != dict.fromkeys(Worker, SOUTH):
+        images.append(pair.rig.take())
+        await asyncio.sleep(CADENCE_S)
+        assert time.monotonic() - began < LIMIT_S, f"active: {active(pair)}"
+    taken_over = time.monotonic() - began
+    images.append(pair.rig.take())
+
+    for image in images:
+        await pair.completed(image)
+    print(f"taken over after {taken_over:.1f} s, {len(images)} images, lost 0")  # noqa: T201  for whoever runs it with -s
+    assert all(now > before for now, before in zip(epochs(pair), epoch, strict=True))
+    assert pair.sal.state == salobj.State.ENABLED
+    assert not pair.sal.error_codes(since=mark)
+
+
+async def test_the_first_host_comes_back_as_the_standby(pair: Stage) -> None:
+    north = pair.rig.hosts[NORTH]
+    north.supervisor.start()
+    await stands_by(north)
+    await pair.image()
+    assert active(pair) == dict.fromkeys(Worker, SOUTH)
+
+
+async def test_a_host_that_is_stopped_hands_over_at_once(pair: Stage) -> None:
+    mark = pair.sal.mark
+    await asyncio.to_thread(pair.rig.hosts[SOUTH].supervisor.stop)
+    await waiting.until(
+        lambda: active(pair) == dict.fromkeys(Worker, NORTH), LIMIT_S, lambda: f"{NORTH} to be at work: {active(pair)}"
+    )
+    await pair.sal.wait_state(salobj.State.ENABLED)
+    await pair.image()
+    assert not pair.sal.error_codes(since=mark)
+
+
+async def stands_by(host: Host) -> None:
+    """Wait until all three workers of a host have said that they stand by."""
+    # Logs of an earlier run of the host have no such line: it was the active one then.
+    await waiting.until(
+        lambda: (
+            {path.stem for path in host.logs.glob("*.out") if "lease.standing_by" in path.read_text()} >= set(Worker)
+        ),
+        LIMIT_S,
+        lambda: f"three workers of {host.name} to stand by",
+    )
+
+
+def active(stage: Stage) -> dict[Worker, str]:
+    """Give the host that holds each worker's lease."""
+    with stage.redis() as client:
+        held = {worker: client.get(worker.lease) for worker in Worker}
+    return {worker: json.loads(str(owner))["host"] for worker, owner in held.items() if owner}
+
+
+def epochs(stage: Stage) -> list[int]:
+    """Give the epochs of the leases."""
+    with stage.redis() as client:
+        return [int(str(client.get(worker.lease_epoch))) for worker in Worker]
