@@ -130,10 +130,17 @@ def _workers(view: Overview, width: int) -> Iterator[Text]:
         yield _worker(part, view.at)
         vitals = part.vitals
         if vitals is not None and vitals.state:
-            yield from _labelled("", vitals.state, width)
+            yield from _labelled("", f"{vitals.state}{_where(view, part)}", width)
         if vitals is not None and vitals.last_error:
             text = f"last error {ago(vitals.last_error_at, view.at)}: {vitals.last_error}"
             yield from _labelled("", text, width)
+
+
+def _where(view: Overview, part: WorkerView) -> str:
+    """Say on which of two hosts a worker runs; nothing at a site with one."""
+    if not view.has_second_host or part.vitals is None:
+        return ""
+    return f"; on {part.vitals.host}, {part.standby or 'nobody'} stands by"
 
 
 def _worker(part: WorkerView, now: float) -> Text:

@@ -68,6 +68,11 @@ class Worker(enum.StrEnum):
         return f"ccarchiver:lease:{self}"
 
     @property
+    def standby(self) -> str:
+        """String with a time to live: who waits to take this worker's lease over; the last to say so, if several."""
+        return f"ccarchiver:standby:{self}"
+
+    @property
     def lease_epoch(self) -> str:
         """Counter of this worker's leases; a smaller one may not write."""
         return f"ccarchiver:lease_epoch:{self}"

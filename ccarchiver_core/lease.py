@@ -36,6 +36,9 @@ RENEWALS_PER_TTL = 5
 STANDBY_LOOK = 0.5
 """Seconds between two looks of a standby: little beside the time a lease outlives its holder."""
 
+STANDBY_TTL_MS = 5_000
+"""How long a standby counts as there after it said so: ten looks, so that a slow machine does not flicker."""
+
 # KEYS: lease, epoch, applied. ARGV: owner, ttl in ms. The same owner may ask again after a lost reply.
 _TAKE = """
 local held = redis.call('GET', KEYS[1])
@@ -114,14 +117,21 @@ class Lease:
                 if verdict == b"taken":
                     self._runner.epoch = int(detail)
                     self._runner.sure_until = asked_at + self._ttl_ms / 1000
+                    await self._stand_by_no_more()
                     return
                 if self._is_to_wait(detail):
+                    await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
                     await asyncio.sleep(STANDBY_LOOK)
                     continue
                 await self._release(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
             except (*AWAY_ERRORS, ResponseError) as error:
                 await wait_or_raise(error, backoff)
+
+    async def _stand_by_no_more(self) -> None:
+        if self._standing_by_for:
+            await self._release(keys=[self._worker.standby], args=[self._owner])
+            self._standing_by_for = b""
 
     def _is_to_wait(self, held_by: bytes) -> bool:
         """Tell whether the holder is respected as the active one; a dead one is not."""
@@ -176,6 +186,12 @@ class Lease:
             await self._release(keys=[self._worker.lease], args=[self._owner])
         except (*AWAY_ERRORS, ResponseError):
             _log.info("lease.not_released", why="Redis is away or cannot write; it ends by itself")
+
+
+async def read_standby(redis: Redis, worker: Worker) -> str:
+    """Read which host waits to take a worker over; empty if none does."""
+    raw = await redis.get(worker.standby)
+    return str(json.loads(raw)["host"]) if raw else ""
 
 
 def _is_dead(holder: dict[str, object]) -> bool:

@@ -52,6 +52,7 @@ class AlarmName(enum.StrEnum):
     IMAGES_STALLED = "images_stalled"
     DEAD_LETTERS = "dead_letters"
     REDIS_NOT_DURABLE = "redis_not_durable"
+    NO_STANDBY = "no_standby"
 
 
 def fault_alarm(code: int) -> str:
@@ -112,6 +113,12 @@ def _workers(view: Overview) -> Iterator[Alarm]:
             yield _critical(AlarmName.WORKER_AWAY, f"worker {name} shows no life", do)
             continue
         yield from _living(view, part, name)
+    missing = [str(part.worker) for part in view.workers if not part.standby]
+    if view.has_second_host and missing:
+        text = f"nobody stands by for {', '.join(missing)}: if this host fails, nothing takes over"
+        yield _warning(
+            AlarmName.NO_STANDBY, text, "on the other host: supervisorctl status; supervisorctl start ccarchiver:*"
+        )
 
 
 def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ccarchiver_core import __version__, keys, ledger
 from ccarchiver_core.csc_state import CscState, read_csc_state
+from ccarchiver_core.lease import read_standby
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.redis_client import AWAY_ERRORS, read_hash
 from ccarchiver_core.session import Pairing, Session, read_session
@@ -40,6 +41,8 @@ class WorkerView(BaseModel):
     mailbox_depth: int
     mailbox_oldest_s: float
     """Age of the oldest letter it has not handled, 0 if there is none."""
+    standby: str = ""
+    """The host that waits to take it over; empty if none does."""
 
 
 class RedisView(BaseModel):
@@ -135,6 +138,8 @@ class Overview(BaseModel):
     """RabbitMQ's address."""
     broker: BrokerView | None = None
     workers: list[WorkerView] = []
+    has_second_host: bool = False
+    """Whether the site has a standby, or should."""
     pairing: PairingView | None = None
     unfinished: int = 0
     waiting: list[WaitingImage] = []
@@ -160,6 +165,7 @@ def without_redis(settings: Settings, error: str) -> Overview:
         archiver=settings.archiver_name,
         redis=RedisView(address=settings.redis_address, answers=False, error=error),
         rabbitmq=settings.broker_text,
+        has_second_host=settings.stands_by,
     )
 
 
@@ -222,7 +228,13 @@ async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
     oldest = cast("list[tuple[bytes, object]]", await redis.xrange(worker.mailbox, count=1))
     age_s = time.time() - _stream_time(oldest[0][0]) if oldest else 0.0
     vitals = await read_vitals(redis, worker)
-    return WorkerView(worker=worker, vitals=vitals, mailbox_depth=depth, mailbox_oldest_s=max(0.0, age_s))
+    return WorkerView(
+        worker=worker,
+        vitals=vitals,
+        mailbox_depth=depth,
+        mailbox_oldest_s=max(0.0, age_s),
+        standby=await read_standby(redis, worker),
+    )
 
 
 def _stream_time(entry_id: bytes) -> float:

@@ -62,6 +62,8 @@ async def test_the_second_host_waits(pair: Stage) -> None:
     south = pair.rig.hosts[SOUTH]
     await stands_by(pair.rig.hosts[SOUTH])
     assert active(pair) == dict.fromkeys(Worker, NORTH)
+    with pair.redis() as client:
+        assert {json.loads(str(client.get(worker.standby)))["host"] for worker in Worker} == {SOUTH}
     assert {status.state for status in south.supervisor.status().values()} == {"RUNNING"}
 
 

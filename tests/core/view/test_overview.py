@@ -51,6 +51,21 @@ def names(alarms: list[Alarm]) -> list[str]:
     return [alarm.name for alarm in alarms]
 
 
+async def test_a_site_with_a_second_host_is_told_when_nobody_stands_by(fresh_redis: PrivateRedis) -> None:
+    two_hosts = site(fresh_redis.port, WHEN_LEASE_IS_HELD="wait")
+    async with looking_into(two_hosts) as redis:
+        await Scribe(redis, two_hosts).write(alive(*Worker))
+        for worker in (Worker.SAL, Worker.BRIDGE):
+            await redis.set(worker.standby, '{"host": "south", "pid": 7}')
+        view = await collect(redis, two_hosts)
+        alone = await collect(redis, site(fresh_redis.port))
+
+    assert [part.standby for part in view.workers] == ["south", "south", ""]
+    [alarm] = [alarm for alarm in alarms_of(view) if alarm.name == "no_standby"]
+    assert (alarm.severity, "stands by for health:" in alarm.text) == (Severity.WARNING, True)
+    assert "no_standby" not in names(alarms_of(alone))
+
+
 async def test_an_empty_redis_gives_an_overview(fresh_redis: PrivateRedis) -> None:
     view = await overview_after(fresh_redis, Step().do("DEL", "nothing"))
 
