@@ -1,0 +1,194 @@
+"""How long nobody works when one of two hosts fails: exposures go on meanwhile, and none may be lost.
+
+    python -m benchmarks.takeover --rounds 4
+
+Two supervisords with the three workers each share private brokers. The host at work loses its power (all its processes
+are ended at once) or is stopped cleanly, in turn; then it comes back as the standby, and the other one is next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import redis
+from lsst.ts import salobj
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.settings import Settings
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.rig.observer import SUMMARY_STATE
+from ccarchiver_sim.rig.proof import prove
+from ccarchiver_sim.rig.rig import Rig
+
+HOSTS = ("north", "south")
+CADENCE_S = 1.0
+"""From one exposure to the next."""
+IMAGES_BEFORE = 3
+"""Exposures before the host fails: the one in work then is of a running night."""
+IMAGES_AFTER = 3
+"""Exposures after the other host has taken over."""
+LIMIT_S = 180.0
+"""For whatever is due."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One change of hosts; seconds from the failure on."""
+
+    how: str
+    to: str
+    leases_s: float
+    """Until the other host had all three leases."""
+    csc_s: float
+    """Until the CSC was heard from there, ENABLED as before."""
+    images: int
+    """Exposures taken in the round, before, during and after."""
+    lost: int
+    slowest_image_s: float
+    """From an exposure's endReadout to its last event, the one that waited longest."""
+
+
+class Takeover:
+    """Two hosts of one archiver, and a camera that does not wait."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        settings = Settings()
+        self._expected = settings.files_per_image
+        self._redis = redis.Redis(
+            host=LOOPBACK, port=rig.redis.port, db=settings.archiver_redis_db, decode_responses=True
+        )
+
+    async def begin(self) -> None:
+        """Start both hosts, the first one at work, the peers, and the session."""
+        for name in HOSTS:
+            self._rig.add_host(name)
+        await self._rig.start_brokers()
+        self._rig.hosts[HOSTS[0]].supervisor.start()
+        await self._rig.observer.wait_heard()
+        self._rig.hosts[HOSTS[1]].supervisor.start()
+        await self._stands_by(HOSTS[1])
+        await self._rig.start_peers()
+        await self._rig.observer.go_to(salobj.State.ENABLED)
+
+    async def change(self, how: str, at: str, to: str) -> Round:
+        """Have the host at work fail in the middle of exposures, and the other one take over."""
+        host, images = self._rig.hosts[at], list[str]()
+        shooting = asyncio.create_task(self._shoot(images))
+        await waiting.until(lambda: len(images) >= IMAGES_BEFORE, LIMIT_S, lambda: "exposures")
+        await asyncio.sleep(random.random() * CADENCE_S)  # noqa: S311  any moment of an exposure
+        mark, began = self._rig.observer.mark, time.monotonic()
+        end = host.power_off if how == "power" else host.supervisor.stop
+        ending = asyncio.create_task(asyncio.to_thread(end))
+        await waiting.until(lambda: self._holders() == {to}, LIMIT_S, lambda: f"{to} to take over")
+        leases_s = time.monotonic() - began
+        await waiting.until(lambda: self._is_back(mark), LIMIT_S, lambda: "the CSC to be back")
+        csc_s = time.monotonic() - began
+        await ending
+        seen = len(images)
+        await waiting.until(lambda: len(images) >= seen + IMAGES_AFTER, LIMIT_S, lambda: "exposures")
+        shooting.cancel()
+        await asyncio.wait({shooting})
+        lost = await self._wait_for(images)
+        proofs = [prove(self._rig.observer, self._rig.folder, image) for image in images]
+        slowest = max(proof.seconds or LIMIT_S for proof in proofs)
+        host.supervisor.start()
+        await self._stands_by(at)
+        return Round(how, to, leases_s, csc_s, len(images), lost, slowest)
+
+    def _is_back(self, mark: int) -> bool:
+        """Tell whether the CSC has said since a mark in the record that it is ENABLED."""
+        states = [event.fields["summaryState"] for event in self._rig.observer.of(SUMMARY_STATE, since=mark)]
+        return bool(states) and states[-1] == salobj.State.ENABLED
+
+    async def _shoot(self, images: list[str]) -> None:
+        while True:
+            images.append(self._rig.take())
+            await asyncio.sleep(CADENCE_S)
+
+    async def _wait_for(self, images: list[str]) -> int:
+        """Wait for every exposure; the value is how many never became complete."""
+
+        def missing() -> int:
+            proofs = (prove(self._rig.observer, self._rig.folder, image) for image in images)
+            return sum(not proof.is_complete(self._expected) for proof in proofs)
+
+        with contextlib.suppress(AssertionError):  # in vain: that is the figure
+            await waiting.until(lambda: missing() == 0, LIMIT_S, lambda: "every exposure")
+        return missing()
+
+    async def _stands_by(self, name: str) -> None:
+        await waiting.until(
+            lambda: {self._host_of(worker.standby) for worker in Worker} == {name},
+            LIMIT_S,
+            lambda: f"{name} to stand by",
+        )
+
+    def _holders(self) -> set[str]:
+        return {self._host_of(worker.lease) for worker in Worker}
+
+    def _host_of(self, key: str) -> str:
+        owner = self._redis.get(key)
+        return str(json.loads(str(owner))["host"]) if owner else ""
+
+
+async def measure(rounds: int, folder: Path | None) -> list[Round]:
+    """Change hosts back and forth, and print each round."""
+    done = list[Round]()
+    rig = Rig({"WHEN_LEASE_IS_HELD": "wait"}, parent=folder)
+    try:
+        async with rig:
+            takeover = Takeover(rig)
+            await takeover.begin()
+            for number in range(rounds):
+                at, to = HOSTS[number % 2], HOSTS[(number + 1) % 2]
+                done.append(await takeover.change("stop" if number % 4 > 1 else "power", at, to))
+                one = done[-1]
+                print(
+                    f"{number + 1} of {rounds}: {one.how} at {at}: leases after {one.leases_s:.1f} s, CSC after "
+                    f"{one.csc_s:.1f} s; {one.images} exposures, {one.lost} lost, slowest {one.slowest_image_s:.1f} s",
+                    flush=True,
+                )
+    finally:
+        await rig.close()
+    return done
+
+
+def report(rounds: list[Round]) -> None:
+    """Print the medians of each kind."""
+    for how in sorted({one.how for one in rounds}):
+        of_it = [one for one in rounds if one.how == how]
+        print(
+            f"{how}: {len(of_it)} rounds, median {statistics.median(one.csc_s for one in of_it):.1f} s until the CSC "
+            f"is back, longest {max(one.csc_s for one in of_it):.1f} s; {sum(one.images for one in of_it)} exposures, "
+            f"{sum(one.lost for one in of_it)} lost"
+        )
+
+
+def main() -> int:
+    """Measure; the value is 1 if an exposure was lost."""
+    parser = argparse.ArgumentParser("benchmarks.takeover", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="changes of hosts; two by power, two by a stop, and so on"
+    )
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    options = parser.parse_args()
+    rounds = asyncio.run(measure(options.rounds, None))
+    report(rounds)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(one) for one in rounds], indent=1) + "\n", encoding="utf-8")
+    return int(any(one.lost for one in rounds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
