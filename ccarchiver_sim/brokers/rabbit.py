@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from ccarchiver_sim.brokers.definitions import write_definitions
+from ccarchiver_sim.brokers.definitions import SECRET_FILE_MODE, write_definitions
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer, ServerTls
 from ccarchiver_sim.child import KILL_WAIT_S, ChildError, ChildProcess, base_environment
@@ -53,6 +53,8 @@ class PrivateRabbit(PrivateServer):
         each other's queues.
     tls
         A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
+    joins
+        A node that runs, whose cluster this one becomes part of; users and virtual hosts are the cluster's.
     """
 
     name = "rabbitmq-server"
@@ -66,14 +68,19 @@ class PrivateRabbit(PrivateServer):
         vhosts: Sequence[str] = (DEFAULT_VHOST,),
         *,
         tls: ServerTls | None = None,
+        joins: "PrivateRabbit | None" = None,
     ) -> None:
         super().__init__(folder, port)
+        self._joins = joins
         self._tls = tls
         self.tls_port = free_port() if tls else 0
-        self.vhosts = tuple(vhosts)
+        self.vhosts = joins.vhosts if joins else tuple(vhosts)
         self.user = USER
-        self.password = secrets.token_urlsafe(PASSWORD_BYTES)
-        self._mapper_port = free_port()
+        self.password: str = joins.password if joins else secrets.token_urlsafe(PASSWORD_BYTES)
+        self.cookie: str = joins.cookie if joins else secrets.token_hex(PASSWORD_BYTES)
+        """By which the nodes of a cluster know each other."""
+        self.mapper_port: int = joins.mapper_port if joins else free_port()
+        """Of the cluster's one port mapper, which tells the nodes where the others are."""
         self._distribution_port = free_port()
         self._mapper: ChildProcess | None = None
 
@@ -85,6 +92,11 @@ class PrivateRabbit(PrivateServer):
     def address_of(self, vhost: str) -> str:
         """Return the address of one virtual host, in the form of the site file."""
         return f"{LOOPBACK}:{self.port}/{vhost.replace('/', '%2f')}"
+
+    @property
+    def node(self) -> str:
+        """What Erlang calls this server."""
+        return f"ccarchiver{self.port}@localhost"
 
     def add_vhosts(self, *names: str) -> None:
         """Make more virtual hosts on the running server.
@@ -117,11 +129,14 @@ class PrivateRabbit(PrivateServer):
     def launch(self) -> None:
         # Before the server: it would start a mapper of its own as a daemon, which outlives it and whose pid we'd not
         # know.
+        if self._joins is not None:
+            super().launch()
+            return
         if self._mapper is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._mapper = ChildProcess(
                 "epmd",
-                ["epmd", "-port", str(self._mapper_port), "-address", LOOPBACK],
+                ["epmd", "-port", str(self.mapper_port), "-address", LOOPBACK],
                 env=base_environment(),
                 log_path=self.folder / "epmd.out",
                 death_signal=signal.SIGKILL,
@@ -142,7 +157,18 @@ class PrivateRabbit(PrivateServer):
     @override
     def _make_child(self) -> ChildProcess:
         home = self.folder
-        configuration = f"load_definitions = {self._write_definitions()}\nlog.console = false\n"
+        configuration = "log.console = false\n"
+        if self._joins is None:
+            configuration += f"load_definitions = {self._write_definitions()}\n"
+        else:
+            configuration += (
+                "cluster_formation.peer_discovery_backend = classic_config\n"
+                f"cluster_formation.classic_config.nodes.1 = {self._joins.node}\n"
+                f"cluster_formation.classic_config.nodes.2 = {self.node}\n"
+            )
+        cookie = home / ".erlang.cookie"
+        cookie.touch(mode=SECRET_FILE_MODE)
+        cookie.write_text(self.cookie, encoding="ascii")
         if self._tls is not None:
             configuration += (
                 f"listeners.ssl.1 = {LOOPBACK}:{self.tls_port}\n"
@@ -175,14 +201,14 @@ class PrivateRabbit(PrivateServer):
         home = self.folder
         return base_environment() | {
             "HOME": str(home),
-            "RABBITMQ_NODENAME": f"ccarchiver{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "ERL_INETRC": str(home / "inetrc"),
             # Else it lands in the folder we happen to be in.
             "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
-            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_PORT": str(self.mapper_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
             "RABBITMQ_LOG_BASE": str(home / "log"),

@@ -1,0 +1,70 @@
+"""RabbitMQ as a cluster of two nodes: the one the archiver is connected to dies."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from lsst.ts import salobj
+
+from ccarchiver_sim.brokers import PrivateRabbit
+from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.wiretap import WireTap
+from tests.support.brokers import empty
+from tests.support.stage import SHORT, Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_sim.brokers import PrivateRedis
+
+pytestmark = pytest.mark.integration
+
+MIRRORED = {
+    "policies": [
+        {
+            "vhost": "/test_cc",
+            "name": "mirrored",
+            "pattern": ".*",
+            "apply-to": "queues",
+            "definition": {"ha-mode": "all", "ha-sync-mode": "automatic"},
+        }
+    ]
+}
+"""Every queue on both nodes, by a policy that peers do not see."""
+
+
+async def test_the_archiver_goes_on_with_the_other_node_and_no_image_is_lost(
+    redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    empty(redis_server)
+    folder: Path = tmp_path_factory.mktemp("s")
+    with PrivateRabbit(folder / "one") as first, PrivateRabbit(folder / "two", joins=first) as second:
+        policy = folder / "policy.json"
+        policy.write_text(json.dumps(MIRRORED), encoding="utf-8")
+        first.import_definitions(policy)
+        rig = Rig(SHORT, redis=redis_server, rabbit=second, parent=folder)
+        host = rig.add_host("host", BASE_BROKER_ADDR=[first.address, second.address])
+        try:
+            async with rig:
+                host.supervisor.start()
+                await rig.observer.wait_heard()
+                with WireTap(second, rig.vhost) as tap:
+                    stage = Stage(rig, tap)
+                    await stage.set(())
+                    await stage.enable()
+                    await stage.image()
+                    mark = stage.sal.mark
+
+                    images = [rig.take(), rig.take()]
+                    first.kill()
+                    images.append(rig.take())
+                    for image in images:
+                        await stage.completed(image)
+
+                    await stage.image()
+                    assert stage.sal.state == salobj.State.ENABLED
+                    assert not stage.sal.error_codes(since=mark)
+        finally:
+            await rig.close()
