@@ -74,7 +74,7 @@ class PrivateRabbit(PrivateServer):
         self._joins = joins
         self._tls = tls
         self.tls_port = free_port() if tls else 0
-        self.vhosts = joins.vhosts if joins else tuple(vhosts)
+        self.vhosts: tuple[str, ...] = joins.vhosts if joins else tuple(vhosts)
         self.user = USER
         self.password: str = joins.password if joins else secrets.token_urlsafe(PASSWORD_BYTES)
         self.cookie: str = joins.cookie if joins else secrets.token_hex(PASSWORD_BYTES)
