@@ -1,6 +1,7 @@
 """A Redis Sentinel of one's own."""
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -27,14 +28,19 @@ class PrivateSentinel(PrivateServer):
         What it calls the master it watches.
     master_port
         Where that is at first.
+    extra
+        Further lines of its configuration.
     """
 
     name = "redis-sentinel"
     ready_limit = READY_LIMIT_S
     stop_limit = STOP_LIMIT_S
 
-    def __init__(self, folder: Path, port: int | None = None, *, master: str, master_port: int) -> None:
+    def __init__(
+        self, folder: Path, port: int | None = None, *, master: str, master_port: int, extra: Sequence[str] = ()
+    ) -> None:
         super().__init__(folder, port)
+        self._extra = tuple(extra)
         self._master = master
         self._master_port = master_port
 
@@ -51,6 +57,7 @@ class PrivateSentinel(PrivateServer):
             f"sentinel monitor {self._master} {LOOPBACK} {self._master_port} 1",
             f"sentinel down-after-milliseconds {self._master} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {self._master} {FAILOVER_TIMEOUT_MS}",
+            *self._extra,
         ]
         # It writes what it learns into this file.
         configuration = self.folder / "sentinel.conf"

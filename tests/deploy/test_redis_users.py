@@ -1,6 +1,6 @@
 """The users for a site's Redis: the archiver can do its work as `ccarchiver`, and cannot harm the server or others.
 
-The site file has no key for a Redis user, so its clients are logged in here.
+Clients are logged in here by hand; that REDIS_LOGIN does it is seen in tests/integration/test_encrypted.py.
 """
 
 from __future__ import annotations
