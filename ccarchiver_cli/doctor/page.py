@@ -5,13 +5,20 @@ from __future__ import annotations
 import http.client
 from typing import TYPE_CHECKING
 
-from ccarchiver_cli.doctor.finding import ok, warning
+from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
+from ccarchiver_cli.doctor.redis_link import ask
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.this_host import host_name
+from ccarchiver_core.vitals import read_vitals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from redis.asyncio import Redis
+
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
+    from ccarchiver_core.vitals import Vitals
 
 NAME = "page"
 
@@ -35,6 +42,10 @@ def look(site: Site) -> Iterator[Finding]:
         connection.request("HEAD", "/")
         server = connection.getresponse().getheader("Server", "")
     except (OSError, http.client.HTTPException) as error:
+        elsewhere = _active_host(site)
+        if elsewhere:
+            yield ok(NAME, f"on {elsewhere}, as long as the health worker is active there")
+            return
         why = str(error) or type(error).__name__
         yield warning(
             NAME,
@@ -52,3 +63,19 @@ def look(site: Site) -> Iterator[Finding]:
         )
         return
     yield ok(NAME, f"the status page and the metrics are at http://{host}:{port}/")
+
+
+def _active_host(site: Site) -> str:
+    """Give the other of two hosts if the health worker is at work there; empty if it is not, or not known."""
+    if not site.settings.stands_by:
+        return ""
+    try:
+        vitals = ask(site.settings, read_health)
+    except NotCheckedError:  # the check of Redis says why
+        return ""
+    return vitals.host if vitals is not None and vitals.host != host_name() else ""
+
+
+async def read_health(redis: Redis) -> Vitals | None:
+    """Read the health worker's signs of life."""
+    return await read_vitals(redis, Worker.HEALTH)

@@ -7,13 +7,19 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import redis
+
 from ccarchiver_cli.doctor import page
 from ccarchiver_cli.doctor.finding import Level
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.vitals import Vitals
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from tests.cli.doctor.place import look, only, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ccarchiver_sim.brokers import PrivateRedis
 
 
 @contextmanager
@@ -40,6 +46,16 @@ def test_a_port_where_nobody_listens() -> None:
     assert finding.level is Level.WARNING
     assert f"127.0.0.1:{port}" in finding.found
     assert "ccarchiver:health" in finding.do
+
+
+def test_on_the_standby_host_the_page_is_on_the_other_one(fresh_redis: PrivateRedis) -> None:
+    site = site_of(fresh_redis, STATUS_PORT=free_port(), WHEN_LEASE_IS_HELD="wait")
+    assert only(look(page.look, site)).level is Level.WARNING
+    vitals = Vitals(worker=Worker.HEALTH, host="north").model_dump_json()
+    with redis.Redis(port=fresh_redis.port, db=site.settings.archiver_redis_db) as client:
+        client.set(Worker.HEALTH.alive, vitals)
+    finding = only(look(page.look, site))
+    assert (finding.level, "on north" in finding.found) == (Level.OK, True)
 
 
 def test_a_port_that_another_program_has() -> None:
