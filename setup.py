@@ -76,6 +76,7 @@ setup(
             "command_ccarchiver = ccarchiver_sal.commander:main",
             "run_ccarchiver_bridge = ccarchiver_bridge.main:main",
             "run_ccarchiver_health = ccarchiver_health.main:main",
+            "run_ccarchiver_watch = ccarchiver_health.listener.main:main",
             "ccarchiver = ccarchiver_cli.main:main",
             "ccarchiver-sim-camera = ccarchiver_sim.camera.main:main",
             "ccarchiver-sim-header = ccarchiver_sim.header_service.main:main",

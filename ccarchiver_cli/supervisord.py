@@ -53,22 +53,39 @@ class _Transport(xmlrpc.client.Transport):
         self._path = path
 
     @override
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
-        return _Connection(self._path)
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        connection = _Connection(self._path)
+        self._connection = host, connection  # where its close() looks for it
+        return connection
+
+
+def server() -> xmlrpc.client.ServerProxy:
+    """Give supervisord's interface; it connects when first used, and raises OSError then if nobody answers.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no environment says where its socket is.
+    """
+    folder = os.environ.get(RUN_DIR_VARIABLE)
+    if not folder:
+        raise FileNotFoundError(f"{RUN_DIR_VARIABLE} is not set: set -a; . ccarchiver.env; set +a")
+    return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(str(Path(folder) / SOCKET)))
 
 
 def programs() -> list[Program] | None:
     """Ask supervisord for its programs; None if it cannot be asked: no socket known, or nobody answers there."""
-    folder = os.environ.get(RUN_DIR_VARIABLE)
-    if not folder:
-        return None
-    path = str(Path(folder) / SOCKET)
     try:
-        with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(path)) as proxy:
+        with server() as proxy:
             rows = cast("list[dict[str, str]]", proxy.supervisor.getAllProcessInfo())
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return None
     return [
-        Program(name=f"{row['group']}:{row['name']}", state=row["statename"], description=row["description"])
+        Program(name=_name(row["group"], row["name"]), state=row["statename"], description=row["description"])
         for row in rows
     ]
+
+
+def _name(group: str, name: str) -> str:
+    """Name a program as supervisorctl does."""
+    return name if group == name else f"{group}:{name}"

@@ -40,6 +40,9 @@ DEAD_LETTERS = "ccarchiver:dead"
 COUNTERS = "ccarchiver:counters"
 """Hash: counts for operators and metrics."""
 
+PROGRAMS = "ccarchiver:programs"
+"""Hash: what supervisord said last of each program, by host and name; see `ccarchiver_core.programs`."""
+
 MEASURES = "ccarchiver:measures"
 """Hash: histograms of how long steps take; see `ccarchiver_core.measures`."""
 

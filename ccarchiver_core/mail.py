@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from ccarchiver_core.exposure import ExposureEvent
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.programs import Program
 
 TextOrNone = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 """Text for which None, as an older letter may have it, means empty."""
@@ -102,6 +103,13 @@ class PurgeQueues(_Letter):
     session_id: str
 
 
+class ProgramEnded(_Letter):
+    """Event listener → health: a program under supervisord has ended, or was given up."""
+
+    kind: Literal["program_ended"] = "program_ended"
+    program: Program
+
+
 class Requeue(_Letter):
     """Operator → bridge: handle these bytes again as if they came from that queue."""
 
@@ -169,6 +177,7 @@ Mail = (
     | SessionDown
     | SessionFault
     | FileStatus
+    | ProgramEnded
     | Requeue
 )
 

@@ -10,11 +10,20 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.mail import ForwarderReply, ForwarderSuspect, PurgeQueues, SessionChanged, SessionDown, Suspicion
+from ccarchiver_core.mail import (
+    ForwarderReply,
+    ForwarderSuspect,
+    ProgramEnded,
+    PurgeQueues,
+    SessionChanged,
+    SessionDown,
+    Suspicion,
+)
 from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
 from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
 from ccarchiver_core.step import Step
 from ccarchiver_core.worker_watch import WorkerWatch
+from ccarchiver_health import crashes
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.lost_csc import LostCsc
 from ccarchiver_health.presence import PresenceWatch
@@ -82,6 +91,8 @@ class Health:
                     mute = suspect.suspicion is not Suspicion.NO_CONSUMER  # one that is released is not wanted back
                     await self._lose(ErrorCode(suspect.code), suspect.report, mute=mute)
                     await self._reread_session(group)
+            case ProgramEnded(program=program):
+                crashes.note(step, program)
             case other:
                 _log.warning("mail.not_for_me", kind=other.kind)
         await self._context.runner.apply(step)

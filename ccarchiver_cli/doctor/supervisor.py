@@ -28,6 +28,7 @@ ANSWER_LIMIT = 5.0
 
 PROGRAMS = ("health", "bridge", "sal")
 GROUP = "ccarchiver"
+LISTENER = "watch"
 START = "supervisord -c supervisord.conf"
 
 
@@ -101,6 +102,7 @@ def judge(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
     states = {str(one["name"]): one for one in programs if one["group"] == GROUP}
     bad = [finding for name in PROGRAMS for finding in _judge_one(name, states.get(name))]
     yield from bad
+    yield from _judge_listener(programs)
     if not bad:
         running = ", ".join(f"{name} (pid {states[name]['pid']})" for name in PROGRAMS)
         yield ok(NAME, f"running: {running}")
@@ -126,3 +128,11 @@ def _judge_one(name: str, program: Mapping[str, Any] | None) -> Iterator[Finding
             yield failure(NAME, f"{text}: it ends right after its start", f"supervisorctl tail {GROUP}:{name}")
         case _:
             yield failure(NAME, text, start)
+
+
+def _judge_listener(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Judge our event listener; a supervisord that was started before there was one does not know it."""
+    states = [str(one["statename"]) for one in programs if one["group"] == LISTENER]
+    if states and states[0] not in {"RUNNING", "STARTING"}:
+        text = f"{LISTENER}, which tells what supervisord does, is {states[0]}: alarms come later and know less"
+        yield warning(NAME, text, f"supervisorctl tail {LISTENER} stderr; supervisorctl start {LISTENER}")

@@ -11,6 +11,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.csc_state import FAULT
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.programs import Program, ProgramState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,10 @@ ERROR_NEW_S = 600.0
 """A worker's last error is shown as an alarm for ten minutes."""
 
 
+FAILING_TRIES = 3
+"""Starts in a row that failed, from which on it is an alarm: some six seconds; being killed twice is no pattern."""
+
+
 class Severity(enum.StrEnum):
     """How soon somebody must look."""
 
@@ -43,6 +48,8 @@ class AlarmName(enum.StrEnum):
 
     REDIS_AWAY = "redis_away"
     REDIS_REFUSES_WRITES = "redis_refuses_writes"
+    PROGRAM_FATAL = "program_fatal"
+    PROGRAM_FAILS = "program_fails"
     WORKER_AWAY = "worker_away"
     WORKER_IN_TROUBLE = "worker_in_trouble"
     NO_FORWARDER = "no_forwarder"
@@ -108,9 +115,12 @@ def _csc(view: Overview) -> Iterator[Alarm]:
 def _workers(view: Overview) -> Iterator[Alarm]:
     for part in view.workers:
         name = f"ccarchiver:{part.worker}"
+        failed = [alarm for one in _programs(view, name) for alarm in _program(view, one, part)]
+        yield from failed
         if part.vitals is None:
-            do = f"supervisorctl status {name}; supervisorctl restart {name}; its log says why"
-            yield _critical(AlarmName.WORKER_AWAY, f"worker {name} shows no life", do)
+            if not failed:  # one cause, one alarm
+                do = f"supervisorctl status {name}; supervisorctl restart {name}; its log says why"
+                yield _critical(AlarmName.WORKER_AWAY, f"worker {name} shows no life{_how_it_ended(view, name)}", do)
             continue
         yield from _living(view, part, name)
     missing = [str(part.worker) for part in view.workers if not part.standby]
@@ -119,6 +129,49 @@ def _workers(view: Overview) -> Iterator[Alarm]:
         yield _warning(
             AlarmName.NO_STANDBY, text, "on the other host: supervisorctl status; supervisorctl start ccarchiver:*"
         )
+    workers = {f"ccarchiver:{part.worker}" for part in view.workers}
+    for program in view.programs:
+        if program.name not in workers:
+            yield from _program(view, program, None)
+
+
+def _programs(view: Overview, name: str) -> list[Program]:
+    """Give what is known of one program, of each host that has it; the newest first."""
+    return sorted((one for one in view.programs if one.name == name), key=lambda one: -one.at)
+
+
+def _program(view: Overview, program: Program, part: WorkerView | None) -> Iterator[Alarm]:
+    """Tell of a program that supervisord cannot keep running; a sign of life since then, from any host, ends that."""
+    if part is not None and part.vitals is not None and part.vitals.beat > program.at:
+        return
+    since = f"{max(0.0, view.at - program.at):.0f} s ago"
+    name = program.name
+    if program.state is ProgramState.FATAL:
+        text = f"supervisord on {program.host} has given {name} up, {since}: it does not start"
+        do = f"supervisorctl tail {name}; mend what it says, then supervisorctl start {name}"
+        yield _critical(AlarmName.PROGRAM_FATAL, text, do)
+    elif program.state is ProgramState.BACKOFF and program.tries >= FAILING_TRIES:
+        text = f"{name} on {program.host} ends right after its start, {program.tries} times in a row, the last {since}"
+        do = f"supervisorctl tail {name}; ccarchiver config check; supervisord goes on trying"
+        yield _critical(AlarmName.PROGRAM_FAILS, text, do)
+
+
+def _how_it_ended(view: Overview, name: str) -> str:
+    """Say what supervisord knows of the end of a worker that shows no life; empty if it knows of none."""
+    known = _programs(view, name)
+    if not known:
+        return ""
+    program = known[0]
+    since = f"{max(0.0, view.at - program.at):.0f} s ago"
+    match program.state:
+        case ProgramState.STOPPED:
+            return f": it was stopped {since}"
+        case ProgramState.EXITED if program.expected:
+            return f": it ended as it was told {since}"
+        case ProgramState.EXITED | ProgramState.BACKOFF:
+            return f": it ended unexpectedly {since}"
+        case ProgramState.RUNNING | ProgramState.FATAL:
+            return ""
 
 
 def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:

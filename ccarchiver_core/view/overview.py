@@ -11,6 +11,7 @@ from ccarchiver_core import __version__, keys, ledger
 from ccarchiver_core.csc_state import CscState, read_csc_state
 from ccarchiver_core.lease import read_standby
 from ccarchiver_core.ledger import ImageState
+from ccarchiver_core.programs import Program, read_programs
 from ccarchiver_core.redis_client import AWAY_ERRORS, read_hash
 from ccarchiver_core.session import Pairing, Session, read_session
 from ccarchiver_core.view.ccds import Ccd, ccds_of
@@ -140,6 +141,8 @@ class Overview(BaseModel):
     workers: list[WorkerView] = []
     has_second_host: bool = False
     """Whether the site has a standby, or should."""
+    programs: list[Program] = []
+    """What supervisord said last of each of its programs."""
     pairing: PairingView | None = None
     unfinished: int = 0
     waiting: list[WaitingImage] = []
@@ -176,6 +179,7 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         view.redis = await _redis(redis, settings)
         view.csc = await read_csc_state(redis)
         view.workers = [await _worker(redis, worker) for worker in keys.Worker]
+        view.programs = await read_programs(redis)
         view.broker = _broker(settings, view.worker(keys.Worker.BRIDGE))
         view.pairing = await read_pairing(redis, await read_session(redis))
         await _images(view, redis, settings)

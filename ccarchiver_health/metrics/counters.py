@@ -93,6 +93,12 @@ COUNTERS = (
         {f"workers_hung:{worker}": worker.value for worker in Worker},
         "worker",
     ),
+    CounterMetric(
+        "ccarchiver_worker_crashes",
+        "Ends of a worker's process that nobody asked for, as supervisord saw them.",
+        {f"worker_crashes:{worker}": worker.value for worker in Worker},
+        "worker",
+    ),
 )
 
 NO_COUNTERS = {"job": "the last job number: a number given, not a count of anything"}

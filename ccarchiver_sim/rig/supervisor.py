@@ -123,6 +123,8 @@ class Supervisor:
         found: dict[str, WorkerStatus] = {}
         for line in self.control("status").splitlines():
             name, state, *rest = line.split()
+            if not name.startswith(f"{GROUP}:"):
+                continue  # the event listener is no worker
             pid = int(rest[1].rstrip(",")) if rest[:1] == ["pid"] else None
             found[name.removeprefix(f"{GROUP}:")] = WorkerStatus(state=state, pid=pid)
         return found

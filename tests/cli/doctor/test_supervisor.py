@@ -18,7 +18,7 @@ from tests.cli.doctor.place import look, only
 from tests.core.place import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 FOREVER = "sleep 600"
 SITE = Site(None)
@@ -131,3 +131,18 @@ def test_without_the_variable_nobody_knows_where_to_ask() -> None:
     finding = only(look(supervisor.look, SITE))
     assert finding.level is Level.WARNING
     assert "CCARCHIVER_RUN_DIR is not set" in finding.found
+
+
+def test_an_event_listener_that_does_not_run_is_a_warning() -> None:
+    workers: list[Mapping[str, object]] = [
+        {"group": "ccarchiver", "name": name, "statename": "RUNNING", "description": "", "pid": 1}
+        for name in supervisor.PROGRAMS
+    ]
+    listener = {"group": "watch", "name": "watch", "statename": "BACKOFF", "description": "", "pid": 0}
+
+    levels = [finding.level for finding in supervisor.judge([*workers, listener])]
+    assert levels == [Level.WARNING, Level.OK]
+    assert [finding.level for finding in supervisor.judge([*workers, listener | {"statename": "RUNNING"}])] == [
+        Level.OK
+    ]
+    assert [finding.level for finding in supervisor.judge(workers)] == [Level.OK], "a supervisord of before knows none"

@@ -1,0 +1,107 @@
+"""The program ``run_ccarchiver_watch``: an event listener, started by supervisord.
+
+What it needs for Redis is loaded late, when the workers' own start is over: supervisord keeps its events until then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from ccarchiver_core import __version__
+from ccarchiver_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ccarchiver_core.settings import Settings
+    from ccarchiver_health.listener.protocol import Kept
+
+NAME = "run_ccarchiver_watch"
+
+STARTED_BY_SUPERVISORD = "SUPERVISOR_SERVER_URL"
+"""supervisord sets this variable for what it starts."""
+
+SETTLE_S = 1.0
+"""The workers' own start comes first; and who restarts all of it does not wait for this one."""
+
+LAST_WORDS_S = 2.0
+"""Seconds to tell at the end what is kept; supervisord.conf has more for the stop."""
+
+EXIT_CONFIG = 78
+"""The configuration is wrong (EX_CONFIG of sysexits.h), as with the workers."""
+
+EXIT_PROTOCOL = 76
+"""What came is not what supervisord sends (EX_PROTOCOL of sysexits.h)."""
+
+
+def main() -> None:
+    """Listen to supervisord until SIGTERM, or until it closes the pipe."""
+    parser = argparse.ArgumentParser(NAME, description="CCArchiver's event listener of supervisord")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.parse_args()
+    if STARTED_BY_SUPERVISORD not in os.environ:
+        parser.error("it is started by supervisord, as [eventlistener:watch] of supervisord.conf has it")
+    try:
+        asyncio.run(_run())
+    except ConfigError as error:
+        _say(error)
+        sys.exit(EXIT_CONFIG)
+    except ValueError as error:
+        _say(error)
+        sys.exit(EXIT_PROTOCOL)
+
+
+def _say(error: Exception) -> None:
+    sys.stderr.write(f"{NAME}: {error}\n")
+
+
+async def _run() -> None:
+    from ccarchiver_health.listener.protocol import Kept, listen, standard_input  # noqa: PLC0415  not for --version
+
+    kept = Kept()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    listening = asyncio.create_task(listen(await standard_input(), kept.put))
+    telling = asyncio.create_task(_tell(kept))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({listening, telling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not telling.done():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await kept.empty()
+    for task in (listening, telling, stopped):
+        task.cancel()
+    for task in (listening, telling):
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _tell(kept: Kept) -> None:
+    await asyncio.sleep(SETTLE_S)
+    settings = _load()
+    from ccarchiver_core.redis_client import make_client  # noqa: PLC0415  see above
+    from ccarchiver_health.listener.teller import Teller  # noqa: PLC0415  see above
+
+    redis = make_client(settings)
+    try:
+        await Teller(redis, kept).run()
+    finally:
+        await redis.aclose()
+
+
+def _load() -> Settings:
+    from ccarchiver_core import logs  # noqa: PLC0415  see above
+    from ccarchiver_core.settings import load_settings  # noqa: PLC0415  see above
+
+    settings = load_settings()
+    # Only to standard error: supervisord has it in watch.out.
+    logs.configure("watch", None)
+    return settings
+
+
+if __name__ == "__main__":
+    main()

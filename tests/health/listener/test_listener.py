@@ -1,0 +1,169 @@
+"""The event listener as supervisord.conf has it, under a real supervisord, with programs that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from configparser import RawConfigParser
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccarchiver_cli import supervisord
+from ccarchiver_core import keys
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.mail import ProgramEnded
+from ccarchiver_core.programs import Program, ProgramState, read_programs
+from ccarchiver_core.view.alarms import AlarmName, alarms_of
+from ccarchiver_core.view.overview import collect
+from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.child import ChildProcess, base_environment
+from tests.core.place import eventually, looking_into, mail_in, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+    from redis.asyncio import Redis
+
+ROOT = Path(__file__).parent.parent.parent.parent
+LISTENER = "eventlistener:watch"
+STOP_LIMIT_S = 30.0
+
+
+def configuration(folder: Path) -> Path:
+    """Write a configuration with the repository's own listener, one program that lives and one that cannot start."""
+    parser = RawConfigParser(strict=False)
+    parser.read(ROOT / "supervisord.conf", encoding="utf-8")
+    written = RawConfigParser()
+    for name in ("supervisord", "unix_http_server", "rpcinterface:supervisor", LISTENER):
+        written[name] = parser[name]
+    written["group:ccarchiver"] = {"programs": "sal,bridge"}
+    written["program:sal"] = {"command": "sleep 600", "startsecs": "0", "autorestart": "true"}
+    written["program:bridge"] = {"command": "false", "startsecs": "1", "startretries": "0", "autostart": "false"}
+    path = folder / "supervisord.conf"
+    with path.open("w", encoding="utf-8") as file:
+        written.write(file)
+    return path
+
+
+@asynccontextmanager
+async def supervised(folder: Path, port: int) -> AsyncIterator[ChildProcess]:
+    """Run supervisord with the listener for the time of a block."""
+    (folder / "ccarchiver_config.yaml").write_text(
+        f"ROOT:\n  REDIS_HOST: 127.0.0.1\n  REDIS_PORT: {port}\n", encoding="utf-8"
+    )
+    programs = Path(sys.executable).parent
+    env = base_environment() | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "IIP_LOG_DIR": str(folder),
+        "IIP_CONFIG_DIR": str(folder),
+        "CCARCHIVER_RUN_DIR": str(folder),
+    }
+    argv = ["supervisord", "--nodaemon", "--configuration", str(configuration(folder))]
+    child = ChildProcess("supervisord", argv, env=env, log_path=folder / "out")
+    child.start()
+    try:
+        yield child
+    finally:
+        child.stop(STOP_LIMIT_S)
+
+
+async def state_of(redis: Redis, name: str, *states: ProgramState) -> Program:
+    """Wait until a program is known to be in one of these states."""
+
+    async def known() -> Program | None:
+        found = {program.name: program for program in await read_programs(redis)}
+        return found[name] if name in found and found[name].state in states else None
+
+    return await eventually(known, f"{name} to be {states}")
+
+
+async def letters(redis: Redis) -> list[Program]:
+    return [mail.program for mail in await mail_in(redis, Worker.HEALTH) if isinstance(mail, ProgramEnded)]
+
+
+def ask(verb: str, name: str) -> None:
+    """Have supervisord start a program, without waiting for it."""
+    with supervisord.server() as proxy:
+        getattr(proxy.supervisor, verb)(name, False)  # noqa: FBT003  its own way to say: do not wait
+
+
+async def test_what_supervisord_does_is_told_also_after_redis_was_away(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("w")  # a socket's path must be short
+    monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(folder))
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        settings = site(server.port)
+        async with looking_into(settings) as redis:
+            here, there = (
+                Program(name="ccarchiver:gone", state=ProgramState.FATAL, host=host, supervisord="another one")
+                for host in (socket.gethostname(), "another-host")
+            )
+            for one in (here, there):
+                await redis.hset(keys.PROGRAMS, one.field, one.model_dump_json())
+            async with supervised(folder, server.port) as child:
+                # Killed: a letter with the process that is gone, and the record of its successor.
+                first = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                os.kill(first.pid, signal.SIGKILL)
+
+                async def successor() -> Program | None:
+                    now = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                    return now if now.pid != first.pid else None
+
+                second = await eventually(successor, "the next process")
+                [ended] = await letters(redis)
+                assert (ended.name, ended.state, ended.pid) == ("ccarchiver:sal", ProgramState.EXITED, first.pid)
+                assert ended.has_crashed
+                told_by_others = [it for it in await read_programs(redis) if it.name == "ccarchiver:gone"]
+                assert told_by_others == [there], "what a supervisord said that was here before is gone"
+
+                # Given up: an alarm, though neither that worker nor health has ever lived.
+                ask("startProcess", "ccarchiver:bridge")
+                await state_of(redis, "ccarchiver:bridge", ProgramState.FATAL)
+                shown = alarms_of(await collect(redis, settings))
+                fatal = [alarm.text for alarm in shown if alarm.name == AlarmName.PROGRAM_FATAL]
+                assert any(f"{socket.gethostname()} has given ccarchiver:bridge up" in text for text in fatal)
+                assert "worker_away" not in [alarm.name for alarm in shown if "bridge" in alarm.text]
+
+                # Redis away: supervisord goes on as ever, and what happened meanwhile is there when Redis is back.
+                server.stop()
+                os.kill(second.pid, signal.SIGKILL)
+
+                async def restarted() -> bool:
+                    running = supervisord.programs() or []
+                    return any(
+                        program.name == "ccarchiver:sal"
+                        and program.state == "RUNNING"
+                        and str(second.pid) not in program.description
+                        for program in running
+                    )
+
+                await eventually(restarted, "supervisord to start it again")
+                server.start()
+
+                async def third() -> bool:
+                    known = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                    return known.pid not in {first.pid, second.pid}
+
+                await eventually(third, "the record of the third process")
+                told = await letters(redis)
+                assert second.pid in [program.pid for program in told]
+
+                # Stopped by hand: no news for health, but whoever asks is told.
+                ask("stopProcess", "ccarchiver:sal")
+                await state_of(redis, "ccarchiver:sal", ProgramState.STOPPED)
+                assert await letters(redis) == told
+                shown = alarms_of(await collect(redis, settings))
+                [away] = [alarm for alarm in shown if "ccarchiver:sal" in alarm.text]
+                assert away.name == AlarmName.WORKER_AWAY
+                assert "it was stopped" in away.text
+                states = {program.name: program.state for program in supervisord.programs() or []}
+                assert states["watch"] == "RUNNING"
+                assert child.is_running
+        log = (folder / "supervisord.log").read_text(encoding="utf-8")
+        assert "overflow" not in log
+        assert log.count("spawned: 'watch'") == 1, "it lived through all of it"

@@ -1,0 +1,90 @@
+"""What the listener says to supervisord, and what it keeps: as supervisord would send it, byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ccarchiver_core.programs import ProgramState
+from ccarchiver_health.listener import protocol
+from ccarchiver_health.listener.protocol import Event, Kept, listen
+from ccarchiver_health.listener.teller import program_of
+
+HEADER = "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
+
+
+def sent(name: str, payload: str) -> bytes:
+    return (HEADER.format(name=name, length=len(payload)) + payload).encode()
+
+
+def reader_of(*parts: bytes) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    for part in parts:
+        reader.feed_data(part)
+    reader.feed_eof()
+    return reader
+
+
+async def heard(*parts: bytes) -> list[Event]:
+    events = list[Event]()
+    await listen(reader_of(*parts), events.append)
+    return events
+
+
+async def test_each_event_is_answered_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+    backoff = "processname:sal groupname:ccarchiver from_state:STARTING tries:4"
+    exited = "processname:sal groupname:ccarchiver from_state:RUNNING expected:1 pid:2766"
+    events = await heard(sent("PROCESS_STATE_BACKOFF", backoff), sent("PROCESS_STATE_EXITED", exited))
+
+    assert capsys.readouterr().out == "READY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"
+    first, second = (program_of(event) for event in events)
+    assert first is not None
+    assert second is not None
+    assert (first.name, first.state, first.tries, first.has_crashed) == (
+        "ccarchiver:sal",
+        ProgramState.BACKOFF,
+        4,
+        True,
+    )
+    assert (second.state, second.expected, second.pid, second.has_crashed) == (ProgramState.EXITED, True, 2766, False)
+
+
+@pytest.mark.parametrize("line", [b"no header\n", b"ver:3.0\n", b"eventname:X len:ten\n", b"eventname:X len:-1\n"])
+async def test_what_is_no_event_ends_it_with_what_came(line: bytes) -> None:
+    with pytest.raises(ValueError, match="supervisord's event"):
+        await heard(line)
+
+
+async def test_a_pipe_closed_in_the_middle_is_the_end_of_supervisord() -> None:
+    assert await heard(sent("PROCESS_STATE_EXITED", "processname:sal")[:-3]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("PROCESS_STATE_NEW", {"processname": "sal", "groupname": "ccarchiver"}),
+        ("PROCESS_STATE_EXITED", {"processname": "sal"}),
+        ("PROCESS_STATE_EXITED", {"processname": "sal", "groupname": "ccarchiver", "pid": "none"}),
+    ],
+)
+def test_an_event_of_another_version_is_left_out(name: str, facts: dict[str, str]) -> None:
+    assert program_of(Event(name, facts, 1.0)) is None
+
+
+async def test_the_newest_are_kept_and_one_that_is_dropped_while_it_is_told_is_not_told_twice() -> None:
+    kept = Kept()
+    events = [Event(str(number), {}, 0.0) for number in range(protocol.KEPT + 2)]
+    for event in events[: protocol.KEPT]:
+        kept.put(event)
+    being_told = await kept.first()
+    for event in events[protocol.KEPT :]:
+        kept.put(event)
+    kept.done(being_told)
+
+    assert kept.dropped == 2
+    for event in events[2:]:
+        assert await kept.first() is event
+        kept.done(event)
+    async with asyncio.timeout(10):
+        await kept.empty()
