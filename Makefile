@@ -18,7 +18,7 @@ JSON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -74,6 +74,9 @@ fuzz: setup ## 100,000 inputs to the parsers of what others send
 
 screenshots: setup-tests ## the pictures in docs/images, of the real status page during a simulated night
 	@$(BIN)/python -m tests.support.screenshots docs/images
+
+dist: setup ## sdist and wheel of the archiver, wheels of the stand-ins, tested versions: into dist/
+	@scripts/dist
 
 fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

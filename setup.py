@@ -1,10 +1,10 @@
 """Packaging of the ComCam Archiver.
 
 The versions the project is tested with are pinned in ``requirements.txt``, which set-up installs; the ranges here only
-say what the code needs, for a site that brings its own environment.
+say what the code needs, for a site that brings its own environment. The version comes from git's tags: see
+``[tool.setuptools_scm]`` in pyproject.toml.
 """
 
-import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -12,14 +12,16 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 
 
-def read_version() -> str:
-    """Return the version of ``ccarchiver_core`` without importing it: its dependencies may not be there yet."""
-    source = HERE / "ccarchiver_core" / "__init__.py"
-    found = re.search(r'^__version__(?:: \w+)? = "([^"]+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
-        message = f'{source}: no line of the form __version__ = "1.2.3"; add it: it is the only place of the version'
-        raise RuntimeError(message)
-    return found.group(1)
+def deployment() -> list[tuple[str, list[str]]]:
+    """List what a site needs besides the programs; an installation has it in share/ccarchiver."""
+    files = [
+        "supervisord.conf",
+        *(str(path.relative_to(HERE)) for path in (HERE / "deploy").rglob("*") if path.is_file()),
+    ]
+    folders = sorted({str(Path(name).parent) for name in files})
+    return [
+        (str(Path("share/ccarchiver", at)), sorted(it for it in files if str(Path(it).parent) == at)) for at in folders
+    ]
 
 
 def read_readme() -> str:
@@ -30,7 +32,6 @@ def read_readme() -> str:
 
 setup(
     name="ccarchiver",
-    version=read_version(),
     description="The ComCam Archiver: a SAL component that sees every exposure to disk and to the butler.",
     long_description=read_readme(),
     long_description_content_type="text/markdown",
@@ -55,6 +56,8 @@ setup(
         "aiohttp>=3.10",
         "astropy>=5.3",
         "hiredis>=3",
+        "jsonschema>=4",  # salobj imports it, and does not say so
+        "moto[s3]>=4.2,<5",  # likewise
         "numpy>=1.24",
         "pika>=1.3",
         "prometheus-client>=0.20",
@@ -70,6 +73,18 @@ setup(
         "typer>=0.12",
         "typing_extensions>=4.12",
     ],
+    # Stand-ins for what ts-salobj asks for; without the extra an environment has the genuine ones (docs/middleware.md).
+    # The exact local versions are ours alone: no package index takes such ones, so nobody can slip in others.
+    extras_require={
+        "middleware": [
+            "ccarchiver-genuine-first==1.0.0+ccarchiver",
+            "ccarchiver-idl==1.0.0+ccarchiver",
+            "ts-dds==0.1.0+ccarchiver",
+            "ts-ddsconfig==0.1.0+ccarchiver",
+            "ts-utils==0.1.0+ccarchiver",
+        ],
+    },
+    data_files=deployment(),
     entry_points={
         "console_scripts": [
             "run_ccarchiver_sal = ccarchiver_sal.main:main",

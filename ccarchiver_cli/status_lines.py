@@ -152,8 +152,9 @@ def _worker(part: WorkerView, now: float) -> Text:
         return line.append(f"{'AWAY':>12}", STYLES[Severity.CRITICAL]).append(f"{'':>23}{mail}")
     up = rough(now - vitals.started_at) if vitals.started_at else "?"
     memory = f"{vitals.rss_bytes / MEGABYTE:.0f} MB"
+    version = vitals.version.partition("+")[0]  # the headline has all of it, with the commit of a checkout
     return Text(f"{part.worker:<{LABEL}}", "bold").append(
-        f"{up:>12} {vitals.version:>8} {memory:>7} {vitals.cpu_share:>5.0%}{mail}", "not bold"
+        f"{up:>12} {version:>8} {memory:>7} {vitals.cpu_share:>5.0%}{mail}", "not bold"
     )
 
 

@@ -1,0 +1,170 @@
+"""What a site installs: built from a clean export of this checkout, installed where nothing of the checkout is."""
+
+from __future__ import annotations
+
+import email
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = Path(__file__).parent.parent.parent
+TAG, VERSION = "v98.7.6", "98.7.6"
+LIMIT_S = 300.0
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("ccarchiver_*/__init__.py"))
+PROGRAMS = (
+    "ccarchiver",
+    "run_ccarchiver_sal",
+    "run_ccarchiver_bridge",
+    "run_ccarchiver_health",
+    "run_ccarchiver_watch",
+)
+SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+"""The checkout may be another user's, as in a container."""
+NOT_OURS = {"setuptools", "pip"}
+
+
+def run(*argv: str | Path, cwd: Path, **env: str) -> str:
+    """Run a program that knows nothing of this checkout; give what it printed."""
+    words = [str(word) for word in argv]
+    clean = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ} | {"LANG": "C.UTF-8"}
+    done = subprocess.run(words, cwd=cwd, env=clean | env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of this checkout that are for git, as a checkout of their own with one tag."""
+    folder = tmp_path_factory.mktemp("export")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT, **SAFE)
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file():  # one that was deleted may still be listed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for words in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "-m", "all"], ["tag", TAG]):
+        run(*GIT, *words, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dist(export: Path) -> Path:
+    run(export / "scripts" / "dist", cwd=export, PYTHON=sys.executable)
+    assert run("git", "status", "--porcelain", cwd=export) == "", "building leaves no dirt"
+    return export / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    return dist / f"ccarchiver-{VERSION}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def site(dist: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with our wheels; what they need is lent by the environment of the tests, so nothing is fetched."""
+    folder = tmp_path_factory.mktemp("site")
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    python = folder / "bin" / "python"
+    wheels = [path for path in dist.glob("*.whl") if path != wheel]
+    options = ("--no-index", "--no-deps", "--disable-pip-version-check", "--no-compile")
+    run(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel, *wheels, cwd=folder)
+    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    lent = dict.fromkeys(path for path in sys.path if Path(path).name == "site-packages")
+    (own / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
+    return folder
+
+
+def test_the_version_is_that_of_the_tag(dist: Path) -> None:
+    assert {path.name for path in dist.iterdir() if path.name.startswith("ccarchiver-")} == {
+        f"ccarchiver-{VERSION}-py3-none-any.whl",
+        f"ccarchiver-{VERSION}.tar.gz",
+    }
+
+
+def test_the_wheel_has_all_that_runs_and_nothing_of_the_workshop(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    run_time = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    wanted = {str(path.relative_to(ROOT)) for path in run_time if "__pycache__" not in path.parts}
+    tops = {name.split("/")[0] for name in names}
+
+    assert {name for name in names if name.startswith("ccarchiver_")} == wanted | {"ccarchiver_core/_version.py"}
+    assert tops == {*PACKAGES, f"ccarchiver-{VERSION}.dist-info", f"ccarchiver-{VERSION}.data"}
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert f"ccarchiver-{VERSION}.dist-info/licenses/LICENSE" in names
+
+
+def test_the_sdist_has_the_whole_project(dist: Path) -> None:
+    with tarfile.open(dist / f"ccarchiver-{VERSION}.tar.gz") as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "Makefile", "supervisord.conf", "requirements.txt", "scripts/dist"} <= names
+    assert {"tests/conftest.py", "middleware/ts-dds/src/dds.py", "docs/middleware.md"} <= names
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_runs_where_only_the_wheel_is(site: Path, program: str) -> None:
+    assert run(site / "bin" / program, "--version", cwd=site).strip() == VERSION
+
+
+def test_all_is_imported_from_the_wheel(site: Path) -> None:
+    code = f"import {', '.join(PACKAGES)}, ccarchiver_core.worker as it; print(it.__file__)"
+    assert Path(run(site / "bin" / "python", "-c", code, cwd=site).strip()).is_relative_to(site)
+    assert "run_ccarchiver_bridge" in run(site / "bin" / "run_ccarchiver_bridge", "--help", cwd=site)
+
+
+def test_what_a_site_copies_from_comes_with_it(site: Path) -> None:
+    share = site / "share" / "ccarchiver"
+    files = [ROOT / "supervisord.conf", *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    assert len(files) > 5
+    for path in files:
+        assert (share / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+
+
+def test_the_wheel_asks_for_all_that_is_pinned_and_the_extra_for_our_stand_ins(dist: Path, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"ccarchiver-{VERSION}.dist-info/METADATA").decode()
+    wanted = [Requirement(words) for words in email.message_from_string(text).get_all("Requires-Dist", [])]
+    stand_ins = {str(path.name).split("-")[0] for path in dist.glob("*.whl") if path != wheel}
+    asked = [it for it in wanted if it.marker is not None and it.marker.evaluate({"extra": "middleware"})]
+    constraints = (dist / "constraints.txt").read_text(encoding="utf-8").splitlines()
+
+    assert {it.name.replace("-", "_") for it in asked} == stand_ins
+    assert len(stand_ins) == 5
+    built = {path.name.split("-")[0]: path.name.split("-")[1] for path in dist.glob("*.whl")}
+    assert all(it.specifier.contains(built[it.name.replace("-", "_")]) for it in asked)
+    pinned = {canonicalize_name(Requirement(line).name) for line in constraints if marks(line)}
+    assert closure(wanted) - {canonicalize_name(it.name) for it in asked} == pinned
+
+
+def marks(line: str) -> bool:
+    """Tell whether a constraint is for this Python."""
+    marker = Requirement(line).marker
+    return marker is None or marker.evaluate()
+
+
+def closure(wanted: Iterable[Requirement]) -> set[str]:
+    """Give all that is asked for by requirements, by what these need, and so on."""
+    seen, left = set[tuple[str, str]](), [(it, "middleware") for it in wanted]
+    while left:
+        requirement, extra = left.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        for wish in requirement.extras or {""}:
+            if (name, wish) not in seen:
+                seen.add((name, wish))
+                left += [(Requirement(words), wish) for words in requires(name) or []]
+    return {name for name, _ in seen} - NOT_OURS
