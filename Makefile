@@ -14,11 +14,13 @@ MINUTES ?= 10
 # The benchmarks: rounds of floor and archiver in turn, and, if given, where the result goes.
 ROUNDS ?= 3
 JSON ?=
+# Of the release that is being made.
+VERSION ?= next
 # More options for one run, for example: make unit ARGS="-k mailbox -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -77,6 +79,13 @@ screenshots: setup-tests ## the pictures in docs/images, of the real status page
 
 dist: setup ## sdist and wheel of the archiver, wheels of the stand-ins, tested versions: into dist/
 	@scripts/dist
+
+notes: setup ## what is new since the last version, from changes/ (VERSION=0.2.0)
+	@$(BIN)/towncrier build --draft --version "$(VERSION)"
+
+changelog: setup ## turn changes/ into a section of CHANGELOG.md (VERSION=0.2.0); see changes/README.md
+	@test "$(VERSION)" != next || { echo "name the version: make changelog VERSION=0.2.0" >&2; exit 2; }
+	@$(BIN)/towncrier build --yes --version "$(VERSION)"
 
 fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

@@ -1,0 +1,40 @@
+"""The change fragments: each is taken, none is left out for its name, and the history has a place for them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+CHANGES = ROOT / "changes"
+LIMIT_S = 120.0
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
+TYPES = [one["directory"] for one in CONFIGURATION["type"]]
+NAME = re.compile(rf"\+[a-z0-9-]+\.({'|'.join(TYPES)})\.md")
+
+
+def fragments() -> list[Path]:
+    return sorted(path for path in CHANGES.iterdir() if path.name != "README.md")
+
+
+def test_each_name_is_one_that_is_taken() -> None:
+    assert [path.name for path in fragments() if NAME.fullmatch(path.name) is None] == []
+    told = (CHANGES / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{kind}`" in told for kind in TYPES)
+
+
+def test_the_notes_have_all_of_them_and_the_history_its_place() -> None:
+    towncrier = Path(sys.executable).parent / "towncrier"
+    asked = [str(towncrier), "build", "--draft", "--version", "98.7.6"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "## 98.7.6 (" in done.stdout
+    for path in fragments():
+        text = path.read_text(encoding="utf-8").strip()
+        assert text.endswith("."), f"{path.name}: sentences"
+        assert " ".join(text.split()) in " ".join(done.stdout.split()), path.name
+    assert (ROOT / CONFIGURATION["filename"]).read_text(encoding="utf-8").count(CONFIGURATION["start_string"]) == 1
