@@ -20,7 +20,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist notes changelog fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist licences audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -80,6 +80,12 @@ screenshots: setup-tests ## the pictures in docs/images, of the real status page
 dist: setup ## sdist and wheel of the archiver, wheels of the stand-ins, tested versions: into dist/
 	@scripts/dist
 
+licences: setup ## the table of licences in docs/licences.md, from what is installed
+	@$(BIN)/python scripts/licences
+
+audit: setup ## known vulnerabilities of every pinned version; asks the package index's advisory service
+	@scripts/audit $(ARGS)
+
 notes: setup ## what is new since the last version, from changes/ (VERSION=0.2.0)
 	@$(BIN)/towncrier build --draft --version "$(VERSION)"
 
@@ -92,5 +98,5 @@ fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and what the tools left; keeps the sources
-	rm -rf .venv .setup.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-audit .setup.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from tests.middleware.process import ROOT
 
-FILES = ["requirements.txt", "requirements-site.txt", "requirements-dev.txt"]
+FILES = ["requirements.txt", "requirements-site.txt", "requirements-dev.txt", "requirements-audit.txt"]
 PIN = re.compile(r"[\w.-]+(\[\w+\])?==[\w.]+(; .+)?")
 
 
