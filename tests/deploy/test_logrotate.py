@@ -1,0 +1,116 @@
+"""The configuration of logrotate, run by logrotate itself beside the workers' and supervisord's own rotation."""
+
+from __future__ import annotations
+
+import grp
+import gzip
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import time
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from ccarchiver_core.logs import FILE_PREFIX, FILES_KEPT
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGURATION = ROOT / "deploy" / "ccarchiver.logrotate"
+FOLDER = "/var/log/ccarchiver"
+LIMIT_S = 60.0
+DAY_S = 86400.0
+
+
+def logrotate() -> str:
+    """Give its path; root's programs may not be on a developer's PATH."""
+    found = shutil.which("logrotate", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin{os.pathsep}/sbin")
+    assert found is not None, "no logrotate; `make setup-tests` installs Debian's package"
+    return found
+
+
+class Logs:
+    """A log directory, and what logrotate does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "log"
+        self.folder.mkdir(mode=0o750)
+        self.archive = self.folder / "archive"
+        user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+        text = CONFIGURATION.read_text(encoding="utf-8")
+        text = text.replace(FOLDER, str(self.folder)).replace("ccarchiver ccarchiver", f"{user} {group}")
+        self._path = folder / "ccarchiver"
+        self._path.write_text(text, encoding="utf-8")
+        self._path.chmod(0o644)  # logrotate refuses a configuration that others can write
+        self._state = folder / "state"
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def rotate(self) -> str:
+        """Run logrotate as its timer does; give what it said."""
+        argv = [logrotate(), "--state", str(self._state), str(self._path)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def archived(self) -> list[str]:
+        """Give the texts in the archive."""
+        return sorted(gzip.decompress(path.read_bytes()).decode() for path in self.archive.glob("*.gz"))
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Logs:
+    tmp_path.chmod(0o755)
+    return Logs(tmp_path)
+
+
+def test_it_takes_only_the_oldest_of_each_as_often_as_there_is_one(logs: Logs) -> None:
+    kept = {f"{FILE_PREFIX}sal.log{end}": f"sal{end}" for end in ("", *(f".{age}" for age in range(1, FILES_KEPT)))}
+    kept |= {"supervisord.log": "now", "supervisord.log.4": "before", "sal.out": "out", "sal.out.5": "old out"}
+    oldest = {f"{FILE_PREFIX}sal.log.{FILES_KEPT}": "sal 1", f"{FILE_PREFIX}health.log.{FILES_KEPT}": "health 1"}
+    for name, text in (kept | oldest | {"supervisord.log.5": "supervisord 1"}).items():
+        logs.write(name, text)
+
+    assert logs.rotate() == "", "nothing to complain of"
+    assert logs.archived() == ["health 1", "sal 1", "supervisord 1"]
+    assert {path.name: path.read_text() for path in logs.folder.iterdir() if path.is_file()} == kept
+
+    at = int(time.time())
+    while int(time.time()) == at:  # two in one second have one name: the second one would wait for the next run
+        time.sleep(0.05)
+    logs.write(f"{FILE_PREFIX}sal.log.{FILES_KEPT}", "sal 2")
+    assert logs.rotate() == ""
+    assert logs.archived() == ["health 1", "sal 1", "sal 2", "supervisord 1"]
+
+
+def test_what_is_older_than_a_year_goes_and_the_rest_stays(logs: Logs) -> None:
+    logs.archive.mkdir(mode=0o750)
+    for days in (300, 400):
+        at = time.time() - days * DAY_S
+        path = (
+            logs.archive / f"{FILE_PREFIX}sal.log.{FILES_KEPT}{time.strftime('.%Y%m%d', time.gmtime(at))}-{int(at)}.gz"
+        )
+        path.write_bytes(gzip.compress(f"{days} days".encode()))
+        os.utime(path, (at, at))
+    logs.write(f"{FILE_PREFIX}sal.log.{FILES_KEPT}", "new")
+
+    assert logs.rotate() == ""
+    assert logs.archived() == ["300 days", "new"]
+
+
+def test_a_directory_without_logs_is_no_error(logs: Logs) -> None:
+    assert logs.rotate() == ""
+
+
+def test_the_oldest_are_those_of_the_workers_and_of_supervisord() -> None:
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    parser = RawConfigParser(strict=False)
+    parser.read(ROOT / "supervisord.conf", encoding="utf-8")
+    [line] = re.findall(r"^(/.*) \{$", text, re.MULTILINE)
+    assert line.split() == [
+        f"{FOLDER}/{FILE_PREFIX}*.log.{FILES_KEPT}",
+        f"{FOLDER}/supervisord.log.{parser['supervisord']['logfile_backups']}",
+    ]
