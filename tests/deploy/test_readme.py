@@ -29,7 +29,7 @@ def test_the_ports_are_those_of_the_settings() -> None:
 
     assert len(texts) == 5
     assert str(settings.redis_port) in texts[0]
-    assert str(settings.broker.port) in texts[1]
+    assert [str(broker.port) in texts[1] for broker in settings.brokers] == [True]
     assert f"{settings.status_host}:{settings.status_port}" in texts[3]
     assert Path(supervisord["unix_http_server"]["file"]).name in texts[4]
     assert supervisord["unix_http_server"]["chmod"] == "0700"
