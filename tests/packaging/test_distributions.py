@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ PROGRAMS = (
 )
 SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
 """The checkout may be another user's, as in a container."""
+LEFT_BY_TOOLS = re.compile(r"\.venv.*|__pycache__|\..*cache|\.hypothesis|.*\.egg-info|build|dist|results")
 NOT_OURS = {"setuptools", "pip"}
 
 
@@ -47,15 +49,23 @@ def run(*argv: str | Path, cwd: Path, **env: str) -> str:
     return done.stdout
 
 
+def sources() -> list[str]:
+    """List the files that are for git; of a checkout that came without git all but what tools leave."""
+    if (ROOT / ".git").exists():
+        listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT, **SAFE)
+        return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]  # listed may be deleted ones
+    files = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    kept = (path for path in files if not any(LEFT_BY_TOOLS.fullmatch(part) for part in path.parent.parts))
+    return [str(path) for path in kept if path.name != "_version.py"]
+
+
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of this checkout that are for git, as a checkout of their own with one tag."""
     folder = tmp_path_factory.mktemp("export")
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT, **SAFE)
-    for name in listed.split("\0"):
-        if name and (ROOT / name).is_file():  # one that was deleted may still be listed
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    for name in sources():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     for words in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "-m", "all"], ["tag", TAG]):
         run(*GIT, *words, cwd=folder)
     return folder
@@ -112,7 +122,7 @@ def test_the_sdist_has_the_whole_project(dist: Path) -> None:
     with tarfile.open(dist / f"ccarchiver-{VERSION}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "Makefile", "supervisord.conf", "requirements.txt", "scripts/dist"} <= names
-    assert {"tests/conftest.py", "middleware/ts-dds/src/dds.py", "docs/middleware.md"} <= names
+    assert {"tests/conftest.py", "middleware/ts-dds/src/dds.py", "CHANGELOG.md"} <= names
 
 
 def test_each_program_runs_where_only_the_wheel_is(site: Path) -> None:
