@@ -16,6 +16,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import ProgramEnded
 from ccarchiver_core.programs import Program, ProgramState, read_programs
+from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.view.alarms import AlarmName, alarms_of
 from ccarchiver_core.view.overview import collect
 from ccarchiver_sim.brokers import PrivateRedis
@@ -75,7 +76,8 @@ async def state_of(redis: Redis, name: str, *states: ProgramState) -> Program:
     """Wait until a program is known to be in one of these states."""
 
     async def known() -> Program | None:
-        found = {program.name: program for program in await read_programs(redis)}
+        # Patiently: the connection to a Redis that was away is found broken when it is used again.
+        found = {program.name: program for program in await patiently(lambda: read_programs(redis))}
         return found[name] if name in found and found[name].state in states else None
 
     return await eventually(known, f"{name} to be {states}")
