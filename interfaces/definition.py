@@ -22,6 +22,8 @@ _SECTIONS = {
     "telemetry": TopicKind.TELEMETRY,
 }
 _HEADINGS = {"version", "component", "description", "indexed", "generics"}
+_LIKE = "like"
+_KEYS_OF_A_SISTER = {"component", "description", _LIKE}
 _FIELD_KEYS = {"type", "units", "description", "max_length", "count"}
 
 
@@ -34,7 +36,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         message = f"{path} must be a mapping"
         raise InterfaceError(message)
-    unknown = sorted(set(content) - _HEADINGS - set(_SECTIONS))
+    known = _KEYS_OF_A_SISTER if _LIKE in content else _HEADINGS | set(_SECTIONS)
+    unknown = sorted(set(content) - known)
     if unknown:
         message = f"{path}: unknown key {', '.join(unknown)}"
         raise InterfaceError(message)
@@ -80,7 +83,7 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
     Parameters
     ----------
     path
-        Its YAML file.
+        Its YAML file. One that says ``like: CCCamera`` has the topics of the component in ``CCCamera.yaml`` beside it.
     generics
         Topics to add to a component that says ``generics: true``.
 
@@ -94,10 +97,25 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
     if not isinstance(name, str) or not name.isidentifier():
         message = f"{path}: component must be a name"
         raise InterfaceError(message)
+    if _LIKE in content:
+        return _sister(name, content, path, generics)
     own = tuple(_topics(content, path))
     if content.get("generics", False):
         own += generics
     return Component(name, str(content.get("description", "")), bool(content.get("indexed", False)), own)
+
+
+def _sister(name: str, content: dict[str, Any], path: Path, generics: tuple[Topic, ...]) -> Component:
+    like = content[_LIKE]
+    if not isinstance(like, str) or not like.isidentifier():
+        message = f"{path}: like must be the name of a component"
+        raise InterfaceError(message)
+    model_path = path.with_name(f"{like}.yaml")
+    if _LIKE in _read(model_path):
+        message = f"{path}: {like} is itself like another; name that one"
+        raise InterfaceError(message)
+    model = load_component(model_path, generics)
+    return Component(name, str(content.get("description", "")), model.indexed, model.topics)
 
 
 def load_definitions(folder: Path) -> tuple[str, list[Component]]:

@@ -17,7 +17,9 @@ from interfaces.model import InterfaceError
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMPONENTS = ["CCArchiver", "CCCamera", "CCHeaderService"]
+COMPONENTS = [
+    f"{telescope}{part}" for telescope in ("AT", "CC", "MT") for part in ("Archiver", "Camera", "HeaderService")
+]
 
 
 def test_regenerating_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -120,6 +122,36 @@ def test_facts_of_the_wire_contract() -> None:
         ("cmdtype", "long", None),
         ("timeout", "double", None),
     ]
+
+
+@pytest.mark.parametrize("part", ["Archiver", "Camera", "HeaderService"])
+@pytest.mark.parametrize("telescope", ["AT", "MT"])
+def test_a_sister_has_the_same_topics_under_its_own_name(telescope: str, part: str) -> None:
+    sister, model = (
+        salobj.parse_idl(name, COMMITTED_IDL / file_name(name)) for name in (f"{telescope}{part}", f"CC{part}")
+    )
+    assert list(sister.topic_info) == list(model.topic_info)
+    for topic, info in sister.topic_info.items():
+        assert fields_of(f"{telescope}{part}", topic) == fields_of(f"CC{part}", topic)
+        assert info.version_hash != model.topic_info[topic].version_hash, "it could be taken for the other's"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("component: X\nlike: CCCamera\nevents: {}", "unknown key events"),
+        ("component: X\nlike: 3", "like must be the name of a component"),
+        ("component: X\nlike: ATCamera", "ATCamera is itself like another"),
+        ("component: X\nlike: Nonesuch", "cannot read"),
+    ],
+)
+def test_bad_sisters(tmp_path: Path, text: str, message: str) -> None:
+    for name in ("ATCamera", "CCCamera"):
+        (tmp_path / f"{name}.yaml").write_text((DEFINITIONS / f"{name}.yaml").read_text())
+    path = tmp_path / "X.yaml"
+    path.write_text(text)
+    with pytest.raises(InterfaceError, match=message):
+        load_component(path, ())
 
 
 def test_a_topics_code_depends_on_its_fields_alone(tmp_path: Path) -> None:
