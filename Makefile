@@ -5,6 +5,8 @@ BIN := .venv/bin
 # The demo night: how many exposures, and seconds from one to the next.
 IMAGES ?= 10
 CADENCE ?= 2
+# The site file of a sister archiver, for the demo to be that one: deploy/examples/atarchiver_config.yaml
+CONFIG ?=
 # The fault campaign: deaths of each worker, and, if given, the seed of its choices and one scenario.
 KILLS ?= 20
 SEED ?=
@@ -33,8 +35,8 @@ setup: ## install what is missing (apt, .venv); done by every target below, at o
 setup-tests: ## what setup does, and what only tests need (a browser, Prometheus' checker)
 	@scripts/bootstrap --tests
 
-demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2)
-	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(ARGS)
+demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2 CONFIG=site file)
+	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 
 test: setup-tests ## everything CI checks: lint, types, contracts, all tests, a short fault campaign
 	@scripts/check lint types contracts tests campaign

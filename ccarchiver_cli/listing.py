@@ -27,6 +27,9 @@ MEANING_INDENT = 4
 VARIABLES = {"LOGGING_DIR": LOG_DIR_VARIABLE, PLAINTEXT_KEY: PLAINTEXT_VARIABLE}
 """Keys before which a variable of the environment comes."""
 
+Plain = str | int | float | list[str] | dict[str, list[str]] | None
+"""A value as YAML and JSON know it."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -34,7 +37,7 @@ class Entry:
 
     key: str
     """As the site file has it, sections with a dot: ``CSC.BEACON.SECONDS_TO_EXPIRE``."""
-    value: str | int | float | list[str] | None
+    value: Plain
     line: int | None
     """In the site file; None if the value is not from there."""
     origin: str
@@ -77,24 +80,37 @@ def meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").replace("``", "").split())
 
 
-def plain(value: object) -> str | int | float | list[str] | None:
+def plain(value: object) -> Plain:
     """Give a value as YAML and JSON know it."""
     match value:
         case None | int() | float():
             return value
         case tuple():
             return [str(one) for one in value]
+        case dict():
+            return {str(key): [str(one) for one in listed] for key, listed in value.items()}
         case _:
             return str(value)
 
 
 def text(entry: Entry) -> str:
     """One setting for a person: key, value and origin on a line, the meaning below."""
-    value = ", ".join(entry.value) if isinstance(entry.value, list) else entry.value
-    left = f"{entry.key}: {'' if value is None else value}".rstrip()
+    left = f"{entry.key}: {_words(entry.value)}".rstrip()
     room = max(1, width() - len(left) - len(entry.origin))
     first = f"{left}{' ' * room}{entry.origin}"
     return f"{first}\n{indented(' ' * MEANING_INDENT, entry.meaning)}" if entry.meaning else first
+
+
+def _words(value: Plain) -> str:
+    match value:
+        case None:
+            return ""
+        case list():
+            return ", ".join(value)
+        case dict():
+            return "; ".join(f"{key}: {' '.join(listed)}" for key, listed in value.items())
+        case _:
+            return str(value)
 
 
 def account() -> Account:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ from ccarchiver_core.site_sections import (
     Name,
     Part,
     Port,
+    SalNames,
     Seconds,
     Tls,
     Wavefront,
@@ -39,9 +41,6 @@ LOG_DIR_VARIABLE = "IIP_LOG_DIR"
 PLAINTEXT_KEY = "PLAINTEXT_BEYOND_LOOPBACK"
 PLAINTEXT_VARIABLE = "CCARCHIVER_PLAINTEXT_BEYOND_LOOPBACK"
 """For a site whose file, of the replaced archiver, names brokers on other hosts and shall stay as it is."""
-
-CCDS_PER_BOARD = 3
-"""A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
 
 TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
 """The names the two OODS queues have at every known site."""
@@ -114,6 +113,8 @@ class Settings(Part):
     ats: Wavefront = Wavefront()
     """Section with raft and boards of an image."""
 
+    sal: SalNames = SalNames()
+    """Section with the names of the SAL components; a sister archiver has others."""
     pair_timeout: Seconds = 15.0
     """How long ``start`` waits for a Forwarder to list itself: Forwarders look every 10 s, plus some margin."""
     reassign_grace: Seconds = 15.0
@@ -268,16 +269,15 @@ class Settings(Part):
             }
         )
 
-    @property
+    @cached_property  # each status of a file asks for it, and the full camera has 205
     def ccds(self) -> tuple[tuple[str, str], ...]:
-        """Raft and sensor of each CCD of an image, in the order of the boards: 22/1 reads S10, S11 and S12."""
-        boards = [board.rpartition("/")[::2] for board in self.ats.ccds]
-        return tuple((raft or self.ats.raft, f"S{board}{n}") for raft, board in boards for n in range(CCDS_PER_BOARD))
+        """Raft and sensor of each CCD of an image, in the order of the boards."""
+        return tuple(ccd for board in self.ats.ccds for ccd in self.ats.sensors_of(board))
 
     @property
     def files_per_image(self) -> int:
         """Files a complete image has."""
-        return len(self.ats.ccds) * CCDS_PER_BOARD
+        return len(self.ccds)
 
     @property
     def brokers(self) -> tuple[BrokerAddress, ...]:

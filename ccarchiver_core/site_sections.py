@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 
 _BROKER_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
 _SENTINEL_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 TOO_HIGH_A_PORT = 65536
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 """Names that every system gives to itself."""
+
+CCDS_PER_BOARD = 3
+"""A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
+
+SAL_NAME_LENGTH = 5
+"""Longest raft and longest sensor that the events on SAL have room for."""
+
+_COMPONENT = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
+_SENSOR = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -28,11 +48,41 @@ def to_list(value: object) -> object:
     return value
 
 
-def _to_text(value: object) -> object:
-    """Accept ``WFS_RAFT: 22`` and ``WFS_RAFT: ["22"]`` for ``"22"``."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return str(value) if isinstance(value, int) else value
+def _raft(value: object) -> str | tuple[str, ...]:
+    """Accept ``WFS_RAFT: 22`` and ``WFS_RAFT: ["22"]`` for ``"22"``, and a list for several rafts."""
+    given = value if isinstance(value, list | tuple) else [value]
+    texts = tuple(str(one) if type(one) is int else one for one in given)
+    rafts = tuple(one for one in texts if isinstance(one, str) and one)
+    if not rafts or len(rafts) < len(texts):
+        msg = "must be a raft, such as 22, or a list of them"
+        raise ValueError(msg)
+    return rafts[0] if len(rafts) == 1 else rafts
+
+
+def _as_it_is(value: object) -> Any:  # noqa: ANN401  pydantic takes a tuple in a union for something unexpected
+    return value
+
+
+def _check_component(value: str) -> str:
+    """Refuse what cannot be the name of a SAL component; it becomes part of the name of an IDL file."""
+    if _COMPONENT.fullmatch(value) is None:
+        msg = f"{value!r} is no name of a SAL component; it has letters and digits only, such as CCArchiver"
+        raise ValueError(msg)
+    return value
+
+
+def _check_sensor(value: str) -> str:
+    """Refuse what SAL's events have no room for."""
+    if _SENSOR.fullmatch(value) is None or len(value) > SAL_NAME_LENGTH:
+        msg = f"{value!r} is no name of a sensor; it has letters and digits, at most {SAL_NAME_LENGTH}, such as S00"
+        raise ValueError(msg)
+    return value
+
+
+ComponentName = Annotated[str, AfterValidator(_check_component)]
+Sensors = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_sensor)], ...], BeforeValidator(to_list), Field(min_length=1)
+]
 
 
 def to_one_text(value: object) -> object:
@@ -135,18 +185,68 @@ class Archive(Part):
     """Tree of the data backbone; the Controller hard-links there as well."""
 
 
-class Wavefront(Part):
-    """The raft and the boards an image is read from (the site files call this section ``ATS``)."""
+class SalNames(Part):
+    """Names of the SAL components: whose CSC this archiver is, and whose events it follows."""
 
-    wfs_raft: Annotated[Name, BeforeValidator(_to_text)] = "22"
-    """The raft, as RAFT_LIST has it."""
-    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(to_list), Field(min_length=1)] = ("22/0", "22/1", "22/2")
-    """The boards, ``raft/board``, as RAFT_CCD_LIST has them; three CCDs, so three files, each."""
+    archiver: ComponentName = "CCArchiver"
+    """This archiver's CSC."""
+    camera: ComponentName = "CCCamera"
+    """The camera whose startIntegration and endReadout it follows."""
+    header_service: ComponentName = "CCHeaderService"
+    """The header service whose largeFileObjectAvailable it follows."""
+
+    @model_validator(mode="after")
+    def _three_components(self) -> Self:
+        if len({self.archiver, self.camera, self.header_service}) < len(SalNames.model_fields):
+            msg = "ARCHIVER, CAMERA and HEADER_SERVICE must be three components; give each its own name"
+            raise ValueError(msg)
+        return self
 
     @property
-    def raft(self) -> str:
+    def all(self) -> tuple[str, str, str]:
+        """All of them: those whose IDL is needed."""
+        return self.archiver, self.camera, self.header_service
+
+
+class Wavefront(Part):
+    """The rafts, boards and sensors an image is read from (the site files call this section ``ATS``)."""
+
+    wfs_raft: Annotated[str | tuple[str, ...], PlainValidator(_raft), PlainSerializer(_as_it_is)] = "22"
+    """The raft, as RAFT_LIST has it; a list if there are several."""
+    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(to_list), Field(min_length=1)] = ("22/0", "22/1", "22/2")
+    """The boards, ``raft/board``, as RAFT_CCD_LIST has them; three CCDs, so three files, each, unless SENSORS says
+    otherwise."""
+    sensors: dict[str, Sensors] = {}
+    """The sensors of those boards that have others than three CCDs: LATISS' ``{"00/0": [S00]}``, corner rafts."""
+
+    @model_validator(mode="after")
+    def _boards_belong_together(self) -> Self:
+        strangers = sorted(set(self.sensors) - set(self.wfs_ccd))
+        if strangers:
+            msg = f"SENSORS names the board {strangers[0]}, which WFS_CCD does not have; add it there or take it out"
+            raise ValueError(msg)
+        if not isinstance(self.wfs_raft, str):
+            bare = [board for board in self.wfs_ccd if "/" not in board]
+            if bare:
+                msg = f"WFS_RAFT has several rafts, so the board {bare[0]} of WFS_CCD must say of which: raft/board"
+                raise ValueError(msg)
+        ccds = [ccd for board in self.wfs_ccd for ccd in self.sensors_of(board)]
+        twice = sorted(ccd for ccd, count in Counter(ccds).items() if count > 1)
+        if twice:
+            msg = f"the boards of WFS_CCD have raft {twice[0][0]} sensor {twice[0][1]} twice; a file has one sensor"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def raft(self) -> str | tuple[str, ...]:
         """The raft, as RAFT_LIST has it."""
         return self.wfs_raft
+
+    def sensors_of(self, board: str) -> tuple[tuple[str, str], ...]:
+        """Raft and sensor of each CCD that a board reads: 22/1 reads S10, S11 and S12 unless SENSORS has others."""
+        raft, _, number = board.rpartition("/")
+        names = self.sensors.get(board) or tuple(f"S{number}{ccd}" for ccd in range(CCDS_PER_BOARD))
+        return tuple((raft or str(self.wfs_raft), name) for name in names)
 
     @property
     def ccds(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ccarchiver_core.step import Step
 from ccarchiver_sal import resume
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.degraded import DegradedWatch
-from ccarchiver_sal.intake import TOPICS, Intake
+from ccarchiver_sal.intake import Intake, topics_of
 from ccarchiver_sal.reports import Reports
 from ccarchiver_sal.resume import Saved
 from ccarchiver_sal.session_control import CLOSING, END_LIMIT, Refusal, SessionControl
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ccarchiver_core.mailbox import Entry
     from ccarchiver_core.worker import WorkerContext
 
-COMPONENT = "CCArchiver"
-
 SAVE_LIMIT = 2.0
 """Seconds a command waits for its new state to be in Redis; later it is written in the background."""
 
@@ -39,7 +37,7 @@ SETTINGS_DIGITS = 12
 
 
 class CCArchiverCsc(TypedCsc):
-    """The ComCam Archiver as operators and scripts see it.
+    """The archiver as operators and scripts see it; its name on SAL is a setting.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ class CCArchiverCsc(TypedCsc):
     version = __version__
 
     def __init__(self, context: WorkerContext, saved: Saved | None = None) -> None:
-        super().__init__(COMPONENT)
+        super().__init__(context.settings.sal.archiver)
         self._context = context
         self._saved = saved
         self._control = SessionControl(context)
@@ -64,7 +62,7 @@ class CCArchiverCsc(TypedCsc):
         self._degraded = DegradedWatch(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [
             EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
-            for name, topics in TOPICS.items()
+            for name, topics in topics_of(context.settings.sal).items()
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""

@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ccarchiver_core.exposure import ExposureEvent
+    from ccarchiver_core.site_sections import SalNames
     from ccarchiver_core.worker import WorkerContext
     from ccarchiver_sal.adapter import Sample
 
-TOPICS: dict[str, tuple[str, ...]] = {
-    "CCCamera": (EventKind.START.value, EventKind.END.value),
-    "CCHeaderService": (EventKind.HEADER.value,),
-}
+OF_CAMERA = (EventKind.START.value, EventKind.END.value)
+OF_HEADER_SERVICE = (EventKind.HEADER.value,)
 """The events the archiver listens to."""
 
 BATCH = 100
@@ -45,6 +44,11 @@ SKIPPED_PREFIX = "skipped:"
 """Fields of an image's record: events that came while the CSC was not ENABLED."""
 
 _log = structlog.get_logger(__name__)
+
+
+def topics_of(names: SalNames) -> dict[str, tuple[str, ...]]:
+    """Give the SAL components the archiver listens to, and the events of each."""
+    return {names.camera: OF_CAMERA, names.header_service: OF_HEADER_SERVICE}
 
 
 def convert(sample: Sample) -> tuple[str, ExposureEvent]:
@@ -212,7 +216,7 @@ class Intake:
     async def _write_history_marks(self) -> None:
         """Remember which events were there before this process and are not its business, for the next resume."""
         step = Step()
-        self._marks.write(step, (topic for topics in TOPICS.values() for topic in topics))
+        self._marks.write(step, (*OF_CAMERA, *OF_HEADER_SERVICE))
         await self._context.runner.apply(step)
 
     async def _write(self, batch: list[_Heard]) -> None:

@@ -115,7 +115,7 @@ class Reader:
             f"{settings.fwdr_header_ready}_ACK": ForwarderAck,
             "ARCHIVE_HEALTH_CHECK_ACK": HealthCheckAck,
             settings.fwdr_health_check_ack: OtherAck,
-            "CC_ITEMS_XFERD_ACK": OtherAck,
+            f"{settings.short_name}_ITEMS_XFERD_ACK": OtherAck,
             "IMAGE_RETRIEVAL_FOR_ARCHIVING": Retrieval,
             "IMAGE_IN_OODS": Ingest,
             settings.file_ingest_request: Ingest,

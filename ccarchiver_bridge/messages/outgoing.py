@@ -58,7 +58,8 @@ class XferList(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    RAFT_LIST: str
+    RAFT_LIST: str | list[str]
+    """Text for the one raft of ComCam and LATISS, as their Forwarders know it."""
     RAFT_CCD_LIST: list[str]
     AT_FWDR: str
 
@@ -145,7 +146,7 @@ class Writer:
                     **exposure.start.model_dump(exclude={"kind"}),
                 )
             case Order.XFER_PARAMS if forwarder is not None:
-                archive = settings.archive
+                archive, raft = settings.archive, settings.wfs.raft
                 return XferParams(
                     MSG_TYPE=settings.fwdr_xfer_params,
                     ACK_ID=ack_id,
@@ -156,7 +157,9 @@ class Writer:
                     JOB_NUM=exposure.job,
                     TARGET_LOCATION=f"{archive.archive_login}@{archive.archive_ip}:{exposure.target_dir}",
                     XFER_PARAMS=XferList(
-                        RAFT_LIST=settings.wfs.raft, RAFT_CCD_LIST=list(settings.wfs.ccds), AT_FWDR=forwarder.hostname
+                        RAFT_LIST=raft if isinstance(raft, str) else list(raft),
+                        RAFT_CCD_LIST=list(settings.wfs.ccds),
+                        AT_FWDR=forwarder.hostname,
                     ),
                 )
             case Order.END_READOUT if exposure.end is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok
+from ccarchiver_core.site_sections import SalNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,9 +28,6 @@ MAX_DOMAIN = 230
 OWNERSHIPS = ("shared", "exclusive")
 LOOPBACK = "lo"
 """The default of LSST_DDS_INTERFACE."""
-
-COMPONENTS = ("CCArchiver", "CCCamera", "CCHeaderService")
-"""Components whose IDL the CSC needs."""
 
 GROUP = "239.255.0.1"
 """DDS' usual multicast group (RTPS 2.x)."""
@@ -132,13 +130,15 @@ def _cyclone(name: str, configuration: str) -> Finding:
     return ok(name, f"as {CYCLONE} says; which interface that is, is not looked at, and {INTERFACE} does not count")
 
 
-def idl(_site: Site) -> Iterator[Finding]:
+def idl(site: Site) -> Iterator[Finding]:
     """Look for the definitions of the components' interfaces."""
     name = "dds.idl"
     from lsst.ts.idl import get_idl_dir  # noqa: PLC0415  a broken installation is this check's finding, no crash of all
 
     folder = get_idl_dir()
-    missing = [component for component in COMPONENTS if not (folder / f"sal_revCoded_{component}.idl").is_file()]
+    names = SalNames() if site.settings_or_none is None else site.settings_or_none.sal
+    components = names.all
+    missing = [component for component in components if not (folder / f"sal_revCoded_{component}.idl").is_file()]
     if missing:
         yield failure(
             name,
@@ -146,4 +146,4 @@ def idl(_site: Site) -> Iterator[Finding]:
             "pip install ./middleware/ccarchiver-idl, or make_idl_files.py " + " ".join(missing),
         )
         return
-    yield ok(name, f"{', '.join(COMPONENTS)} in {folder}")
+    yield ok(name, f"{', '.join(components)} in {folder}")

@@ -11,7 +11,12 @@ DAY_ENDS_AFTER_UTC: Final = dt.timedelta(hours=12)
 """Images are numbered by observing day, which changes at noon UTC."""
 
 NAME: Final = re.compile(r"(?P<source>[A-Z]{2})_(?P<controller>[A-Z])_(?P<date>\d{8})_(?P<number>\d{6})")
-"""Image names: CC for ComCam, O for the observatory's control system, the day, a number."""
+"""Image names: CC for ComCam (see SOURCES), O for the observatory's control system, the day, a number."""
+
+COMPONENT: Final = "CCCamera"
+SOURCE: Final = "CC"
+SOURCES: Final = {COMPONENT: SOURCE, "ATCamera": "AT", "MTCamera": "MC"}
+"""The cameras, and how the names of their images begin."""
 
 Fields = dict[str, str | float | bool]
 
@@ -61,9 +66,9 @@ class Exposure:
         }
 
 
-def image_name(date: str, number: int) -> str:
-    """Name of a ComCam image."""
-    return f"CC_O_{date}_{number:06d}"
+def image_name(date: str, number: int, source: str = SOURCE) -> str:
+    """Name of an image, of ComCam unless `source` is another camera's."""
+    return f"{source}_O_{date}_{number:06d}"
 
 
 def observing_date(now: dt.datetime) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ccarchiver_sim.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.camera.exposure import COMPONENT, SOURCE, SOURCES, Exposure, image_name, observing_date
 from ccarchiver_sim.camera.remote_control import obey
 from ccarchiver_sim.camera.shutter import Shutter
 from ccarchiver_sim.peer.async_run import pause, run_async_peer
@@ -18,8 +18,6 @@ from ccarchiver_sim.peer.sal import sal_component
 
 if TYPE_CHECKING:
     import asyncio
-
-COMPONENT: Final = "CCCamera"
 
 DATE: Final = re.compile(r"\d{8}")
 
@@ -41,9 +39,10 @@ def camera(  # noqa: PLR0913 - each is an option of the command
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Take JSON commands from standard input instead of taking --images.")
     ] = False,
+    component: Annotated[str, typer.Option(help="Its name on SAL: CCCamera, ATCamera, MTCamera.")] = COMPONENT,
     log_level: LogLevel = "WARNING",
 ) -> None:
-    """Run a simulated ComCam: take images, or do what is said on standard input.
+    """Run a simulated camera, by default ComCam: take images, or do what is said on standard input.
 
     Each event it sends is told in one line of JSON on stdout. Commands for --stdin, one a line:
     {"take": {"image": "CC_O_20261122_000001", "exposure": 0.1}}, {"start": "CC_O_20261122_000001"}, {"end": "..."},
@@ -52,16 +51,17 @@ def camera(  # noqa: PLR0913 - each is an option of the command
     day = date or observing_date(dt.datetime.now(dt.UTC))
     if DATE.fullmatch(day) is None:
         raise typer.BadParameter(f"{day} is not YYYYMMDD, for example 20261122", param_hint="--date")
+    source = SOURCES.get(component, SOURCE)
+    names = [image_name(day, sequence_start + index, source) for index in range(images)]
     sequence = [
-        Exposure(image=image_name(day, sequence_start + index), seconds=exposure, index=index, in_sequence=images)
-        for index in range(images)
+        Exposure(image=name, seconds=exposure, index=index, in_sequence=images) for index, name in enumerate(names)
     ]
 
     async def work(stop: asyncio.Event) -> None:
-        async with sal_component(COMPONENT) as component:
+        async with sal_component(component) as on_sal:
             if await pause(stop, settle):
                 return
-            shutter = Shutter(component, stop, readout)
+            shutter = Shutter(on_sal, stop, readout)
             say("ready", peer="camera")
             if stdin:
                 await obey(shutter, stop)

@@ -28,7 +28,7 @@ def controller(
     ] = None,
     log_level: LogLevel = "INFO",
 ) -> None:
-    """Run a simulated ComCam Controller until SIGTERM or Ctrl-C.
+    """Run a simulated Controller until SIGTERM or Ctrl-C.
 
     It tells the archiver where files of the day go, answers its health checks, and links each file that arrived into
     the staging trees of the OODS and the data backbone. It reads the archiver's site file in $IIP_CONFIG_DIR.

@@ -1,20 +1,35 @@
 """Command line of the demo."""
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ccarchiver_core.errors import ConfigError
 from ccarchiver_sim.demo.night import Night, Plan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
 from ccarchiver_sim.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.rig.site import settings_of
 
 
-async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
+async def run_demo(plan: Plan, console: Console, *, keep: bool, settings: Mapping[str, object] | None = None) -> int:
     """Run the night and print the table; everything started has ended when this returns.
+
+    Parameters
+    ----------
+    plan
+        What to expose.
+    console
+        Where to tell of it.
+    keep
+        Whether the run's folder stays.
+    settings
+        ROOT keys of a site; those of ComCam by default.
 
     Returns
     -------
@@ -22,7 +37,7 @@ async def run_demo(plan: Plan, console: Console, *, keep: bool) -> int:
         Zero if every exposure is complete.
     """
     try:
-        rig = Rig()
+        rig = Rig(settings)
     except ValueError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
@@ -56,6 +71,10 @@ def demo(
     *,
     images: Annotated[int, typer.Option(min=1, help="How many exposures to take.")] = 10,
     cadence: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds from one exposure to the next.")] = 2.0,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Site file of the archiver to show; its brokers and folders are replaced by private ones."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
 ) -> None:
     """Show the archiver at work: private brokers, three supervised workers, simulated peers, a night of exposures.
@@ -63,7 +82,13 @@ def demo(
     Needs nothing running and leaves nothing running. Exit code 0 only if every exposure is complete.
     """
     console = make_console()
-    raise typer.Exit(run_until_signalled(run_demo(Plan(images, cadence), console, keep=keep), console))
+    try:
+        settings = None if config is None else settings_of(config)
+    except ConfigError as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_FAILED) from None
+    night = run_demo(Plan(images, cadence), console, keep=keep, settings=settings)
+    raise typer.Exit(run_until_signalled(night, console))
 
 
 def main() -> None:

@@ -58,12 +58,12 @@ class Night:
                 tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
                 tasks.create_task(rig.start_peers())
-        with step("CCArchiver from STANDBY to ENABLED"):
+        with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
             await rig.observer.go_to(salobj.State.ENABLED)
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
             await self._expose()
         proofs = self._proofs()
-        with step("CCArchiver back to STANDBY"):
+        with step(f"{rig.names.archiver} back to STANDBY"):
             await rig.observer.go_to(salobj.State.STANDBY)
         return proofs
 
@@ -103,7 +103,7 @@ class Night:
         """Raise with the CSC's own report if it has gone to FAULT: nothing more will come."""
         if self._rig.observer.state == salobj.State.FAULT:
             code, report = self._rig.observer.last_error()
-            raise RuntimeError(f"CCArchiver went to FAULT: {code}, {report}")
+            raise RuntimeError(f"{self._rig.names.archiver} went to FAULT: {code}, {report}")
 
     def _show(self, progress: NightProgress, proofs: list[ImageProof], told: set[str]) -> None:
         """Show how far it is, and say of each image once that it is complete."""

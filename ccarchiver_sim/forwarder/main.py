@@ -56,8 +56,8 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Run a simulated Forwarder until SIGTERM or Ctrl-C.
 
-    It lists itself as free in Redis, waits to be paired, and for each image makes nine small FITS files and copies them
-    to where the archiver says. It declares no queue. Its configuration is the archiver's site file in $IIP_CONFIG_DIR.
+    It lists itself as free in Redis, waits to be paired, and for each image makes a small FITS file a CCD and copies
+    them to where the archiver says. It declares no queue. It reads the archiver's site file in $IIP_CONFIG_DIR.
     """
     if fail_code is not None and fail_code not in FAIL_CODES:
         raise typer.BadParameter(f"{fail_code} is none of {', '.join(map(str, FAIL_CODES))}", param_hint="--fail-code")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
 
-CCDS_PER_BOARD: Final = 3
-"""A board reads three CCDs; so ComCam's three boards make nine files an image."""
-
-BOARD: Final = re.compile(r"(?P<raft>\d{2})/(?P<board>[0-2])")
-"""A location as RAFT_CCD_LIST names it: raft, slash, board."""
+if TYPE_CHECKING:
+    from ccarchiver_core.site_sections import Wavefront
 
 
 class UnknownBoardError(ValueError):
-    """A location that no ComCam has."""
+    """A location that the site's camera does not have."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +25,15 @@ class Sensor:
         return f"{image_id}-R{self.raft}{self.name}.fits"
 
 
-def sensors_of(location: str) -> list[Sensor]:
-    """List the CCDs of one location.
+def sensors_of(location: str, camera: Wavefront) -> list[Sensor]:
+    """List the CCDs of one location, a raft, a slash and a board, as RAFT_CCD_LIST names it.
 
     Raises
     ------
     UnknownBoardError
-        If the location is not a raft and a board.
+        If the site's camera has no such board.
     """
-    match = BOARD.fullmatch(location)
-    if match is None:
-        raise UnknownBoardError(f"location {location!r} is not defined in the partition; it should look like 22/0")
-    return [Sensor(raft=match["raft"], name=f"S{match['board']}{ccd}") for ccd in range(CCDS_PER_BOARD)]
+    if location not in camera.ccds:
+        known = ", ".join(camera.ccds)
+        raise UnknownBoardError(f"location {location!r} is not defined in the partition, which has {known}")
+    return [Sensor(raft=raft, name=name) for raft, name in camera.sensors_of(location)]

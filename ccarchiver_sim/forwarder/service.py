@@ -70,6 +70,7 @@ class Forwarder:
         self._link = self._server.link
         self._delivery = Delivery(site, options, self._link)
         self._short_name = settings.short_name
+        self._camera = settings.wfs
 
     def run(self) -> None:
         """Work until the run loop stops.
@@ -128,7 +129,7 @@ class Forwarder:
         if not isinstance(locations, list) or not locations:
             raise wire.WireError(f"{image_id}: XFER_PARAMS has no RAFT_CCD_LIST")
         try:
-            sensors = tuple(sensor for location in locations for sensor in sensors_of(str(location)))
+            sensors = tuple(sensor for location in locations for sensor in sensors_of(str(location), self._camera))
         except UnknownBoardError as error:
             raise wire.WireError(f"{image_id}: {error}") from error
         self._scoreboard.record(image_id).order = Order(

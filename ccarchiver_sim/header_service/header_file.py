@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 TAI_MINUS_UTC: Final = dt.timedelta(seconds=37)
 """Since 2017; only for the dates in headers, where a leap second would do no harm to a rehearsal."""
 
+COMPONENT: Final = "CCHeaderService"
+
+INSTRUMENTS: Final = {"CC": "ComCam", "AT": "LATISS", "MC": "LSSTCam"}
+"""What INSTRUME says, by how the images' names begin."""
+
 Line = tuple[str, str | int | float, str]
 
 
-def file_name(image: str) -> str:
-    """Name of an image's header file."""
-    return f"CCHeaderService_header_{image}.yaml"
+def file_name(image: str, generator: str = COMPONENT) -> str:
+    """Name of an image's header file, which begins with its header service's."""
+    return f"{generator}_header_{image}.yaml"
 
 
 def header_lines(end_readout: Mapping[str, Any]) -> list[Line]:
@@ -31,7 +36,7 @@ def header_lines(end_readout: Mapping[str, Any]) -> list[Line]:
     """
     return [
         ("TELESCOP", "Simulated", "telescope"),
-        ("INSTRUME", "ComCam", "instrument"),
+        ("INSTRUME", INSTRUMENTS.get(end_readout["imageSource"], "simulated"), "instrument"),
         ("OBSID", end_readout["imageName"], "name of the image"),
         ("DAYOBS", end_readout["imageDate"], "observing day"),
         ("SEQNUM", end_readout["imageNumber"], "number of the image on that day"),

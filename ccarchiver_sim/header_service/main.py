@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccarchiver_sim.camera.exposure import COMPONENT as CAMERA
+from ccarchiver_sim.header_service.header_file import COMPONENT
 from ccarchiver_sim.header_service.service import HeaderService
 from ccarchiver_sim.header_service.web import serve_folder
 from ccarchiver_sim.peer.async_run import run_async_peer
@@ -18,14 +20,16 @@ from ccarchiver_sim.peer.sal import sal_component
 if TYPE_CHECKING:
     import asyncio
 
-COMPONENT: Final = "CCHeaderService"
-
 
 def header_service(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP port on loopback; 0 for any free one.")] = 0,
     folder: Annotated[Path | None, typer.Option(help="Where header files go; temporary if not given.")] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds from endReadout to the announcement.")] = 0.0,
+    component: Annotated[
+        str, typer.Option(help="Its name on SAL: CCHeaderService, ATHeaderService, MTHeaderService.")
+    ] = COMPONENT,
+    camera: Annotated[str, typer.Option(help="The camera it listens to, by its name on SAL.")] = CAMERA,
     log_level: LogLevel = "WARNING",
 ) -> None:
     """Run a simulated header service until SIGTERM or Ctrl-C.
@@ -39,9 +43,11 @@ def header_service(
             place = folder or Path(temporary)
             place.mkdir(parents=True, exist_ok=True)
             with serve_folder(place, port) as address:
-                async with sal_component(COMPONENT) as component:
-                    service = HeaderService(component=component, stop=stop, folder=place, address=address, delay=delay)
-                    await service.start()
+                async with sal_component(component) as on_sal:
+                    service = HeaderService(
+                        component=on_sal, name=component, stop=stop, folder=place, address=address, delay=delay
+                    )
+                    await service.start(camera)
                     say("ready", peer="header_service", url=address)
                     await service.run()
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from ccarchiver_sim.peer.sal import SalComponent
 
-GENERATOR: Final = "CCHeaderService"
 VERSION: Final = 1.0
 
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -35,6 +34,8 @@ class HeaderService:
     ----------
     component : `SalComponent`
         The header service on SAL.
+    name : `str`
+        Its name there.
     stop : `asyncio.Event`
         Ends what goes on.
     folder : `Path`
@@ -46,19 +47,20 @@ class HeaderService:
     """
 
     def __init__(
-        self, *, component: SalComponent, stop: asyncio.Event, folder: Path, address: str, delay: float
+        self, *, component: SalComponent, name: str, stop: asyncio.Event, folder: Path, address: str, delay: float
     ) -> None:
         self._component = component
+        self._name = name
         self._stop = stop
         self._folder = folder
         self._address = address
         self._delay = delay
         self._read_out: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
 
-    async def start(self) -> None:
-        """Begin to listen to the camera."""
+    async def start(self, camera: str) -> None:
+        """Begin to listen to a camera, by its name on SAL."""
         # The callback only queues: whatever takes longer could let events be lost in a burst.
-        await self._component.listen("CCCamera", {"endReadout": self._read_out.put_nowait})
+        await self._component.listen(camera, {"endReadout": self._read_out.put_nowait})
 
     async def run(self) -> None:
         """Announce headers until stopped."""
@@ -79,7 +81,7 @@ class HeaderService:
         if await pause(self._stop, self._delay):
             return
         content = header_file.render(header_file.header_lines(end_readout))
-        name = header_file.file_name(image)
+        name = header_file.file_name(image, self._name)
         # Before the announcement: whoever hears of the file asks for it at once.
         try:
             (self._folder / name).write_bytes(content)
@@ -91,7 +93,7 @@ class HeaderService:
         self._component.put(
             "largeFileObjectAvailable",
             url=url,
-            generator=GENERATOR,
+            generator=self._name,
             version=VERSION,
             byteSize=len(content),
             checkSum=checksum,

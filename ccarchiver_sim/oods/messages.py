@@ -13,8 +13,6 @@ INGESTED: Final = 0
 NOT_INGESTED: Final = 1
 
 STATUS: Final = "IMAGE_IN_OODS"
-LEGACY_STATUS: Final = "CC_FILE_INGEST_REQUEST"
-"""What some releases call the same report: the name of the request it answers."""
 
 
 def report(request: Message, message_type: str, code: int, description: str, *, with_raft: bool) -> Message:

@@ -69,7 +69,8 @@ class Oods:
         log.info("%s ingested%s", Path(filename).name, "" if times == 1 else f", for the {times}. time")
 
     def _report(self, request: Message, code: int, description: str) -> None:
-        name = messages.LEGACY_STATUS if self._options.legacy_status else messages.STATUS
+        # Some releases call the report by the name of the request it answers.
+        name = self._settings.file_ingest_request if self._options.legacy_status else messages.STATUS
         report = messages.report(request, name, code, description, with_raft=not self._options.no_raft)
         for _ in range(2 if self._options.duplicate else 1):
             self._link.publish(self._settings.queue_from_oods, wire.encode_block(report))

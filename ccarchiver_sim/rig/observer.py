@@ -64,9 +64,16 @@ class SalObserver:
     """Watches the CSC and the camera, and commands the CSC.
 
     The environment must have the run's SAL variables when it is entered.
+
+    Parameters
+    ----------
+    csc, camera
+        Their names on SAL.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, csc: str = CSC, camera: str = CAMERA) -> None:
+        self.csc = csc
+        self._camera = camera
         self.events: list[SalEvent] = []
         self._csc: Any = None
         self._stack = AsyncExitStack()
@@ -76,9 +83,9 @@ class SalObserver:
             # Closed last: it takes whatever is left of the others with it.
             domain = await stack.enter_async_context(salobj.Domain())
             # Only the topics wanted: making the types of all topics takes a second.
-            self._csc = salobj.Remote(domain, CSC, include=CSC_EVENTS)
+            self._csc = salobj.Remote(domain, self.csc, include=CSC_EVENTS)
             stack.push_async_callback(self._csc.close)
-            camera = salobj.Remote(domain, CAMERA, readonly=True, include=[END_READOUT], evt_max_history=0)
+            camera = salobj.Remote(domain, self._camera, readonly=True, include=[END_READOUT], evt_max_history=0)
             stack.push_async_callback(camera.close)
             for remote, topics in ((self._csc, CSC_EVENTS), (camera, (END_READOUT,))):
                 for topic in topics:
@@ -133,7 +140,7 @@ class SalObserver:
         """Wait until the CSC is in one of some states and return it."""
         names = " or ".join(state.name for state in states)
         await waiting.until(
-            lambda: self.state in states, limit, lambda: f"{CSC} to be {names}; it is {self._state_name()}"
+            lambda: self.state in states, limit, lambda: f"{self.csc} to be {names}; it is {self._state_name()}"
         )
         return salobj.State(self.of(SUMMARY_STATE)[-1].fields["summaryState"])
 
@@ -146,7 +153,7 @@ class SalObserver:
         await waiting.until(
             lambda: bool(self.error_codes(since=since)),
             limit,
-            lambda: f"an errorCode event of {CSC}; it is {self._state_name()}",
+            lambda: f"an errorCode event of {self.csc}; it is {self._state_name()}",
         )
         return self.error_codes(since=since)[0]
 
@@ -159,7 +166,7 @@ class SalObserver:
         await waiting.until(
             lambda: min(progress().values()) >= count,
             limit,
-            lambda: f"{count} CCDs of {obsid}; came: {progress()}; {CSC} is {self._state_name()}",
+            lambda: f"{count} CCDs of {obsid}; came: {progress()}; {self.csc} is {self._state_name()}",
         )
 
     # ---- commanding
@@ -183,7 +190,9 @@ class SalObserver:
 
     async def _wait_reports(self, count: int, limit: float) -> None:
         await waiting.until(
-            lambda: len(self.of(SUMMARY_STATE)) >= count, limit, f"{CSC} to report the state a command brought it to"
+            lambda: len(self.of(SUMMARY_STATE)) >= count,
+            limit,
+            f"{self.csc} to report the state it was sent to",
         )
 
     def _state_name(self) -> str:

@@ -10,10 +10,11 @@ from typing import Self
 
 import yaml
 
+from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer
-from ccarchiver_sim.camera.exposure import image_name, observing_date
+from ccarchiver_sim.camera.exposure import SOURCE, SOURCES, image_name, observing_date
 from ccarchiver_sim.rig.environment import applied, run_environment, sal_environment
 from ccarchiver_sim.rig.folder import RunFolder
 from ccarchiver_sim.rig.host import Host
@@ -74,7 +75,6 @@ class Rig:
         self.supervisor = Supervisor(self.env, self.folder.logs)
         self.hosts: dict[str, Host] = {}
         self.peers: dict[str, Peer] = {}
-        self.observer = SalObserver()
         self.vhost = vhost or self.rabbit.vhosts[0]
         self.status_port = free_port()
         self._settings = dict(settings or {})
@@ -82,6 +82,8 @@ class Rig:
         self._stack = AsyncExitStack()
         self.folder.write_credentials(self.rabbit.user, self.rabbit.password)
         self.write_site()
+        self.names = load_settings(self.folder.site_file).sal
+        self.observer = SalObserver(self.names.archiver, self.names.camera)
 
     def write_site(self, **changes: object) -> None:
         """Write the site file anew with changed ROOT keys; programs started from now on read it."""
@@ -176,11 +178,13 @@ class Rig:
 
     def start_header_service(self, *options: str) -> Peer:
         """Start the header service."""
-        return self.peer(HEADER_SERVICE, "ccarchiver_sim.header_service.main", options)
+        names = ("--component", self.names.header_service, "--camera", self.names.camera)
+        return self.peer(HEADER_SERVICE, "ccarchiver_sim.header_service.main", (*names, *options))
 
     def start_camera(self, *options: str) -> Peer:
         """Start the camera, which exposes as `take`, `begin_exposure` and `end_exposure` say."""
-        return self.peer(CAMERA, "ccarchiver_sim.camera.main", ("--stdin", *options), with_stdin=True)
+        own = ("--stdin", "--component", self.names.camera)
+        return self.peer(CAMERA, "ccarchiver_sim.camera.main", (*own, *options), with_stdin=True)
 
     async def start_peers(self) -> None:
         """Start one of each and wait until all serve."""
@@ -220,7 +224,8 @@ class Rig:
 
     def _next_name(self) -> str:
         self._images += 1
-        return image_name(observing_date(datetime.now(UTC)), self._images)
+        source = SOURCES.get(self.names.camera, SOURCE)
+        return image_name(observing_date(datetime.now(UTC)), self._images, source)
 
     # ---- the whole
 

@@ -13,7 +13,7 @@ from benchmarks.latency import measure_latency, steps_of
 from benchmarks.plot import plot
 from benchmarks.report import show
 from benchmarks.result import Latency, Result, describe_machine
-from ccarchiver_core.settings import CCDS_PER_BOARD
+from ccarchiver_core.site_sections import CCDS_PER_BOARD
 from ccarchiver_sim.program import make_console
 
 if TYPE_CHECKING:

@@ -210,9 +210,8 @@ def test_cyclones_own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert only(look(dds.interface, NOWHERE)).level is Level.OK
 
 
-def test_idl(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert only(look(dds.idl, NOWHERE)).level is Level.OK
-    monkeypatch.setattr(dds, "COMPONENTS", ("CCArchiver", "NoSuchThing"))
-    finding = only(look(dds.idl, NOWHERE))
+def test_idl() -> None:
+    assert only(look(dds.idl, NOWHERE)).level is Level.OK, "without a site it looks for ComCam's"
+    finding = only(look(dds.idl, site_of(SAL={"CAMERA": "NoSuchThing"})))
     assert finding.level is Level.FAILURE
     assert "has no IDL for NoSuchThing" in finding.found
