@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONG_ACK_TIMEOUT = 30.0
 """Seconds; sites of the replaced archiver have 60. Above it, a silent peer is noticed only after minutes."""
 
+FORWARDERS_LOOK_S = 10.0
+"""How often a Forwarder looks whether it is still paired, and lists itself if not."""
+
 SITE_KEYS = {
     "REDIS_HOST": "the Redis of this site",
     "BASE_BROKER_ADDR": "the RabbitMQ and the virtual host of this site",
@@ -58,6 +61,13 @@ def notes(settings: Settings) -> Iterator[Note]:
             PLAINTEXT_KEY,
             f"what goes to {name}, its password too, can be read on the way: {section}.USE: true encrypts it",
         )
+    for key, seconds in (("PAIR_TIMEOUT", settings.pair_timeout), ("REASSIGN_GRACE", settings.reassign_grace)):
+        if seconds < FORWARDERS_LOOK_S:
+            yield Note(
+                key,
+                f"{key} is {seconds:g} s: a Forwarder that lives lists itself only every {FORWARDERS_LOOK_S:g} s, so "
+                "it may be given up too early; 15 is better",
+            )
     if settings.queue_to_oods == settings.queue_from_oods:
         yield Note(
             "OODS_CONSUME_QUEUE",

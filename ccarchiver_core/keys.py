@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+PREFIX = "ccarchiver:"
+"""How the names of all our keys begin."""
+
 FORWARDER_LIST = "forwarder_list"
 """Free Forwarders, as JSON; they push on the left, the archiver takes from the right."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,10 +11,14 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from ccarchiver_core import keys
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.site_file import SiteFile
 from ccarchiver_core.site_sections import (
+    HEARTBEAT_S,
+    MAX_AMQP_HEARTBEAT,
     TOO_HIGH_A_PORT,
+    AbsolutePath,
     Archive,
     Beacon,
     BrokerAddress,
@@ -23,6 +28,7 @@ from ccarchiver_core.site_sections import (
     Name,
     Part,
     Port,
+    Queue,
     SalNames,
     Seconds,
     Tls,
@@ -41,6 +47,9 @@ LOG_DIR_VARIABLE = "IIP_LOG_DIR"
 PLAINTEXT_KEY = "PLAINTEXT_BEYOND_LOOPBACK"
 PLAINTEXT_VARIABLE = "CCARCHIVER_PLAINTEXT_BEYOND_LOOPBACK"
 """For a site whose file, of the replaced archiver, names brokers on other hosts and shall stay as it is."""
+
+_KEY = re.compile(r"[A-Z][A-Z_]+")
+"""What may be a key in an error's text."""
 
 TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
 """The names the two OODS queues have at every known site."""
@@ -67,18 +76,18 @@ class Settings(Part):
     )
     """RabbitMQ: ``host:port/vhost``, a slash in the vhost's name written ``%2f``. Several, with commas between, are
     the nodes of one cluster, tried in this order."""
-    forwarder_publish_queue: Name = "cc_foreman_ack_publish"
+    forwarder_publish_queue: Queue = "cc_foreman_ack_publish"
     """Answers of Forwarders and Controller; the archiver consumes it."""
     # Code reads the next two as `queue_to_oods` and `queue_from_oods`.
-    oods_publish_queue: Name = TO_OODS
+    oods_publish_queue: Queue = TO_OODS
     """Requests to the OODS, as the archiver's side names it; the well-known names may also be swapped."""
-    oods_consume_queue: Name = FROM_OODS
+    oods_consume_queue: Queue = FROM_OODS
     """Statuses from the OODS; the archiver consumes it."""
-    archive_ctrl_publish_queue: Name = "archive_ctrl_publish"
+    archive_ctrl_publish_queue: Queue = "archive_ctrl_publish"
     """Statuses from the Controller; the archiver consumes it."""
-    archive_ctrl_consume_queue: Name = "archive_ctrl_consume"
+    archive_ctrl_consume_queue: Queue = "archive_ctrl_consume"
     """Messages to the Controller."""
-    telemetry_queue: Name = "telemetry_queue"
+    telemetry_queue: Queue = "telemetry_queue"
     """Statuses from Forwarders; the archiver consumes it."""
     camera_name: Name = "COMCAM"
     """Camera, as the events on SAL name it."""
@@ -104,7 +113,7 @@ class Settings(Part):
     """Message type: a Forwarder's answer that needs no handling."""
     ack_timeout: Seconds = 5.0
     """How long a peer may take to acknowledge a message, and how often the Controller's health is checked."""
-    logging_dir: Path | None = None
+    logging_dir: AbsolutePath | None = None
     """Where log files go; $IIP_LOG_DIR comes before it."""
     csc: Csc = Csc()
     """Section with BEACON."""
@@ -138,11 +147,11 @@ class Settings(Part):
     """An unfinished image this old goes to the dead letters, so that no new session sends its orders again."""
     lease_ttl: Seconds = 15.0
     """How long a worker's lease outlives its holder; a second instance is refused meanwhile."""
-    hung_after: Seconds = 30.0
+    hung_after: Annotated[float, Field(gt=HEARTBEAT_S, allow_inf_nan=False)] = 30.0
     """A worker whose process lives but whose heartbeat is older than this is ended, and started again."""
     publish_timeout: Seconds = 5.0
     """How long RabbitMQ may take to confirm a message before the connection counts as broken."""
-    amqp_heartbeat: Count = 5
+    amqp_heartbeat: Annotated[int, Field(gt=0, le=MAX_AMQP_HEARTBEAT)] = 5
     """RabbitMQ's heartbeat: a half-open connection is noticed within two of them."""
     presence_grace: Seconds = 1.0
     """How long a Forwarder's key may be missing, so that one written late does not count as a death."""
@@ -224,6 +233,67 @@ class Settings(Part):
     def stands_by(self) -> bool:
         """Whether a worker waits as the standby while another instance is at work."""
         return self.when_lease_is_held == "wait"
+
+    @model_validator(mode="after")
+    def _abandoned_after_stalled(self) -> Self:
+        if self.abandoned_after <= self.stalled_after:
+            msg = (
+                f"ABANDONED_AFTER ({self.abandoned_after:g} s) must be longer than STALLED_AFTER "
+                f"({self.stalled_after:g} s), or no image is ever reported as stalled; raise the one or lower the other"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _dead_letters_whole(self) -> Self:
+        if self.max_dead_letter_bytes < self.max_body:
+            msg = (
+                f"MAX_DEAD_LETTER_BYTES ({self.max_dead_letter_bytes}) must be at least MAX_BODY ({self.max_body}), or "
+                "a message that was refused is kept in part and cannot be handled again"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _no_message_to_itself(self) -> Self:
+        own = {
+            "FORWARDER_PUBLISH_QUEUE": self.forwarder_publish_queue,
+            "ARCHIVE_CTRL_PUBLISH_QUEUE": self.archive_ctrl_publish_queue,
+            "TELEMETRY_QUEUE": self.telemetry_queue,
+        }
+        for name, queue in own.items():
+            if queue == self.archive_ctrl_consume_queue:
+                msg = (
+                    f"{name} and ARCHIVE_CTRL_CONSUME_QUEUE are both {queue}: the archiver would take what is meant "
+                    "for the Controller; give each its own"
+                )
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _orders_told_apart(self) -> Self:
+        orders = {
+            "NEW_ARCHIVE_ITEM": self.new_archive_item,
+            "FWDR_XFER_PARAMS": self.fwdr_xfer_params,
+            "FWDR_END_READOUT": self.fwdr_end_readout,
+            "FWDR_HEADER_READY": self.fwdr_header_ready,
+        }
+        first: dict[str, str] = {}
+        for name, kind in orders.items():
+            if first.setdefault(kind, name) != name:
+                msg = f"{name} and {first[kind]} are both {kind}: nobody could tell them apart; give each its own"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _association_key_is_free(self) -> Self:
+        if self.association_key == keys.FORWARDER_LIST or self.association_key.startswith(keys.PREFIX):
+            msg = (
+                f"ASSOCIATION_KEY must not be {keys.FORWARDER_LIST} nor begin with {keys.PREFIX}: the archiver has "
+                "other things there; ccarchiver_association is usual"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def beacon(self) -> Beacon:
@@ -366,8 +436,11 @@ def load_settings(path: Path | None = None, *, plaintext: str | None = None) -> 
 
 
 def _explain(site: SiteFile, loc: tuple[int | str, ...], kind: str, text: str) -> str:
-    keys = tuple(str(part) for part in loc if isinstance(part, str))
-    name = ".".join(("ROOT", *keys))
+    path = tuple(str(part) for part in loc if isinstance(part, str))
+    name = ".".join(("ROOT", *path))
     if kind == "extra_forbidden":
-        return f"{site.where(keys)}: unknown key {name}; take it out or correct its spelling"
-    return f"{site.where(keys)}: {name}: {text.removeprefix('Value error, ')}"
+        return f"{site.where(path)}: unknown key {name}; take it out or correct its spelling"
+    # What is wrong with several keys together is said of their section: its first key in the file is where to look.
+    below = ((*path, word) for word in _KEY.findall(text))
+    place = next((one for one in below if site.line(one) is not None), path)
+    return f"{site.where(place)}: {name}: {text.removeprefix('Value error, ')}"

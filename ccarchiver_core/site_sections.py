@@ -32,6 +32,17 @@ CCDS_PER_BOARD = 3
 SAL_NAME_LENGTH = 5
 """Longest raft and longest sensor that the events on SAL have room for."""
 
+MAX_QUEUE_BYTES = 255
+"""Longest name AMQP can carry, in UTF-8."""
+
+MAX_AMQP_HEARTBEAT = 65535
+"""Longest heartbeat in seconds: AMQP has 16 bits for it."""
+
+HEARTBEAT_S = 1.0
+"""How often a worker shows that it lives; whoever waits less for it takes every worker for hung."""
+
+_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _COMPONENT = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
 _SENSOR = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 
@@ -59,6 +70,38 @@ def _raft(value: object) -> str | tuple[str, ...]:
     return rafts[0] if len(rafts) == 1 else rafts
 
 
+def _check_queue(value: str) -> str:
+    """Refuse a name that RabbitMQ would."""
+    if not value or len(value.encode("utf-8", "surrogatepass")) > MAX_QUEUE_BYTES:
+        msg = f"the name of a queue has 1 to {MAX_QUEUE_BYTES} bytes; give a shorter one, or take the key out"
+        raise ValueError(msg)
+    return value
+
+
+def _check_login(value: str) -> str:
+    """Refuse what is more than a login in the shell command of a Forwarder."""
+    if _LOGIN.fullmatch(value) is None:
+        msg = "must be a plain login, letters, digits and . _ - only: Forwarders put it into a shell command"
+        raise ValueError(msg)
+    return value
+
+
+def _check_host(value: str) -> str:
+    """Refuse what is more than an address in the shell command of a Forwarder."""
+    if _HOST.fullmatch(value) is None:
+        msg = "must be a plain address or host name, IPv6 in [brackets]: Forwarders put it into a shell command"
+        raise ValueError(msg)
+    return value
+
+
+def _check_absolute(value: Path) -> Path:
+    """Refuse a path that would depend on where a program was started."""
+    if not value.is_absolute():
+        msg = f"{value} is not absolute; write the whole path, from / on"
+        raise ValueError(msg)
+    return value
+
+
 def _as_it_is(value: object) -> Any:  # noqa: ANN401  pydantic takes a tuple in a union for something unexpected
     return value
 
@@ -79,6 +122,8 @@ def _check_sensor(value: str) -> str:
     return value
 
 
+Queue = Annotated[str, AfterValidator(_check_queue)]
+AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
 ComponentName = Annotated[str, AfterValidator(_check_component)]
 Sensors = Annotated[
     tuple[Annotated[str, AfterValidator(_check_sensor)], ...], BeforeValidator(to_list), Field(min_length=1)
@@ -171,17 +216,17 @@ class Csc(Part):
 class Archive(Part):
     """Where files go: login and address the Forwarder copies to, and the staging trees."""
 
-    archive_login: Name = "ARC"
+    archive_login: Annotated[str, AfterValidator(_check_login)] = "ARC"
     """Login by which a Forwarder copies files to ARCHIVE_IP; first part of TARGET_LOCATION."""
-    archive_ip: Name = "127.0.0.1"
+    archive_ip: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
     """Address a Forwarder copies files to, as the Forwarder sees it."""
     checksum_type: Name = "MD5"
     """Checksum the peers use for files; the archiver itself computes none."""
-    forwarder_staging: Path = Path("/data/staging/ccforwarder")
+    forwarder_staging: AbsolutePath = Path("/data/staging/ccforwarder")
     """Tree on ARCHIVE_IP that Forwarders copy to; the Controller names the directories below it."""
-    oods_staging: Path = Path("/data/staging/oods")
+    oods_staging: AbsolutePath = Path("/data/staging/oods")
     """Tree of the OODS; the Controller hard-links there, so it is on one file system with FORWARDER_STAGING."""
-    dbb_staging: Path = Path("/data/staging/dbb")
+    dbb_staging: AbsolutePath = Path("/data/staging/dbb")
     """Tree of the data backbone; the Controller hard-links there as well."""
 
 
@@ -259,11 +304,11 @@ class Tls(Part):
 
     use: bool = False
     """Whether the connection is encrypted; the port above must be the one for TLS (5671 at RabbitMQ, for example)."""
-    ca_file: Path | None = None
+    ca_file: AbsolutePath | None = None
     """Certificates (PEM) of who signed the server's one; without it, those that the system trusts."""
-    cert_file: Path | None = None
+    cert_file: AbsolutePath | None = None
     """Our own certificate (PEM), where the server asks for one."""
-    key_file: Path | None = None
+    key_file: AbsolutePath | None = None
     """Its private key (PEM, without a password), a file that nobody else may read."""
 
     @model_validator(mode="after")

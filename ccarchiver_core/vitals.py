@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 
 from ccarchiver_core import __version__, keys, logs
+from ccarchiver_core.site_sections import HEARTBEAT_S
 from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-INTERVAL = 1.0
+INTERVAL = HEARTBEAT_S
 """Seconds between two heartbeats; the other workers notice an absence within a few of them."""
 
 TTL = 10.0

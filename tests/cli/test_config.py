@@ -99,6 +99,8 @@ def test_what_a_deployed_site_must_think_about(tmp_path: Path) -> None:
     text = " ".join(typed("check", str(path)).stdout.split())
     assert "ACK_TIMEOUT is 60 s" in text
     assert "read the other way round" in text
+    path.write_text("ROOT:\n  PAIR_TIMEOUT: 9\n", encoding="utf-8")
+    assert "PAIR_TIMEOUT is 9 s: a Forwarder that lives" in " ".join(typed("check", str(path)).stdout.split())
     path.write_text(swapped, encoding="utf-8")
     assert "are both oods_publish_to_cc" in " ".join(typed("check", str(path)).stdout.split())
 

@@ -73,7 +73,7 @@ async def show_life(redis: Redis, worker: Worker, pid: int, **more: object) -> N
 async def test_a_worker_whose_heartbeat_stands_still_is_killed(
     fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
     with process_of(watched) as process:
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
             await show_life(redis, watched, process.pid)
@@ -89,7 +89,7 @@ async def test_a_worker_whose_heartbeat_stands_still_is_killed(
 async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
     fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
     with process_of(watched) as process:
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
 
@@ -101,7 +101,7 @@ async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
 
 
 async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
     with process_of(Worker.BRIDGE) as bridge, process_of(Worker.HEALTH) as other:
         async with looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL, Worker.BRIDGE):
             await show_life(redis, Worker.SAL, other.pid)
@@ -115,7 +115,7 @@ async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fre
 async def test_two_that_watch_each_other_do_not_end_each_other_while_redis_refuses_writes(
     fresh_redis: PrivateRedis,
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=0.5)
+    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
     with process_of(Worker.HEALTH) as process:
         async with looking_into(settings) as redis, watching(settings, Worker.BRIDGE, Worker.HEALTH) as context:
             await show_life(redis, Worker.HEALTH, process.pid)
