@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CREDENTIAL_FILE = "iip_cred.yaml"
 CREDENTIAL_DIR_VARIABLE = "IIP_CREDENTIAL_DIR"
+SYSTEMD_VARIABLE = "CREDENTIALS_DIRECTORY"
+"""Set by systemd for a unit with LoadCredential=; it makes that directory, on a file system that is never swapped."""
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -35,8 +37,11 @@ class Credentials(BaseModel):
 
 
 def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the file's place: ``$IIP_CREDENTIAL_DIR``, else ``~/.lsst``."""
+    """Give the file's place: ``$IIP_CREDENTIAL_DIR``, else where systemd has put it, else ``~/.lsst``."""
     folder = environ.get(CREDENTIAL_DIR_VARIABLE)
+    of_systemd = environ.get(SYSTEMD_VARIABLE)
+    if not folder and of_systemd and os.path.exists(os.path.join(of_systemd, CREDENTIAL_FILE)):  # noqa: PTH110, PTH118  Path.exists raises for a directory of somebody else
+        folder = of_systemd
     return (Path(folder) if folder else Path.home() / ".lsst") / CREDENTIAL_FILE
 
 
@@ -60,8 +65,12 @@ def load_redis_credentials(path: Path | None = None) -> Credentials:
 def _load(section: str, path: Path | None) -> Credentials:
     path = credentials_path() if path is None else path
     try:
-        _require_mode(path.parent, DIRECTORY_MODE)
-        _require_mode(path, FILE_MODE)
+        if os.environ.get(SYSTEMD_VARIABLE) == str(path.parent):
+            _require_private(path.parent)
+            _require_private(path)
+        else:
+            _require_mode(path.parent, DIRECTORY_MODE)
+            _require_mode(path, FILE_MODE)
         document = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
     except FileNotFoundError as error:
         msg = (
@@ -88,4 +97,20 @@ def _require_mode(path: Path, wanted: int) -> None:
     if mode != wanted:
         why = " lets others in" if mode & 0o077 else ""
         msg = f"{path}: mode {mode:o}{why}; it must be {wanted:o}: chmod {wanted:o} {path}"
+        raise ConfigError(msg)
+
+
+def _require_private(path: Path) -> None:
+    """Check what systemd made, with modes of its own: 500 and 400, or 550 and 440 of root with an access list.
+
+    With an access list the group's bits are the list's mask; they let nobody in but the unit's user, and root's group.
+    """
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    allowed = 0o750 if status.st_uid == status.st_gid == 0 else 0o700
+    if mode & ~allowed or status.st_uid not in {0, os.getuid()}:
+        msg = (
+            f"{path}: mode {mode:o} of user {status.st_uid} lets others in, so systemd did not make it; "
+            f"unset {SYSTEMD_VARIABLE}, or let LoadCredential= of the unit make it"
+        )
         raise ConfigError(msg)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ccarchiver_core.credentials import credentials_path, load_credentials
+from ccarchiver_core.credentials import SYSTEMD_VARIABLE, credentials_path, load_credentials
 from ccarchiver_core.errors import ConfigError
 
 SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
@@ -106,3 +106,42 @@ def test_a_missing_file_is_named_with_the_variable(tmp_path: Path) -> None:
 def test_the_variable_says_where_the_file_is_and_the_home_directory_else() -> None:
     assert credentials_path({"IIP_CREDENTIAL_DIR": "/secret"}) == Path("/secret/iip_cred.yaml")
     assert credentials_path({}) == Path.home() / ".lsst" / "iip_cred.yaml"
+
+
+def test_systemds_directory_is_used_if_the_file_is_there_and_no_other_is_named(credential_file: Path) -> None:
+    given = {SYSTEMD_VARIABLE: str(credential_file.parent)}
+
+    assert credentials_path(given) == credential_file
+    assert credentials_path({**given, "IIP_CREDENTIAL_DIR": "/secret"}) == Path("/secret/iip_cred.yaml")
+    credential_file.unlink()
+    assert credentials_path(given) == Path.home() / ".lsst" / "iip_cred.yaml"
+
+
+@pytest.mark.parametrize(("directory", "file"), [(0o500, 0o400), (0o700, 0o600)])
+def test_what_systemd_makes_is_taken(
+    credential_file: Path, monkeypatch: pytest.MonkeyPatch, directory: int, file: int
+) -> None:
+    monkeypatch.delenv("IIP_CREDENTIAL_DIR", raising=False)
+    monkeypatch.setenv(SYSTEMD_VARIABLE, str(credential_file.parent))
+    credential_file.chmod(file)
+    credential_file.parent.chmod(directory)
+
+    assert load_credentials().user == "archiver"
+
+    monkeypatch.delenv(SYSTEMD_VARIABLE)
+    if file != 0o600:
+        with pytest.raises(ConfigError, match="must be 700"):
+            load_credentials(credential_file)
+
+
+@pytest.mark.parametrize("others", [0o004, 0o020, 0o001, 0o002])
+def test_what_others_can_use_is_refused_there_too(
+    credential_file: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    monkeypatch.setenv(SYSTEMD_VARIABLE, str(credential_file.parent))
+    for path, mode in ((credential_file, 0o400), (credential_file.parent, 0o500)):
+        path.chmod(mode | others)
+        with pytest.raises(ConfigError, match=f"{path}: mode .* lets others in"):
+            load_credentials(credential_file)
+        path.chmod(mode)
+    assert load_credentials(credential_file).user == "archiver"
