@@ -9,6 +9,15 @@ NARROW = 80
 """Columns when nobody says: the width every terminal has, and what a pipe gets."""
 
 
+_HARMFUL = {code: "?" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
+"""Control characters: a terminal does what they say, and they may come from whoever sent a message."""
+
+
+def harmless(text: str) -> str:
+    """Put a question mark for each control character but line ends and tabs."""
+    return text.translate(_HARMFUL)
+
+
 def width() -> int:
     """Columns of the terminal, or of $COLUMNS."""
     return shutil.get_terminal_size((NARROW, 24)).columns

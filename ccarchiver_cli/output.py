@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ccarchiver_cli.lines import width
+from ccarchiver_cli.lines import harmless, width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +30,9 @@ SHORT_S = 10.0
 
 def console() -> Console:
     """Make the console: 80 columns in a pipe, colour only on a terminal and without NO_COLOR, numbers left alone."""
-    from rich.console import Console  # noqa: PLC0415  30 ms that ``--json`` does without
+    from ccarchiver_cli.plain_console import PlainConsole  # noqa: PLC0415  30 ms that ``--json`` does without
 
-    return Console(highlight=False, emoji=False, markup=False, soft_wrap=False)
+    return PlainConsole(highlight=False, emoji=False, markup=False, soft_wrap=False)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -59,17 +59,21 @@ def wrapped(text: str, columns: int) -> list[str]:
 
 def say(text: str) -> None:
     """Print a sentence, wrapped to the width of the terminal, 80 columns in a pipe."""
-    typer.echo("\n  ".join(wrapped(text, width() - 2)))
+    typer.echo("\n  ".join(wrapped(harmless(text), width() - 2)))
+
+
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON leaves as they are, and a terminal does not."""
 
 
 def print_json(value: object) -> None:
     """Print JSON for a program: sorted by nothing, so that fields stay in the order of the models."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False).translate(_ESCAPED))
 
 
 def fail(text: str, code: int = EXIT_WRONG) -> typer.Exit:
     """Say on standard error what is wrong; the value is to be raised."""
-    typer.echo(f"ccarchiver: {text}", err=True)
+    typer.echo(f"ccarchiver: {harmless(text)}", err=True)
     return typer.Exit(code)
 
 

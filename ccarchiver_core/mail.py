@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from ccarchiver_core.exposure import ExposureEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.programs import Program
+from ccarchiver_core.site_sections import MAX_QUEUE_BYTES
 
 TextOrNone = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 """Text for which None, as an older letter may have it, means empty."""
@@ -19,12 +20,16 @@ class _Letter(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
-class ForwarderEntry(_Letter):
-    """A Forwarder as it lists itself."""
+MAX_HOST = 253
+"""Longest name the DNS has."""
 
-    hostname: str = Field(min_length=1)
-    ip_address: str = Field(min_length=1)
-    consume_queue: str = Field(min_length=1)
+
+class ForwarderEntry(_Letter):
+    """A Forwarder as it lists itself; plain words only, as they go into messages, commands and names of queues."""
+
+    hostname: str = Field(max_length=MAX_HOST, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    ip_address: str = Field(max_length=MAX_HOST, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]*$")
+    consume_queue: str = Field(max_length=MAX_QUEUE_BYTES, pattern=r"^[!-~]+$")
 
 
 class ExposureMail(_Letter):

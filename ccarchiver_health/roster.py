@@ -28,6 +28,9 @@ ASK_KNOWN_EVERY = 1.0
 MAX_KNOWN = 64
 """Forwarders that are remembered: an observatory has a handful."""
 
+MAX_ENTRY = 4096
+"""Bytes of an entry that are looked at: twice what its three words may have."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -101,6 +104,8 @@ class Roster:
         return None
 
     def _read(self, raw: bytes) -> ForwarderEntry:
+        if len(raw) > MAX_ENTRY:
+            raise RejectedError(f"not a Forwarder's entry: {len(raw)} bytes, more than {MAX_ENTRY}")
         try:
             entry = ForwarderEntry.model_validate_json(raw)
         except ValidationError as error:

@@ -20,6 +20,7 @@ from ccarchiver_core.log_later import LogLater
 from ccarchiver_core.mail import ExposureMail
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Outcome, Step, unix_time
+from ccarchiver_sal import plain
 from ccarchiver_sal.marks import Mark, Marks
 
 if TYPE_CHECKING:
@@ -249,8 +250,8 @@ class Intake:
         step, kind = writing.step, heard.event.kind
         self._marks.note(kind, heard.sender, heard.mark)
         self._marks.write(step, [kind])
-        if not heard.obsid:
-            reason = f"{kind} without an image name"
+        reason = plain.problem(heard.obsid, heard.event)
+        if reason:
             origin, raw = f"{deadletter.SAL_ORIGIN}{kind}", heard.event.model_dump_json().encode()
             deadletter.add(step, self._context.settings, origin=origin, reason=reason, raw=raw)
             writing.lines.note(_log.error, "event.dead_lettered", topic=kind, reason=reason)

@@ -75,6 +75,10 @@ async def test_stale_double_and_malformed_entries_are_passed_over(desk: Desk) ->
         b'{"hostname": "f9"}',
         b"\xff\xfe",
         b'{"hostname": "", "ip_address": "", "consume_queue": ""}',
+        b'{"hostname": "f9; reboot", "ip_address": "127.0.0.1", "consume_queue": "f9_consume"}',
+        b'{"hostname": "f9", "ip_address": "127.0.0.1", "consume_queue": "telemetry_queue"}',
+        b'{"hostname": "f9", "ip_address": "127.0.0.1", "consume_queue": "%s"}' % (b"q" * 256),
+        b"[" * 5000,
     ]
     for raw in malformed:
         await desk.redis.lpush(keys.FORWARDER_LIST, raw)

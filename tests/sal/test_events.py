@@ -52,8 +52,8 @@ async def test_events_are_taken_in_enabled_only_and_no_burst_is_too_much(fresh_r
         csc_at_work(settings) as stand,
     ):
         await stand.to("start")
-        start_integration(camera, "in DISABLED")
-        await skipped(crew, "in DISABLED")
+        start_integration(camera, "in_DISABLED")
+        await skipped(crew, "in_DISABLED")
         assert await crew.exposures() == []
 
         await stand.to("enable")
@@ -70,7 +70,7 @@ async def test_events_are_taken_in_enabled_only_and_no_burst_is_too_much(fresh_r
 
         for burst, size in (("small", 200), ("large", 2000)):
             before = len(await crew.exposures())
-            names = [f"{burst} {number}" for number in range(size)]
+            names = [f"{burst}_{number}" for number in range(size)]
             for name in names:
                 end_readout(camera, name)
             found = await accepted(crew, before + size)

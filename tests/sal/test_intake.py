@@ -188,6 +188,18 @@ async def test_an_event_without_an_image_name_is_dead_lettered(fresh_redis: Priv
         assert len(await dead_letters(desk.redis)) == 1
 
 
+async def test_an_event_with_a_hostile_name_is_dead_lettered_and_goes_no_further(fresh_redis: PrivateRedis) -> None:
+    async with one_intake(fresh_redis) as desk:
+        desk.hear((START, "$(reboot)"), (START, "b"))
+
+        assert await desk.images(1) == ["b"]
+
+        [letter] = await dead_letters(desk.redis)
+        assert b"$(reboot)" in letter["raw"]
+        assert b"is refused" in letter["reason"]
+        assert not await desk.redis.exists(keys.image("$(reboot)"))
+
+
 async def test_the_very_first_start_takes_nothing_from_history(fresh_redis: PrivateRedis) -> None:
     async with one_intake(fresh_redis) as desk:
         desk.find(sample(START, "old", 1))
@@ -228,8 +240,8 @@ async def test_a_sender_whose_clock_is_set_while_the_csc_is_away_loses_no_event(
     fresh_redis: PrivateRedis, step_s: float
 ) -> None:
     settings = site(fresh_redis.port)
-    before = [sample(START, f"before {number}", number) for number in range(3)]
-    missed = [sample(START, f"missed {number}", number, 1000 + number + step_s) for number in range(3, 6)]
+    before = [sample(START, f"before_{number}", number) for number in range(3)]
+    missed = [sample(START, f"missed_{number}", number, 1000 + number + step_s) for number in range(3, 6)]
     async with looking_into(settings) as client:
         desk = Desk(client)
         async with intake_at_work(settings, desk):
@@ -255,15 +267,15 @@ async def test_all_of_a_camera_that_was_restarted_is_new_even_under_the_same_pro
     async with looking_into(settings) as client:
         desk = Desk(client)
         async with intake_at_work(settings, desk):
-            desk.hear_sample(*(sample(START, f"first {number}", number) for number in range(3)))
+            desk.hear_sample(*(sample(START, f"first_{number}", number) for number in range(3)))
             await desk.passed_on(3)
         async with intake_at_work(settings, desk):
-            desk.find(*(sample(START, f"second {number}", number, 5000.0) for number in range(2)))
-            assert (await desk.images(5))[3:] == ["second 0", "second 1"]
+            desk.find(*(sample(START, f"second_{number}", number, 5000.0) for number in range(2)))
+            assert (await desk.images(5))[3:] == ["second_0", "second_1"]
         async with intake_at_work(settings, desk):
-            third = [sample(START, f"third {number}", number, 6000.0, "CCCamera:99") for number in range(2)]
-            desk.find(sample(START, "second 1", 1, 5000.0), *third)
-            assert (await desk.images(7))[5:] == ["third 0", "third 1"]
+            third = [sample(START, f"third_{number}", number, 6000.0, "CCCamera:99") for number in range(2)]
+            desk.find(sample(START, "second_1", 1, 5000.0), *third)
+            assert (await desk.images(7))[5:] == ["third_0", "third_1"]
 
 
 @pytest.mark.parametrize("is_lost", [True, False])

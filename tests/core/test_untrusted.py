@@ -1,0 +1,73 @@
+"""What all code has to keep to, since peers are not trusted: found in the code itself."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = [
+    path
+    for folder in ("ccarchiver_*", "interfaces", "middleware/*/src", "benchmarks", "tests")
+    for top in sorted(ROOT.glob(folder))
+    for path in sorted(top.rglob("*.py"))
+]
+STATIC = ROOT / "ccarchiver_health" / "web" / "static"
+
+SAFE_LOADERS = (["yaml.CSafeLoader"], ["yaml.SafeLoader"])
+SAFE = {"CSafeLoader", "SafeLoader", "safe_load", "safe_load_all"}
+NEED_A_LOADER = {f"yaml.{name}" for name in ("load", "load_all", "compose", "compose_all", "parse", "scan")}
+
+MARKUP_FROM_TEXT = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc")
+"""What would make markup or code of a text that came from a peer."""
+
+
+def unsafe_yaml(tree: ast.AST) -> list[int]:
+    """Give the lines on which PyYAML is used in any way but by a safe loader."""
+    uses = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "yaml"
+    ]
+    found = [
+        node.lineno for node in uses if node.attr.endswith(("Loader", "_load", "_load_all")) and node.attr not in SAFE
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.func in uses and ast.unparse(node.func) in NEED_A_LOADER:
+            loaders = [ast.unparse(one.value) for one in node.keywords if one.arg == "Loader"]
+            if loaders not in SAFE_LOADERS:
+                found.append(node.lineno)
+    return found
+
+
+def test_yaml_is_read_by_the_safe_loader_only() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in SOURCES
+        for line in unsafe_yaml(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+    assert len(SOURCES) > 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["yaml.load(x)", "yaml.load(x, Loader=yaml.Loader)", "yaml.unsafe_load(x)", "yaml.full_load(x)", "yaml.parse(x)"],
+)
+def test_another_loader_would_be_found(line: str) -> None:
+    assert unsafe_yaml(ast.parse(line)) != []
+    assert unsafe_yaml(ast.parse("yaml.load(x, Loader=yaml.CSafeLoader); yaml.safe_load(x)")) == []
+
+
+def test_the_page_makes_no_markup_of_text() -> None:
+    scripts = sorted(STATIC.glob("*.js"))
+    assert len(scripts) > 5
+    found = [
+        f"{path.name}: {word}"
+        for path in scripts
+        for word in MARKUP_FROM_TEXT
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert found == []

@@ -1,0 +1,95 @@
+"""What comes by SAL is checked before it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from ccarchiver_core.exposure import EndReadout, HeaderReady
+from ccarchiver_sal.plain import problem
+
+GOOD_URL = "http://127.0.0.1:8000/CCHeaderService_header_CC_O_20261122_000001.yaml"
+
+
+BAD = " \n\0;|*'\"`\\<>&:%"
+
+
+def of_image(name: str) -> str:
+    return problem(name, EndReadout(image_name=name, image_index=0, images_in_sequence=1))
+
+
+def of_url(url: str) -> str:
+    return problem("CC_O_20261122_000001", HeaderReady(url=url))
+
+
+@pytest.mark.parametrize("name", ["CC_O_20261122_000001", "AT_O_20261122_000001", "i", "rehearsal-1.b", "n" * 64])
+def test_a_plain_image_name_is_taken(name: str) -> None:
+    assert of_image(name) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../up",
+        "a..b",
+        "/etc/passwd",
+        ".hidden",
+        "-rf",
+        "$(reboot)",
+        "a\x1b[2J",
+        "é",
+        "n" * 65,
+        *(f"a{c}b" for c in BAD),
+    ],
+)
+def test_any_other_is_refused(name: str) -> None:
+    assert "is refused" in of_image(name)
+    assert of_image(name).isprintable()
+
+
+def test_none_is_refused() -> None:
+    assert of_image("") == "endReadout without an image name"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        GOOD_URL,
+        "https://s3.example.org/bucket/ATHeaderService/header/2026/11/22/x.yaml?versionId=1&part=a%20b",
+        "http://ccheader/x",
+        "http://[::1]:8000/x.yaml",
+    ],
+)
+def test_a_plain_address_is_taken(url: str) -> None:
+    assert of_url(url) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "file:///etc/passwd",
+        "ftp://host/x",
+        "http:/host/x",
+        "//host/x",
+        "http://host",
+        "http://user:word@host/x",
+        "http://host/../x",
+        "http://host/$(reboot)",
+        "http://host/`x`",
+        "http://host/a;b",
+        "http://host/a b",
+        "http://host/a'b",
+        'http://host/a"b',
+        "http://host/a\nb",
+        "http://host/a|b",
+        "http://host/a\\b",
+        "http://host/a#b",
+        "-o/tmp/x http://host/x",
+        f"http://host/{'x' * 256}",
+    ],
+)
+def test_any_other_address_is_refused_and_not_repeated(url: str) -> None:
+    """It is not repeated, as it may have a password in it."""
+    said = of_url(url)
+    assert "is refused" in said
+    assert not url or url not in said
