@@ -92,7 +92,7 @@ def test_the_forwarder_style_is_one_line_of_quoted_scalars() -> None:
 
 
 def test_a_site_may_call_its_messages_otherwise() -> None:
-    settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml")
+    settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml", plaintext="allowed")
     sent = Writer(settings).order(Order.XFER_PARAMS, EXPOSURE, ack_id="a", session_id="s", forwarder=FORWARDER)
     body = sent.body().decode()
 
