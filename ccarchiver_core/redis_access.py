@@ -37,6 +37,10 @@ class FileLogin(CredentialProvider):
         found = self._read()
         return found.user, found.password.get_secret_value()
 
+    @override
+    async def get_credentials_async(self) -> tuple[str, str]:
+        return self.get_credentials()  # redis-py's own does the same, and warns of it at each connection
+
     def _read(self) -> Credentials:
         try:
             self._last = load_redis_credentials()
