@@ -182,6 +182,8 @@ class Settings(Part):
     """SAL events kept in memory while Redis is away: an hour at several a second."""
     max_dead_letters: Count = 10_000
     """Dead letters kept; the oldest go first, and that is logged."""
+    max_dead_letters_memory: Count = 268_435_456
+    """Bytes of Redis' memory that all dead letters together may take; beyond it the oldest go, and that is logged."""
     max_dead_letter_bytes: Count = 16_777_216
     """Bytes of one dead letter that are kept: all of any real message, and of a mistaken file of some megabytes."""
     ledger_days: Seconds = 14.0

@@ -24,6 +24,9 @@ INTERVAL = 5.0
 BATCH = 200
 """Images looked at in one round: the work of a round stays below a tenth of a second."""
 
+ROOM_LEFT = 0.9
+"""Share of their bound that dead letters fill after the oldest went, so that the next one does not cost a round."""
+
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -116,3 +119,20 @@ class Housekeeping:
         letters = await redis.xlen(keys.DEAD_LETTERS)
         if letters >= settings.max_dead_letters:
             _log.error("dead_letters.full", count=letters, setting="MAX_DEAD_LETTERS", effect="the oldest are let go")
+        await self._bound_letters(letters)
+
+    async def _bound_letters(self, letters: int) -> None:
+        """Let the oldest dead letters go when all together are too large: a mad peer must not fill Redis."""
+        limit = self._context.settings.max_dead_letters_memory
+        taken = int(await self._context.redis.memory_usage(keys.DEAD_LETTERS, samples=0) or 0)
+        if taken <= limit:
+            return
+        kept = int(letters * limit / taken * ROOM_LEFT)
+        step = Step().do("XTRIM", keys.DEAD_LETTERS, "MAXLEN", kept)
+        await self._context.runner.apply(step.count("dead_letters_let_go", letters - kept))
+        _log.error(
+            "dead_letters.large",
+            bytes=taken,
+            setting="MAX_DEAD_LETTERS_MEMORY",
+            effect=f"the oldest {letters - kept} go",
+        )

@@ -81,6 +81,7 @@ COUNTERS = (
     _one("forwarders_passed_over", "Forwarders asked that did not take the pairing.", "forwarders_passed_over"),
     _one("dead_letters", "Dead letters ever written.", "dead_letters"),
     _one("dead_letters_requeued", "Dead letters an operator has sent the normal way again.", "dead_letters_requeued"),
+    _one("dead_letters_let_go", "Dead letters let go because all together were too large.", "dead_letters_let_go"),
     CounterMetric(
         "ccarchiver_faults",
         "Times the CSC went to FAULT, by error code.",

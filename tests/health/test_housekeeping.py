@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import clock, keys, ledger
+from ccarchiver_core import clock, deadletter, keys, ledger
 from ccarchiver_core.exposure import StartIntegration
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.ledger import ImageState
@@ -134,6 +134,26 @@ async def test_an_image_that_nobody_finishes_is_a_dead_letter_after_a_day(fresh_
         [dead] = await dead_letters(redis)
         assert (dead["obsid"], dead["origin"]) == (b"old", keys.UNFINISHED.encode())
         assert b"waits for the Controller" in dead["reason"]
+
+
+async def test_the_oldest_dead_letters_go_when_all_together_are_too_large(fresh_redis: PrivateRedis) -> None:
+    limit, size, count = 1_000_000, 50_000, 40
+    settings = site(fresh_redis.port, MAX_DEAD_LETTERS_MEMORY=limit)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        for number in range(count):
+            step = Step()
+            raw = str(number).encode().ljust(size)
+            deadletter.add(step, settings, origin="telemetry_queue", reason="too odd", raw=raw)
+            await context.runner.apply(step)
+
+        await Housekeeping(context).report_bounds()
+        left = [int(letter["raw"]) for letter in await dead_letters(redis)]
+        assert left == list(range(count - len(left), count)), "the newest are kept"
+        assert limit / size / 2 < len(left) <= limit / size
+        assert await counter(redis, "dead_letters_let_go") == count - len(left)
+
+        await Housekeeping(context).report_bounds()
+        assert len(await dead_letters(redis)) == len(left), "what fits is left alone"
 
 
 async def test_a_stepped_clock_makes_no_forwarder_look_dead(
