@@ -22,7 +22,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger fuzz screenshots dist licences audit notes changelog fmt clean
+.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger bench-takeover fuzz screenshots dist licences audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -68,6 +68,9 @@ soak: setup ## steady exposures for a while; fails if memory, files, threads or 
 
 bench-ledger: setup ## 10,000 exposures in the ledger: Redis memory, and how long the commands take
 	@$(BIN)/python -m benchmarks.ledger $(ARGS)
+
+bench-takeover: setup ## how long nobody works when one of two hosts fails, and what is lost (ROUNDS=8 JSON=file)
+	@$(BIN)/python -m benchmarks.takeover --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 bench: IMAGES = 200
 bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=file ARGS="--load --growth --profile")
