@@ -73,7 +73,8 @@ setup(
         "typer>=0.12",
         "typing_extensions>=4.12",
     ],
-    # Stand-ins for what ts-salobj asks for; without the extra an environment has the genuine ones (docs/middleware.md).
+    # Stand-ins for what ts-salobj asks for; without the extra an environment has the genuine ones, see
+    # docs/explanations/middleware.md.
     # The exact local versions are ours alone: no package index takes such ones, so nobody can slip in others.
     extras_require={
         "middleware": [
