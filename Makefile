@@ -22,7 +22,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint types contracts unit integration campaign faults soak bench bench-ledger bench-takeover fuzz screenshots dist licences audit notes changelog fmt clean
+.PHONY: help setup setup-tests setup-docs demo test lint types contracts unit integration campaign faults soak bench bench-ledger bench-takeover fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -38,8 +38,8 @@ setup-tests: ## what setup does, and what only tests need (a browser, Prometheus
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2 CONFIG=site file)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 
-test: setup-tests ## everything CI checks: lint, types, contracts, all tests, a short fault campaign
-	@scripts/check lint types contracts tests campaign
+test: setup-tests ## everything CI checks: lint, types, contracts, documents, all tests, a short fault campaign
+	@scripts/check lint types contracts docs tests campaign
 
 lint: setup ## ruff: rules and format
 	@scripts/check lint
@@ -82,6 +82,13 @@ fuzz: setup ## 100,000 inputs to the parsers of what others send
 screenshots: setup-tests ## the pictures in docs/images, of the real status page during a simulated night
 	@$(BIN)/python -m tests.support.screenshots docs/images
 
+docs: setup-docs ## the documents as a web site, in docs/_build/html; warnings are errors
+	@scripts/check docs $(ARGS)
+	@echo "docs/_build/html/index.html"
+
+docs-links: setup-docs ## whether links from the documents to other sites still lead there (needs the internet)
+	@$(BIN)/python -m sphinx -b linkcheck -d docs/_build/doctrees docs docs/_build/links $(ARGS)
+
 dist: setup ## sdist and wheel of the archiver, wheels of the stand-ins, tested versions: into dist/
 	@scripts/dist
 
@@ -103,5 +110,5 @@ fmt: setup ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and what the tools left; keeps the sources
-	rm -rf .venv .venv-audit .setup.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-audit .setup.lock build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
