@@ -1,0 +1,54 @@
+"""The code blocks of the documents: each says what it is, and is that."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.documents import ROOT, pages
+from tests.support.markdown import Block, blocks
+
+BLOCKS = [(path, block) for path in pages() for block in blocks(path.read_text(encoding="utf-8"))]
+KINDS = {"sh", "console", "python", "yaml", "json", "text"}
+"""Beside Sphinx' directives, in braces, which the build checks."""
+
+
+def of_kind(kind: str) -> list[object]:
+    return [
+        pytest.param(block, id=f"{path.relative_to(ROOT)}:{block.line}") for path, block in BLOCKS if block.kind == kind
+    ]
+
+
+def test_each_block_says_what_it_is() -> None:
+    kinds = {f"{path.relative_to(ROOT)}:{block.line}": block.kind for path, block in BLOCKS}
+    assert {where: kind for where, kind in kinds.items() if kind not in KINDS and kind[:1] != "{"} == {}
+
+
+def test_each_block_that_shows_commands_has_one() -> None:
+    shown = [(path, block) for path, block in BLOCKS if block.kind in {"sh", "console"}]
+    assert [f"{path}:{block.line}" for path, block in shown if not block.commands] == []
+
+
+@pytest.mark.parametrize("block", of_kind("python"))
+def test_python_compiles_and_is_formatted(block: Block) -> None:
+    compile(block.text, f"line {block.line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    ruff = [str(Path(sys.executable).parent / "ruff"), "format", "--diff", "--stdin-filename", "block.ipynb.py", "-"]
+    done = subprocess.run(ruff, input=block.text, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", of_kind("yaml"))
+def test_yaml_can_be_read(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
+
+
+@pytest.mark.parametrize("block", of_kind("json"))
+def test_each_line_of_json_can_be_read(block: Block) -> None:
+    for line in block.text.splitlines():
+        json.loads(line)

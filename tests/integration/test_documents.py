@@ -1,0 +1,211 @@
+"""What the documents have people type beside an archiver at work: each command, cell and line."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import io
+import json
+import re
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from lsst.ts import salobj
+
+from ccarchiver_core import deadletter
+from ccarchiver_core.redis_client import make_client
+from ccarchiver_core.settings import load_settings
+from ccarchiver_core.step import Step
+from ccarchiver_sim.rig.environment import applied
+from tests.docs.documents import DOCS, ROOT, commands
+from tests.docs.verified import Way, commands_of
+from tests.support.markdown import blocks
+from tests.support.scribe import Scribe
+from tests.support.stage import LIMIT_S, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+NIGHT = (DOCS / "user-guide" / "example-night.md").read_text(encoding="utf-8")
+REHEARSAL = (DOCS / "developer-guide" / "simulators.md").read_text(encoding="utf-8")
+SIMULATED = [typed for block in blocks(REHEARSAL) for typed in block.commands if typed.startswith("ccarchiver-sim-")]
+CAMERA = next(typed for typed in SIMULATED if "camera" in typed)
+PEERS = [typed for typed in SIMULATED if typed != CAMERA]
+
+WELL, WRONG, INTERRUPTED = 0, 1, 130
+"""Exit codes of `ccarchiver` that say it has understood: all well, something is wrong, ended by Ctrl-C."""
+SIDE_BY_SIDE = 3
+"""Commands that are typed at once: each is half a second of one core."""
+WATCHED_S = 3
+"""How long `--watch` is watched: its second reading comes after one."""
+NIGHTS_DATE = "2026-11-22"
+"""A night of which the ledger has nothing, which is a report as well."""
+
+
+@asynccontextmanager
+async def typed(stage: Stage, command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start what a page has typed, with the environment of the site; it is ended with the block."""
+    process = await asyncio.create_subprocess_exec(
+        "/bin/bash",
+        "-c",
+        f"exec {command}",
+        cwd=ROOT,
+        env=stage.rig.env,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), LIMIT_S)
+
+
+async def until_says(process: asyncio.subprocess.Process, words: str) -> list[str]:
+    """Read what a program prints until a line has some words in it."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    async with asyncio.timeout(LIMIT_S):
+        while line := (await process.stdout.readline()).decode():
+            lines.append(line.rstrip())
+            if words in line:
+                return lines
+    pytest.fail(f"it ended without {words!r}: {lines}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rehearsal(stage: Stage) -> AsyncIterator[Stage]:
+    """The peers as the page of the simulators starts them, all at once."""
+    async with contextlib.AsyncExitStack() as running:
+        # Any free port for the headers: the usual one may be taken here.
+        started = [
+            await running.enter_async_context(typed(stage, command.replace("--port 8000", "--port 0")))
+            for command in PEERS
+        ]
+        await asyncio.gather(*(until_says(process, '"event": "ready"') for process in started))
+        yield stage
+
+
+async def take(stage: Stage, *options: str) -> str:
+    """Take an image as the page does, and give its name."""
+    async with typed(stage, " ".join([CAMERA, *options])) as camera:
+        lines = await until_says(camera, '"topic": "endReadout"')
+    return str(json.loads(lines[-1])["image"])
+
+
+async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: Stage) -> None:
+    cells = [block.text for block in blocks(NIGHT) if block.kind == "python"]
+    waits = next(number for number, cell in enumerate(cells) if "evt_endReadout.next" in cell)
+    names: dict[str, object] = {}
+    printed = io.StringIO()
+
+    with applied(rehearsal.rig.sal), contextlib.redirect_stdout(printed):
+        image: asyncio.Task[str] | None = None
+        for number, cell in enumerate(cells):
+            if number == waits:
+                # The camera waits until all have found it before it takes the image: the cell is there by then.
+                image = asyncio.create_task(take(rehearsal))
+            code = compile(cell, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            begun = eval(code, names)  # noqa: S307 (a cell of our own page)
+            if begun is not None:
+                await asyncio.wait_for(begun, LIMIT_S)
+        assert image is not None
+
+    assert printed.getvalue().splitlines() == [f"{await image} complete"]
+    assert rehearsal.sal.state is salobj.State.STANDBY
+
+
+async def test_the_script_follows_an_image(rehearsal: Stage) -> None:
+    [command] = [typed for block in blocks(NIGHT) for typed in block.commands if "night_remote" in typed]
+    shown = next(block.text for block in blocks(NIGHT) if block.kind == "text" and "files ingested" in block.text)
+
+    async with typed(rehearsal, command.replace("python ", f"{sys.executable} ", 1)) as script:
+        before = await until_says(script, "archiver ENABLED")
+        image = await take(rehearsal, "--sequence-start", "2")
+        after = await until_says(script, "archiver STANDBY")
+        assert await asyncio.wait_for(script.wait(), LIMIT_S) == 0
+
+    assert "\n".join([*before, *after]).replace(image, "IMAGE") == re.sub(r"CC_O_\w+", "IMAGE", shown).strip()
+
+
+async def test_what_the_page_types_commands_the_csc(rehearsal: Stage) -> None:
+    [page] = [block for block in blocks(NIGHT) if block.commands == ["command_ccarchiver"]]
+    lines = page.text.splitlines()[1:]
+    words = [line for line in lines if re.fullmatch("[a-z]+", line)]
+    assert [f"Finished command {word}" for word in words[:-1]] == [line for line in lines if "Finished" in line]
+
+    async with typed(rehearsal, "command_ccarchiver") as commander:
+        assert commander.stdin is not None
+        for word in words:
+            commander.stdin.write(f"{word}\n".encode())
+            await commander.stdin.drain()
+            if word != "exit":
+                await until_says(commander, f"Finished command {word}")
+        assert await asyncio.wait_for(commander.wait(), LIMIT_S) == 0
+    assert rehearsal.sal.state is salobj.State.STANDBY
+
+
+async def bury(stage: Stage, count: int) -> list[str]:
+    """Put letters among the dead, and give their ids."""
+    settings = load_settings(stage.rig.folder.site_file)
+    async with make_client(settings) as client:
+        scribe = Scribe(client, settings)
+        for _ in range(count):
+            step = Step()
+            deadletter.add(step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}")
+            await scribe.write(step)
+        return [letter.id for letter in await deadletter.newest(client, count)]
+
+
+def placed(command: str, stage: Stage, image: str, letters: list[str]) -> str:
+    """Put what there is here in the places that a page leaves to its reader."""
+    words = command.replace("127.0.0.1:8094", f"127.0.0.1:{stage.rig.status_port}")
+    if "pair next" in words:
+        words = words.replace(" [NAME]", "")  # without a name it only tells
+    words = re.sub(r"\bCC_O_\w+|\bNAME\b|\bIMAGE\b", image, words)
+    words = re.sub(r"\bID\b|\b\d{13}-\d\b", lambda _: letters.pop(), words)
+    words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(stage.rig.folder.site_file), words)
+    words = words.replace("NEW", "new.yaml").replace("[DATE]", NIGHTS_DATE)
+    if "--watch" in words:
+        words = f"timeout --preserve-status --signal INT {WATCHED_S} {words}"
+    return words
+
+
+async def test_each_command_is_understood(rehearsal: Stage) -> None:
+    shown = commands_of(Way.AT_WORK, list(commands()))
+    letters = await bury(rehearsal, sum("deadletter" in command for command in shown))
+    image = str(rehearsal.sal.of("imageInOODS")[-1].fields["obsid"])
+    done = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def answers(command: str) -> tuple[str, int, str]:
+        async with done:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/bash",
+                "-c",
+                command,
+                env=rehearsal.rig.env,
+                cwd=rehearsal.rig.folder.root,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+            out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
+            assert process.returncode is not None
+            return command, process.returncode, out.decode()
+
+    # Many differ only in the image that they name.
+    here = dict.fromkeys(placed(command, rehearsal, image, letters) for command in shown)
+    given_up = [command for command in here if "release" in command]
+    said = await asyncio.gather(*(answers(command) for command in here if command not in given_up))
+    said += [await answers(command) for command in given_up]
+    wrong = [one for one in said if one[1] not in {WELL, WRONG, INTERRUPTED} or not one[2] or "Traceback" in one[2]]
+    assert wrong == []
