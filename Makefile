@@ -35,6 +35,9 @@ setup: ## install what is missing (apt, .venv); done by every target below, at o
 setup-tests: ## what setup does, and what only tests need (a browser, Prometheus' checker)
 	@scripts/bootstrap --tests
 
+setup-docs: ## what setup does, and what only the documents need (graphviz)
+	@scripts/bootstrap --docs
+
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2 CONFIG=site file)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 

@@ -41,6 +41,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 # --------------------------------------------------------------------------------------------------------------- API
 typed_names_packages = [f"ccarchiver_{part}" for part in ("core", "sal", "bridge", "health", "cli", "sim")]
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # other packages' docstrings may be in another style
 autodoc_typehints_format = "short"
 napoleon_google_docstring = False
 napoleon_use_rtype = False  # a word alone below "Returns" is the name of what comes back, not its type

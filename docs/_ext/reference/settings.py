@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from ccarchiver_core.settings import Settings
 from ccarchiver_core.site_file import SiteFile
 from docs._ext.reference.markdown import code, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic import BaseModel
 
 REPLACED = Path(__file__).resolve().parents[3] / "tests/data/config/good_site_of_the_replaced_archiver.yaml"
 """A site file as the replaced archiver has it, with every key that one knows."""
@@ -22,6 +26,7 @@ Schema = dict[str, Any]
 
 _KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list"}
 _BOUNDS = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": "< {}", "maximum": "≤ {}"}
+_TELLING = {"type", "anyOf", "enum", "$ref"}
 NOT_EMPTY = {"minLength": 1, "minItems": 1}
 
 
@@ -29,24 +34,29 @@ def settings_lines() -> list[str]:
     """Give the Markdown of the reference: the keys of ROOT, then one heading and table for each section."""
     schema = Settings.model_json_schema(by_alias=True)
     replaced = set(_paths(SiteFile(REPLACED).root, ()))
-    return list(_section(schema, schema.get("$defs", {}), (), replaced))
+    return list(_section(Settings, schema, schema.get("$defs", {}), (), replaced))
 
 
-def _section(part: Schema, parts: Schema, above: tuple[str, ...], replaced: set[tuple[str, ...]]) -> Iterator[str]:
+def _section(
+    model: type[BaseModel], part: Schema, parts: Schema, above: tuple[str, ...], replaced: set[tuple[str, ...]]
+) -> Iterator[str]:
     rows = []
-    below: list[tuple[tuple[str, ...], Schema, str]] = []
+    below: list[tuple[type[BaseModel], tuple[str, ...], Schema, str]] = []
     for key, facts in part["properties"].items():
         path = (*above, key)
+        annotation: Any = model.model_fields[key.lower()].annotation
         section = _referred(facts, parts)
         if section is not None and "properties" in section:
-            below.append((path, section, str(facts.get("description", ""))))
+            below.append((annotation, path, section, str(facts.get("description", ""))))
             continue
+        if not _TELLING & set(facts):  # a validator of its own hides the kind from the schema
+            facts = {**TypeAdapter(annotation).json_schema(), **facts}  # noqa: PLW2901 (the same facts, completed)
         rows.append(_row(path, facts if section is None else {**section, **facts}, parts, replaced))
     if rows:
         yield from table(HEAD, rows)
-    for path, section, meaning in below:
+    for inner, path, section, meaning in below:
         yield from ("#" * (len(path) + 2) + " " + ".".join(path), "", meaning, "")
-        yield from _section(section, parts, path, replaced)
+        yield from _section(inner, section, parts, path, replaced)
 
 
 def _row(path: tuple[str, ...], facts: Schema, parts: Schema, replaced: set[tuple[str, ...]]) -> tuple[str, ...]:
@@ -74,7 +84,7 @@ def _kind(facts: Schema, parts: Schema) -> str:
     kind = _KINDS.get(facts.get("type", ""), "mapping" if facts.get("type") == "object" else "value")
     if facts.get("type") == "array":
         of = facts.get("items", {})
-        kind = f"list of {_kind(_referred(of, parts) or of, parts)}" if of else kind
+        kind = f"list of {_kind(_referred(of, parts) or of, parts).partition(',')[0]}" if of else kind
     bounds = [how.format(facts[name]) for name, how in _BOUNDS.items() if name in facts]
     if any(facts.get(name) == least for name, least in NOT_EMPTY.items()):
         bounds.append("not empty")
