@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ccarchiver_core.settings import Settings
 from tests.docs.documents import ROOT, pages
 from tests.support.markdown import Block, blocks
 
@@ -45,7 +46,10 @@ def test_python_compiles_and_is_formatted(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of_kind("yaml"))
 def test_yaml_can_be_read(block: Block) -> None:
-    assert isinstance(yaml.safe_load(block.text), dict)
+    document = yaml.safe_load(block.text)
+    assert isinstance(document, dict)
+    if "ROOT" in document:
+        Settings.model_validate(document["ROOT"])  # what a page shows of a site file is one that is taken
 
 
 @pytest.mark.parametrize("block", of_kind("json"))

@@ -72,11 +72,6 @@ LINES = (
     ),
     # ---- developers
     Line(r"make( .*)?", Way.TARGET),
-    Line(
-        r"python -m benchmarks\.takeover",
-        Way.ELSEWHERE,
-        "minutes; tests/integration/test_second_host.py has the takeover itself",
-    ),
     Line(r"python -m interfaces --check", Way.ALONE),
     Line(
         r"python -m interfaces", Way.OWN, "tests/interfaces/test_definitions.py::test_regenerating_gives_the_same_bytes"
