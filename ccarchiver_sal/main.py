@@ -22,6 +22,9 @@ from ccarchiver_sal.csc import CCArchiverCsc
 REDIS_AT_START = 5.0
 """Seconds to wait for Redis before the CSC shows itself in STANDBY without it: an operator must see it."""
 
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as shells count it: 128 and the number of SIGINT."""
+
 PARTITION_VARIABLE = "LSST_DDS_PARTITION_PREFIX"
 DOMAIN_VARIABLE = "LSST_DDS_DOMAIN_ID"
 
@@ -111,6 +114,8 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(f"run_ccarchiver_sal: {error}\n")
         code = EXIT_CONFIG
+    except KeyboardInterrupt:  # before the CSC was there to take it: there is nothing to put in order yet
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

@@ -121,10 +121,17 @@ class Stream:
         while time.monotonic() < deadline:
             seen = found = await self.snapshot()
             for step in path.split("."):
-                seen = seen[int(step) if step.isdecimal() else step] if seen is not None else None
+                seen = _below(seen, step)
             if seen == wanted:
                 return found
         raise AssertionError(f"{what} did not come; {path} was {seen!r} last")
+
+
+def _below(value: Any, step: str) -> Any:
+    """Go one step down; to nothing where there is nothing yet."""
+    if isinstance(value, list):
+        return value[int(step)] if int(step) < len(value) else None
+    return value[step] if value is not None else None
 
 
 def page_site(port: int, **changes: object) -> Settings:
