@@ -17,9 +17,9 @@ import psutil
 import structlog
 from redis.exceptions import ResponseError
 
-from ccarchiver_core.backoff import Backoff
+from ccarchiver_core.backoff import LONGEST, Backoff
 from ccarchiver_core.errors import DataLostError, FencedError, LeaseHeldError
-from ccarchiver_core.redis_client import AWAY_ERRORS, wait_or_raise
+from ccarchiver_core.redis_client import AWAY_ERRORS, COMMAND_TIMEOUT, wait_or_raise
 from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
@@ -38,6 +38,13 @@ STANDBY_LOOK = 0.5
 
 STANDBY_TTL_MS = 5_000
 """How long a standby counts as there after it said so: ten looks, so that a slow machine does not flicker."""
+
+LATE_LOOK = 2.0
+"""Seconds between two looks of a standby beyond which Redis was away, hung or took no writes: nobody could renew then,
+and that a lease has ended meanwhile says nothing about its holder."""
+
+LEAST_GRACE = 2 * COMMAND_TIMEOUT + LONGEST
+"""Seconds within which a holder that lives renews when Redis is back: it ends one command, waits, and asks again."""
 
 # KEYS: lease, epoch, applied. ARGV: owner, ttl in ms. The same owner may ask again after a lost reply.
 _TAKE = """
@@ -86,6 +93,10 @@ class Lease:
         self._interval = ttl / RENEWALS_PER_TTL
         self._stand_by = stand_by
         self._standing_by_for = b""
+        self._stood_by = False
+        self._looked_at = 0.0
+        self._not_before = 0.0
+        self._grace = max(ttl, LEAST_GRACE)
         self._owner = json.dumps(
             {
                 "host": host_name(),
@@ -98,10 +109,16 @@ class Lease:
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> bool:
         """Take the lease, waiting while Redis is away, and as the standby while another instance has it.
 
-        A lease whose holder died on this host is taken over at once; one that is alive is respected.
+        A lease whose holder died on this host is taken over at once; one that is alive is respected. A lease that ended
+        while Redis was away is left to its holder for a time: nobody could have renewed it.
+
+        Returns
+        -------
+        stood_by
+            Whether another instance had it when this one came.
 
         Raises
         ------
@@ -111,22 +128,40 @@ class Lease:
         backoff = Backoff()
         names = [self._worker.lease, self._worker.lease_epoch, self._worker.applied]
         while True:
-            asked_at = asyncio.get_running_loop().time()
             try:
+                if self._standing_by_for and await self._is_early():
+                    backoff = Backoff()
+                    await asyncio.sleep(STANDBY_LOOK)
+                    continue
+                asked_at = asyncio.get_running_loop().time()
                 verdict, detail = await self._take(keys=names, args=[self._owner, self._ttl_ms])
                 if verdict == b"taken":
                     self._runner.epoch = int(detail)
                     self._runner.sure_until = asked_at + self._ttl_ms / 1000
                     await self._stand_by_no_more()
-                    return
+                    return self._stood_by
                 if self._is_to_wait(detail):
-                    await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
-                    await asyncio.sleep(STANDBY_LOOK)
+                    self._looked_at = asked_at
                     continue
                 await self._release(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
             except (*AWAY_ERRORS, ResponseError) as error:
                 await wait_or_raise(error, backoff)
+
+    async def _is_early(self) -> bool:
+        """Say that this one stands by, and look whether it must go on doing so.
+
+        It looks before it asks for the lease: what is asked of a Redis that hangs is done when that wakes up, maybe
+        before the holder's renewal.
+        """
+        held = await self._redis.get(self._worker.lease)
+        await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
+        now = asyncio.get_running_loop().time()
+        late_s, self._looked_at = now - self._looked_at, now
+        if late_s > LATE_LOOK:
+            self._not_before = now + self._grace
+            _log.info("lease.left_to_its_holder", redis_away_s=round(late_s, 1), for_s=self._grace)
+        return self._is_to_wait(held) if held else now < self._not_before
 
     async def _stand_by_no_more(self) -> None:
         if self._standing_by_for:
@@ -139,6 +174,7 @@ class Lease:
         if _is_dead(holder):
             return False
         if self._stand_by:
+            self._stood_by = True
             if held_by != self._standing_by_for:
                 self._standing_by_for = held_by
                 _log.info("lease.standing_by", active_host=holder["host"], active_pid=holder["pid"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ccarchiver_core import lease as lease_module
 from ccarchiver_core.errors import FencedError, LeaseHeldError
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.lease import STANDBY_LOOK, Lease
@@ -102,6 +104,59 @@ async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fres
             await waiting
         assert standby.runner.epoch == 8
         await standby.close()
+
+
+@pytest.mark.parametrize("redis_hangs", [False, True])
+async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, redis_hangs: bool
+) -> None:
+    """The holder comes second here, as it may: it must not lose its session to a standby that was only quicker."""
+    monkeypatch.setattr(lease_module, "LATE_LOOK", 3 * STANDBY_LOOK)
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port, WHEN_LEASE_IS_HELD="wait", LEASE_TTL=1.0)
+        active = WorkerContext(Worker.SAL, settings)
+        monkeypatch.setenv("CCARCHIVER_HOST", "the-other-host")
+        standby = WorkerContext(Worker.SAL, settings)
+        async with asyncio.timeout(LIMIT_S), looking_into(settings) as redis:
+            await active.lease.acquire()
+            waiting = asyncio.create_task(standby.lease.acquire())
+            await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
+            with away(server, hangs=redis_hangs):
+                await asyncio.sleep(4 * STANDBY_LOOK)
+
+            await eventually(lambda: left_to_its_holder(standby), "the standby to find Redis again")
+            assert not await redis.exists(Worker.SAL.lease)
+            keeping = asyncio.create_task(active.lease.keep())
+            await eventually(lambda: redis.exists(Worker.SAL.lease), "the holder's renewal")
+            assert await redis.get(Worker.SAL.lease_epoch) == b"1", "the standby took it"
+
+            await end(keeping)  # the holder dies, long after: now the standby does what it is there for
+            standby.lease._not_before = 0.0  # noqa: SLF001  for whoever waits for the test
+            await waiting
+            assert standby.runner.epoch == 2
+        await active.close()
+        await standby.close()
+
+
+@contextmanager
+def away(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
+    """Have Redis be away for the time of a block: as a process that is gone, or as one that stands still."""
+    if hangs:
+        os.kill(server.pid, signal.SIGSTOP)
+    else:
+        server.stop()
+    try:
+        yield
+    finally:
+        if hangs:
+            os.kill(server.pid, signal.SIGCONT)
+        else:
+            server.start()
+
+
+async def left_to_its_holder(standby: WorkerContext) -> bool:
+    """Tell whether a standby has seen that Redis was away, or has the lease."""
+    return standby.lease._not_before > 0 or standby.runner.epoch is not None  # noqa: SLF001  nothing shows it
 
 
 async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:
