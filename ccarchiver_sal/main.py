@@ -13,6 +13,7 @@ import structlog
 from ccarchiver_core import __version__, logs
 from ccarchiver_core.errors import ConfigError, LeaseHeldError
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.redis_client import patiently
 from ccarchiver_core.settings import load_settings
 from ccarchiver_core.worker import EXIT_CONFIG, WorkerContext, exit_code_of
 from ccarchiver_sal import resume
@@ -69,6 +70,9 @@ async def run(arguments: argparse.Namespace) -> int:
     _log.info("worker.starting", version=__version__, redis=settings.redis_address)
     context = WorkerContext(Worker.SAL, settings)
     try:
+        if settings.stands_by and await _was_ended_while_standing_by(context):
+            _log.warning("csc.ended", why="exitControl on the other host", do="supervisorctl start ccarchiver:sal")
+            return 0
         saved = await _prepare(context, resume_wanted=not arguments.no_resume)
         try:
             csc = CCArchiverCsc(context, saved)
@@ -92,15 +96,24 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+async def _was_ended_while_standing_by(context: WorkerContext) -> bool:
+    """Take the lease, waiting as the standby; tell whether the CSC was sent exitControl meanwhile.
+
+    Whoever sends that wants no CSC, on neither host.
+    """
+    return await context.lease.acquire() and await patiently(lambda: resume.is_ended(context.redis))
+
+
 async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> resume.Saved | None:
     """Take the lease and read the state to take up, unless Redis is away."""
-    if context.settings.stands_by:
-        # Two with one name on the bus must not be, so without Redis neither shows itself.
-        await context.lease.acquire()
+    settings = context.settings
     try:
-        async with asyncio.timeout(REDIS_AT_START):
+        # Two with one name on the bus must not be, so on a site with a standby nobody shows itself without Redis.
+        async with asyncio.timeout(None if settings.stands_by else REDIS_AT_START):
             await context.lease.acquire()
-            return await resume.read_saved(context.redis, context.settings.resume_window) if resume_wanted else None
+            if not resume_wanted:
+                return None
+            return await patiently(lambda: resume.read_saved(context.redis, settings.resume_window))
     except TimeoutError:
         _log.warning("redis.away", redis=context.settings.redis_address, effect="starting in STANDBY without it")
         return None

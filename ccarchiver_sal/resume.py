@@ -58,6 +58,11 @@ async def read_saved(redis: Redis, window: float) -> Saved | None:
     return Saved(state, int(fields.get("error_code", "0")), fields.get("error_report", ""))
 
 
+async def is_ended(redis: Redis) -> bool:
+    """Tell whether the last CSC was ended by exitControl."""
+    return (await read_hash(redis, keys.CSC)).get("state") == str(int(State.OFFLINE))
+
+
 def write_state(step: Step, saved: Saved) -> None:
     """Write the state within a step; OFFLINE is what `read_saved` never takes up."""
     step.set_fields(

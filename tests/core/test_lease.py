@@ -131,7 +131,7 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
             assert await redis.get(Worker.SAL.lease_epoch) == b"1", "the standby took it"
 
             await end(keeping)  # the holder dies, long after: now the standby does what it is there for
-            standby.lease._not_before = 0.0  # noqa: SLF001  for whoever waits for the test
+            standby.lease._not_before = 0.0
             await waiting
             assert standby.runner.epoch == 2
         await active.close()
@@ -156,7 +156,7 @@ def away(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
 
 async def left_to_its_holder(standby: WorkerContext) -> bool:
     """Tell whether a standby has seen that Redis was away, or has the lease."""
-    return standby.lease._not_before > 0 or standby.runner.epoch is not None  # noqa: SLF001  nothing shows it
+    return standby.lease._not_before > 0 or standby.runner.epoch is not None
 
 
 async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:
