@@ -11,7 +11,7 @@ import json
 import os
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 import structlog
@@ -154,7 +154,7 @@ class Lease:
         It looks before it asks for the lease: what is asked of a Redis that hangs is done when that wakes up, maybe
         before the holder's renewal.
         """
-        held = await self._redis.get(self._worker.lease)
+        held = cast("bytes | None", await self._redis.get(self._worker.lease))
         await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
         now = asyncio.get_running_loop().time()
         late_s, self._looked_at = now - self._looked_at, now

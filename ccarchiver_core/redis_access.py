@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from redis.asyncio import SSLConnection
 from redis.credentials import CredentialProvider
 from typing_extensions import override
 
 from ccarchiver_core.credentials import load_redis_credentials
 from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.tls import OLDEST, client_context
+from ccarchiver_core.site_sections import Tls
+from ccarchiver_core.tls import client_context
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ccarchiver_core.credentials import Credentials
     from ccarchiver_core.settings import Settings
-    from ccarchiver_core.site_sections import Tls
+
+SECTION = "REDIS_TLS"
 
 _log = structlog.get_logger(__name__)
 
@@ -61,8 +66,27 @@ def connection_options(settings: Settings) -> dict[str, Any]:
     return login | tls_options(settings.redis_tls)
 
 
+class EncryptedConnection(SSLConnection):
+    """Has a context of ours, made anew each time it connects: a renewed certificate needs no restart.
+
+    redis-py would keep its first context for ever, and beside CA_FILE believe whom the system believes.
+    """
+
+    @override
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        files = self.ssl_context
+        tls = Tls.model_validate(
+            {"USE": True, "CA_FILE": files.ca_certs, "CERT_FILE": files.certfile, "KEY_FILE": files.keyfile}
+        )
+        try:
+            files.context = client_context(tls, SECTION)
+        except ConfigError as error:
+            raise OSError(str(error)) from None  # redis-py makes "not connected" of it: who waits says why
+        return super()._connection_arguments()
+
+
 def tls_options(tls: Tls) -> dict[str, Any]:
-    """Give what redis-py has to know for encryption: it makes the context itself, anew for each connection.
+    """Give what redis-py has to know for encryption; the pool's connections must be `EncryptedConnection`.
 
     Raises
     ------
@@ -71,12 +95,11 @@ def tls_options(tls: Tls) -> dict[str, Any]:
     """
     if not tls.use:
         return {}
-    client_context(tls, "REDIS_TLS")  # redis-py would tell only at the first connection, and less
+    client_context(tls, SECTION)  # a wrong file shows at once, not at the first connection
     files = {"ssl_ca_certs": tls.ca_file, "ssl_certfile": tls.cert_file, "ssl_keyfile": tls.key_file}
     return {
         "ssl": True,
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
-        "ssl_min_version": OLDEST,
         **{name: str(path) for name, path in files.items() if path is not None},
     }

@@ -168,6 +168,10 @@ def make_client(settings: Settings, *, blocking: bool = False) -> BoundedRedis:
         client = BoundedRedis(
             host=settings.redis_host, port=settings.redis_port, single_connection_client=blocking, **options
         )
+        if settings.redis_tls.use:
+            from ccarchiver_core.redis_access import EncryptedConnection  # noqa: PLC0415  as with `_access`
+
+            client.connection_pool.connection_class = EncryptedConnection
     client.limit = COMMAND_TIMEOUT + (MAIL_BLOCK if blocking else 0.0)
     return client
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from typing_extensions import override
 
-from ccarchiver_core.redis_access import tls_options
+from ccarchiver_core.redis_access import EncryptedConnection, tls_options
 from ccarchiver_core.redis_client import COMMAND_TIMEOUT, BoundedRedis
 
 if TYPE_CHECKING:
     from ccarchiver_core.settings import Settings
+
+
+class EncryptedSentinelManaged(SentinelManagedConnection, EncryptedConnection):
+    """An encrypted connection to the master that the Sentinels name."""
 
 
 class SentinelRedis(BoundedRedis):
@@ -52,10 +56,14 @@ def make_sentinel_client(
             host=host, port=port, protocol=2, socket_connect_timeout=limit, **tls_options(settings.redis_tls)
         )
         one.limit = limit
+        if settings.redis_tls.use:
+            one.connection_pool.connection_class = EncryptedConnection
         sentinel.sentinels.append(one)
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # nor there
         settings.redis_master, sentinel, **options
     )
+    if settings.redis_tls.use:
+        pool.connection_class = EncryptedSentinelManaged
     client = SentinelRedis(connection_pool=pool, single_connection_client=single_connection_client)
     client.auto_close_connection_pool = True  # it is ours alone
     client.sentinels = sentinel
