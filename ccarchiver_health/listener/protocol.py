@@ -27,9 +27,14 @@ class Event(NamedTuple):
     facts: dict[str, str]
     at: float
 
+    @property
+    def program(self) -> tuple[str | None, str | None]:
+        """Whose event it is."""
+        return self.facts.get("groupname"), self.facts.get("processname")
+
 
 class Kept:
-    """The newest events; more than `KEPT` let the oldest go."""
+    """The newest events; more than `KEPT` let the oldest go, but never the newest of a program."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -43,10 +48,16 @@ class Kept:
         """Keep one; never waits."""
         self._events.append(event)
         while len(self._events) > KEPT:
-            self._events.popleft()
+            self._let_one_go()
             self.dropped += 1
         self._some.set()
         self._none.clear()
+
+    def _let_one_go(self) -> None:
+        # One that fails over and over must not drive out what is true of those that have long been quiet.
+        newest = {event.program: at for at, event in enumerate(self._events)}
+        oldest = next((at for at, event in enumerate(self._events) if newest[event.program] != at), 0)
+        del self._events[oldest]
 
     async def first(self) -> Event:
         """Wait for the oldest; it stays until `done`."""

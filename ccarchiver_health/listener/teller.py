@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from ccarchiver_core.errors import CcArchiverError
 from ccarchiver_core.mail import ProgramEnded
 from ccarchiver_core.programs import Program, ProgramState, parse_program
 from ccarchiver_core.redis_client import patiently, read_hash, transact
+from ccarchiver_core.this_host import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,7 +53,7 @@ class Teller:
     def __init__(self, redis: Redis, kept: Kept) -> None:
         self._redis = redis
         self._kept = kept
-        self._host = socket.gethostname()
+        self._host = host_name()
         self._supervisord = _supervisord()
         self._told_of_dropped = 0
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LISTENER = "eventlistener:watch"
+HOST = "a-container"
+"""Of two in one host, which has a name of its own."""
 STOP_LIMIT_S = 30.0
 
 
@@ -62,6 +64,7 @@ async def supervised(folder: Path, port: int) -> AsyncIterator[ChildProcess]:
         "IIP_LOG_DIR": str(folder),
         "IIP_CONFIG_DIR": str(folder),
         "CCARCHIVER_RUN_DIR": str(folder),
+        "CCARCHIVER_HOST": HOST,
     }
     argv = ["supervisord", "--nodaemon", "--configuration", str(configuration(folder))]
     child = ChildProcess("supervisord", argv, env=env, log_path=folder / "out")
@@ -103,7 +106,7 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
         async with looking_into(settings) as redis:
             here, there = (
                 Program(name="ccarchiver:gone", state=ProgramState.FATAL, host=host, supervisord="another one")
-                for host in (socket.gethostname(), "another-host")
+                for host in (HOST, socket.gethostname())
             )
             for one in (here, there):
                 await redis.hset(keys.PROGRAMS, one.field, one.model_dump_json())
@@ -128,7 +131,7 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
                 await state_of(redis, "ccarchiver:bridge", ProgramState.FATAL)
                 shown = alarms_of(await collect(redis, settings))
                 fatal = [alarm.text for alarm in shown if alarm.name == AlarmName.PROGRAM_FATAL]
-                assert any(f"{socket.gethostname()} has given ccarchiver:bridge up" in text for text in fatal)
+                assert any(f"{HOST} has given ccarchiver:bridge up" in text for text in fatal)
                 assert "worker_away" not in [alarm.name for alarm in shown if "bridge" in alarm.text]
 
                 # Redis away: supervisord goes on as ever, and what happened meanwhile is there when Redis is back.

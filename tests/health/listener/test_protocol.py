@@ -72,6 +72,18 @@ def test_an_event_of_another_version_is_left_out(name: str, facts: dict[str, str
     assert program_of(Event(name, facts, 1.0)) is None
 
 
+async def test_the_newest_of_a_quiet_program_is_kept_beside_one_that_fails_over_and_over() -> None:
+    kept = Kept()
+    quiet, failing = {"groupname": "g", "processname": "health"}, {"groupname": "g", "processname": "sal"}
+    kept.put(Event("PROCESS_STATE_FATAL", quiet, 0.0))
+    kept.put(Event("PROCESS_STATE_RUNNING", quiet, 1.0))
+    for number in range(2 * protocol.KEPT):
+        kept.put(Event("PROCESS_STATE_BACKOFF", failing, float(number)))
+
+    first = await kept.first()
+    assert (first.name, first.facts) == ("PROCESS_STATE_RUNNING", quiet)
+
+
 async def test_the_newest_are_kept_and_one_that_is_dropped_while_it_is_told_is_not_told_twice() -> None:
     kept = Kept()
     events = [Event(str(number), {}, 0.0) for number in range(protocol.KEPT + 2)]
