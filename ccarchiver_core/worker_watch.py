@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import structlog
 
-from ccarchiver_core.redis_client import AWAY_ERRORS
+from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
 from ccarchiver_core.step import Step
 from ccarchiver_core.this_host import host_name
 from ccarchiver_core.vitals import read_vitals
@@ -113,16 +114,36 @@ class WorkerWatch:
         watched.last = vitals
 
     async def _end_if_hung(self, worker: keys.Worker, watched: _Watched, last: Vitals, silent_s: float) -> None:
-        """Kill a worker whose process is there but does nothing; supervisord starts it again."""
+        """End a worker whose process is there but does nothing; supervisord starts it again."""
         watched.last = None
         watched.progress_at = time.monotonic()
-        if last.host != host_name() or not _is_worker(last.pid, worker):
+        if last.host != host_name():
+            await self._revoke(worker, last, silent_s)
+            return
+        if not _is_worker(last.pid, worker):
             return
         _log.error(
             "worker.hung", hung_worker=str(worker), hung_pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL"
         )
         os.kill(last.pid, signal.SIGKILL)
         await self._context.runner.apply(Step().count(f"workers_hung:{worker}"))
+
+    async def _revoke(self, worker: keys.Worker, last: Vitals, silent_s: float) -> None:
+        """Take the lease from one that hangs on the other host, and still renews it: it ends itself then."""
+        held = await patiently(lambda: self._context.redis.get(worker.lease))
+        holder = json.loads(held) if held else {}
+        if (holder.get("host"), holder.get("pid")) != (last.host, last.pid):
+            return  # its lease has ended, or is its successor's
+        _log.error(
+            "worker.hung",
+            hung_worker=str(worker),
+            hung_pid=last.pid,
+            host=last.host,
+            silent_s=round(silent_s, 1),
+            action="its lease is revoked",
+        )
+        step = Step().require(worker.lease, "", held).do("INCR", worker.lease_epoch)
+        await self._context.runner.apply(step.count(f"workers_hung:{worker}"))
 
 
 def _is_worker(pid: int, worker: keys.Worker) -> bool:

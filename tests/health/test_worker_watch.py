@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import session, vitals, worker_watch
+from ccarchiver_core.errors import FencedError
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.session import read_session
 from ccarchiver_core.step import Step
 from ccarchiver_core.vitals import Vitals
+from ccarchiver_core.worker import WorkerContext
 from ccarchiver_core.worker_watch import WorkerWatch
 from ccarchiver_health import lost_csc
 from ccarchiver_health.lost_csc import LostCsc
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.settings import Settings
-    from ccarchiver_core.worker import WorkerContext
     from ccarchiver_sim.brokers import PrivateRedis
 
 SLEEPER = "import time; time.sleep(600)"
@@ -98,6 +100,27 @@ async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
                 return process.poll() is not None
 
             await eventually(gone, "the stuck worker to be killed")
+
+
+async def test_one_that_hangs_on_the_other_host_loses_its_lease(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = site(fresh_redis.port, HUNG_AFTER=1.1, LEASE_TTL=1.0)
+    async with asyncio.timeout(LIMIT_S), looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL):
+        monkeypatch.setenv("CCARCHIVER_HOST", "the-other-host")
+        stuck = WorkerContext(Worker.SAL, settings)
+        monkeypatch.delenv("CCARCHIVER_HOST")
+        await stuck.lease.acquire()
+        keeping = asyncio.create_task(stuck.lease.keep())
+
+        async def ended() -> bool:
+            await show_life(redis, Worker.SAL, os.getpid(), host="the-other-host", mailbox_progress=7)
+            return keeping.done()
+
+        await eventually(ended, "the stuck worker to be told")
+        await stuck.close()
+        assert isinstance(keeping.exception(), FencedError)
+        assert await counter(redis, "workers_hung:sal") >= 1
 
 
 async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fresh_redis: PrivateRedis) -> None:
