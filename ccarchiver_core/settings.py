@@ -36,6 +36,7 @@ from ccarchiver_core.site_sections import (
     addresses,
     check_broker_addresses,
     check_sentinel,
+    check_server,
     is_loopback,
     to_list,
     to_one_text,
@@ -63,7 +64,7 @@ class Settings(Part):
     The first group are the keys that site files of the replaced archiver have; the second group is new.
     """
 
-    redis_host: Name = "127.0.0.1"
+    redis_host: Annotated[str, AfterValidator(check_server)] = "127.0.0.1"
     """Host of the Redis that the workers share with Forwarders."""
     redis_port: Port = 6379
     """Port of that Redis."""

@@ -22,6 +22,7 @@ from pydantic import (
 
 _BROKER_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
 _SENTINEL_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
+_SERVER = re.compile(r"[^:/@\s\[\]]+|[0-9A-Fa-f:.]+(?:%[^:/@\s\[\]]+)?")
 TOO_HIGH_A_PORT = 65536
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 """Names that every system gives to itself."""
@@ -165,6 +166,18 @@ def check_sentinel(value: str) -> str:
     match = _SENTINEL_ADDRESS.fullmatch(value)
     if match is None or not 0 < int(match["port"]) < TOO_HIGH_A_PORT:
         msg = "a Sentinel must look like host:port, e.g. 192.0.2.1:26379"
+        raise ValueError(msg)
+    return value
+
+
+def check_server(value: str) -> str:
+    """Refuse what is more than a host name or an address."""
+    if _SERVER.fullmatch(value) is None:
+        # the value is not repeated: somebody may have put a password into it
+        msg = (
+            "must be a host name or an address (IPv6 without brackets), such as 192.0.2.1; the port is REDIS_PORT, and "
+            "user and password belong in iip_cred.yaml"
+        )
         raise ValueError(msg)
     return value
 

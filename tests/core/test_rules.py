@@ -42,6 +42,7 @@ BROKEN_BY: dict[str, object] = {
     "_raft": [[]],
     "check_broker_addresses": "nowhere",
     "check_sentinel": "nowhere",
+    "check_server": "user:password@host",
 }
 """For each function that checks a value: one it refuses. Those not here only rewrite a value; see HELPERS."""
 
