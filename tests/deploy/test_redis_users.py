@@ -23,7 +23,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import SessionUp
 from ccarchiver_core.redis_client import text, transact
-from ccarchiver_core.settings import Settings
+from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_core.step import Outcome, Step
 from ccarchiver_core.vitals import read_vitals
 from ccarchiver_core.worker import WorkerContext
@@ -105,6 +105,12 @@ async def test_steps_lease_mailbox_and_signs_of_life_work(server: PrivateRedis, 
         assert await context.redis.lmove(keys.FORWARDER_LIST, keys.CANDIDATE, "RIGHT", "LEFT") == b"entry"
         await transact(context.redis, ("SET", "ccarchiver:any", 1), ("DEL", "ccarchiver:any"))
     assert await archiver.exists(Worker.HEALTH.lease) == 0, "given back"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "deploy" / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+async def test_a_sister_archiver_may_show_a_forwarder_that_it_lives(archiver: Redis, example: Path) -> None:
+    settings = load_settings(example)
+    assert await archiver.set(settings.association_key, "a-forwarder", ex=settings.beacon.seconds_to_expire)
 
 
 async def test_a_whole_image_goes_its_way_under_the_same_rules(
@@ -206,7 +212,7 @@ def test_the_keys_are_those_of_the_settings_and_the_file_is_named_where_redis_is
     patterns = {word for word in lines()[USER].split() if "~" in word}
     assert patterns == {
         "~ccarchiver:*",
-        f"~{Settings().association_key}",
+        f"~*{Settings().association_key.removeprefix('cc')}",
         f"~{keys.FORWARDER_LIST}",
         "%R~*_association",
     }
