@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from typing_extensions import override
 
 from ccarchiver_core.redis_access import EncryptedConnection, tls_options
-from ccarchiver_core.redis_client import COMMAND_TIMEOUT, BoundedRedis
+from ccarchiver_core.redis_client import AWAY_ERRORS, COMMAND_TIMEOUT, BoundedRedis, describe
 
 if TYPE_CHECKING:
     from ccarchiver_core.settings import Settings
@@ -16,6 +16,34 @@ if TYPE_CHECKING:
 
 class EncryptedSentinelManaged(SentinelManagedConnection, EncryptedConnection):
     """An encrypted connection to the master that the Sentinels name."""
+
+
+class Sentinels(Sentinel):
+    """The Sentinels of a site; says in few words why none of them helps."""
+
+    @override
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Ask one after the other, the one that helped last first, for the master's host and port.
+
+        Raises
+        ------
+        redis.asyncio.sentinel.MasterNotFoundError
+            If none knows it: it is waited for, as for a Redis that is away.
+        """
+        refusals = []
+        for number, one in enumerate(self.sentinels):
+            where = "{host}:{port}".format(**one.connection_pool.connection_kwargs)
+            try:
+                masters = cast("dict[str, dict[str, Any]]", await one.sentinel_masters())
+            except AWAY_ERRORS as error:
+                refusals.append(f"{where} {describe(error)}")
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                self.sentinels.insert(0, self.sentinels.pop(number))
+                return str(state["ip"]), int(state["port"])
+            refusals.append(f"{where} knows no master {service_name} that is up")
+        raise MasterNotFoundError(f"no Sentinel names the master: {'; '.join(refusals)}")
 
 
 class SentinelRedis(BoundedRedis):
@@ -48,7 +76,7 @@ def make_sentinel_client(
     ConfigError
         If a file that encryption needs is missing or wrong.
     """
-    sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py has no types there
+    sentinel = Sentinels([])  # type: ignore[no-untyped-call]  # redis-py has no types there
     # One that hangs must leave time for the others within the limit of one command.
     limit = COMMAND_TIMEOUT / (len(settings.sentinels) + 1)
     for host, port in settings.sentinels:

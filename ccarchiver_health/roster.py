@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ccarchiver_core import asked, deadletter, keys
 from ccarchiver_core.errors import RejectedError
-from ccarchiver_core.mail import ForwarderEntry
+from ccarchiver_core.mail import ForwarderEntry, ListedForwarder
 from ccarchiver_core.redis_client import patiently, read_hash
 from ccarchiver_core.step import Step
 
@@ -107,7 +107,7 @@ class Roster:
         if len(raw) > MAX_ENTRY:
             raise RejectedError(f"not a Forwarder's entry: {len(raw)} bytes, more than {MAX_ENTRY}")
         try:
-            entry = ForwarderEntry.model_validate_json(raw)
+            entry = ListedForwarder.model_validate_json(raw)
         except ValidationError as error:
             raise RejectedError(f"not a Forwarder's entry: {error.errors()[0]['msg']}") from None
         if entry.consume_queue in self._context.settings.queues:

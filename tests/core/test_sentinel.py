@@ -42,9 +42,13 @@ def by_sentinel(*ports: int) -> Settings:
 
 
 async def test_no_sentinel_is_as_no_redis() -> None:
-    client = make_client(by_sentinel(free_port(), free_port()))
-    with pytest.raises(AWAY_ERRORS):
+    ports = free_port(), free_port()
+    client = make_client(by_sentinel(*ports))
+    with pytest.raises(AWAY_ERRORS) as caught:
         await client.ping()
+    for port in ports:
+        assert f"{LOOPBACK}:{port} does not answer" in str(caught.value)
+    assert "ConnectionPool" not in str(caught.value), "redis-py's own text is a page long"
     await client.aclose()
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATABASE = 14
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SNAPSHOT = "ccarchiver.rdb"
 
 
@@ -60,6 +60,7 @@ async def test_a_backup_is_made_and_put_back_as_the_page_says(own_redis: Private
     port = free_port()
     start = restore[0].replace("deploy/redis.conf", str(ROOT / "deploy" / "redis.conf"))
     run(f"{start} --port {port} --dir {folder}", tmp_path, port)
+    await waiting.until(lambda: answers(port), LIMIT_S, "the Redis in the background to answer")
     try:
         run(restore[1], tmp_path, port)
         await waiting.until(
@@ -69,6 +70,15 @@ async def test_a_backup_is_made_and_put_back_as_the_page_says(own_redis: Private
         run("redis-cli -h 127.0.0.1 -p 6379 shutdown", tmp_path, port)
     with PrivateRedis(folder, port), redis.Redis(LOOPBACK, port, DATABASE, decode_responses=True) as client:
         assert {key: client.get(key) for key in client.scan_iter()} == kept
+
+
+def answers(port: int) -> bool:
+    """Tell whether a Redis is there, and has read its data."""
+    with redis.Redis(LOOPBACK, port, DATABASE) as client:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
 
 
 def is_whole(persistence: str) -> bool:

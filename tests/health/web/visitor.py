@@ -117,7 +117,7 @@ class Stream:
     async def snapshot_with(self, what: str, path: str, wanted: object) -> dict[str, Any]:
         """Wait for a snapshot in which the value at a dotted path is the wanted one."""
         deadline = time.monotonic() + LIMIT_S
-        seen: Any = None
+        seen: object = None
         while time.monotonic() < deadline:
             seen = found = await self.snapshot()
             for step in path.split("."):
@@ -127,11 +127,11 @@ class Stream:
         raise AssertionError(f"{what} did not come; {path} was {seen!r} last")
 
 
-def _below(value: Any, step: str) -> Any:
+def _below(value: object, step: str) -> object:
     """Go one step down; to nothing where there is nothing yet."""
     if isinstance(value, list):
         return value[int(step)] if int(step) < len(value) else None
-    return value[step] if value is not None else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def page_site(port: int, **changes: object) -> Settings:
