@@ -24,8 +24,9 @@ class Scenario(ABC):
     """Whether the fault is over when it has begun, and what follows is the recovery."""
     rate: float = 3.0
     """Exposures a second while it runs."""
-    settle_s: float = 40.0
-    """Seconds that images may need after the fault's end before they count as lost; above what a takeover takes."""
+    settle_s: float = 180.0
+    """Seconds that images may need after the fault's end before they count as lost: far above what a takeover takes, as
+    a machine with too much to do is no loss. How long it took is in the result."""
     may_fault: bool = False
     """Whether the CSC may go to FAULT: the fault is one that needs an operator."""
 

@@ -8,7 +8,7 @@ from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.rig import waiting
 
-LETTERS_LIMIT_S = 20.0
+LETTERS_LIMIT_S = 60.0
 """For all bad messages to be among the dead letters; usual is a tenth of a second."""
 TOO_LONG = 1_000_000
 """Bytes; above MAX_BODY, which is 256 KiB."""

@@ -10,7 +10,7 @@ from ccarchiver_sim.rig import waiting
 
 MEMORY_LIMIT = "maxmemory"
 REPLICAS_WANTED = "min-replicas-to-write"
-END_LIMIT_S = 20.0
+END_LIMIT_S = 60.0
 """For Redis' next write, which fails: the workers write several times a second."""
 DEATH_S = 1.0
 """A simulated Forwarder that dies of an error writes a long traceback first."""
