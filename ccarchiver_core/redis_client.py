@@ -38,6 +38,15 @@ _REFUSING_CODES = frozenset({"OOM", "MISCONF", "READONLY", "NOREPLICAS", "LOADIN
 """Errors by which a Redis that is there says that it cannot write now (full, disk read-only, ...)."""
 
 
+_MENDS = {
+    "NOREPLICAS": "start its replicas, or lower min-replicas-to-write",
+    "LOADING": "it reads its data; wait",
+    "MASTERDOWN": "it is a replica without a master; start that, or mend REDIS_HOST",
+    "READONLY": "it is a replica; REDIS_HOST must be the master",
+    "BUSY": "a script of somebody keeps it busy: redis-cli script kill",
+}
+"""What helps against an error other than a full memory or disk."""
+
 Result = TypeVar("Result")
 
 
@@ -78,7 +87,7 @@ def describe(error: BaseException) -> str:
 def _mend(error: BaseException) -> str:
     if _is_forbidding(error):
         return "give the user the rights that deploy/redis-users.acl lists"
-    return "free its memory or its disk"
+    return _MENDS.get(str(error).split(" ", 1)[0], "free its memory or its disk")
 
 
 async def wait_or_raise(error: Exception, backoff: Backoff) -> None:

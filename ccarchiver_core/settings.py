@@ -441,6 +441,8 @@ def load_settings(path: Path | None = None, *, plaintext: str | None = None) -> 
 def _explain(site: SiteFile, loc: tuple[int | str, ...], kind: str, text: str) -> str:
     path = tuple(str(part) for part in loc if isinstance(part, str))
     name = ".".join(("ROOT", *path))
+    if path == (PLAINTEXT_KEY,) and os.environ.get(PLAINTEXT_VARIABLE):
+        return f"${PLAINTEXT_VARIABLE}: {text}"
     if kind == "extra_forbidden":
         return f"{site.where(path)}: unknown key {name}; take it out or correct its spelling"
     # What is wrong with several keys together is said of their section: its first key in the file is where to look.

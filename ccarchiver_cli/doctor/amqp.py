@@ -65,7 +65,7 @@ def connected(settings: Settings) -> Iterator[BlockingConnection]:
     """
     try:
         connection = connect(settings)
-    except CONNECTING_ERRORS:
+    except (*CONNECTING_ERRORS, ConfigError):
         raise NotCheckedError("RabbitMQ cannot be reached") from None
     try:
         yield connection

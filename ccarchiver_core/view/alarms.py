@@ -27,6 +27,9 @@ LETTER_NEW_S = 3600.0
 SAME_TEXT = 60
 """Characters of a report by which it is known again in a log line, which is cut: enough to name peer and cause."""
 
+NOT_LET_IN = ("username-password", "certificate", "ssl", "authentication")
+"""What is in the error when login or encryption are wrong."""
+
 ERROR_NEW_S = 600.0
 """A worker's last error is shown as an alarm for ten minutes."""
 
@@ -86,15 +89,16 @@ def alarms_of(view: Overview) -> list[Alarm]:
     """List what is wrong, critical things first; empty if all is well."""
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
-        return [
-            _critical(
-                AlarmName.REDIS_AWAY,
-                text,
-                "start Redis, or restart it if it hangs; the workers go on by themselves when it is back",
-            )
-        ]
+        return [_critical(AlarmName.REDIS_AWAY, text, _mend_redis(view.redis.error))]
     found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
+
+
+def _mend_redis(error: str) -> str:
+    """Say what to do about a Redis that does not answer; one that does not let us in must not be restarted."""
+    if any(word in error.lower() for word in NOT_LET_IN):
+        return "it is there, but does not let us in: ccarchiver doctor says what to mend"
+    return "start Redis, or restart it if it hangs; the workers go on by themselves when it is back"
 
 
 def _critical(name: str, text: str, do: str) -> Alarm:
@@ -152,7 +156,7 @@ def _program(view: Overview, program: Program, part: WorkerView | None) -> Itera
         yield _critical(AlarmName.PROGRAM_FATAL, text, do)
     elif program.state is ProgramState.BACKOFF and program.tries >= FAILING_TRIES:
         text = f"{name} on {program.host} ends right after its start, {program.tries} times in a row, the last {since}"
-        do = f"supervisorctl tail {name}; ccarchiver config check; supervisord goes on trying"
+        do = f"supervisorctl tail {name}; ccarchiver doctor; supervisord goes on trying"
         yield _critical(AlarmName.PROGRAM_FAILS, text, do)
 
 

@@ -9,6 +9,7 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 setup(
     data_files=[(f"lib/python{VERSION}/idl", sorted(str(path) for path in Path("idl").glob("*.idl")))],
-    # The path makes the wheel fit this Python version only.
+    # The path makes the wheel fit this Python version only; a tag alone would let later ones take it.
+    python_requires=f"=={VERSION}.*",
     options={"bdist_wheel": {"python_tag": f"py{sys.version_info.major}{sys.version_info.minor}"}},
 )

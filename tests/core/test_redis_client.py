@@ -4,9 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from ccarchiver_core.redis_client import is_refusing, make_client, patiently
+from ccarchiver_core.redis_client import describe, is_refusing, make_client, patiently
 from tests.core.place import LIMIT_S, site
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ def test_a_redis_that_cannot_write_now_is_told_from_one_that_was_asked_nonsense(
     error: Exception, *, refusing: bool
 ) -> None:
     assert is_refusing(error) is refusing
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), "start its replicas"),
+        (ResponseError("MISCONF Redis is configured to save RDB snapshots"), "free its memory or its disk"),
+        (NoPermissionError("this user has no permissions to run the 'xadd' command"), "deploy/redis-users.acl"),
+    ],
+)
+def test_what_helps_depends_on_the_error(error: Exception, mend: str) -> None:
+    assert mend in describe(error)
 
 
 async def test_a_read_is_repeated_until_redis_answers() -> None:

@@ -148,6 +148,9 @@ def test_the_environment_can_say_that_plaintext_is_allowed(tmp_path: Path, monke
         load_settings(path)
     monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
     assert load_settings(path).redis_host == "192.0.2.7"
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "yes")
+    with pytest.raises(ConfigError, match=rf"^\${PLAINTEXT_VARIABLE}: "):
+        load_settings(path)
 
 
 def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:

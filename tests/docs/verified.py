@@ -48,6 +48,7 @@ LINES = (
     # ---- start-up and shutdown
     Line(r"cp deploy/ccarchiver\.env site\.env", Way.OWN, START_UP),
     Line(r"set -a; \. (\./)?(site|ccarchiver)\.env; set \+a", Way.OWN, START_UP),
+    Line(r'while \[ -S "\$CCARCHIVER_RUN_DIR/supervisor\.sock" \]; do sleep 1; done', Way.ALONE),
     Line(r'install -d "\$IIP_LOG_DIR" && install -d -m 700 "\$CCARCHIVER_RUN_DIR"', Way.OWN, START_UP),
     Line(r"supervisord -c supervisord\.conf", Way.OWN, START_UP),
     Line(r"supervisorctl (-c supervisord\.conf )?(status|shutdown)( ccarchiver:\w+)?", Way.OWN, START_UP),
@@ -60,6 +61,9 @@ LINES = (
     Line(r"site-venv/bin/ccarchiver config check", Way.OWN, START_UP),
     Line(r"systemctl .*", Way.ELSEWHERE, "root, on a host under systemd; tests/deploy/test_systemd.py holds the unit"),
     # ---- brokers
+    Line(
+        r"redis-cli -p 26379 sentinel .*", Way.ELSEWHERE, "a Sentinel's question; tests/core/test_sentinel.py has one"
+    ),
     Line(r"redis-(cli|check-rdb) .*", Way.AT_REDIS),
     Line(r"redis-server deploy/redis\.conf .*", Way.OWN, BACKUP),
     Line(r"rabbitmqctl .*", Way.ELSEWHERE, "root on the broker's host; tests/deploy/test_rabbitmq.py imports the file"),
@@ -89,7 +93,7 @@ LINES = (
         "tests/packaging/test_distributions.py::test_what_a_site_copies_from_comes_with_it",
     ),
     Line(
-        r"python3 -m venv \S+( && \. \S+)?|(\S+/)?pip install .*|pip freeze|\.venv/bin/python -m pip wheel .*",
+        r"python3 -m venv \S+( && \. \S+)?|(\S+/)?pip install .*|pip freeze",
         Way.ELSEWHERE,
         "minutes and a package index; scripts/bootstrap does the same before each CI run",
     ),

@@ -11,7 +11,7 @@ from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.session import PairedForwarder, Pairing
 from ccarchiver_core.step import Step
 from ccarchiver_core.view.alarms import Alarm, Severity, alarms_of
-from ccarchiver_core.view.overview import Overview, collect
+from ccarchiver_core.view.overview import Overview, collect, without_redis
 from ccarchiver_core.vitals import Vitals
 from ccarchiver_sim.brokers.ports import free_port
 from tests.core.place import looking_into, site
@@ -64,6 +64,34 @@ async def test_a_site_with_a_second_host_is_told_when_nobody_stands_by(fresh_red
     [alarm] = [alarm for alarm in alarms_of(view) if alarm.name == "no_standby"]
     assert (alarm.severity, "stands by for health:" in alarm.text) == (Severity.WARNING, True)
     assert "no_standby" not in names(alarms_of(alone))
+
+
+async def test_a_redis_that_lacks_its_replicas_says_that_it_refuses_writes(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as redis:
+        await redis.config_set("min-replicas-to-write", 1)
+        try:
+            view = await collect(redis, settings)
+        finally:
+            await redis.config_set("min-replicas-to-write", 0)
+        well = await collect(redis, settings)
+
+    assert "0 of the 1 replicas" in view.redis.refuses_writes
+    assert "redis_refuses_writes" in names(alarms_of(view))
+    assert well.redis.refuses_writes == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "do"),
+    [
+        ("Error 111 connecting to 127.0.0.1:6379", "start Redis"),
+        ("invalid username-password pair or user is disabled", "ccarchiver doctor"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "ccarchiver doctor"),
+    ],
+)
+def test_a_redis_that_does_not_let_us_in_is_not_to_be_restarted(error: str, do: str) -> None:
+    [alarm] = alarms_of(without_redis(site(free_port()), error))
+    assert do in alarm.do
 
 
 async def test_an_empty_redis_gives_an_overview(fresh_redis: PrivateRedis) -> None:
