@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.settings import LOG_DIR_VARIABLE, PLAINTEXT_KEY, Settings
+from ccarchiver_core.tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,7 @@ def notes(settings: Settings) -> Iterator[Note]:
             PLAINTEXT_KEY,
             f"what goes to {name}, its password too, can be read on the way: {section}.USE: true encrypts it",
         )
+    yield from _files(settings)
     for key, seconds in (("PAIR_TIMEOUT", settings.pair_timeout), ("REASSIGN_GRACE", settings.reassign_grace)):
         if seconds < FORWARDERS_LOOK_S:
             yield Note(
@@ -80,6 +83,17 @@ def notes(settings: Settings) -> Iterator[Note]:
             "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named as the OODS sees them; they are read the other way "
             f"round: to the OODS {settings.queue_to_oods}, from it {settings.queue_from_oods}",
         )
+
+
+def _files(settings: Settings) -> Iterator[Note]:
+    """Look at the files of encryption; another host may have other ones, so they are no rule of the site file."""
+    for section, tls in (("REDIS_TLS", settings.redis_tls), ("RABBITMQ_TLS", settings.rabbitmq_tls)):
+        if not tls.use:
+            continue
+        try:
+            client_context(tls, section)
+        except ConfigError as error:
+            yield Note(None, f"on this host: {error}")
 
 
 def _look_up(part: BaseModel, path: KeyPath) -> tuple[object, bool]:

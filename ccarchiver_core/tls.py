@@ -19,6 +19,15 @@ OLDEST = ssl.TLSVersion.TLSv1_2
 READABLE_BY_OTHERS = 0o077
 
 
+MEND = 'docs/operations/brokers.md, "Encrypted connections": CA_FILE, CERT_FILE, the name in the server\'s certificate'
+"""What to do about an error of the encryption: neither side has to be restarted."""
+
+
+def is_of_tls(text: str) -> bool:
+    """Tell by its words whether an error is one of encryption: OpenSSL, redis-py and pika wrap it in others."""
+    return any(word in text.lower() for word in ("certificate", "ssl"))
+
+
 def client_context(tls: Tls, section: str) -> ssl.SSLContext:
     """Make the context of a client: it verifies the server's certificate and name. Safe to repeat.
 

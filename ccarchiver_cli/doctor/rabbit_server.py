@@ -12,6 +12,7 @@ from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, connect,
 from ccarchiver_cli.doctor.finding import failure, ok
 from ccarchiver_core.credentials import credentials_path
 from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.tls import MEND, is_of_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,8 @@ def _mend(settings: Settings, error: BaseException) -> str:
         case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
             allow = f"rabbitmqctl add_vhost {vhost}; rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
             return f"{allow} (on the broker's host), or mend the end of BASE_BROKER_ADDR"
+        case _ if is_of_tls(explain(error)):
+            return MEND
         case _:
             return "rabbitmqctl status (on the broker's host; is it running? is BASE_BROKER_ADDR right?)"
 

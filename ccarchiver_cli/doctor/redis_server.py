@@ -12,6 +12,7 @@ from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import ask, ask_plainly, cli, read_config, read_info
 from ccarchiver_core.errors import ConfigError
 from ccarchiver_core.redis_client import AWAY_ERRORS, describe
+from ccarchiver_core.tls import MEND, is_of_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,9 @@ def reach(site: Site) -> Iterator[Finding]:
         yield failure(
             "redis",
             f"Redis at {settings.redis_address} does not answer: {text}",
-            f"{cli(settings, 'ping')} (is it running? are REDIS_HOST and REDIS_PORT right?)",
+            MEND
+            if is_of_tls(text)
+            else f"{cli(settings, 'ping')} (is it running? are REDIS_HOST and REDIS_PORT right?)",
         )
         return
     where = f"Redis {version} at {settings.redis_address}"

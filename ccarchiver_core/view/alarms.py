@@ -12,6 +12,7 @@ from ccarchiver_core.csc_state import FAULT
 from ccarchiver_core.error_codes import ErrorCode
 from ccarchiver_core.ledger import ImageState
 from ccarchiver_core.programs import Program, ProgramState
+from ccarchiver_core.tls import is_of_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,8 @@ LETTER_NEW_S = 3600.0
 SAME_TEXT = 60
 """Characters of a report by which it is known again in a log line, which is cut: enough to name peer and cause."""
 
-NOT_LET_IN = ("username-password", "certificate", "ssl", "authentication")
-"""What is in the error when login or encryption are wrong."""
+NOT_LET_IN = ("username-password", "authentication")
+"""What is in the error when the login is wrong."""
 
 ERROR_NEW_S = 600.0
 """A worker's last error is shown as an alarm for ten minutes."""
@@ -96,7 +97,7 @@ def alarms_of(view: Overview) -> list[Alarm]:
 
 def _mend_redis(error: str) -> str:
     """Say what to do about a Redis that does not answer; one that does not let us in must not be restarted."""
-    if any(word in error.lower() for word in NOT_LET_IN):
+    if is_of_tls(error) or any(word in error.lower() for word in NOT_LET_IN):
         return "it is there, but does not let us in: ccarchiver doctor says what to mend"
     return "start Redis, or restart it if it hangs; the workers go on by themselves when it is back"
 

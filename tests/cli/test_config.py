@@ -59,6 +59,15 @@ def test_a_good_file_is_said_to_be() -> None:
     ]
 
 
+def test_a_missing_certificate_is_noted(tmp_path: Path) -> None:
+    path, ca = tmp_path / "site.yaml", tmp_path / "ca.pem"
+    path.write_text(f"ROOT:\n  REDIS_TLS: {{USE: true, CA_FILE: {ca}}}\n", encoding="utf-8")
+    result = typed("check", str(path))
+    assert result.exit_code == 0, "another host may have it"
+    said = " ".join(result.stdout.split())
+    assert f"note on this host: REDIS_TLS.CA_FILE: {ca}: cannot be read" in said
+
+
 def test_each_problem_has_its_line_and_the_exit_code_is_that_of_a_wrong_configuration(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
     path.write_text("ROOT:\n  ACK_TIMEOUT: soon\n  REDIS_PORT: 0\n  NO_SUCH_KEY: 1\n", encoding="utf-8")

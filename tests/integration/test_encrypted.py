@@ -134,6 +134,23 @@ async def test_a_wrong_password_for_redis_is_said_to_be_one(secured: tuple[Stage
     assert PASSWORD not in doctor.stdout + doctor.stderr
 
 
+async def test_a_server_that_is_not_believed_is_not_to_be_restarted(
+    secured: tuple[Stage, Host], tmp_path: Path
+) -> None:
+    _stage, host = secured
+    other = Authority(tmp_path / "other").ca
+    site = tmp_path / host.site_file.name
+    text = host.site_file.read_text(encoding="utf-8")
+    site.write_text(text.replace(f"CA_FILE: {load_settings(host.site_file).redis_tls.ca_file}", f"CA_FILE: {other}"))
+    doctor = await asyncio.to_thread(typed, host, "doctor", "--json", IIP_CONFIG_DIR=str(tmp_path))
+    checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
+    for name in ("redis", "rabbitmq"):
+        assert "certificate verify failed" in checks[name]["found"]
+        assert "Encrypted connections" in checks[name]["do"]
+    status = await asyncio.to_thread(typed, host, "status", IIP_CONFIG_DIR=str(tmp_path))
+    assert "does not let us in: ccarchiver doctor" in " ".join(status.stdout.split())
+
+
 def typed(host: Host, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `ccarchiver` on a host."""
     return subprocess.run(
