@@ -13,9 +13,31 @@ from tests.support.brokers import VhostPool, empty, first_vhosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+pytest_plugins = ["tests.support.hang_limit"]
 
 OURS = ("IIP_", "LSST_", "CCARCHIVER_")
 """How the environment variables begin that the archiver reads."""
+
+
+SERVER_FIXTURES = {"redis_server", "rabbit_server", "rabbit"}
+"""A test that uses one of them, itself or by another fixture, needs a broker."""
+LONGEST_FIRST = ("integration", "processes", "servers")
+"""Markers, those of the longest tests first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a broker, and put long ones first, so that no process ends long after the others."""
+    for item in items:
+        if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+    ranks: dict[Path, int] = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        rank = next((rank for rank, name in enumerate(LONGEST_FIRST) if name in marks), len(LONGEST_FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])  # stable: the tests of a file stay together, in their order
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,8 +1,9 @@
 """Wait for a condition, never for a time."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+
+from ccarchiver_sim.pace import Deadline
 
 LOOK_EVERY_S = 0.05
 """Between two looks at a condition: below what a person or a test notices, above what costs."""
@@ -20,7 +21,8 @@ async def until(condition: Callable[[], bool], limit: float, what: str | Callabl
     condition
         Asked again and again; must be quick.
     limit
-        Seconds after which it is given up. Generous: it costs only when something is broken.
+        Seconds on a free reference machine after which it is given up. Generous: it costs only when something is
+        broken.
     what
         What is waited for, for the message; a function, if it should say how far it came.
 
@@ -38,9 +40,9 @@ async def until(condition: Callable[[], bool], limit: float, what: str | Callabl
 
 async def until_async(condition: Callable[[], Awaitable[bool]], limit: float, what: str | Callable[[], str]) -> None:
     """Do the same with a condition that must itself be awaited."""
-    deadline = time.monotonic() + limit
+    deadline = Deadline(limit)
     while not await condition():
-        if time.monotonic() > deadline:
+        if deadline.has_passed():
             text = what if isinstance(what, str) else what()
             raise WaitError(f"waited {limit:g} s in vain for {text}")
         await asyncio.sleep(LOOK_EVERY_S)

@@ -16,6 +16,7 @@ import yaml
 from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_sim.child import ChildProcess, base_environment
+from ccarchiver_sim.pace import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +45,8 @@ Body = dict[str, object]
 
 
 def wait_for(what: str, condition: Callable[[], T | None], limit: float = LIMIT_S) -> T:
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
+    deadline = Deadline(limit)
+    while not deadline.has_passed():
         value = condition()
         if value is not None and value is not False:
             return value

@@ -1,0 +1,203 @@
+"""Limits that grow with the load of the machine.
+
+A limit is written for a free machine of the reference speed. It is counted on a clock that runs slower while the
+machine is busy or slow, so that the same limit holds on a free machine, beside other work, and on a machine of half the
+speed. A limit ends what hangs; it never asserts how quick something is. Speed is measured in ``benchmarks/``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+PROBE_LOOPS = 20_000
+"""Length of the computation that measures the machine's speed: half a millisecond, too short to disturb anything."""
+REFERENCE_PROBE_S = 0.0006
+"""Processor time of that computation on the reference machine: one of two shared cores of a server of 2023."""
+MEASURE_EVERY_S = 0.25
+"""Between two measurements of the load. It changes within seconds, when programs start and end."""
+SMOOTHING = 0.2
+"""Share of the newest measurement: the number of running tasks varies widely from one instant to the next."""
+LONGEST_STEP_S = 1.0
+"""Real seconds that one look at a clock counts at most. A process that did not run for longer had no chance to see what
+it waits for: the machine was frozen, or it was not this process's turn."""
+RUNNING_TASKS = "procs_running"
+
+
+class Pace:
+    """Measures how much slower than a free reference machine this machine is now. Safe to use from several threads."""
+
+    def __init__(
+        self, running_tasks: Callable[[], int] | None = None, probe: Callable[[], float] | None = None
+    ) -> None:
+        self._running_tasks = running_tasks or _running_tasks
+        self._probe = probe or _probe
+        self._lock = threading.Lock()
+        self._cores = len(os.sched_getaffinity(0))
+        self._measured_at = float("-inf")
+        self._slowness = 1.0
+
+    def slowness(self) -> float:
+        """Return the factor, at least 1, by which work takes longer now than on a free reference machine."""
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._measured_at + MEASURE_EVERY_S:
+                measured = self._measure()
+                first = self._measured_at == float("-inf")
+                self._slowness = measured if first else (1 - SMOOTHING) * self._slowness + SMOOTHING * measured
+                self._measured_at = now
+            return self._slowness
+
+    def _measure(self) -> float:
+        load = max(1.0, self._running_tasks() / self._cores)
+        return load * max(1.0, self._probe() / REFERENCE_PROBE_S)
+
+
+def _running_tasks() -> int:
+    """Return the number of tasks that run or wait for a processor, on the whole machine."""
+    with Path("/proc/stat").open(encoding="ascii") as stat:
+        return next(int(line.split()[1]) for line in stat if line.startswith(RUNNING_TASKS))
+
+
+def _probe() -> float:
+    """Return the processor time of a fixed computation, in seconds."""
+    begin = time.thread_time()
+    sum(range(PROBE_LOOPS))
+    return time.thread_time() - begin
+
+
+_pace = Pace()
+
+
+def slowness() -> float:
+    """Return the factor, at least 1, by which work takes longer now than on a free reference machine."""
+    return _pace.slowness()
+
+
+def scaled(seconds: float) -> float:
+    """Return a duration for this machine as it is now, in real seconds.
+
+    For what needs one number beforehand: a setting of a program, or the timeout of a library. Wherever it can be asked
+    again during the wait, a `Deadline` is better, as it also sees load that begins later.
+    """
+    return seconds * slowness()
+
+
+class Deadline:
+    """A limit on the clock that runs slower while the machine is busy.
+
+    Parameters
+    ----------
+    limit_s
+        Seconds on a free reference machine.
+    pace
+        What measures the machine; for tests.
+    """
+
+    def __init__(self, limit_s: float, pace: Pace = _pace) -> None:
+        self.limit_s = limit_s
+        self._pace = pace
+        self._left_s = limit_s
+        self._looked_at = time.monotonic()
+
+    def left_s(self) -> float:
+        """Return what is left, in seconds of a free reference machine; not below 0. Must be called again and again."""
+        now = time.monotonic()
+        step = min(now - self._looked_at, LONGEST_STEP_S)
+        self._looked_at = now
+        self._left_s -= step / self._pace.slowness()
+        return max(0.0, self._left_s)
+
+    def has_passed(self) -> bool:
+        """Return whether nothing is left."""
+        return self.left_s() <= 0
+
+
+@asynccontextmanager
+async def within(limit_s: float) -> AsyncIterator[None]:
+    """Limit the time of a block, as `asyncio.timeout` does, on the clock of a `Deadline`.
+
+    Raises
+    ------
+    TimeoutError
+        If the block has not ended in time.
+    """
+    deadline = Deadline(limit_s)
+    async with asyncio.timeout(None) as timeout:
+        watch = asyncio.create_task(_end_when_passed(deadline, timeout))
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+
+async def _end_when_passed(deadline: Deadline, block: asyncio.Timeout) -> None:
+    while not deadline.has_passed():  # noqa: ASYNC110 (time passes without an event)
+        await asyncio.sleep(MEASURE_EVERY_S)
+    block.reschedule(asyncio.get_running_loop().time())
+
+
+def run(argv: Sequence[str | Path], limit_s: float, **options: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
+    """Run a program to its end and return what it printed, as `subprocess.run` does, with a limit of a `Deadline`.
+
+    Parameters
+    ----------
+    argv
+        The program and its arguments.
+    limit_s
+        Seconds on a free reference machine.
+    options
+        Those of `subprocess.Popen`, and ``input``, ``capture_output`` and ``check`` as in `subprocess.run`.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If the program has not ended in time. It is killed then.
+    subprocess.CalledProcessError
+        If it failed and ``check`` is true.
+    """
+    given = options.pop("input", None)
+    check = options.pop("check", False)
+    if options.pop("capture_output", False):
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if given is not None:
+        options["stdin"] = subprocess.PIPE
+    with subprocess.Popen(argv, **options) as process:
+        try:
+            out, err = communicate(process, limit_s, given)
+        except BaseException:
+            process.kill()
+            raise
+    done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(argv, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def communicate(process: subprocess.Popen[Any], limit_s: float, given: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
+    """Read all that a program prints until it ends, with the limit of a `Deadline`.
+
+    It does what `subprocess.Popen.communicate` does.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If the program has not ended in time. It goes on running.
+    """
+    deadline = Deadline(limit_s)
+    while True:
+        try:
+            return process.communicate(given, timeout=MEASURE_EVERY_S)
+        except subprocess.TimeoutExpired:
+            if deadline.has_passed():
+                raise
+            given = None  # taken over by the first call; a second one refuses it
