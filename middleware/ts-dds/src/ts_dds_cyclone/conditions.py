@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -15,6 +16,7 @@ from ts_dds_cyclone.query import Query, compile_query
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ts_dds_cyclone.jobs import ReadingJobs
     from ts_dds_cyclone.reader import DataReader
 
 __all__ = ["Condition", "GuardCondition", "QueryCondition", "ReadCondition"]
@@ -29,23 +31,43 @@ class Condition(Entity):
         return handle is not None and native.triggered(handle) > 0
 
     def about_to_wait(self) -> None:
-        """Note that someone begins to wait for this condition."""
+        """Note that a thread begins to wait for this condition."""
+
+    def attached(self, jobs: ReadingJobs) -> None:
+        """Note that this condition is part of a wait set now, at which these jobs wait."""
+
+    def detached(self, jobs: ReadingJobs) -> None:
+        """Note that this condition is no longer part of a wait set."""
 
 
 class GuardCondition(Condition):
     """A condition that the program sets. It belongs to no participant."""
 
     def __init__(self) -> None:
+        self._jobs: weakref.WeakSet[ReadingJobs] = weakref.WeakSet()
         handle = native.create_guard_condition(native.LIBRARY)
         self._handle = checked(handle, "create a guard condition")
 
     def trigger(self) -> None:
-        """Meet the condition; nothing happens if it is closed."""
+        """Meet the condition, and wait until the jobs that read until then have ended.
+
+        Nothing happens if it is closed.
+        """
         self._set(value=True)
+        for jobs in list(self._jobs):
+            jobs.wait_until_ended()
 
     def reset(self) -> None:
         """No longer meet the condition."""
         self._set(value=False)
+
+    @override
+    def attached(self, jobs: ReadingJobs) -> None:
+        self._jobs.add(jobs)
+
+    @override
+    def detached(self, jobs: ReadingJobs) -> None:
+        self._jobs.discard(jobs)
 
     def _set(self, *, value: bool) -> None:
         handle = self._handle

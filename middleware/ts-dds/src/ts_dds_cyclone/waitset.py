@@ -10,6 +10,7 @@ from ts_dds_cyclone import native
 from ts_dds_cyclone.conditions import Condition, GuardCondition
 from ts_dds_cyclone.entities import Entity
 from ts_dds_cyclone.errors import BAD_PARAMETER, DDSException, checked
+from ts_dds_cyclone.jobs import ReadingJobs
 from ts_dds_cyclone.kinds import NANOSECONDS, DDSDuration
 from ts_dds_cyclone.shutdown import call_at_thread_end, must_stop
 
@@ -40,6 +41,7 @@ class WaitSet(Entity):
         self._conditions: dict[int, Condition] = {}
         self._tokens: dict[Condition, int] = {}
         self._next_token = EXIT_TOKEN + 1
+        self._jobs = ReadingJobs()
         self._handle = checked(native.create_wait_set(native.LIBRARY), "create a wait set")
         checked(native.attach(self._handle, _exit_condition().handle, EXIT_TOKEN), "attach the exit condition")
 
@@ -60,6 +62,7 @@ class WaitSet(Entity):
             checked(native.attach(self.handle, cond.handle, token), "attach a condition")
             self._next_token += 1
             self._conditions[token], self._tokens[cond] = cond, token
+        cond.attached(self._jobs)
 
     def detach(self, cond: Condition) -> None:
         """Remove a condition; one that is not there, or whose reader is closed, is no error."""
@@ -70,6 +73,7 @@ class WaitSet(Entity):
             del self._conditions[token]
             if cond.is_open and self.is_open:
                 checked(native.detach(self.handle, cond.handle), "detach a condition")
+        cond.detached(self._jobs)
 
     def wait(self, timeout: DDSTime | None = None) -> list[Condition]:
         """Wait until a condition is met.
@@ -89,6 +93,7 @@ class WaitSet(Entity):
         left = DDSDuration.infinity().value if timeout is None else timeout.value
         for condition in self.get_conditions():
             condition.about_to_wait()
+        self._jobs.note_wait()
         while True:
             tokens_wanted = len(self._tokens) + 1
             result, tokens = native.wait(handle, tokens_wanted, min(left, SLICE_NS))
