@@ -22,12 +22,12 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-docs demo test lint types contracts unit integration campaign faults soak bench bench-ledger bench-takeover fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
+.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types contracts unit integration tests extended campaign campaign-long faults soak bench bench-ledger bench-takeover fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | \
-	  while IFS="$$(printf '\t')" read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
 
 setup: ## install what is missing (apt, .venv); done by every target below, at once when nothing changed
 	@scripts/bootstrap
@@ -41,8 +41,24 @@ setup-docs: ## what setup does, and what only the documents need (graphviz)
 demo: setup ## a night of exposures through the whole archiver, with simulated peers (IMAGES=10 CADENCE=2 CONFIG=site file)
 	@$(BIN)/python -m ccarchiver_sim.demo.main --images "$(IMAGES)" --cadence "$(CADENCE)" $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 
-test: setup-tests ## everything CI checks: lint, types, contracts, documents, all tests, a short fault campaign
+quick: setup ## the tests that only compute: no broker, no DDS, no browser; half a minute (ARGS for pytest)
+	@scripts/check quick $(ARGS)
+
+test: setup-tests ## what every change must pass: lint, types, contracts, documents, the tests but the costliest, a short fault campaign
 	@scripts/check lint types contracts docs tests campaign
+
+test-all: ## everything CI checks: make test, then the costliest tests and a longer fault campaign
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-rest
+
+test-rest: setup-tests ## what test-all has beyond test
+	@scripts/check extended campaign-long
+
+test-busy: setup-tests ## make test beside six busy loops
+	@scripts/test-busy
+
+test-other-release: ## make test in a fresh root of the other Debian release (as root; ARGS="--release trixie")
+	@scripts/other-release $(ARGS)
 
 lint: setup ## ruff: rules and format
 	@scripts/check lint
@@ -59,8 +75,17 @@ unit: setup-tests ## all tests but the integration tests (ARGS for pytest)
 integration: setup-tests ## the whole archiver on private brokers (ARGS for pytest)
 	@scripts/check integration $(ARGS)
 
-campaign: setup ## each fault once, under load, and nothing lost (part of make test)
-	@scripts/check campaign
+campaign: setup ## each kind of fault once, under load, and nothing lost (part of make test)
+	@scripts/check campaign $(ARGS)
+
+campaign-long: setup ## all faults and outages that fit into some minutes (part of make test-all)
+	@scripts/check campaign-long $(ARGS)
+
+extended: setup-tests ## the costliest tests, which make test leaves out (ARGS for pytest)
+	@scripts/check extended $(ARGS)
+
+tests: setup-tests ## all tests of make test (ARGS for pytest)
+	@scripts/check tests $(ARGS)
 
 faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal; all scenarios if none is named)
 	@$(BIN)/python -m ccarchiver_sim.campaign.main --kills "$(KILLS)" \
