@@ -5,11 +5,15 @@ from pathlib import Path
 
 from setuptools import setup
 
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+OLDEST, NEWEST = 11, 13
+"""Minor versions of Python 3 that the project supports."""
+TOO_NEW = max(NEWEST, sys.version_info.minor) + 1
+"""One wheel is for all of them, and for the one that builds it: it has the files once for each version."""
+
+IDL = sorted(str(path) for path in Path("idl").glob("*.idl"))
 
 setup(
-    data_files=[(f"lib/python{VERSION}/idl", sorted(str(path) for path in Path("idl").glob("*.idl")))],
-    # The path makes the wheel fit this Python version only; a tag alone would let later ones take it.
-    python_requires=f"=={VERSION}.*",
-    options={"bdist_wheel": {"python_tag": f"py{sys.version_info.major}{sys.version_info.minor}"}},
+    data_files=[(f"lib/python3.{minor}/idl", IDL) for minor in range(OLDEST, TOO_NEW)],
+    # A later version would look where the wheel puts nothing, and must not take it.
+    python_requires=f">=3.{OLDEST},<3.{TOO_NEW}",
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from ccarchiver_sim import pace
+
 ROOT = Path(__file__).parent.parent.parent
 CHANGES = ROOT / "changes"
-LIMIT_S = 120.0
+LIMIT_S = 60.0
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["towncrier"]
 TYPES = [one["directory"] for one in CONFIGURATION["type"]]
 NAME = re.compile(rf"\+[a-z0-9-]+\.({'|'.join(TYPES)})\.md")
@@ -26,10 +29,11 @@ def test_each_name_is_one_that_is_taken() -> None:
     assert all(f"`{kind}`" in told for kind in TYPES)
 
 
+@pytest.mark.processes
 def test_the_notes_have_all_of_them_and_the_history_its_place() -> None:
     towncrier = Path(sys.executable).parent / "towncrier"
     asked = [str(towncrier), "build", "--draft", "--version", "98.7.6"]
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = pace.run(asked, LIMIT_S, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
     assert "## 98.7.6 (" in done.stdout
