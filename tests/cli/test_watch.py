@@ -12,14 +12,16 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers import PrivateRedis
 from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.pace import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 LIMIT_S = 60.0
 PROGRAM = str(Path(sys.executable).with_name("ccarchiver"))
 ROWS, COLUMNS = 24, 80
+pytestmark = pytest.mark.processes
 ENTER_SCREEN, LEAVE_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -50,9 +53,9 @@ class Screen:
         self.seen = b""
 
     def until(self, condition: Callable[[bytes], bool], what: str) -> None:
-        deadline = time.monotonic() + LIMIT_S
+        deadline = Deadline(LIMIT_S)
         while not condition(self.seen):
-            assert time.monotonic() < deadline, f"waited in vain for {what}; seen {self.seen!r}"
+            assert not deadline.has_passed(), f"waited in vain for {what}; seen {self.seen!r}"
             if not select.select([self._end], [], [], 0.1)[0]:
                 continue
             try:
@@ -76,7 +79,8 @@ def test_on_a_terminal_it_redraws_the_screen_and_ctrl_c_gives_it_back(
         screen.process.send_signal(signal.SIGINT)
         screen.until(lambda seen: LEAVE_SCREEN in seen, "the screen before")
 
-        assert screen.process.wait(LIMIT_S) == 130
+        pace.communicate(screen.process, LIMIT_S)
+        assert screen.process.returncode == 130
         assert screen.seen.startswith((ENTER_SCREEN, b"\x1b[?25l"))
         assert not [word for word in (b"Traceback", b"Abort") if word in screen.seen]
         assert b"\x1b[31m" not in screen.seen  # no colour: NO_COLOR
@@ -100,11 +104,11 @@ def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
                         server.kill()
                     elif not server.is_running:
                         server.start()
-                    deadline = time.monotonic() + LIMIT_S
+                    deadline = Deadline(LIMIT_S)
                     while json.loads(process.stdout.readline())["redis"]["answers"] is not is_there:
-                        assert time.monotonic() < deadline
+                        assert not deadline.has_passed()
                 process.send_signal(signal.SIGINT)
-                process.stdout.read()
-                assert process.wait(LIMIT_S) == 130
+                pace.communicate(process, LIMIT_S)
+                assert process.returncode == 130
             finally:
                 process.kill()

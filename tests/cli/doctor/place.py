@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.site import Site
 from ccarchiver_core.settings import Settings
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from ccarchiver_cli.doctor.runner import Check
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 
 
@@ -34,6 +37,11 @@ def site_of(
 def look(check: Callable[[Site], Iterable[Finding]], site: Site) -> list[Finding]:
     """Let a check look."""
     return list(check(site))
+
+
+def unhurried(checks: Iterable[Check], names: str | tuple[str, ...]) -> list[Check]:
+    """Return the checks whose names begin so, with limits for this machine as it is now."""
+    return [replace(one, limit=pace.scaled(one.limit)) for one in checks if one.name.startswith(names)]
 
 
 def only(findings: Iterable[Finding]) -> Finding:

@@ -18,9 +18,10 @@ from ccarchiver_cli.doctor.registry import CHECKS
 from ccarchiver_cli.doctor.runner import run
 from ccarchiver_core import keys
 from ccarchiver_core.redis_client import make_client, transact
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.place import bad, look, only, site_of, write_credentials
+from tests.cli.doctor.place import bad, look, only, site_of, unhurried, write_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,7 +248,7 @@ def test_a_frozen_rabbitmq_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
         path = write_credentials(tmp_path / "frozen", rabbit.user, rabbit.password)
         monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(path.parent))
         rabbit.freeze()
-        findings = run([check for check in CHECKS if check.name.startswith("rabbitmq")], site_of(rabbit=rabbit))
+        findings = run(unhurried(CHECKS, "rabbitmq"), site_of(rabbit=rabbit))
     assert [(one.check, one.level) for one in findings] == [
         ("rabbitmq", Level.FAILURE),
         ("rabbitmq.queues", Level.WARNING),
@@ -259,6 +260,7 @@ def test_a_frozen_rabbitmq_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.M
 def test_bindings_by_rabbitmqctl(site: Site, rabbit_server: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in rabbit_server._environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rabbit_bindings, "PROGRAM_LIMIT", pace.scaled(rabbit_bindings.PROGRAM_LIMIT))
     programs = Path(rabbit_server._program()).parent  # the wrapper on the PATH would change to the user rabbitmq
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     with channel_to(site, rabbit_server) as channel:

@@ -15,7 +15,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.settings import Settings
 from ccarchiver_sim.brokers import PrivateRedis
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.place import look, only, site_of
+from tests.cli.doctor.place import look, only, site_of, unhurried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,8 +102,7 @@ def test_no_redis_is_named_with_its_address_and_the_rest_is_not_checked() -> Non
 def test_a_frozen_redis_holds_nobody_up(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path) as server:
         server.freeze()
-        wanted = [check for check in CHECKS if check.name.startswith(("redis", "worker"))]
-        findings = run(wanted, site_of(server))
+        findings = run(unhurried(CHECKS, ("redis", "worker")), site_of(server))
     assert [(one.check, one.level) for one in findings] == [
         ("redis", Level.FAILURE),
         ("redis.persistence", Level.WARNING),

@@ -9,6 +9,7 @@ from ccarchiver_cli.doctor.command import exit_code
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok, warning
 from ccarchiver_cli.doctor.runner import Check, run
 from ccarchiver_cli.doctor.site import Site
+from ccarchiver_sim import pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,13 +57,13 @@ def test_a_check_that_hangs_is_given_up_and_does_not_hold_up_the_others() -> Non
 
 
 def test_the_checks_run_side_by_side() -> None:
-    meeting = threading.Barrier(3, timeout=60)
+    meeting = threading.Barrier(3)
 
     def waits_for_the_others(_site: Site) -> Iterator[Finding]:
         meeting.wait()
         yield ok("together", "")
 
-    findings = run([Check("together", waits_for_the_others, limit=60)] * 3, NOWHERE)
+    findings = run([Check("together", waits_for_the_others, limit=pace.scaled(60))] * 3, NOWHERE)
 
     assert [one.level for one in findings] == [Level.OK] * 3
 
