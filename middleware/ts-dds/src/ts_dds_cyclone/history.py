@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ts_dds_cyclone import native
 from ts_dds_cyclone.errors import BAD_PARAMETER, checked
+from ts_dds_cyclone.jobs import note_job_of_this_thread
 from ts_dds_cyclone.shutdown import must_stop
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def settle(readers: Iterable[DataReader], participant_created: float, limit: flo
     settled
         False if the limit came first, or the program is ending.
     """
+    note_job_of_this_thread()  # a wait set that is triggered meanwhile need not wait for this job
     readers = list(readers)
     earliest = participant_created + SETTLE_PARTICIPANT
     last_match = 0.0

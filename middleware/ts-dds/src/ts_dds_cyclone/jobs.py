@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Executor, Future
-    from types import FrameType
+    from types import CodeType, FrameType
 
-__all__ = ["ReadingJobs", "executor_of_this_thread"]
+__all__ = ["ReadingJobs", "executor_of_this_thread", "note_job_of_this_thread"]
 
 END_LIMIT = 5.0
 """Seconds that the trigger of a condition waits at most. A job that was woken ends within milliseconds of processor
@@ -27,17 +30,14 @@ FIRST_WAIT_LIMIT = 1.0
 """Seconds for jobs that were only just begun, and have not reached their wait set."""
 POLL_INTERVAL = 0.002
 """Seconds between two looks at jobs that were only just begun: nothing notifies of them."""
-WAITS_OF_ONE_THAT_GOES_ON = 2
-"""A job may have been about to wait when the condition was triggered. One that waits once more reads on."""
 
 # Private, but an executor leaves no other trace in its threads than the frames of these functions.
-_WORKER = concurrent.futures.thread._worker  # noqa: SLF001
-_WORKER_CODE = _WORKER.__code__
+_WORKER_CODE = concurrent.futures.thread._worker.__code__  # noqa: SLF001
 _RUN_CODE = concurrent.futures.thread._WorkItem.run.__code__  # noqa: SLF001
 
 _thread = threading.local()
-_reading_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
-"""Executors of jobs that have waited at a wait set, any one."""
+_known_jobs: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+"""Jobs that have called this package, so that they are no longer just begun."""
 
 
 def executor_of_this_thread() -> Executor | None:
@@ -49,7 +49,7 @@ def executor_of_this_thread() -> Executor | None:
         If the executor is gone.
     """
     if not hasattr(_thread, "executor"):
-        frame = _frame_of(_WORKER_CODE)
+        frame = _caller(sys._getframe(), _WORKER_CODE)  # noqa: SLF001
         _thread.executor = None if frame is None else frame.f_locals.get("executor_reference")
     if _thread.executor is None:
         return None
@@ -60,43 +60,73 @@ def executor_of_this_thread() -> Executor | None:
     return executor
 
 
-def _frame_of(code: Any) -> FrameType | None:  # noqa: ANN401 (a code object; types.CodeType says no more)
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+def note_job_of_this_thread() -> Future[Any] | None:
+    """Return the job that this thread runs for an executor, and note that it is no longer just begun."""
+    frame = _caller(sys._getframe(), _RUN_CODE)  # noqa: SLF001
+    if frame is None:
+        return None
+    job: Future[Any] = frame.f_locals["self"].future
+    _known_jobs.add(job)
+    return job
+
+
+def _caller(frame: FrameType | None, code: CodeType) -> FrameType | None:
+    """Return the frame of a function that has called another one, None if there is none."""
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
     return frame
 
 
-def _job_of_this_thread() -> Future[Any] | None:
-    frame = _frame_of(_RUN_CODE)
-    return None if frame is None else frame.f_locals["self"].future
+@dataclass
+class _Progress:
+    waits: int = 0
+    """How often the job has begun to wait."""
+    is_waiting: bool = False
 
 
 class ReadingJobs:
-    """The jobs that wait at one wait set, again and again."""
+    """The jobs that wait at one wait set, again and again.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    wait_set
+        A job that was only just begun is one of these if it is a method of an object that has this wait set.
+    """
+
+    def __init__(self, wait_set: object) -> None:
+        self._wait_set = weakref.ref(wait_set)
         self._changed = threading.Condition()
-        self._waits: weakref.WeakKeyDictionary[Future[Any], int] = weakref.WeakKeyDictionary()
+        self._running: dict[Future[Any], _Progress] = {}
+        self._had_job = False
 
-    def note_wait(self) -> None:
-        """Note that the job of the calling thread begins to wait."""
-        job = _job_of_this_thread()
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Note that the job of the calling thread waits during a block."""
+        job = note_job_of_this_thread()
         if job is None:
+            yield
             return
         with self._changed:
-            is_new = job not in self._waits
-            self._waits[job] = self._waits.get(job, 0) + 1
+            is_new = job not in self._running
+            progress = self._running.setdefault(job, _Progress())
+            progress.waits += 1
+            progress.is_waiting = True
+            self._had_job = True
             self._changed.notify_all()
         if is_new:
-            executor = executor_of_this_thread()
-            if executor is not None:
-                _reading_executors.add(executor)
-            # The callback by which asyncio hears of the end was added first, so it is called first.
-            job.add_done_callback(self._note_end)
+            job.add_done_callback(self._note_end_after_others)
+        try:
+            yield
+        finally:
+            progress.is_waiting = False
 
-    def _note_end(self, _job: Future[Any]) -> None:
+    def _note_end_after_others(self, job: Future[Any]) -> None:
+        """Have the end noted after the callbacks that were added later: mostly that by which asyncio hears of it."""
+        job._done_callbacks.append(self._note_end)  # type: ignore[attr-defined] # noqa: SLF001 (add_done_callback would call it now)
+
+    def _note_end(self, job: Future[Any]) -> None:
         with self._changed:
+            del self._running[job]
             self._changed.notify_all()
 
     def wait_until_ended(self) -> None:
@@ -104,28 +134,50 @@ class ReadingJobs:
 
         Returns without that if a job reads on, or does not end within a limit.
         """
-        if not self._waits:
-            _wait_for_jobs_just_begun()
-        own = _job_of_this_thread()
+        if not self._had_job:
+            self._wait_for_jobs_just_begun()
+        own = note_job_of_this_thread()
         with self._changed:
-            before = {job: waits for job, waits in self._waits.items() if job is not own}
-            self._changed.wait_for(lambda: all(self._is_over(job, before[job]) for job in before), END_LIMIT)
+            # A job that does not wait now may be about to wait. The wait that the condition ends is the next one then.
+            last_waits = {
+                job: progress.waits + (not progress.is_waiting)
+                for job, progress in self._running.items()
+                if job is not own
+            }
+            self._changed.wait_for(lambda: not any(map(self._may_end, last_waits, last_waits.values())), END_LIMIT)
 
-    def _is_over(self, job: Future[Any], waits_before: int) -> bool:
-        return job.done() or self._waits[job] >= waits_before + WAITS_OF_ONE_THAT_GOES_ON
+    def _may_end(self, job: Future[Any], last_wait: int) -> bool:
+        """Return whether a job is still running, and has not gone on after a wait that the condition has ended."""
+        progress = self._running.get(job)
+        return progress is not None and progress.waits <= last_wait
 
+    def _wait_for_jobs_just_begun(self) -> None:
+        """Wait until the jobs that have not reached their wait set have ended or wait at it."""
+        end = time.monotonic() + FIRST_WAIT_LIMIT
+        while time.monotonic() < end and self._has_job_just_begun():
+            time.sleep(POLL_INTERVAL)
 
-def _wait_for_jobs_just_begun() -> None:
-    """Wait until jobs that run, and have not waited at a wait set, have ended or wait at one."""
-    end = time.monotonic() + FIRST_WAIT_LIMIT
-    while time.monotonic() < end and any(_has_just_begun(thread) for thread in threading.enumerate()):
-        time.sleep(POLL_INTERVAL)
+    def _has_job_just_begun(self) -> bool:
+        frames = sys._current_frames()  # noqa: SLF001
+        return any(
+            self._is_just_begun(frames.get(thread.ident or 0))
+            for thread in threading.enumerate()
+            if thread is not threading.current_thread() and thread in concurrent.futures.thread._threads_queues  # noqa: SLF001
+        )
 
+    def _is_just_begun(self, frame: FrameType | None) -> bool:
+        """Return whether a thread of an executor, whose innermost frame is given, begins a job of this wait set."""
+        run = _caller(frame, _RUN_CODE)
+        if run is not None:
+            item = run.f_locals["self"]
+            return item is not None and item.future not in _known_jobs and self._is_method_of_owner(item)
+        worker = _caller(frame, _WORKER_CODE)
+        if worker is None:
+            return True  # the thread begins or ends
+        executor = worker.f_locals["executor_reference"]()
+        return executor is not None and executor._idle_semaphore._value == 0  # noqa: SLF001 (no public question for it)
 
-def _has_just_begun(thread: threading.Thread) -> bool:
-    if thread is threading.current_thread() or getattr(thread, "_target", None) is not _WORKER:
-        return False
-    executor = thread._args[0]()  # type: ignore[attr-defined] # noqa: SLF001 (the argument of _WORKER)
-    return (
-        executor is not None and executor not in _reading_executors and executor._idle_semaphore._value == 0  # noqa: SLF001 (no public question for it)
-    )
+    def _is_method_of_owner(self, item: Any) -> bool:  # noqa: ANN401 (an executor's private class)
+        owner = getattr(getattr(item, "fn", None), "__self__", None)
+        wait_set = self._wait_set()
+        return wait_set is not None and any(value is wait_set for value in getattr(owner, "__dict__", {}).values())

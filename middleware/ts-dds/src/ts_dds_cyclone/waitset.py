@@ -41,7 +41,7 @@ class WaitSet(Entity):
         self._conditions: dict[int, Condition] = {}
         self._tokens: dict[Condition, int] = {}
         self._next_token = EXIT_TOKEN + 1
-        self._jobs = ReadingJobs()
+        self._jobs = ReadingJobs(self)
         self._handle = checked(native.create_wait_set(native.LIBRARY), "create a wait set")
         checked(native.attach(self._handle, _exit_condition().handle, EXIT_TOKEN), "attach the exit condition")
 
@@ -93,17 +93,17 @@ class WaitSet(Entity):
         left = DDSDuration.infinity().value if timeout is None else timeout.value
         for condition in self.get_conditions():
             condition.about_to_wait()
-        self._jobs.note_wait()
-        while True:
-            tokens_wanted = len(self._tokens) + 1
-            result, tokens = native.wait(handle, tokens_wanted, min(left, SLICE_NS))
-            reason = must_stop()
-            if reason is not None:
-                message = f"Waiting for DDS ended because {reason}"
-                raise DDSException(message)
-            checked(result, "wait for conditions")
-            left -= SLICE_NS
-            if result > 0 or left <= 0:
-                break
+        with self._jobs.waiting():
+            while True:
+                tokens_wanted = len(self._tokens) + 1
+                result, tokens = native.wait(handle, tokens_wanted, min(left, SLICE_NS))
+                reason = must_stop()
+                if reason is not None:
+                    message = f"Waiting for DDS ended because {reason}"
+                    raise DDSException(message)
+                checked(result, "wait for conditions")
+                left -= SLICE_NS
+                if result > 0 or left <= 0:
+                    break
         with self._lock:
             return [self._conditions[token] for token in tokens if token in self._conditions]

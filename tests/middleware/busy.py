@@ -1,0 +1,23 @@
+"""Processes that compute, so that others have to wait for a processor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMPUTE = "while True: sum(range(100_000))"
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Have so many processes compute during a block."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-S", "-c", COMPUTE]))
+            stack.callback(process.kill)
+        yield
