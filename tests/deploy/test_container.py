@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ def test_it_is_debian_12_and_runs_without_rights_under_a_number_that_files_can_b
     assert "10001" in CONTAINERFILE.read_text(encoding="utf-8").split("FROM", 1)[0], "a site must know it"
 
 
+@pytest.mark.processes
 def test_the_linter_finds_nothing() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     asked = [str(hadolint), "--no-color", "--failure-threshold", "style", str(CONTAINERFILE)]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = pace.run(asked, LIMIT_S, capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -130,10 +131,11 @@ def is_healthy(folder: Path, port: int) -> bool:
     assert program == "python3"
     # A proxy of the machine must not be asked for a page of this one.
     env = {"IIP_CONFIG_DIR": str(folder), "PYTHONPATH": str(ROOT), "http_proxy": f"http://{LOOPBACK}:1"}
-    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, timeout=LIMIT_S, check=False)
+    done = pace.run([sys.executable, *arguments], LIMIT_S, env=env, capture_output=True)
     return done.returncode == 0
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (404, False)])
 def test_it_is_as_healthy_as_the_page_says(tmp_path: Path, status: int, *, healthy: bool) -> None:
     port = free_port()
@@ -142,5 +144,6 @@ def test_it_is_as_healthy_as_the_page_says(tmp_path: Path, status: int, *, healt
     assert asked == ["/healthz"]
 
 
+@pytest.mark.processes
 def test_without_a_page_it_is_not_healthy(tmp_path: Path) -> None:
     assert not is_healthy(tmp_path, free_port())

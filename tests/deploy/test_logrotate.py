@@ -8,7 +8,6 @@ import os
 import pwd
 import re
 import shutil
-import subprocess
 import time
 from configparser import RawConfigParser
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ccarchiver_core.logs import FILE_PREFIX, FILES_KEPT
+from ccarchiver_sim import pace
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = ROOT / "deploy" / "ccarchiver.logrotate"
@@ -52,9 +52,9 @@ class Logs:
     def rotate(self) -> str:
         """Run logrotate as its timer does; give what it said."""
         argv = [logrotate(), "--state", str(self._state), str(self._path)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = pace.run(argv, LIMIT_S, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
+        return str(done.stdout + done.stderr)
 
     def archived(self) -> list[str]:
         """Give the texts in the archive."""
@@ -67,6 +67,7 @@ def logs(tmp_path: Path) -> Logs:
     return Logs(tmp_path)
 
 
+@pytest.mark.processes
 def test_it_takes_only_the_oldest_of_each_as_often_as_there_is_one(logs: Logs) -> None:
     kept = {f"{FILE_PREFIX}sal.log{end}": f"sal{end}" for end in ("", *(f".{age}" for age in range(1, FILES_KEPT)))}
     kept |= {"supervisord.log": "now", "supervisord.log.4": "before", "sal.out": "out", "sal.out.5": "old out"}
@@ -86,6 +87,7 @@ def test_it_takes_only_the_oldest_of_each_as_often_as_there_is_one(logs: Logs) -
     assert logs.archived() == ["health 1", "sal 1", "sal 2", "supervisord 1"]
 
 
+@pytest.mark.processes
 def test_what_is_older_than_a_year_goes_and_the_rest_stays(logs: Logs) -> None:
     logs.archive.mkdir(mode=0o750)
     for days in (300, 400):
@@ -101,6 +103,7 @@ def test_what_is_older_than_a_year_goes_and_the_rest_stays(logs: Logs) -> None:
     assert logs.archived() == ["300 days", "new"]
 
 
+@pytest.mark.processes
 def test_a_directory_without_logs_is_no_error(logs: Logs) -> None:
     assert logs.rotate() == ""
 

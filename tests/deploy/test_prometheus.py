@@ -99,6 +99,7 @@ async def test_the_check_finds_what_is_not_there(fresh_redis: PrivateRedis, expr
         check(expression, seen)
 
 
+@pytest.mark.processes
 def test_prometheus_understands_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": it} for number, it in enumerate(expressions())]
     path = tmp_path / "rules.yaml"
@@ -125,6 +126,7 @@ def test_the_dashboard_can_be_imported_and_shows_what_is_looked_for() -> None:
     assert sources <= variables, "a data source of this dashboard's own would be nobody else's"
 
 
+@pytest.mark.processes
 def test_each_alert_fires_when_its_cause_is_there_and_not_on_a_good_night() -> None:
     assert "SUCCESS" in run_rule_tests(RULE_TESTS)
 
@@ -145,6 +147,7 @@ def test_each_alert_says_what_is_wrong_and_links_to_the_runbook() -> None:
         assert anchor in anchors(text), f"{rule['alert']}: {page} has no entry {anchor}"
 
 
+@pytest.mark.processes
 def test_the_scrape_example_is_valid_and_asks_where_the_archiver_listens() -> None:
     check_config(SCRAPE)
 

@@ -16,6 +16,8 @@ import pytest
 import pytest_asyncio
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from ccarchiver_cli.doctor import redis_data, redis_server
 from ccarchiver_cli.doctor.finding import Level
@@ -46,6 +48,8 @@ CONFIGURATION = ROOT / "deploy" / "redis.conf"
 USER = "ccarchiver"
 PASSWORD = secrets.token_urlsafe()
 PRESENCE = "f99_association"
+
+pytestmark = pytest.mark.processes
 
 
 def lines() -> dict[str, str]:
@@ -212,7 +216,9 @@ async def test_forwarders_go_on_without_a_password(server: PrivateRedis) -> None
 async def test_the_file_as_it_is_lets_nobody_in_as_that_user(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path, users=USERS) as as_it_is:
         for password in ("", PASSWORD):
-            async with Redis(host=LOOPBACK, port=as_it_is.port, username=USER, password=password) as client:
+            once = Retry(NoBackoff(), 0)
+            login = Redis(host=LOOPBACK, port=as_it_is.port, username=USER, password=password, retry=once)
+            async with login as client:
                 with pytest.raises(exceptions.AuthenticationError):
                     await client.ping()
 

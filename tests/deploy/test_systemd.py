@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from configparser import RawConfigParser
 from pathlib import Path
 
+import pytest
+
 from ccarchiver_core.credentials import CREDENTIAL_DIR_VARIABLE
 from ccarchiver_core.settings import CONFIG_DIR_VARIABLE, LOG_DIR_VARIABLE
+from ccarchiver_sim import pace
 
 ROOT = Path(__file__).parent.parent.parent
 UNIT = ROOT / "deploy" / "ccarchiver.service"
 ENVIRONMENT = ROOT / "deploy" / "ccarchiver.env"
 SUPERVISORD = ROOT / "supervisord.conf"
+LIMIT_S = 60.0
 
 
 def service() -> dict[str, str]:
@@ -29,6 +32,7 @@ def environment() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
+@pytest.mark.processes
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     assert analyze is not None, "no systemd-analyze; `make setup-tests` installs Debian's package systemd"
@@ -37,7 +41,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
         text = text.replace(f"/opt/ccarchiver/.venv/bin/{program}", "/bin/true")
     path = tmp_path / UNIT.name
     path.write_text(text, encoding="utf-8")
-    done = subprocess.run([analyze, "verify", str(path)], capture_output=True, text=True, check=False)
+    done = pace.run([analyze, "verify", str(path)], LIMIT_S, capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert ours == [], "systemd only warns of a key that it does not know"
     assert done.returncode == 0, done.stderr
