@@ -7,35 +7,37 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="session")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
-    with PrivateRabbit(tmp_path_factory.mktemp("rabbit")) as server:
-        yield server
+    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from tests.support.brokers import VhostPool
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+def rabbit(rabbit_server: PrivateRabbit) -> PrivateRabbit:
+    """The shared one; a test that kills it has its own instead."""
+    return rabbit_server
+
+
+@pytest.fixture(scope="session")
+def vhost(vhosts: VhostPool) -> str:
+    """A virtual host for all of these tests: each begins with nothing in it, see `ArchiverEnd`."""
+    return vhosts.take()
 
 
 @pytest.fixture
-def site(tmp_path: Path, rabbit: PrivateRabbit, redis_server: PrivateRedis) -> SiteFolder:
+def site(tmp_path: Path, rabbit: PrivateRabbit, vhost: str, redis_server: PrivateRedis) -> SiteFolder:
     config_dir, credential_dir = tmp_path / "config", tmp_path / "credentials"
     config_dir.mkdir()
     credential_dir.mkdir(mode=0o700)
     root = {
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": redis_server.port,
-        "BASE_BROKER_ADDR": rabbit.address,
+        "BASE_BROKER_ADDR": rabbit.address_of(vhost),
         "ARCHIVE": {
             "FORWARDER_STAGING": str(tmp_path / "staging" / "forwarder"),
             "OODS_STAGING": str(tmp_path / "staging" / "oods"),
@@ -53,6 +55,14 @@ def site(tmp_path: Path, rabbit: PrivateRabbit, redis_server: PrivateRedis) -> S
 @pytest.fixture
 def peers(site: SiteFolder, tmp_path: Path) -> Iterator[Peers]:
     started = Peers(site.environment, tmp_path / "logs")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def programs(site: SiteFolder, tmp_path: Path) -> Iterator[Peers]:
+    """Peers as a user starts them."""
+    started = Peers(site.environment, tmp_path / "logs", as_programs=True)
     yield started
     started.stop()
 

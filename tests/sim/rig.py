@@ -17,6 +17,7 @@ from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_sim.child import ChildProcess, base_environment
 from ccarchiver_sim.pace import Deadline
+from tests.sim.forked import ForkedPeer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ class SiteFolder:
 class Peer:
     """A peer process, and what it has said so far."""
 
-    def __init__(self, process: ChildProcess) -> None:
+    def __init__(self, process: ChildProcess | ForkedPeer) -> None:
         self.process = process
 
     @property
@@ -98,26 +99,37 @@ class Peer:
 
 
 class Peers:
-    """Starts peers and ends them all."""
+    """Starts peers and ends them all.
 
-    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+    Parameters
+    ----------
+    environment
+        What peers need besides the common environment.
+    logs
+        Folder for their logs and temporary files.
+    as_programs
+        Whether each is started as a program, by an interpreter of its own, and not forked.
+    """
+
+    def __init__(self, environment: dict[str, str], logs: Path, *, as_programs: bool = False) -> None:
         # Killed peers leave their temporary files behind: below this folder, which pytest clears.
         self._environment = base_environment() | environment | {"TMPDIR": str(logs)}
         self._logs = logs
         logs.mkdir(exist_ok=True)
+        self._as_programs = as_programs
         self._peers: list[Peer] = []
 
     def start(
         self, name: str, *arguments: str, wait_for_event: str | None = "serving", with_stdin: bool = False
     ) -> Peer:
-        number = len(self._peers)
-        process = ChildProcess(
-            f"{name}-{number}",
-            [sys.executable, "-m", f"ccarchiver_sim.{name}.main", *arguments],
-            env=self._environment,
-            log_path=self._logs / f"{name}-{number}.log",
-            with_stdin=with_stdin,
-        )
+        called = f"{name}-{len(self._peers)}"
+        module, log_path = f"ccarchiver_sim.{name}.main", self._logs / f"{called}.log"
+        process: ChildProcess | ForkedPeer
+        if self._as_programs:
+            argv = [sys.executable, "-m", module, *arguments]
+            process = ChildProcess(called, argv, env=self._environment, log_path=log_path, with_stdin=with_stdin)
+        else:
+            process = ForkedPeer(called, module, arguments, env=self._environment, log_path=log_path)
         process.start()
         peer = Peer(process)
         self._peers.append(peer)

@@ -11,13 +11,20 @@ import yaml
 
 from ccarchiver_sim.camera.exposure import Exposure, image_name
 from ccarchiver_sim.camera.remote_control import CommandError, parse
+from ccarchiver_sim.child import ChildProcess
+from ccarchiver_sim.pace import scaled
 from tests.sim.rig import LIMIT_S, Peer, Peers, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SETTLED = ("--settle", "1.5")
-"""Seconds for the header service to find the camera: on a busy machine discovery takes one."""
+SETTLE_S = 1.0
+"""For the header service to find the camera."""
+
+
+def settled() -> tuple[str, str]:
+    """Give a camera's option to wait until the header service has found it."""
+    return "--settle", f"{scaled(SETTLE_S):.1f}"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +32,7 @@ def sal_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
     """Peers in a SAL partition of their own; one header service for all tests, as it takes seconds to start."""
     partition = f"sim_tests_{os.getpid()}"
     environment = {"LSST_DDS_PARTITION_PREFIX": partition, "LSST_SITE": "test", "LSST_DDS_DOMAIN_ID": "0"}
-    started = Peers(environment, tmp_path_factory.mktemp("sal"))
+    started = Peers(environment, tmp_path_factory.mktemp("sal"), as_programs=True)
     yield started
     started.stop()
 
@@ -33,7 +40,7 @@ def sal_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
 @pytest.fixture(scope="module")
 def pair(sal_peers: Peers) -> tuple[Peer, Peer]:
     """A camera that takes commands and a header service, started together to save time."""
-    camera = sal_peers.start("camera", *SETTLED, "--stdin", wait_for_event=None, with_stdin=True)
+    camera = sal_peers.start("camera", *settled(), "--stdin", wait_for_event=None, with_stdin=True)
     headers = sal_peers.start("header_service", wait_for_event="ready")
     camera.wait_said("ready")
     return camera, headers
@@ -50,6 +57,7 @@ def headers(pair: tuple[Peer, Peer]) -> Peer:
 
 
 def tell(camera: Peer, *commands: Mapping[str, object]) -> None:
+    assert isinstance(camera.process, ChildProcess)
     camera.process.stdin.write("".join(json.dumps(command) + "\n" for command in commands))
     camera.process.stdin.flush()
 
@@ -68,9 +76,10 @@ def wait_announced(headers: Peer, prefix: str, count: int) -> list[str]:
     return wait_for(f"{count} headers", announced)
 
 
+@pytest.mark.processes
 def test_the_camera_takes_its_images_and_each_gets_a_header(sal_peers: Peers, headers: Peer) -> None:
     camera = sal_peers.start(
-        "camera", *SETTLED, "--images", "2", "--cadence", "0", "--exposure", "0.1", "--date", "20261121",
+        "camera", *settled(), "--images", "2", "--cadence", "0", "--exposure", "0.1", "--date", "20261121",
         "--sequence-start", "7", wait_for_event=None,
     )  # fmt: skip
 
@@ -85,6 +94,7 @@ def test_the_camera_takes_its_images_and_each_gets_a_header(sal_peers: Peers, he
     assert wait_announced(headers, "CC_O_20261121", 2) == [first, second]
 
 
+@pytest.mark.processes
 def test_a_header_is_served_at_the_announced_address(camera: Peer, headers: Peer) -> None:
     image = "CC_O_20261122_000042"
     tell(camera, {"take": {"image": image, "exposure": 0.2}})
@@ -100,6 +110,7 @@ def test_a_header_is_served_at_the_announced_address(camera: Peer, headers: Peer
     assert announcement["checksum"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+@pytest.mark.processes
 def test_a_burst_of_readouts_gets_a_header_each_in_order(camera: Peer, headers: Peer) -> None:
     images = [image_name("20261123", number) for number in range(200)]
     tell(camera, *({"end": image} for image in images))
@@ -107,6 +118,7 @@ def test_a_burst_of_readouts_gets_a_header_each_in_order(camera: Peer, headers: 
     assert wait_announced(headers, "CC_O_20261123", len(images)) == images
 
 
+@pytest.mark.processes
 def test_the_camera_says_which_line_it_did_not_understand_and_goes_on_until_told_to_quit(camera: Peer) -> None:
     tell(camera, {"explode": 1}, {"start": "CC_O_20261124_000001"}, {"quit": True})
 
@@ -115,6 +127,7 @@ def test_the_camera_says_which_line_it_did_not_understand_and_goes_on_until_told
     assert puts(camera, "CC_O_20261124") == [("startIntegration", "CC_O_20261124_000001")]
 
 
+@pytest.mark.processes
 def test_the_header_service_ends_cleanly(headers: Peer) -> None:
     assert headers.stop() == 0
 

@@ -6,19 +6,39 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.camera.exposure import image_name
 from ccarchiver_sim.header_service.web import serve_folder
 from tests.sim import literal
 from tests.sim.rig import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
     from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
 
 IMAGES = [image_name("20261122", number) for number in range(1, 4)]
 FILES = [(image, sensor) for image in IMAGES for sensor in literal.SENSORS]
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
+    with PrivateRabbit(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def vhost(rabbit: PrivateRabbit) -> str:
+    return rabbit.vhosts[0]
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
@@ -52,14 +72,14 @@ def kill_and_start(archiver: ArchiverEnd, rabbit: PrivateRabbit, redis_server: P
 
 def test_every_file_is_delivered_linked_and_ingested_also_after_both_brokers_were_killed(
     archiver: ArchiverEnd,
-    peers: Peers,
+    programs: Peers,
     site: SiteFolder,
     rabbit: PrivateRabbit,
     redis_server: PrivateRedis,
     tmp_path: Path,
 ) -> None:
     archiver.declare()
-    started = [peers.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
+    started = [programs.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
     for peer in started:
         peer.wait_said("serving")
     (tmp_path / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
