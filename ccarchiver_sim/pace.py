@@ -41,7 +41,7 @@ class Pace:
     ) -> None:
         self._running_tasks = running_tasks or _running_tasks
         self._probe = probe or _probe
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the timer of a test (a signal handler) may ask while the same thread does
         self._cores = len(os.sched_getaffinity(0))
         self._measured_at = float("-inf")
         self._slowness = 1.0
