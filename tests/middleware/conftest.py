@@ -8,25 +8,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from ts_dds_cyclone import history
 
+from ccarchiver_sim.pace import scaled
 from interfaces.generate import write
 from interfaces.salxml import load_xml
-from tests.middleware.process import Peer
+from tests.middleware.process import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.middleware.process import Peer
 
 XML = Path(__file__).parent.parent / "interfaces" / "data" / "xml"
 FIRST_DOMAIN, DOMAINS = 1, 100
 """Domains whose ports lie below those that Linux hands out; taken by process number, for runs at the same time."""
 
 
-@pytest.fixture(autouse=True)
-def bus(monkeypatch: pytest.MonkeyPatch) -> None:
+def choose_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what starts from now on meet on a bus of its own."""
     for name in ("CYCLONEDDS_URI", "LSST_DDS_INTERFACE", "LSST_DDS_OWNERSHIP", "LSST_DDS_HISTORYSYNC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LSST_DDS_DOMAIN_ID", str(FIRST_DOMAIN + os.getpid() % DOMAINS))
     monkeypatch.setenv("LSST_DDS_PARTITION_PREFIX", "test-" + uuid.uuid4().hex[:12])
+
+
+@pytest.fixture(scope="module")
+def bus_of_the_module() -> Iterator[None]:
+    """A bus for programs that several tests use."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        choose_bus(monkeypatch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bus for each test, unless the test uses that of its module."""
+    if "bus_of_the_module" not in request.fixturenames:
+        choose_bus(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -36,15 +55,24 @@ def idl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _paced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give discovery the time it needs on a busy machine: the product waits for as long as a free one needs."""
+    for name in ("SETTLE_PARTICIPANT", "SETTLE_MATCH", "SETTLE_AT_MOST", "LATE_WINDOW", "LATE_QUIET", "LATE_AT_MOST"):
+        monkeypatch.setattr(history, name, scaled(getattr(history, name)))
+
+
+@pytest.fixture(scope="session")
+def peers(idl: Path) -> Iterator[Peers]:
+    """Processes that one test after the other uses."""
+    peers = Peers(idl)
+    yield peers
+    peers.close()
+
+
 @pytest.fixture
-def peer(idl: Path) -> Iterator[Callable[[], Peer]]:
-    """Start another process on the bus."""
-    peers: list[Peer] = []
-
-    def start() -> Peer:
-        peers.append(Peer(idl))
-        return peers[-1]
-
-    yield start
-    for each in peers:
-        each.close()
+def peer(peers: Peers, bus: None) -> Iterator[Callable[..., Peer]]:
+    """Have another process on the bus; how deep its readers and writers are may be given."""
+    del bus
+    yield peers.take
+    peers.give_back()

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import select
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import dds
 import ddsutil
 from lsst.ts import ddsconfig
+from ts_dds_cyclone import native
+
+from ccarchiver_sim.pace import Deadline, scaled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROFILES = {"command_": "CommandProfile", "logevent_": "EventProfile", "ackcmd": "AckcmdProfile"}
-HISTORY_TIMEOUT = 10.0
+LIMIT_S = 30.0
+"""For whatever is due; it costs only when something is broken."""
+LOOK_EVERY_S = 0.25
+PUBLICATION_MATCHED = 1 << 11
+"""DDS_PUBLICATION_MATCHED_STATUS in Cyclone's numbering. The middleware itself needs only the other one."""
+POLL_S = 0.01
 READ_STATES = [dds.DDSStateKind.NOT_READ_SAMPLE_STATE, dds.DDSStateKind.ANY_INSTANCE_STATE]
 
 
@@ -71,8 +81,19 @@ class End:
         for number in range(first, first + count):
             self.write(topic, {"private_seqNum": number, "TestID": index})
 
+    def write_on(self, topic: str) -> int:
+        """Write samples until the next line comes on the input; return how many."""
+        count = 0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            self.write_many(topic, count, 100)
+            count += 100
+        return count
+
+    def is_open(self) -> bool:
+        return bool(self.participant.is_open)
+
     def settle(self, topic: str) -> bool:
-        return bool(self.readers[topic].wait_for_historical_data(dds.DDSDuration(HISTORY_TIMEOUT)))
+        return bool(self.readers[topic].wait_for_historical_data(dds.DDSDuration(scaled(LIMIT_S))))
 
     def take(self, topic: str, n: int = 10_000) -> list[dict[str, Any]]:
         taken = self.readers[topic].take_cond(self.conditions[topic], n)
@@ -82,24 +103,34 @@ class End:
         """Take, without waiting, and return the private_seqNum of the samples."""
         return [sample["private_seqNum"] for sample in self.take(topic, n)]
 
-    def collect(self, topic: str, count: int, timeout: float) -> list[int]:
-        """Wait, as salobj does, until so many samples came or the time is over; return their private_seqNum."""
+    def collect(self, topic: str, count: int, limit_s: float = LIMIT_S) -> list[int]:
+        """Wait, as salobj does, until so many samples came or the limit is over; return their private_seqNum."""
         found: list[int] = []
-        end = time.monotonic() + timeout
-        while len(found) < count and (left := end - time.monotonic()) > 0:
-            if self.wait_set.wait(dds.DDSDuration(left)):
+        deadline = Deadline(limit_s)
+        while len(found) < count and (left := deadline.left_s()) > 0:
+            if self.wait_set.wait(dds.DDSDuration(min(left, LOOK_EVERY_S))):
                 found += self.numbers(topic)
         return found
 
-    def matched(self, topic: str, timeout: float = 10.0) -> bool:
+    def matched(self, topic: str) -> bool:
         """Wait until a peer reads what this end writes: a sample is answered by none, so the status tells."""
-        from ts_dds_cyclone import native  # noqa: PLC0415 (only here does a test look below the API)
+        return self._changes(self.writers[topic], PUBLICATION_MATCHED)
 
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            if native.take_status(self.writers[topic].handle, 1 << 11)[1]:
+    def match_changes(self, topic: str) -> bool:
+        """Wait until a writer is found or lost since this was asked last."""
+        return self._changes(self.readers[topic], native.SUBSCRIPTION_MATCHED)
+
+    def has_match_changed(self, topic: str) -> bool:
+        """Return whether a writer was found or lost since this was asked last."""
+        return bool(native.take_status(self.readers[topic].handle, native.SUBSCRIPTION_MATCHED)[1])
+
+    @staticmethod
+    def _changes(entity: Any, status: int) -> bool:  # noqa: ANN401 (dds is untyped for us)
+        deadline = Deadline(LIMIT_S)
+        while not deadline.has_passed():
+            if native.take_status(entity.handle, status)[1]:
                 return True
-            time.sleep(0.01)
+            time.sleep(POLL_S)
         return False
 
     def close(self) -> None:

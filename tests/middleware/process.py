@@ -8,14 +8,24 @@ import select
 import signal
 import subprocess
 import sys
-import time
+import weakref
 from pathlib import Path
 from typing import Any
+
+from ccarchiver_sim import pace
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 ROOT = HERE.parent.parent
-ANSWER_TIMEOUT = 30.0
+LIMIT_S = 30.0
+"""For whatever is due; it costs only when something is broken."""
+LOOK_EVERY_S = 0.25
+CHUNK = 65536
+OF_THE_BUS = ("CYCLONEDDS_URI", "LSST_DDS_")
+"""How the environment variables begin that choose a bus."""
+
+_unread: weakref.WeakKeyDictionary[subprocess.Popen[str], bytes] = weakref.WeakKeyDictionary()
+"""What has been printed behind the lines that were read."""
 
 
 def start(program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -31,48 +41,63 @@ def start(program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subpro
     )
 
 
-def read_line(process: subprocess.Popen[str], timeout: float = ANSWER_TIMEOUT) -> str:
-    """Return the next line a process prints."""
+def read_line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process prints. Fail, and kill it, after a limit."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], timeout)
-    line = process.stdout.readline() if ready else ""
-    if not line:
-        process.kill()
-        _, errors = process.communicate()
-        raise AssertionError(f"{process.args!r} gave no answer within {timeout} s; it says: {errors}")
-    return line.strip()
+    deadline = pace.Deadline(LIMIT_S)
+    got = _unread.pop(process, b"")
+    while b"\n" not in got:
+        chunk = b""
+        if select.select([process.stdout], [], [], LOOK_EVERY_S)[0]:
+            chunk = os.read(process.stdout.fileno(), CHUNK)  # readline would keep what select does not see then
+        elif not deadline.has_passed():
+            continue
+        if not chunk:
+            process.kill()
+            _, errors = process.communicate()
+            raise AssertionError(f"{process.args!r} gave no answer; it says: {errors}")
+        got += chunk
+    line, _, _unread[process] = got.partition(b"\n")
+    return line.decode().strip()
 
 
-def seconds_to_end(process: subprocess.Popen[str], limit: float) -> float:
-    """Return how long a process takes to end from now; fail, and kill it, after a limit."""
-    begin = time.monotonic()
+def ends_by_itself(process: subprocess.Popen[str]) -> int:
+    """Return the exit code of a process that ends. Fail, and kill it, after a limit."""
     try:
-        process.communicate(timeout=limit)
+        pace.communicate(process, LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise AssertionError(f"{process.args!r} did not end within {limit} s") from None
-    return time.monotonic() - begin
+        raise AssertionError(f"{process.args!r} does not end") from None
+    return process.returncode
 
 
 class Peer:
-    """A process that runs ``programs/end.py``: each call is one of its methods."""
+    """A process that runs ``programs/end.py``: each call is one of the methods of its `End`."""
 
-    def __init__(self, idl: Path, prefix: tuple[str, ...] = ()) -> None:
-        self.process = start("end.py", str(idl), prefix=prefix)
+    def __init__(self, idl: Path) -> None:
+        self.process = start("end.py", str(idl))
+        self.unanswered = 0
         assert read_line(self.process) == "ready"
 
-    def ask(self, method: str, *arguments: Any, timeout: float = ANSWER_TIMEOUT) -> Any:  # noqa: ANN401 (JSON)
+    def open(self, depth: int | None = None) -> None:
+        """Make the `End`, on the bus that the environment of this process names."""
+        self.ask("open", {name: value for name, value in os.environ.items() if name.startswith(OF_THE_BUS)}, depth)
+
+    def ask(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401 (JSON)
         self.tell(method, *arguments)
-        return self.answer(timeout)
+        return self.answer()
 
     def tell(self, method: str, *arguments: Any) -> None:  # noqa: ANN401 (JSON)
         assert self.process.stdin is not None
+        self.unanswered += 1
         self.process.stdin.write(json.dumps([method, *arguments]) + "\n")
         self.process.stdin.flush()
 
-    def answer(self, timeout: float = ANSWER_TIMEOUT) -> Any:  # noqa: ANN401 (JSON)
-        return json.loads(read_line(self.process, timeout))
+    def answer(self) -> Any:  # noqa: ANN401 (JSON)
+        answer = json.loads(read_line(self.process))
+        self.unanswered -= 1
+        return answer
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -84,7 +109,40 @@ class Peer:
         self.process.kill()
         self.process.communicate()
 
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+
+class Peers:
+    """Processes that one test after the other uses, each for an `End` of its own."""
+
+    def __init__(self, idl: Path) -> None:
+        self._idl = idl
+        self._idle: list[Peer] = []
+        self._in_use: list[Peer] = []
+
+    def take(self, depth: int | None = None) -> Peer:
+        """Return a process on the bus."""
+        peer = self._idle.pop() if self._idle else Peer(self._idl)
+        self._in_use.append(peer)
+        peer.open(depth)
+        return peer
+
+    def give_back(self) -> None:
+        """Take all back that are in use; their ends leave the bus."""
+        in_use, self._in_use = self._in_use, []
+        for peer in in_use:
+            if not peer.is_alive:
+                continue
+            peer.resume()
+            if peer.unanswered:
+                peer.kill()
+            else:
+                peer.ask("close")
+                self._idle.append(peer)
+
     def close(self) -> None:
-        if self.process.poll() is None:
-            self.resume()
-            self.kill()
+        """End all processes."""
+        for peer in self._idle + self._in_use:
+            peer.kill()

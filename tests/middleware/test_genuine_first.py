@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ccarchiver_sim import pace
+
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
+LIMIT_S = 60.0
 LAYOUTS = {
     "dds": "dds.py",
     "ddsutil": "ddsutil.py",
@@ -39,8 +44,8 @@ def origin(module: str, *later: Path, setup: str = "") -> str:
         f"assert sys.modules[{module!r}] is m and importlib.import_module({module!r}) is m\n"
         "print(getattr(m, 'ORIGIN', 'stand-in'))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    return ended.stdout.strip() or ended.stderr.strip().splitlines()[-1]
+    ended = pace.run([sys.executable, "-c", program], LIMIT_S, capture_output=True, text=True)
+    return str(ended.stdout).strip() or str(ended.stderr).strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("module", LAYOUTS)
@@ -109,9 +114,7 @@ def test_idlpp_gives_way_to_the_genuine_one(tmp_path: Path) -> None:
     own = os.path.dirname(sys.executable)  # noqa: PTH120 (the folder's name as it stands in PATH)
 
     def run(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [f"{own}/idlpp", *arguments], capture_output=True, text=True, check=False, env={"PATH": path}, timeout=30
-        )
+        return pace.run([f"{own}/idlpp", *arguments], LIMIT_S, capture_output=True, text=True, env={"PATH": path})
 
     assert run(f"{own}:{tmp_path}", "-v").stdout == "genuine -v\n"
     assert run(own, "-v").stdout.startswith("Cyclone DDS : 11.")

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 import dds
 import pytest
 
-from tests.middleware.end import End
+from ccarchiver_sim.pace import Deadline
+from tests.middleware.end import LIMIT_S, POLL_S, End
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.processes
 
 EVENT = "logevent_scalars"
 
@@ -79,27 +82,33 @@ def test_waiting_ends_when_the_executor_is_shut_down() -> None:
     wait_set = dds.WaitSet()
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(wait_set.wait)
-        time.sleep(0.1)
-        begin = time.monotonic()
-    assert time.monotonic() - begin < 2
+        await_reader(wait_set)
+    assert future.done()
     with pytest.raises(dds.DDSException, match="cancelled"):
         future.result()
 
 
-def test_a_cancelled_task_does_not_hold_up_the_loop() -> None:
+def await_reader(wait_set: dds.WaitSet) -> None:
+    """Wait until a job waits at a wait set."""
+    deadline = Deadline(LIMIT_S)
+    while not wait_set._jobs._had_job:
+        assert not deadline.has_passed()
+        time.sleep(POLL_S)
+
+
+async def test_a_cancelled_task_does_not_hold_up_the_loop() -> None:
+    """The loop waits for the thread when the executor ends: for ever, if nothing ended the thread."""
+    wait_set = dds.WaitSet()
+
     async def wait() -> None:
         with ThreadPoolExecutor(1) as executor:
-            await asyncio.get_running_loop().run_in_executor(executor, dds.WaitSet().wait)
+            await asyncio.get_running_loop().run_in_executor(executor, wait_set.wait)
 
-    async def main() -> None:
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0.1)
-        task.cancel()
-        await asyncio.wait([task])
-
-    begin = time.monotonic()
-    asyncio.run(main())
-    assert time.monotonic() - begin < 2
+    task = asyncio.create_task(wait())
+    await asyncio.to_thread(await_reader, wait_set)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 def test_closed_entities(idl: Path) -> None:

@@ -3,83 +3,86 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dds
 import pytest
 from lsst.ts import salobj
 
-from tests.middleware.process import read_line, start
+from ccarchiver_sim.pace import scaled, within
+from tests.middleware.process import ends_by_itself, read_line, start
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-TIMEOUT = 20
+pytestmark = pytest.mark.processes
+
+LIMIT_S = 30.0
+"""For whatever is due; it costs only when something is broken."""
 DEEP = 10_000
 LIVE = 10
+KEPT = 100
+"""Samples that a writer keeps for late readers."""
 
 
-@pytest.fixture
-def program() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Start a program and wait until it has started."""
-    running: list[subprocess.Popen[str]] = []
+@dataclass
+class Camera:
+    """A program that writes numbered events."""
 
-    def run(name: str) -> subprocess.Popen[str]:
-        process = start(name)
-        running.append(process)
+    process: subprocess.Popen[str]
+    written: int = 0
+    """How many it has written in all; their numbers are those from 0 on."""
+
+    def put(self, count: int) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        self.written = int(read_line(self.process))
+
+
+@dataclass
+class Programs:
+    camera: Camera
+    csc: subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def programs(bus_of_the_module: None) -> Iterator[Programs]:
+    """Programs for all tests of this file; one of them ends the CSC."""
+    del bus_of_the_module
+    camera, csc = running = [start("camera.py"), start("csc.py")]
+    for process in running:
         assert read_line(process) == "started"
-        return process
-
-    yield run
+    yield Programs(Camera(camera), csc)
     for process in running:
         process.kill()
         process.communicate()
 
 
-def put(camera: subprocess.Popen[str], count: int) -> None:
-    assert camera.stdin is not None
-    camera.stdin.write(f"{count}\n")
-    camera.stdin.flush()
-    read_line(camera)
+def limit() -> float:
+    """Return a timeout for salobj."""
+    return scaled(LIMIT_S)
 
 
 async def state(remote: Any) -> int:  # noqa: ANN401 (salobj's topics have no types)
-    return int((await remote.evt_summaryState.next(flush=False, timeout=TIMEOUT)).summaryState)
+    return int((await remote.evt_summaryState.next(flush=False, timeout=limit())).summaryState)
 
 
-async def test_a_csc_through_its_states(program: Callable[[str], subprocess.Popen[str]]) -> None:
-    csc = program("csc.py")
-    async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver") as remote:
-        assert await state(remote) == salobj.State.STANDBY
-        for command, expected in (
-            ("start", salobj.State.DISABLED),
-            ("enable", salobj.State.ENABLED),
-            ("disable", salobj.State.DISABLED),
-            ("standby", salobj.State.STANDBY),
-        ):
-            await getattr(remote, f"cmd_{command}").start(timeout=TIMEOUT)
-            assert await state(remote) == expected
-        with pytest.raises(salobj.AckError, match="not allowed in state"):
-            await remote.cmd_enable.start(timeout=TIMEOUT)
-        versions = await remote.evt_softwareVersions.aget(timeout=TIMEOUT)
-        assert versions.openSpliceVersion == dds.__version__
-        await remote.cmd_exitControl.start(timeout=TIMEOUT)
-    assert await asyncio.to_thread(csc.wait, TIMEOUT) == 0
-
-
-async def test_commands_right_after_a_start_are_never_lost(program: Callable[[str], subprocess.Popen[str]]) -> None:
-    program("csc.py")
+@pytest.mark.usefixtures("programs")
+async def test_commands_right_after_a_start_are_never_lost() -> None:
     for level in range(10, 16):
         async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver", include=["logLevel"]) as remote:
             await remote.start_task
-            await remote.cmd_setLogLevel.set_start(level=level, timeout=5)
+            await remote.cmd_setLogLevel.set_start(level=level, timeout=limit())
 
 
-@pytest.mark.parametrize(("max_history", "expected"), [(0, []), (1, [119]), (100, list(range(20, 120)))])
-async def test_history(program: Callable[[str], subprocess.Popen[str]], max_history: int, expected: list[int]) -> None:
-    camera = program("camera.py")
-    await asyncio.to_thread(put, camera, 120)
+@pytest.mark.parametrize("max_history", [0, 1, KEPT])
+async def test_history(programs: Programs, max_history: int) -> None:
+    camera = programs.camera
+    await asyncio.to_thread(camera.put, KEPT + 20)
+    written = camera.written
     async with (
         salobj.Domain() as domain,
         salobj.Remote(domain, "CCCamera", include=["endReadout"], evt_max_history=max_history) as remote,
@@ -92,18 +95,18 @@ async def test_history(program: Callable[[str], subprocess.Popen[str]], max_hist
             if len(found) == LIVE:
                 complete.set()
 
-        history = [remote.evt_endReadout.get_oldest() for _ in range(100)]
-        assert [data.imageNumber for data in history if data is not None] == expected
+        history = [remote.evt_endReadout.get_oldest() for _ in range(KEPT)]
+        assert [data.imageNumber for data in history if data is not None] == list(range(written - max_history, written))
         remote.evt_endReadout.callback = callback
-        await asyncio.to_thread(put, camera, LIVE)
-        async with asyncio.timeout(TIMEOUT):
+        await asyncio.to_thread(camera.put, LIVE)
+        async with within(LIMIT_S):
             await complete.wait()
-        assert found == list(range(120, 120 + LIVE))
+        assert found == list(range(written, written + LIVE))
 
 
-async def test_a_deeper_reader_and_queue(program: Callable[[str], subprocess.Popen[str]]) -> None:
+async def test_a_deeper_reader_and_queue(programs: Programs) -> None:
     """What the archiver does to get through a burst while it cannot read."""
-    camera = program("camera.py")
+    camera, first = programs.camera, programs.camera.written
     async with salobj.Domain() as domain:
         depth = dds.HistoryQosPolicy(dds.DDSHistoryKind.KEEP_LAST, DEEP)
         domain.event_qos_set.reader_qos.set_policies([depth])
@@ -114,10 +117,10 @@ async def test_a_deeper_reader_and_queue(program: Callable[[str], subprocess.Pop
         assert topic.dds_queue_length_checker.queue_len == DEEP
         await salinfo.start()
         for _ in range(10):
-            await asyncio.to_thread(put, camera, 90)
-        async with asyncio.timeout(TIMEOUT):
+            await asyncio.to_thread(camera.put, 90)
+        async with within(LIMIT_S):
             found = [(await topic.next(flush=False)).imageNumber for _ in range(900)]
-        assert found == list(range(900))
+        assert found == list(range(first, first + 900))
 
 
 async def test_values_that_do_not_fit() -> None:
@@ -128,3 +131,22 @@ async def test_values_that_do_not_fit() -> None:
                 event.set_put(**{field: value}, force_output=True)
             event.set(**{field: "" if isinstance(getattr(event.DataType(), field), str) else 0})
         event.set_put(raft="12345", obsid="ÿ", statusCode=-1, force_output=True)
+
+
+async def test_a_csc_through_its_states_to_its_end(programs: Programs) -> None:
+    async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver") as remote:
+        assert await state(remote) == salobj.State.STANDBY
+        for command, expected in (
+            ("start", salobj.State.DISABLED),
+            ("enable", salobj.State.ENABLED),
+            ("disable", salobj.State.DISABLED),
+            ("standby", salobj.State.STANDBY),
+        ):
+            await getattr(remote, f"cmd_{command}").start(timeout=limit())
+            assert await state(remote) == expected
+        with pytest.raises(salobj.AckError, match="not allowed in state"):
+            await remote.cmd_enable.start(timeout=limit())
+        versions = await remote.evt_softwareVersions.aget(timeout=limit())
+        assert versions.openSpliceVersion == dds.__version__
+        await remote.cmd_exitControl.start(timeout=limit())
+    assert await asyncio.to_thread(ends_by_itself, programs.csc) == 0

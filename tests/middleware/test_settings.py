@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ import dds
 import pytest
 from ts_dds_cyclone.settings import cyclone_configuration, domain_id, exclusive_ownership
 
-from tests.middleware.process import HERE, ROOT, Peer
+from ccarchiver_sim import pace
+from tests.middleware.process import HERE, LIMIT_S, ROOT, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +91,7 @@ def test_an_interface_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPa
         dds.DomainParticipant()
 
 
+@pytest.mark.processes
 def test_domains_and_partitions_are_apart(idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
@@ -121,13 +122,14 @@ def can_make_namespaces() -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(
     not UNSHARE or not can_make_namespaces(),
     reason="this machine lets us make no network namespace",
 )
 def test_a_machine_with_nothing_but_loopback(idl: Path) -> None:
     """Two processes in a network namespace of their own meet."""
-    ended = subprocess.run(
+    ended = pace.run(
         [
             UNSHARE,
             "--net",
@@ -137,10 +139,9 @@ def test_a_machine_with_nothing_but_loopback(idl: Path) -> None:
             str(HERE / "programs" / "alone.py"),
             str(idl),
         ],
+        LIMIT_S,
         capture_output=True,
         text=True,
-        timeout=60,
-        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (ended.returncode, ended.stdout.split()) == (0, ["lo", "[0,", "1,", "2]"]), ended.stderr

@@ -47,6 +47,7 @@ def codec_of(idl: Path, topic: str) -> tuple[Any, Callable[[Any], bytes]]:
     return made.topic_data_class, made.type_support_class.encode
 
 
+@pytest.mark.processes
 def test_scalars_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
     writer, end = peer(), End(idl)
     writer.ask("writer", "logevent_scalars")
@@ -59,6 +60,7 @@ def test_scalars_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
     end.close()
 
 
+@pytest.mark.processes
 def test_arrays_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
     arrays = {name: [value, *[type(value)(0)] * 4] for name, value in SCALARS.items() if name[-1] == "0"}
     del arrays["string0"]

@@ -4,7 +4,10 @@
 import asyncio
 import sys
 
-from lsst.ts import salobj
+from ccarchiver_core.spared_imports import spared
+
+with spared():
+    from lsst.ts import salobj
 
 
 async def main() -> None:

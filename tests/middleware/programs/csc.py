@@ -4,7 +4,10 @@
 import asyncio
 from typing import Any
 
-from lsst.ts import salobj
+from ccarchiver_core.spared_imports import spared
+
+with spared():
+    from lsst.ts import salobj
 
 
 class NullArchiver(salobj.BaseCsc):  # type: ignore[misc] # salobj is untyped for us

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""Does to an `End` what the lines on its input say, and prints the results: all JSON."""
+"""Opens an `End`, does to it what the lines on its input say, and prints the results: all JSON."""
 
 import json
 import os
@@ -7,11 +7,27 @@ import sys
 from pathlib import Path
 
 from tests.middleware.end import End
+from tests.middleware.process import OF_THE_BUS
 
-depth = os.environ.get("TEST_DEPTH")
-end = End(Path(sys.argv[1]), None if depth is None else int(depth))
+IDL = Path(sys.argv[1])
+
+
+def opened(bus: dict[str, str], depth: int | None) -> End:
+    for name in [name for name in os.environ if name.startswith(OF_THE_BUS)]:
+        del os.environ[name]
+    os.environ.update(bus)
+    return End(IDL, depth)
+
+
+end: End | None = None
 print("ready")
 for line in sys.stdin:
     method, *arguments = json.loads(line)
-    print(json.dumps(getattr(end, method)(*arguments)))
-end.close()
+    if method == "open":
+        end = opened(*arguments)
+        answer = None
+    else:
+        answer = getattr(end, method)(*arguments)
+    print(json.dumps(answer))
+if end is not None:
+    end.close()
