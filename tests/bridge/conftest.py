@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
+from ccarchiver_sim.pace import scaled
 from tests.bridge.desk import Desk, bridge_at_work
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture
 async def desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Desk]:
     """A bridge with a paired Forwarder."""
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=30) as ready:
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(30)) as ready:
         await ready.pair()
         yield ready
 
@@ -25,6 +26,6 @@ async def desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vh
 @pytest_asyncio.fixture
 async def hasty_desk(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Desk]:
     """A bridge with a paired Forwarder and little patience."""
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=0.3) as ready:
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(0.3)) as ready:
         await ready.pair()
         yield ready

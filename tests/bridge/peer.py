@@ -12,6 +12,7 @@ import pika
 import yaml
 
 from ccarchiver_core.credentials import Credentials
+from ccarchiver_sim.pace import Deadline
 from tests.core.place import LIMIT_S
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ class Peer:
 
     async def until(self, condition: Callable[[], object], what: str, limit: float = LIMIT_S) -> None:
         """Take in what comes until a condition holds."""
-        deadline = time.monotonic() + limit
+        deadline = Deadline(limit)
         while True:
             self.look()
             if condition():
                 return
-            assert time.monotonic() < deadline, f"in vain for {what}; heard {[letter.kind for letter in self.heard]}"
+            assert not deadline.has_passed(), f"in vain for {what}; heard {[letter.kind for letter in self.heard]}"
             await asyncio.sleep(POLL_S)
 
     async def hear(self, kind: str, image: str | None = None, count: int = 1) -> Letter:

@@ -10,6 +10,7 @@ import pytest
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
 from ccarchiver_sim.brokers import PrivateRabbit
+from ccarchiver_sim.pace import within
 from tests.bridge.desk import SESSION, Desk, bridge_at_work, end_of, start_of
 from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
 from tests.core.place import LIMIT_S, dead_letters, eventually, post
@@ -170,7 +171,7 @@ async def test_the_bridge_connects_again_after_a_restart_of_rabbitmq_and_loses_n
             await desk.accept("j", start_of("j"))
             rabbit.start()
 
-            async with asyncio.timeout(LIMIT_S), on_the_wire(rabbit, vhost, "archive_ctrl_consume") as peer:
+            async with within(LIMIT_S), on_the_wire(rabbit, vhost, "archive_ctrl_consume") as peer:
                 await peer.hear("NEW_CC_ARCHIVE_ITEM", "j")
                 await peer.until(lambda: peer.messages_in("f99_consume") > 0, "END_READOUT for the Forwarder")
 

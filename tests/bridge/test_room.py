@@ -9,6 +9,7 @@ from ccarchiver_bridge.hub import Hub
 from ccarchiver_bridge.room import Room
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import SessionUp
+from ccarchiver_sim.pace import within
 from tests.core.place import LIMIT_S, holding, looking_into, post, site
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def test_a_full_mailbox_is_waited_for(fresh_redis: PrivateRedis) -> None:
         assert not done
         await redis.delete(Worker.SAL.mailbox)
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             await waiting
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -13,6 +12,7 @@ from ccarchiver_core.redis_client import make_client, text
 from ccarchiver_core.settings import Settings
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.pace import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,12 +65,12 @@ async def holding(worker: Worker, settings: Settings) -> AsyncIterator[WorkerCon
 
 async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, limit: float = LIMIT_S) -> T:
     """Wait until a condition gives something that is true, and return that."""
-    deadline = time.monotonic() + limit
+    deadline = Deadline(limit)
     while True:
         value = await condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {limit:g} s in vain for {what}"
+        assert not deadline.has_passed(), f"waited {limit:g} s in vain for {what}"
         await asyncio.sleep(POLL_S)
 
 

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+from ccarchiver_sim import pace
+from tests.core.place import LIMIT_S
+
+if TYPE_CHECKING:
+    import subprocess
 
 PROGRAM = """
 from ccarchiver_core import killpoint
@@ -36,6 +42,4 @@ def run(armed: str | None) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in os.environ.items() if name != "CCARCHIVER_KILLPOINT"}
     if armed is not None:
         variables["CCARCHIVER_KILLPOINT"] = armed
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=variables, capture_output=True, text=True, timeout=30, check=False
-    )
+    return pace.run([sys.executable, "-c", PROGRAM], LIMIT_S, env=variables, capture_output=True, text=True)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from ccarchiver_core.step import Outcome, Step
 from ccarchiver_core.step_runner import StepRunner
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.pace import scaled, within
 from tests.core.lossy import lossy_proxy
 from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
 
@@ -69,7 +71,7 @@ async def test_a_holder_that_died_on_this_host_is_taken_over_at_once(fresh_redis
     async with looking_into(settings) as redis:
         await redis.set(Worker.SAL.lease, held_by(pid), px=600_000)
 
-        async with asyncio.timeout(LIMIT_S), holding(Worker.SAL, settings) as context:
+        async with within(LIMIT_S), holding(Worker.SAL, settings) as context:
             assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
 
 
@@ -100,7 +102,7 @@ async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fres
 
         await redis.delete(Worker.SAL.lease)  # as Redis does when it is not renewed
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             await waiting
         assert standby.runner.epoch == 8
         await standby.close()
@@ -113,11 +115,11 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
     """The holder comes second here, as it may: it must not lose its session to a standby that was only quicker."""
     monkeypatch.setattr(lease_module, "LATE_LOOK", 3 * STANDBY_LOOK)
     with PrivateRedis(tmp_path / "redis") as server:
-        settings = site(server.port, WHEN_LEASE_IS_HELD="wait", LEASE_TTL=1.0)
+        settings = site(server.port, WHEN_LEASE_IS_HELD="wait", LEASE_TTL=scaled(1.0))
         active = WorkerContext(Worker.SAL, settings)
         monkeypatch.setenv("CCARCHIVER_HOST", "the-other-host")
         standby = WorkerContext(Worker.SAL, settings)
-        async with asyncio.timeout(LIMIT_S), looking_into(settings) as redis:
+        async with within(LIMIT_S), looking_into(settings) as redis:
             await active.lease.acquire()
             waiting = asyncio.create_task(standby.lease.acquire())
             await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
@@ -166,7 +168,7 @@ async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fre
             pass  # Redis knows the script from here on
         proxy.lose_reply_to(b"EVALSHA")
 
-        async with asyncio.timeout(LIMIT_S), holding(Worker.HEALTH, settings) as context:
+        async with within(LIMIT_S), holding(Worker.HEALTH, settings) as context:
             assert proxy.lost == 1
             assert context.runner.epoch == 2
             assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
@@ -205,7 +207,7 @@ async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis:
         async with holding(Worker.SAL, settings) as successor:
             with pytest.raises(FencedError):
                 await frozen.runner.apply(Step().count("by the frozen one"))
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 with pytest.raises(FencedError, match="taken by another instance"):
                     await frozen.lease.keep()
             assert await successor.runner.apply(Step().count("by the successor")) is Outcome.APPLIED
@@ -215,26 +217,26 @@ async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis:
 
 
 async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, LEASE_TTL=0.5)
+    settings = site(fresh_redis.port, LEASE_TTL=scaled(0.7))
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         keeping = asyncio.create_task(context.lease.keep())
-        async with asyncio.timeout(LIMIT_S):
-            for _ in range(15):
-                await asyncio.sleep(0.1)
-                assert await redis.exists(Worker.SAL.lease)
+        until = time.monotonic() + 3 * settings.lease_ttl
+        while time.monotonic() < until:
+            await asyncio.sleep(0.1)
+            assert await redis.exists(Worker.SAL.lease)
         await end(keeping)
 
 
 async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
-        settings = site(server.port, LEASE_TTL=0.5)
+        settings = site(server.port, LEASE_TTL=scaled(0.5))
         async with holding(Worker.SAL, settings) as context:
             keeping = asyncio.create_task(context.lease.keep())
             server.stop()
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.2 * settings.lease_ttl)
             server.start()
 
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
                 async with looking_into(settings) as redis:
                     await eventually(lambda: redis.exists(Worker.SAL.lease), "the lease")

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.vitals import Vitals, read_vitals
+from ccarchiver_sim import pace
 from ccarchiver_sim.child import ChildProcess
 from ccarchiver_sim.rig.environment import run_environment
 from ccarchiver_sim.rig.folder import RunFolder
 from tests.core.place import LIMIT_S, eventually, looking_into, site
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     import pytest
@@ -25,9 +26,7 @@ SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
 
 def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run in a process of its own: logging is set up once a process, and pytest has its own."""
-    return subprocess.run(
-        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    return pace.run([sys.executable, "-c", program, str(folder)], LIMIT_S, capture_output=True, text=True)
 
 
 HEAD = """

@@ -10,6 +10,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import Mail, SessionUp
 from ccarchiver_core.step import Step
 from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.pace import within
 from tests.core.lossy import lossy_proxy
 from tests.core.place import (
     LIMIT_S,
@@ -50,7 +51,7 @@ def names_of(entries: list[Entry]) -> list[str]:
 
 async def read_some(context: WorkerContext, *, settle: bool = True) -> list[str]:
     """Read until something comes; settle it or leave it pending."""
-    async with asyncio.timeout(LIMIT_S):
+    async with within(LIMIT_S):
         while not (entries := await context.mailbox.read()):
             pass
     if settle:
@@ -71,7 +72,7 @@ async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_r
 
         await post(redis, Worker.SAL, *letters(1, 2, 3))
         handled = 0
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             while handled < 3:
                 for entry in await context.mailbox.read():
                     await context.mailbox.handle(entry, handle)
@@ -146,7 +147,7 @@ async def test_mail_survives_a_restart_of_redis_while_it_is_waited_for(tmp_path:
             server.stop()
             server.start()
 
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert await reading == ["unsettled"], "what was handed out before the outage is handed out again"
             async with looking_into(settings) as redis:
                 await post(redis, Worker.SAL, *letters("new"))
@@ -223,5 +224,5 @@ async def test_an_idle_mailbox_wakes_up_at_once_for_mail(
 
         await eventually(waits, "a blocking read")
         await post(redis, Worker.SAL, *letters("b"))
-        async with asyncio.timeout(LIMIT_S / 2):
+        async with within(LIMIT_S / 2):
             assert await reading == ["b"]

@@ -7,6 +7,7 @@ import pytest
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from ccarchiver_core.redis_client import describe, is_refusing, make_client, patiently
+from ccarchiver_sim.pace import within
 from tests.core.place import LIMIT_S, site
 
 if TYPE_CHECKING:
@@ -76,5 +77,5 @@ async def test_a_read_is_repeated_until_redis_answers() -> None:
             raise answer
         return answer
 
-    async with asyncio.timeout(LIMIT_S):
+    async with within(LIMIT_S):
         assert await patiently(read) == "at last"

@@ -14,6 +14,7 @@ from ccarchiver_core.settings import Settings
 from ccarchiver_core.step import Outcome, Step
 from ccarchiver_sim.brokers import PrivateRedis, PrivateSentinel
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.pace import within
 from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def test_a_worker_goes_on_with_the_replica_when_the_master_dies(
     settings = by_sentinel(free_port(), sentinel.port)  # one of the two is never there
     async with Redis(host=LOOPBACK, port=sentinel.port) as watcher:
         await eventually(lambda: knows_a_replica(watcher), "the Sentinel to know the replica")
-    async with asyncio.timeout(LIMIT_S), holding(Worker.BRIDGE, settings) as context:
+    async with within(LIMIT_S), holding(Worker.BRIDGE, settings) as context:
         renewing = asyncio.create_task(context.lease.keep())
         assert await read_port(settings) == master.port
         before = [await context.runner.apply(Step().count("n")) for _ in range(STEPS // 2)]

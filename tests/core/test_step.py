@@ -17,6 +17,7 @@ from ccarchiver_core.view.images import summaries
 from ccarchiver_sal import resume
 from ccarchiver_sal.adapter import State
 from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_sim.pace import within
 from tests.core.lossy import lossy_proxy
 from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, mail_in, post, site
 
@@ -159,7 +160,7 @@ async def test_a_step_waits_while_redis_is_away(tmp_path: Path) -> None:
             assert not done, "nobody was there to do it"
             server.start()
 
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert await waiting is Outcome.APPLIED
             async with looking_into(settings) as redis:
                 assert await counter(redis, "n") == 2
@@ -177,16 +178,15 @@ async def test_a_step_waits_while_redis_has_no_memory(fresh_redis: PrivateRedis)
         finally:
             await redis.config_set("maxmemory", "0")
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             assert await waiting is Outcome.APPLIED
 
 
 async def test_a_command_redis_does_not_know_is_an_error_at_once(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with holding(Worker.SAL, settings) as context:
-        async with asyncio.timeout(LIMIT_S):
-            with pytest.raises(Exception, match=r"[Uu]nknown"):
-                await context.runner.apply(Step().do("NO-SUCH-COMMAND"))
+    async with holding(Worker.SAL, settings) as context, within(LIMIT_S):
+        with pytest.raises(Exception, match=r"[Uu]nknown"):
+            await context.runner.apply(Step().do("NO-SUCH-COMMAND"))
 
 
 async def test_a_refused_step_stays_refused_though_its_reply_was_lost(fresh_redis: PrivateRedis) -> None:
@@ -219,7 +219,7 @@ async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path:
             outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(60, 90)]
             server.start()
 
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
 
             assert await redis.lrange("order", 0, -1) == [str(number).encode() for number in range(90)]
@@ -241,7 +241,7 @@ async def test_what_is_under_way_is_known_also_if_nobody_waits_for_it_any_more(f
         finally:
             await redis.config_set("min-replicas-to-write", 0)
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             await settled
         assert await counter(redis, "n") == 2
 
@@ -255,7 +255,7 @@ async def test_a_step_redis_cannot_do_is_given_up_and_those_behind_it_go_on(fres
             await context.runner.give(Step().do("RPUSH", "order", 2)),
         ]
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             first, second, third = await asyncio.gather(*outcomes, return_exceptions=True)
 
         assert first is third is Outcome.APPLIED
@@ -270,7 +270,7 @@ async def test_a_redis_that_came_back_without_its_last_second_is_gone_on_with(fr
             await context.runner.apply(Step().count("n"))
         await redis.hset(Worker.SAL.applied, "last", 1)
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             outcomes = [await context.runner.give(Step().count("n")) for _ in range(3)]
             assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
 
@@ -283,7 +283,7 @@ async def test_scripts_that_were_flushed_are_loaded_again(fresh_redis: PrivateRe
         await context.runner.apply(Step().count("n"))
         await redis.script_flush()
 
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
 
         assert await counter(redis, "n") == 2

@@ -18,6 +18,7 @@ from ccarchiver_core.mail import (
 )
 from ccarchiver_core.step import Step
 from ccarchiver_health.health import Health
+from ccarchiver_sim.pace import scaled
 from tests.core.place import end, eventually, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Desk:
 @asynccontextmanager
 async def health_at_work(redis: PrivateRedis, **changes: object) -> AsyncIterator[Desk]:
     """Have health at work for the time of a block."""
-    settings = site(redis.port, **{"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 2, **changes})
+    settings = site(redis.port, **{"PAIR_TIMEOUT": scaled(2), "REASSIGN_GRACE": scaled(2), **changes})
     async with (
         looking_into(settings) as client,
         holding(Worker.SAL, settings) as sal,

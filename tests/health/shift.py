@@ -13,6 +13,7 @@ from ccarchiver_core.vitals import read_vitals
 from ccarchiver_sal import resume
 from ccarchiver_sal.adapter import State
 from ccarchiver_sal.reports import Reports
+from ccarchiver_sim.pace import scaled
 from tests.bridge.desk import bridge_at_work, end_of, forwarder, header_of, start_of
 from tests.core.place import end, eventually, holding, post
 
@@ -117,7 +118,7 @@ class Shift:
 @asynccontextmanager
 async def shift_at_work(redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str) -> AsyncIterator[Shift]:
     """Have an archiver at work for the time of a block, paired, with the vital signs of all workers."""
-    async with bridge_at_work(redis, rabbit, vhost, ACK_TIMEOUT=30) as desk:
+    async with bridge_at_work(redis, rabbit, vhost, ACK_TIMEOUT=scaled(30)) as desk:
         await desk.pair(forwarder().model_copy(update={"since": unix_time()}))
         await desk.redis.set(forwarder().presence_key, "pong", ex=PRESENCE_S)
         async with holding(Worker.HEALTH, desk.settings) as health:

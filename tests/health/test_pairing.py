@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +24,7 @@ from ccarchiver_core.mail import (
     Suspicion,
 )
 from ccarchiver_health import search
+from ccarchiver_sim.pace import scaled
 from tests.core.place import counter, dead_letters, eventually, mail_in, post
 from tests.health.desk import SESSION, Desk, entry, health_at_work
 
@@ -167,13 +170,15 @@ async def test_a_session_that_ends_during_the_search_ends_the_search(desk: Desk)
 
 
 async def test_the_association_key_is_written_again_and_again(fresh_redis: PrivateRedis) -> None:
-    beacon = {"SECONDS_TO_EXPIRE": 1, "SECONDS_TO_UPDATE": 0.2}
+    expiry_s = math.ceil(scaled(1))
+    beacon = {"SECONDS_TO_EXPIRE": expiry_s, "SECONDS_TO_UPDATE": 0.2}
     async with health_at_work(fresh_redis, CSC={"BEACON": beacon}) as desk:
         await desk.list_forwarders("f1")
         await desk.live("f1")
         await desk.begin()
         await desk.paired_with("f1")
-        for _ in range(15):
+        until = time.monotonic() + 1.5 * expiry_s
+        while time.monotonic() < until:
             await asyncio.sleep(0.1)
             assert await desk.redis.get(KEY) == b"f1"
 

@@ -24,6 +24,7 @@ from ccarchiver_core.worker import WorkerContext
 from ccarchiver_core.worker_watch import WorkerWatch
 from ccarchiver_health import lost_csc
 from ccarchiver_health.lost_csc import LostCsc
+from ccarchiver_sim.pace import scaled, within
 from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.settings import Settings
     from ccarchiver_sim.brokers import PrivateRedis
+
+HUNG_AFTER_S = 1.1
+"""Seconds on a free machine; just above the shortest that the settings allow."""
 
 SLEEPER = "import time; time.sleep(600)"
 PAIRS = [(Worker.HEALTH, Worker.BRIDGE), (Worker.HEALTH, Worker.SAL), (Worker.BRIDGE, Worker.HEALTH)]
@@ -75,7 +79,7 @@ async def show_life(redis: Redis, worker: Worker, pid: int, **more: object) -> N
 async def test_a_worker_whose_heartbeat_stands_still_is_killed(
     fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
+    settings = site(fresh_redis.port, HUNG_AFTER=scaled(HUNG_AFTER_S))
     with process_of(watched) as process:
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
             await show_life(redis, watched, process.pid)
@@ -91,7 +95,7 @@ async def test_a_worker_whose_heartbeat_stands_still_is_killed(
 async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
     fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
+    settings = site(fresh_redis.port, HUNG_AFTER=scaled(HUNG_AFTER_S))
     with process_of(watched) as process:
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
 
@@ -105,8 +109,8 @@ async def test_a_worker_that_beats_but_reads_no_mail_is_killed(
 async def test_one_that_hangs_on_the_other_host_loses_its_lease(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=1.1, LEASE_TTL=1.0)
-    async with asyncio.timeout(LIMIT_S), looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL):
+    settings = site(fresh_redis.port, HUNG_AFTER=scaled(HUNG_AFTER_S), LEASE_TTL=scaled(1.0))
+    async with within(LIMIT_S), looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL):
         monkeypatch.setenv("CCARCHIVER_HOST", "the-other-host")
         stuck = WorkerContext(Worker.SAL, settings)
         monkeypatch.delenv("CCARCHIVER_HOST")
@@ -124,11 +128,13 @@ async def test_one_that_hangs_on_the_other_host_loses_its_lease(
 
 
 async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
+    settings = site(fresh_redis.port, HUNG_AFTER=scaled(HUNG_AFTER_S))
     with process_of(Worker.BRIDGE) as bridge, process_of(Worker.HEALTH) as other:
         async with looking_into(settings) as redis, watching(settings, Worker.HEALTH, Worker.SAL, Worker.BRIDGE):
             await show_life(redis, Worker.SAL, other.pid)
-            for reads in range(30):  # longer than HUNG_AFTER
+            reads, until = 0, time.monotonic() + 1.5 * settings.hung_after
+            while time.monotonic() < until:
+                reads += 1
                 await show_life(redis, Worker.BRIDGE, bridge.pid, mailbox_progress=reads)
                 await asyncio.sleep(0.05)
             assert bridge.poll() is None
@@ -138,7 +144,7 @@ async def test_one_that_works_and_one_that_is_another_program_are_left_alone(fre
 async def test_two_that_watch_each_other_do_not_end_each_other_while_redis_refuses_writes(
     fresh_redis: PrivateRedis,
 ) -> None:
-    settings = site(fresh_redis.port, HUNG_AFTER=1.1)
+    settings = site(fresh_redis.port, HUNG_AFTER=scaled(HUNG_AFTER_S))
     with process_of(Worker.HEALTH) as process:
         async with looking_into(settings) as redis, watching(settings, Worker.BRIDGE, Worker.HEALTH) as context:
             await show_life(redis, Worker.HEALTH, process.pid)
@@ -149,7 +155,7 @@ async def test_two_that_watch_each_other_do_not_end_each_other_while_redis_refus
                     return not context.heart.is_heard
 
                 await eventually(refused, "the watcher's own beat to be refused")
-                await asyncio.sleep(1.5)  # three times HUNG_AFTER
+                await asyncio.sleep(1.4 * settings.hung_after)  # a late look can only hide a kill, never cause one
                 assert process.poll() is None
             finally:
                 await redis.config_set("min-replicas-to-write", 0)
@@ -163,11 +169,11 @@ async def test_a_watcher_that_stood_still_itself_gives_the_others_their_full_tim
     with process_of(Worker.HEALTH) as process:
         async with looking_into(settings) as redis, watching(settings, Worker.BRIDGE, Worker.HEALTH):
             await show_life(redis, Worker.HEALTH, process.pid)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # some looks
             # The machine's pause: ten minutes pass between two looks, and nobody beat in them.
             monotonic = time.monotonic
             monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 600)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # some looks; fewer can only hide a kill
             assert process.poll() is None
 
 

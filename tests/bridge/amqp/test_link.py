@@ -16,6 +16,7 @@ from ccarchiver_core.credentials import Credentials
 from ccarchiver_core.settings import Settings
 from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.pace import within
 from tests.bridge.peer import credentials_of, on_the_wire
 from tests.core.place import LIMIT_S, eventually
 
@@ -268,7 +269,7 @@ async def test_nobody_at_the_address_is_reported_with_the_address(rabbit_server:
 async def test_a_silent_server_is_given_up_after_the_limit(rabbit_server: PrivateRabbit) -> None:
     async with silent_server() as port:
         settings = Settings.model_validate({"BASE_BROKER_ADDR": f"127.0.0.1:{port}/%2fx", "CONNECT_TIMEOUT": 0.3})
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             with pytest.raises(LinkError, match=r"127\.0\.0\.1"):
                 await Link.open(settings, credentials_of(rabbit_server))
 
@@ -297,14 +298,14 @@ async def test_a_broker_that_hangs_or_stops_ends_the_link_and_nobody_waits_for_e
             await hung.declare("q")
             await stopped.declare("q")
             rabbit.freeze()
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 with pytest.raises(LinkError, match="confirm"):
                     await hung.publish("q", b"x", message_id="m")
                 await hung.closed
             rabbit.thaw()
 
             await asyncio.to_thread(rabbit.stop)
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert await stopped.closed
                 with pytest.raises(LinkError):
                     await stopped.publish("q", b"x", message_id="m")

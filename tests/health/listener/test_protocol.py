@@ -10,6 +10,7 @@ from ccarchiver_core.programs import ProgramState
 from ccarchiver_health.listener import protocol
 from ccarchiver_health.listener.protocol import Event, Kept, listen
 from ccarchiver_health.listener.teller import program_of
+from ccarchiver_sim.pace import within
 
 HEADER = "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
 
@@ -98,5 +99,5 @@ async def test_the_newest_are_kept_and_one_that_is_dropped_while_it_is_told_is_n
     for event in events[2:]:
         assert await kept.first() is event
         kept.done(event)
-    async with asyncio.timeout(10):
+    async with within(10):
         await kept.empty()

@@ -20,6 +20,7 @@ from ccarchiver_core.step import Step
 from ccarchiver_core.vitals import Vitals
 from ccarchiver_health.web.server import StatusServer
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.pace import Deadline, within
 from tests.core.place import LIMIT_S, end, eventually, site
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Stream:
     async def next(self) -> tuple[str, dict[str, Any]]:
         """Give the next event: its name, and its data."""
         name = ""
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             while True:
                 line = (await self.answer.content.readline()).decode()
                 assert line, "the stream has ended"
@@ -116,9 +117,9 @@ class Stream:
 
     async def snapshot_with(self, what: str, path: str, wanted: object) -> dict[str, Any]:
         """Wait for a snapshot in which the value at a dotted path is the wanted one."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = Deadline(LIMIT_S)
         seen: object = None
-        while time.monotonic() < deadline:
+        while not deadline.has_passed():
             seen = found = await self.snapshot()
             for step in path.split("."):
                 seen = _below(seen, step)
