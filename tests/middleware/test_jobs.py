@@ -36,8 +36,8 @@ class Reader:
     def __init__(self) -> None:
         self.wait_set = WaitSet()
         self.jobs = ReadingJobs(self.wait_set)
-        self.begins, self.begun, self.waits = threading.Event(), threading.Event(), threading.Event()
-        self.triggered, self.watched = threading.Event(), threading.Event()
+        self.ends, self.begun, self.waits = threading.Event(), threading.Event(), threading.Event()
+        self.waits_again, self.triggered, self.watched = threading.Event(), threading.Event(), threading.Event()
         self.order: list[str] = []
 
     def read_once(self) -> None:
@@ -55,7 +55,8 @@ class Reader:
     def read_on(self) -> None:
         self.read_once()
         with self.jobs.waiting():
-            happens(self.begins)
+            self.waits_again.set()
+            happens(self.ends)
 
     def read_between(self) -> None:
         """Wait, do something that lasts, and be about to wait when the condition is triggered."""
@@ -68,11 +69,12 @@ class Reader:
     def settle(self) -> None:
         note_job_of_this_thread()
         self.begun.set()
-        happens(self.begins)
+        happens(self.ends)
 
     def trigger(self) -> None:
+        last_waits = self.jobs.last_waits()
         self.triggered.set()
-        self.jobs.wait_until_ended()
+        self.jobs.wait_until_ended(last_waits)
         self.order.append("trigger")
 
 
@@ -89,7 +91,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     for name in ("_may_end", "_has_job_just_begun"):
         monkeypatch.setattr(reader.jobs, name, noted(getattr(reader.jobs, name), reader.watched))
     yield reader
-    for event in (reader.begins, reader.triggered, reader.watched):
+    for event in (reader.ends, reader.triggered, reader.watched):
         event.set()  # so that no job of a failed test holds up the end of its executor
 
 
@@ -176,6 +178,17 @@ def test_a_job_that_reads_on_is_not_waited_for(reader: Reader, executor: ThreadP
     happens(reader.waits)
     reader.trigger()
     assert reader.order == ["job", "trigger"]
+    assert not job.done()
+
+
+def test_a_job_that_waits_again_before_it_is_looked_at(reader: Reader, executor: ThreadPoolExecutor) -> None:
+    reader.watched.set()
+    job = executor.submit(reader.read_on)
+    happens(reader.waits)
+    last_waits = reader.jobs.last_waits()
+    reader.triggered.set()
+    happens(reader.waits_again)
+    reader.jobs.wait_until_ended(last_waits)
     assert not job.done()
 
 

@@ -53,9 +53,11 @@ class GuardCondition(Condition):
 
         Nothing happens if it is closed.
         """
+        # A job may go on, and wait again, before this thread asks what it does.
+        last_waits = {jobs: jobs.last_waits() for jobs in list(self._jobs)}
         self._set(value=True)
-        for jobs in list(self._jobs):
-            jobs.wait_until_ended()
+        for jobs, before in last_waits.items():
+            jobs.wait_until_ended(before)
 
     def reset(self) -> None:
         """No longer meet the condition."""

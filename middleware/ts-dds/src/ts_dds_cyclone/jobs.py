@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Executor, Future
     from types import CodeType, FrameType
 
@@ -30,6 +30,7 @@ FIRST_WAIT_LIMIT = 1.0
 """Seconds for jobs that were only just begun, and have not reached their wait set."""
 POLL_INTERVAL = 0.002
 """Seconds between two looks at jobs that were only just begun: nothing notifies of them."""
+FIRST_WAIT = 1
 
 # Private, but an executor leaves no other trace in its threads than the frames of these functions.
 _WORKER_CODE = concurrent.futures.thread._worker.__code__  # noqa: SLF001
@@ -129,22 +130,28 @@ class ReadingJobs:
             del self._running[job]
             self._changed.notify_all()
 
-    def wait_until_ended(self) -> None:
-        """Wait until the jobs have ended. The condition that ends their waits must be triggered already.
+    def last_waits(self) -> dict[Future[Any], int]:
+        """Return which wait of each job a condition ends that is triggered next."""
+        with self._changed:
+            # A job that does not wait now may be about to wait. The wait that the condition ends is the next one then.
+            return {job: progress.waits + (not progress.is_waiting) for job, progress in self._running.items()}
+
+    def wait_until_ended(self, last_waits: Mapping[Future[Any], int]) -> None:
+        """Wait until the jobs have ended, after a condition that ends their waits was triggered.
 
         Returns without that if a job reads on, or does not end within a limit.
+
+        Parameters
+        ----------
+        last_waits
+            What `last_waits` returned before the condition was triggered.
         """
         if not self._had_job:
             self._wait_for_jobs_just_begun()
         own = note_job_of_this_thread()
         with self._changed:
-            # A job that does not wait now may be about to wait. The wait that the condition ends is the next one then.
-            last_waits = {
-                job: progress.waits + (not progress.is_waiting)
-                for job, progress in self._running.items()
-                if job is not own
-            }
-            self._changed.wait_for(lambda: not any(map(self._may_end, last_waits, last_waits.values())), END_LIMIT)
+            jobs = {job: last_waits.get(job, FIRST_WAIT) for job in self._running if job is not own}
+            self._changed.wait_for(lambda: not any(map(self._may_end, jobs, jobs.values())), END_LIMIT)
 
     def _may_end(self, job: Future[Any], last_wait: int) -> bool:
         """Return whether a job is still running, and has not gone on after a wait that the condition has ended."""
