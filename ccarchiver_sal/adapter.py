@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dds
 
-from ccarchiver_sal.spared_imports import spared
+from ccarchiver_core.spared_imports import spared
 
 with spared():
     from lsst.ts import salobj

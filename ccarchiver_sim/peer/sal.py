@@ -7,11 +7,14 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from lsst.ts.salobj import Controller, Remote
-from lsst.ts.salobj.topics import RemoteEvent
 from lsst.ts.utils import current_tai
 
+from ccarchiver_core.spared_imports import spared
 from ccarchiver_sim.peer.runloop import PeerError
+
+with spared():
+    from lsst.ts.salobj import Controller, Remote
+    from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
