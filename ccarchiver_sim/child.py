@@ -4,11 +4,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+from ccarchiver_sim.pace import MEASURE_EVERY_S, Deadline
 
 POLL_S = 0.02
 """Between two looks at a child; short against what any of them takes to start or end."""
@@ -164,7 +165,7 @@ class ChildProcess:
         Parameters
         ----------
         limit
-            Seconds to wait.
+            Seconds on a free reference machine.
 
         Raises
         ------
@@ -172,10 +173,9 @@ class ChildProcess:
             If it still runs then, or never ran.
         """
         process = self._started()
-        try:
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise ChildError(f"{self.name} ({process.pid}) did not end within {limit:g} s; {self.where()}") from None
+        code = _wait(process, limit)
+        if code is None:
+            raise ChildError(f"{self.name} ({process.pid}) did not end within {limit:g} s; {self.where()}")
         if process.stdin is not None:
             process.stdin.close()
         return code
@@ -222,12 +222,18 @@ class ChildProcess:
         self.stop(KILL_WAIT_S)
 
 
+def _wait(process: subprocess.Popen[str], limit: float) -> int | None:
+    """Wait until a process has ended and return its exit code; None if it still runs when the limit has passed."""
+    deadline = Deadline(limit)
+    while not deadline.has_passed():
+        try:
+            return process.wait(MEASURE_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+    return process.poll()
+
+
 def base_environment() -> dict[str, str]:
     """Return what a child needs of this process's environment to find programs and modules, and speak one language."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TZ", "TMPDIR") if name in os.environ}
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-
-
-def remaining(deadline: float) -> float:
-    """Return the seconds left until a moment of the monotonic clock, never less than zero."""
-    return max(0.0, deadline - time.monotonic())

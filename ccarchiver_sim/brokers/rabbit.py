@@ -3,12 +3,12 @@
 import os
 import secrets
 import signal
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import override
 
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers.definitions import SECRET_FILE_MODE, write_definitions
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.brokers.server import PrivateServer, ServerTls
@@ -119,9 +119,7 @@ class PrivateRabbit(PrivateServer):
         """
         control = Path(self._program()).with_name(CONTROL_NAME)
         argv = [str(control), "import_definitions", str(definitions)]
-        done = subprocess.run(
-            argv, env=self._environment(), capture_output=True, text=True, timeout=CONTROL_LIMIT_S, check=False
-        )
+        done = pace.run(argv, CONTROL_LIMIT_S, env=self._environment(), capture_output=True, text=True)
         if done.returncode != 0:
             raise ChildError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
 

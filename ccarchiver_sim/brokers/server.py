@@ -10,6 +10,7 @@ from typing import Self
 
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.child import POLL_S, ChildError, ChildProcess
+from ccarchiver_sim.pace import Deadline, scaled
 
 PROBE_TIMEOUT_S = 1.0
 """For one question to a server on this machine, which answers in a millisecond when it is up."""
@@ -42,7 +43,7 @@ class PrivateServer(ABC):
 
     name: str
     ready_limit: float
-    """Seconds a start may take."""
+    """Seconds a start may take on a free reference machine."""
     stop_limit: float
     """Seconds a clean stop may take before it is killed."""
 
@@ -100,10 +101,10 @@ class PrivateServer(ABC):
             If it ends or does not answer in time.
         """
         server = self._server()
-        deadline = time.monotonic() + self.ready_limit
+        deadline = Deadline(self.ready_limit)
         while not self.is_ready():
             server.require_running()
-            if time.monotonic() > deadline:
+            if deadline.has_passed():
                 raise ChildError(
                     f"{self.name} on port {self.port} did not answer within {self.ready_limit:g} s; "
                     f"{server.where()}\n{server.tail()}"
@@ -163,7 +164,7 @@ class PrivateServer(ABC):
     def _ask(self, question: bytes) -> bytes:
         """Return the beginning of the answer, or nothing if there is none in time."""
         try:
-            with socket.create_connection((LOOPBACK, self.port), PROBE_TIMEOUT_S) as connection:
+            with socket.create_connection((LOOPBACK, self.port), scaled(PROBE_TIMEOUT_S)) as connection:
                 connection.sendall(question)
                 return connection.recv(PROBE_BYTES)
         except OSError:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
+from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.rig.observer import END_READOUT
 from ccarchiver_sim.rig.proof import ImageProof, prove
 from ccarchiver_sim.rig.rig import CAMERA, Rig
@@ -19,8 +20,6 @@ EXPOSURE_S = 1.0
 """Of each exposure, or half the cadence if that is shorter."""
 READOUT_MARGIN_S = 60.0
 """Above the planned time of all exposures, for a machine that is slow with eight new processes."""
-BUSY = 3
-"""So many times the planned time may pass: a machine with other work takes its exposures later than planned."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,13 @@ class Night:
 
     async def _watch(self, progress: NightProgress) -> None:
         """Show how far it is until all is complete or the time for it has passed."""
-        now = asyncio.get_running_loop().time
-        planned = now() + BUSY * self._plan.images * self._plan.cadence + READOUT_MARGIN_S
-        limit = planned
+        readouts = limit = Deadline(self._plan.images * self._plan.cadence + READOUT_MARGIN_S)
         told: set[str] = set()
-        while now() < limit and len(told) < self._plan.images:
+        while not limit.has_passed() and len(told) < self._plan.images:
             proofs = self._proofs()
             self._show(progress, proofs, told)
-            if len(proofs) == self._plan.images and limit == planned:
-                limit = now() + COMPLETE_LIMIT_S
+            if len(proofs) == self._plan.images and limit is readouts:
+                limit = Deadline(COMPLETE_LIMIT_S)
             self._rig.require_running()
             self._require_no_fault()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from lsst.ts import salobj
-
+from ccarchiver_core.spared_imports import spared
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig import waiting
+
+with spared():
+    from lsst.ts import salobj
 
 CSC = "CCArchiver"
 CAMERA = "CCCamera"
@@ -179,7 +182,7 @@ class SalObserver:
         lsst.ts.salobj.AckError
             If the CSC refuses or fails it, or does not answer in time.
         """
-        await getattr(self._csc, f"cmd_{name}").set_start(**parameters, timeout=limit)
+        await getattr(self._csc, f"cmd_{name}").set_start(**parameters, timeout=scaled(limit))
 
     async def go_to(self, target: salobj.State, *, limit: float = COMMAND_LIMIT_S) -> None:
         """Bring the CSC to a state, command by command, from whatever state it is in."""

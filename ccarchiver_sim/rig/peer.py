@@ -54,6 +54,7 @@ class Peer(ChildProcess):
             out_path=logs / f"{name}.jsonl",
             with_stdin=with_stdin,
         )
+        self.options = tuple(options)
         self._lines_before_start = 0
 
     def launch(self) -> None:

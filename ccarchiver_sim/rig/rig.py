@@ -51,6 +51,9 @@ class Rig:
         More variables for the workers and the peers.
     """
 
+    peer_kind: type[Peer] = Peer
+    """What the peers are; another way to start them, for tests."""
+
     def __init__(
         self,
         settings: Mapping[str, object] | None = None,
@@ -158,7 +161,7 @@ class Rig:
         """
         if name in self.peers and self.peers[name].is_running:
             raise RuntimeError(f"the peer {name} still runs (pid {self.peers[name].pid}); end it first")
-        peer = Peer(name, module, options, env=self.env, logs=self.folder.logs, with_stdin=with_stdin)
+        peer = self.peer_kind(name, module, options, env=self.env, logs=self.folder.logs, with_stdin=with_stdin)
         self.peers[name] = peer
         peer.launch()
         return peer

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccarchiver_sim import pace
 from ccarchiver_sim.child import ChildError, ChildProcess
 
 CONFIGURATION = Path(__file__).resolve().parents[2] / "supervisord.conf"
@@ -89,14 +90,13 @@ class Supervisor:
         """
         argv = ["supervisorctl", "-c", str(self._configuration), *words]
         try:
-            done = subprocess.run(  # blocking: see `control` of the rig for use on an event loop
-                argv, env=self._env, capture_output=True, text=True, timeout=CONTROL_LIMIT_S, check=False
-            )
+            # blocking: see `restart_worker` of the rig for use on an event loop
+            done = pace.run(argv, CONTROL_LIMIT_S, env=self._env, capture_output=True, text=True)
         except subprocess.TimeoutExpired:
             raise ChildError(f"`{' '.join(argv)}` took more than {CONTROL_LIMIT_S:g} s") from None
         if done.returncode != 0 and not (words[0] == "status" and done.returncode in RUNNING_CODES):
             raise ChildError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return str(done.stdout)
 
     def restart(self, worker: str) -> None:
         """Restart one worker and wait until supervisord counts it as running."""

@@ -11,6 +11,7 @@ import yaml
 
 from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.pace import MEASURE_EVERY_S, Deadline
 
 EXCHANGE = "message"
 EXCHANGE_TYPE = "direct"
@@ -95,8 +96,10 @@ class WireTap:
             done.set()
 
         self._connection.add_callback_threadsafe(do)
-        if not done.wait(WORK_LIMIT_S):
-            raise TimeoutError(f"RabbitMQ did not {what} within {WORK_LIMIT_S:g} s")
+        deadline = Deadline(WORK_LIMIT_S)
+        while not done.wait(MEASURE_EVERY_S):
+            if deadline.has_passed():
+                raise TimeoutError(f"RabbitMQ did not {what} within {WORK_LIMIT_S:g} s")
 
     def _hear(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
         message = yaml.load(body, Loader=yaml.CSafeLoader)
