@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.hang_limit"]
+pytest_plugins = ["tests.support.hang_limit", "tests.support.marks"]
 
 OURS = ("IIP_", "LSST_", "CCARCHIVER_")
 """How the environment variables begin that the archiver reads."""

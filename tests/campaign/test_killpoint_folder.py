@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ccarchiver_core.killpoint import FOLDER_VARIABLE
 from ccarchiver_sim.campaign.killpoints import PAIRING_POINTS, POINTS
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "from ccarchiver_core.killpoint import reach; reach('a.first'); reach('a.second'); print('through')"

@@ -13,6 +13,8 @@ from tests.core.place import LIMIT_S
 if TYPE_CHECKING:
     import subprocess
 
+pytestmark = pytest.mark.processes
+
 PROGRAM = """
 from ccarchiver_core import killpoint
 for step in range(5):

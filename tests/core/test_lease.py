@@ -109,6 +109,7 @@ async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fres
 
 
 @pytest.mark.parametrize("redis_hangs", [False, True])
+@pytest.mark.processes
 async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, redis_hangs: bool
 ) -> None:
@@ -124,7 +125,7 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
             waiting = asyncio.create_task(standby.lease.acquire())
             await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
             with away(server, hangs=redis_hangs):
-                await asyncio.sleep(4 * STANDBY_LOOK)
+                await asyncio.sleep(4 * STANDBY_LOOK + settings.lease_ttl)
 
             await eventually(lambda: left_to_its_holder(standby), "the standby to find Redis again")
             assert not await redis.exists(Worker.SAL.lease)
@@ -227,6 +228,7 @@ async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None
         await end(keeping)
 
 
+@pytest.mark.processes
 async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port, LEASE_TTL=scaled(0.5))

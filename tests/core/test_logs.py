@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.vitals import Vitals, read_vitals
@@ -16,10 +19,11 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    import pytest
     from redis.asyncio import Redis
 
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+
+pytestmark = pytest.mark.processes
 
 SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
 
@@ -147,11 +151,12 @@ structlog.get_logger("ours").info("order.sent", image="CC_O_1", why="two\\nlines
 def test_the_last_error_is_remembered_with_its_time(tmp_path: Path) -> None:
     program = f"""{HEAD}
 import time
+began = time.time()
 log = structlog.get_logger("ours")
 log.warning("no.error")
 print(repr(logs.last_error.text), logs.last_error.at)
 log.error("image.stalled", image="CC_O_1", waits_for="two\\nlines")
-print(logs.last_error.text, 0 <= time.time() - logs.last_error.at < {LIMIT_S})
+print(logs.last_error.text, began <= logs.last_error.at <= time.time())
 try:
     raise ValueError("what went wrong")
 except ValueError:
@@ -225,6 +230,7 @@ async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_p
     folder.write_credentials(rabbit_server.user, SECRET)
     # asyncio in debug mode logs what it is busy with, arguments included
     env = run_environment(folder, {}) | {"PYTHONASYNCIODEBUG": "1"}
+    began = time.time()
     async with looking_into(settings) as redis:
         await redis.hset(keys.SESSION, mapping={"id": "s", "wanted": "up", "epoch": 1, "pairing": "searching"})
         bridge = ChildProcess("bridge", ["run_ccarchiver_bridge"], env=env, log_path=folder.logs / "bridge.out")
@@ -236,7 +242,8 @@ async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_p
 
     assert "session.fault error_code=5071" in shown.last_error
     assert "ACCESS_REFUSED" in shown.last_error
-    assert abs(shown.last_error_at - shown.beat) < LIMIT_S
+    assert shown.last_error_at is not None
+    assert began <= shown.last_error_at <= shown.beat
     path = folder.logs / "ccarchiver_bridge.log"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     events = [line["event"] for line in lines]

@@ -134,6 +134,7 @@ async def test_mail_whose_delivery_got_lost_on_the_way_comes_again_and_in_order(
         assert first + rest == [str(i) for i in range(7)]
 
 
+@pytest.mark.processes
 async def test_mail_survives_a_restart_of_redis_while_it_is_waited_for(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)

@@ -20,6 +20,8 @@ from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.processes
+
 MASTER = "archiver-redis"
 STEPS = 200
 """Some before the master dies, some after."""

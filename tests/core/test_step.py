@@ -148,6 +148,7 @@ async def test_a_step_after_redis_lost_its_data_is_fenced(fresh_redis: PrivateRe
             await context.runner.apply(Step().count("n"))
 
 
+@pytest.mark.processes
 async def test_a_step_waits_while_redis_is_away(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
@@ -205,6 +206,7 @@ async def test_a_refused_step_stays_refused_though_its_reply_was_lost(fresh_redi
             assert await counter(redis, "n") == 0
 
 
+@pytest.mark.processes
 async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
     """Also those given while Redis refuses writes, and while it is away."""
     with PrivateRedis(tmp_path / "redis") as server:

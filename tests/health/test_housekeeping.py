@@ -108,6 +108,7 @@ async def test_a_missing_key_is_timed_from_the_first_look_that_missed_it(fresh_r
         assert await watch.missing_for("key") == 0
 
 
+@pytest.mark.processes
 async def test_a_key_missing_after_an_outage_of_redis_counts_only_later(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         redis = plain_client(site(server.port))

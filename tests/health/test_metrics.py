@@ -205,6 +205,7 @@ async def test_no_series_belongs_to_one_image_peer_or_process(shift: Shift) -> N
     assert not values & {"one", "two", "three", "f99", *SENSORS}
 
 
+@pytest.mark.processes
 async def test_without_redis_the_metrics_say_so_and_nothing_stale(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
@@ -222,6 +223,7 @@ async def test_without_redis_the_metrics_say_so_and_nothing_stale(tmp_path: Path
     assert again.value("redis_up") == 1
 
 
+@pytest.mark.processes
 async def test_a_redis_that_hangs_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "READ_LIMIT_S", 0.5)
     with PrivateRedis(tmp_path / "redis") as server:

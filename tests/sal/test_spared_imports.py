@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
+import pytest
+
+from ccarchiver_sim import pace
+
+pytestmark = pytest.mark.processes
+
+pytestmark = pytest.mark.processes
+
+LIMIT_S = 60.0
 PROGRAM = """
 import sys
 from ccarchiver_sal import adapter
@@ -22,5 +30,5 @@ assert boto3.Session
 
 
 def test_the_csc_has_no_object_store_and_others_have() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
+    done = pace.run([sys.executable, "-c", PROGRAM], LIMIT_S, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -288,6 +288,7 @@ async def test_a_closed_link_publishes_nothing_and_closes_again_without_harm(
         link.ack(1)
 
 
+@pytest.mark.processes
 async def test_a_broker_that_hangs_or_stops_ends_the_link_and_nobody_waits_for_ever(tmp_path: Path) -> None:
     with PrivateRabbit(tmp_path / "rabbit") as rabbit:
         vhost = rabbit.vhosts[0]

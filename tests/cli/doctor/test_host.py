@@ -10,6 +10,7 @@ import pytest
 from ccarchiver_cli.doctor import clock, dds, files, storage
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.site import Site, read_site
+from ccarchiver_sim import pace
 from tests.cli.doctor.place import bad, look, only, site_of, write_credentials
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ def test_a_right_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("interface", ["lo", "127.0.0.1", ""])
 def test_loopback(monkeypatch: pytest.MonkeyPatch, interface: str) -> None:
+    monkeypatch.setattr(dds, "WAIT", pace.scaled(dds.WAIT))
     monkeypatch.setenv("LSST_DDS_INTERFACE", interface)
     finding = only(look(dds.interface, NOWHERE))
     assert finding.level is Level.OK

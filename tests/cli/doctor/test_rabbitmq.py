@@ -243,6 +243,7 @@ def test_an_old_rabbitmq_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert only(look(server_checks.reach, site)).do == "install RabbitMQ 99.1 or later"
 
 
+@pytest.mark.processes
 def test_a_frozen_rabbitmq_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with PrivateRabbit(tmp_path / "rabbit") as rabbit:
         path = write_credentials(tmp_path / "frozen", rabbit.user, rabbit.password)

@@ -20,6 +20,8 @@ from tests.core.place import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.processes
+
 FOREVER = "sleep 600"
 SITE = Site(None)
 STOP_LIMIT_S = 20.0

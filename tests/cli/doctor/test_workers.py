@@ -92,6 +92,7 @@ def test_a_worker_without_its_lease(site: Site) -> None:
     assert "holds no lease" in only(bad(look(workers.look, site))).found
 
 
+@pytest.mark.processes
 def test_two_instances_of_a_worker(other_process: int) -> None:
     seen = workers.Seen(
         Vitals(worker=Worker.HEALTH, pid=other_process, host=HOST), {"pid": 1, "host": HOST, "since": "now"}
@@ -101,6 +102,7 @@ def test_two_instances_of_a_worker(other_process: int) -> None:
     assert f"pid {other_process} on {HOST} shows life, but the lease is held by pid 1 on {HOST}" in finding.found
 
 
+@pytest.mark.processes
 def test_a_process_that_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
@@ -139,6 +141,7 @@ def test_nearly_all_files_open(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert "files open" in look(processes.file_limits, site)[0].found
 
 
+@pytest.mark.processes
 def test_a_worker_with_another_environment(site: Site, other_process: int) -> None:
     show_life(site, Worker.SAL, pid=other_process)
     finding = only(look(processes.environments, site))

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ccarchiver_cli import supervisord
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
@@ -26,8 +28,9 @@ from tests.core.place import eventually, looking_into, mail_in, site
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import pytest
     from redis.asyncio import Redis
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LISTENER = "eventlistener:watch"

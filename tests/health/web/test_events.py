@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_health.web import feed as feed_module
@@ -15,8 +17,6 @@ from tests.health.web.visitor import accept, be_in, page_site, served, show_life
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from ccarchiver_health.web.server import StatusServer
 
@@ -127,6 +127,7 @@ async def test_one_who_is_slow_has_the_newest_waiting_and_nothing_else() -> None
     assert await client.take() is None
 
 
+@pytest.mark.processes
 async def test_redis_away_is_told_and_its_return_too(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         async with served(page_site(server.port)) as (_server, visitor), visitor.listening() as stream:
@@ -143,6 +144,7 @@ async def test_redis_away_is_told_and_its_return_too(tmp_path: Path) -> None:
             await stream.snapshot_with("the return", "overview.redis.answers", wanted=True)
 
 
+@pytest.mark.processes
 async def test_a_redis_that_hangs_is_told_before_the_reader_would_think_the_page_hangs(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = page_site(server.port)
