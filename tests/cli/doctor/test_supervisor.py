@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-FOREVER = "sleep 600"
+FOREVER = "setpriv --pdeathsig KILL sleep 600"
+"""It ends with a supervisord that is killed."""
 SITE = Site(None)
 STOP_LIMIT_S = 20.0
 
