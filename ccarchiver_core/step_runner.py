@@ -150,7 +150,7 @@ class StepRunner:
         """Send a step without waiting for the reply; it is applied after all that were given before.
 
         The bytes are with the operating system when this returns, unless Redis is away. After `ready` they reach
-        Redis even if this process is killed in the next instruction.
+        Redis even if this process is killed in the next instruction, unless a reply has come since.
 
         Returns
         -------
@@ -197,7 +197,10 @@ class StepRunner:
         if asyncio.get_running_loop().time() > self.sure_until:
             await self.apply(Step())
         if self._given:
-            await asyncio.sleep(0)  # takes in the replies that are here: unread, they would end the connection rudely
+            # Reads the replies that are here: with one unread, the connection of a killed process is reset. In the
+            # first pass the event loop finds that they are here, but reads them behind this task: hence the second.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         while self._given and (self._open is None or self._unanswered > MOST_UNANSWERED):
             await asyncio.wait([self._given[0].ended])
         if self._failure is not None:

@@ -86,7 +86,7 @@ class Reports:
 
         Notes
         -----
-        The event is put before the record is written: a crash in between, one instruction wide, repeats the
+        The event is put before the record is written: a crash in between, or just after it (decision 7), repeats the
         event after the restart. The other order would lose it.
         """
         record = await self._record(status.obsid)

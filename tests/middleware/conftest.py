@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ts_dds_cyclone import history
 
-from ccarchiver_sim.pace import scaled
 from interfaces.generate import write
 from interfaces.salxml import load_xml
 from tests.middleware.process import Peers
+from tests.middleware.settling import settle_at_the_machines_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,9 +56,7 @@ def idl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _paced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give discovery the time it needs on a busy machine: the product waits for as long as a free one needs."""
-    for name in ("SETTLE_PARTICIPANT", "SETTLE_MATCH", "SETTLE_AT_MOST", "LATE_WINDOW", "LATE_QUIET", "LATE_AT_MOST"):
-        monkeypatch.setattr(history, name, scaled(getattr(history, name)))
+    settle_at_the_machines_pace(monkeypatch)
 
 
 @pytest.fixture(scope="session")

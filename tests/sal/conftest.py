@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_sim.rig.environment import sal_environment
+from tests.middleware.settling import settle_at_the_machines_pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,3 +24,4 @@ def _sal(domain: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**domain, **sal_environment()}.items():
         if name in domain:
             monkeypatch.setenv(name, domain[name] if name.endswith("DOMAIN_ID") else value)
+    settle_at_the_machines_pace(monkeypatch)

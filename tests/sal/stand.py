@@ -12,12 +12,18 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sal import resume
 from ccarchiver_sal.csc import CCArchiverCsc
+from ccarchiver_sim.pace import scaled
 from tests.core.place import LIMIT_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ccarchiver_core.settings import Settings
+
+
+def limit() -> float:
+    """Return a timeout for salobj."""
+    return scaled(LIMIT_S)
 
 
 class Stand:
@@ -30,7 +36,7 @@ class Stand:
     async def to(self, *commands: str) -> None:
         """Send commands, one after the other."""
         for command in commands:
-            await getattr(self.remote, f"cmd_{command}").start(timeout=LIMIT_S)
+            await getattr(self.remote, f"cmd_{command}").start(timeout=limit())
 
     async def reaches(self, state: salobj.State) -> None:
         """Wait until the CSC is in a state."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -19,14 +18,18 @@ from ccarchiver_core.mail import SessionFault, SessionUp
 from ccarchiver_core.session import read_session
 from ccarchiver_core.worker import WorkerContext
 from ccarchiver_sal.csc import CCArchiverCsc
+from ccarchiver_sim import pace
+from ccarchiver_sim.pace import scaled
 from tests.core.place import LIMIT_S, counter, eventually, looking_into, site
 from tests.sal.crew import Crew, crew_at_work
-from tests.sal.stand import csc_at_work
+from tests.sal.stand import csc_at_work, limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ccarchiver_sim.brokers import PrivateRedis
+
+pytestmark = pytest.mark.processes
 
 
 class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  # type: ignore[misc]  # no types
@@ -46,31 +49,33 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
         try:
             async with crew_at_work(self.settings) as crew:
                 await self.context.lease.acquire()
-                async with self.make_csc(initial_state=salobj.State.STANDBY):
+                async with self.make_csc(initial_state=salobj.State.STANDBY, timeout=limit()):
                     yield crew
         finally:
             await self.context.close()
 
     async def test_the_standard_state_transitions(self) -> None:
         async with self.at_work():
-            await self.check_standard_state_transitions(enabled_commands=())
+            await self.check_standard_state_transitions(enabled_commands=(), timeout=limit())
 
     async def test_what_it_says_of_itself(self) -> None:
         async with self.at_work():
             await self.assert_next_sample(
-                self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions=""
+                self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions="", timeout=limit()
             )
-            await self.assert_next_sample(self.remote.evt_heartbeat)
-            await self.assert_next_sample(self.remote.evt_settingVersions, recommendedSettingsLabels="")
-            await self.assert_next_sample(self.remote.evt_simulationMode, mode=0)
-            await self.assert_next_sample(self.remote.evt_logLevel)
-            await self.remote.cmd_setLogLevel.set_start(level=10, timeout=LIMIT_S)
+            await self.assert_next_sample(self.remote.evt_heartbeat, timeout=limit())
+            await self.assert_next_sample(
+                self.remote.evt_settingVersions, recommendedSettingsLabels="", timeout=limit()
+            )
+            await self.assert_next_sample(self.remote.evt_simulationMode, mode=0, timeout=limit())
+            await self.assert_next_sample(self.remote.evt_logLevel, timeout=limit())
+            await self.remote.cmd_setLogLevel.set_start(level=10, timeout=limit())
             self.csc.log.warning("from the log")
-            message = await self.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
             while "from the log" not in message.message:
-                message = await self.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
-            await self.remote.cmd_start.set_start(settingsToApply="", timeout=LIMIT_S)
-            applied = await self.remote.evt_settingsApplied.next(flush=False, timeout=LIMIT_S)
+                message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
+            await self.remote.cmd_start.set_start(settingsToApply="", timeout=limit())
+            applied = await self.remote.evt_settingsApplied.next(flush=False, timeout=limit())
             assert applied.settingsVersion.startswith(f"{__version__}:")
 
 
@@ -78,7 +83,7 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
 def test_the_programs_tell_their_version(program: str) -> None:
     path = Path(sys.executable).parent / program
 
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    done = pace.run([path, "--version"], LIMIT_S, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == __version__
 
@@ -87,9 +92,9 @@ async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fres
     settings = site(fresh_redis.port)
     async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
         crew.silent = True
-        progress = await stand.remote.cmd_start.start(timeout=LIMIT_S, wait_done=False)
+        progress = await stand.remote.cmd_start.start(timeout=limit(), wait_done=False)
         while progress.ack == salobj.SalRetCode.CMD_ACK:
-            progress = await stand.remote.cmd_start.next_ackcmd(progress, timeout=LIMIT_S, wait_done=False)
+            progress = await stand.remote.cmd_start.next_ackcmd(progress, timeout=limit(), wait_done=False)
         assert progress.ack == salobj.SalRetCode.CMD_INPROGRESS
         assert stand.csc.summary_state == salobj.State.STANDBY
 
@@ -112,9 +117,9 @@ async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_
             await stand.to("start")
 
         assert stand.csc.summary_state == salobj.State.FAULT
-        error = await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)
+        error = await stand.remote.evt_errorCode.next(flush=False, timeout=limit())
         while not error.errorCode:
-            error = await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)
+            error = await stand.remote.evt_errorCode.next(flush=False, timeout=limit())
         assert (error.errorCode, error.errorReport) == (5701, "no living Forwarder")
 
         async def ended() -> bool:
@@ -156,7 +161,7 @@ async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_
 
         codes = list[int]()
         while not codes or codes[-1] != 5755:
-            codes.append((await stand.remote.evt_errorCode.next(flush=False, timeout=LIMIT_S)).errorCode)
+            codes.append((await stand.remote.evt_errorCode.next(flush=False, timeout=limit())).errorCode)
         assert 5753 not in codes
 
         async def counted() -> bool:
@@ -184,7 +189,7 @@ async def test_when_the_session_has_ended_the_association_key_is_gone(
 async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", 0.5)
+    monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", scaled(0.5))
     settings = site(fresh_redis.port)
     async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
         await stand.to("start")
@@ -197,7 +202,7 @@ async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
 
 
 async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, DEGRADED_LIMIT=0.5)
+    settings = site(fresh_redis.port, DEGRADED_LIMIT=scaled(0.5))
     async with csc_at_work(settings) as stand:
         async with crew_at_work(settings):
             await stand.to("start", "enable")
@@ -210,15 +215,15 @@ async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) ->
 async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_is_away(
     fresh_redis: PrivateRedis,
 ) -> None:
-    settings = site(fresh_redis.port, BROKER_AWAY_LIMIT=4)
+    settings = site(fresh_redis.port, BROKER_AWAY_LIMIT=scaled(4))
     async with csc_at_work(settings) as stand, looking_into(settings) as redis:
         async with crew_at_work(settings):
             await stand.to("start", "enable")
         await redis.config_set("maxmemory", 1)
         try:
-            message = await stand.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+            message = await stand.remote.evt_logMessage.next(flush=False, timeout=limit())
             while "refuses writes" not in message.message:
-                message = await stand.remote.evt_logMessage.next(flush=False, timeout=LIMIT_S)
+                message = await stand.remote.evt_logMessage.next(flush=False, timeout=limit())
             assert "maxmemory" in message.message
             assert "images are still accepted" in message.message
             await stand.reaches(salobj.State.FAULT)
@@ -233,8 +238,8 @@ async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_i
 async def test_a_worker_whose_key_outlives_it_counts_as_away(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, name: Worker
 ) -> None:
-    monkeypatch.setattr("ccarchiver_sal.degraded.TTL", 0.5)
-    settings = site(fresh_redis.port, DEGRADED_LIMIT=0.5)
+    monkeypatch.setattr("ccarchiver_sal.degraded.TTL", scaled(0.5))
+    settings = site(fresh_redis.port, DEGRADED_LIMIT=scaled(0.5))
     async with csc_at_work(settings) as stand:
         async with crew_at_work(settings):
             await stand.to("start", "enable")

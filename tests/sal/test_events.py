@@ -18,14 +18,20 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.mail import FileStatus, StatusTopic
 from ccarchiver_core.session import read_session
 from ccarchiver_sal import resume
-from tests.core.place import LIMIT_S, eventually, looking_into, mail_in, site
+from ccarchiver_sim.pace import scaled
+from tests.core.place import eventually, looking_into, mail_in, site
 from tests.sal.crew import Crew, crew_at_work
-from tests.sal.stand import csc_at_work, end_readout, header_ready, sender, start_integration
+from tests.sal.stand import csc_at_work, end_readout, header_ready, limit, sender, start_integration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ccarchiver_sim.brokers import PrivateRedis
+
+pytestmark = pytest.mark.processes
+
+RESUME_WINDOW_S = 60.0
+"""As by default: a CSC that is away for longer begins in STANDBY."""
 
 
 async def accepted(crew: Crew, count: int) -> list[tuple[str, str]]:
@@ -102,8 +108,8 @@ async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fre
         await crew.tell(*nine, *nine, long)
         await crew.tell(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
 
-        events = [await stand.remote.evt_imageInOODS.next(flush=False, timeout=LIMIT_S) for _ in range(10)]
-        retrieval = await stand.remote.evt_imageRetrievalForArchiving.next(flush=False, timeout=LIMIT_S)
+        events = [await stand.remote.evt_imageInOODS.next(flush=False, timeout=limit()) for _ in range(10)]
+        retrieval = await stand.remote.evt_imageRetrievalForArchiving.next(flush=False, timeout=limit())
 
         assert {(event.raft, event.sensor, event.statusCode) for event in events[:9]} == {("undef", "undef", 0)}
         last = events[9]
@@ -119,7 +125,7 @@ async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fre
 
 
 async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port)
+    settings = site(fresh_redis.port, RESUME_WINDOW=scaled(RESUME_WINDOW_S))
     async with sender("CCCamera") as camera, crew_at_work(settings) as crew:
         async with csc_at_work(settings) as stand:
             await stand.to("start", "enable")
@@ -131,7 +137,7 @@ async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(
 
         async with csc_at_work(settings, resumed=True) as stand:
             assert stand.csc.summary_state == salobj.State.ENABLED
-            state = await stand.remote.evt_summaryState.aget(timeout=LIMIT_S)
+            state = await stand.remote.evt_summaryState.aget(timeout=limit())
             assert state.summaryState == salobj.State.ENABLED
             found = await accepted(crew, 3)
             end_readout(camera, "b")
@@ -171,7 +177,8 @@ async def test_otherwise_a_restart_begins_in_standby_without_a_session(fresh_red
 
 @pytest.fixture
 def program(tmp_path: Path, fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
-    root = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": fresh_redis.port}
+    window = scaled(RESUME_WINDOW_S)
+    root = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": fresh_redis.port, "RESUME_WINDOW": window}
     (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
     monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("IIP_LOG_DIR", str(tmp_path / "logs"))
@@ -193,7 +200,7 @@ class Program:
     def kill(self) -> None:
         if self._process is not None:
             os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait(LIMIT_S)
+            self._process.wait()
             self._process = None
 
 
@@ -209,7 +216,7 @@ async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
             async with salobj.Remote(domain, "CCArchiver") as remote:
                 remote.evt_summaryState.flush()
                 program.start(*options)
-                shown = await remote.evt_summaryState.next(flush=False, timeout=LIMIT_S)
+                shown = await remote.evt_summaryState.next(flush=False, timeout=limit())
                 assert shown.summaryState == expected
 
                 async def saved(state: salobj.State = expected) -> bool:

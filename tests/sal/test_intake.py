@@ -350,6 +350,7 @@ async def test_a_burst_of_two_thousand_events_is_written_whole_and_in_order(fres
         assert [job for _, _, job in found] == list(range(1, 2001))
 
 
+@pytest.mark.processes
 async def test_events_wait_in_memory_while_redis_is_away(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port, MAX_MEMORY_EVENTS=5)

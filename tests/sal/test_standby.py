@@ -7,16 +7,21 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_sal.adapter import State
 from ccarchiver_sim.child import base_environment
+from ccarchiver_sim.pace import within
 from tests.core.place import LIMIT_S, eventually, looking_into, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ccarchiver_sim.brokers import PrivateRedis
+
+pytestmark = pytest.mark.processes
 
 ACTIVE = json.dumps({"host": "the-other-host", "pid": 1, "since": "2026-11-22T08:18:37Z"})
 
@@ -44,7 +49,7 @@ async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis,
             await redis.hset(keys.CSC, "state", int(State.OFFLINE))
             await redis.delete(Worker.SAL.lease)
 
-            async with asyncio.timeout(LIMIT_S):
+            async with within(LIMIT_S):
                 assert await standby.wait() == 0, "supervisord would start it again"
             assert not await redis.exists(Worker.SAL.lease), "who is started by hand would have to wait for it"
             assert "csc.ended" in (tmp_path / "ccarchiver_sal.log").read_text(encoding="utf-8")

@@ -1,0 +1,20 @@
+"""Discovery at the pace of the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ts_dds_cyclone import history
+
+from ccarchiver_sim.pace import scaled
+
+if TYPE_CHECKING:
+    import pytest
+
+LIMITS = ("SETTLE_PARTICIPANT", "SETTLE_MATCH", "SETTLE_AT_MOST", "LATE_WINDOW", "LATE_QUIET", "LATE_AT_MOST")
+
+
+def settle_at_the_machines_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give discovery the time it needs on a busy machine: the product waits for as long as a free one needs."""
+    for name in LIMITS:
+        monkeypatch.setattr(history, name, scaled(getattr(history, name)))
