@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -54,11 +55,20 @@ def read_line(process: subprocess.Popen[str]) -> str:
             continue
         if not chunk:
             process.kill()
-            _, errors = process.communicate()
-            raise AssertionError(f"{process.args!r} gave no answer; it says: {errors}")
+            raise AssertionError(f"{process.args!r} gave no answer; it says: {_errors_so_far(process)}")
         got += chunk
     line, _, _unread[process] = got.partition(b"\n")
     return line.decode().strip()
+
+
+def _errors_so_far(process: subprocess.Popen[str]) -> str:
+    """Return what is in the pipe. Its end may never come: forked processes may still have it."""
+    assert process.stderr is not None
+    process.wait()
+    os.set_blocking(process.stderr.fileno(), False)
+    with contextlib.suppress(BlockingIOError):
+        return os.read(process.stderr.fileno(), CHUNK).decode()
+    return ""
 
 
 def ends_by_itself(process: subprocess.Popen[str]) -> int:
