@@ -22,7 +22,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types contracts unit integration tests extended campaign campaign-long faults soak bench bench-ledger bench-takeover fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
+.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types contracts unit integration tests extended campaign campaign-long faults soak bench bench-ledger bench-takeover bench-detection fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -99,6 +99,9 @@ bench-ledger: setup ## 10,000 exposures in the ledger: Redis memory, and how lon
 
 bench-takeover: setup ## how long nobody works when one of two hosts fails, and what is lost (ROUNDS=8 JSON=file)
 	@$(BIN)/python -m benchmarks.takeover --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+bench-detection: setup ## how soon a worker or a Forwarder that is killed or hangs is noticed and replaced (ROUNDS=3 JSON=file)
+	@$(BIN)/python -m benchmarks.detection --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 bench: IMAGES = 200
 bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=file ARGS="--load --growth --profile")

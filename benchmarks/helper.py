@@ -2,20 +2,20 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.notebook import RECEIPTS, TAKE
 from benchmarks.receipts import Receipt
+from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.rig.peer import Peer
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where this package is found: it is not installed."""
 LOOK_EVERY_S = 0.02
 ANSWER_LIMIT_S = 60.0
-"""For one command; it takes milliseconds, on a machine that does nothing else."""
+"""For one command; it takes milliseconds."""
 
 
 class Helper(Peer):
@@ -44,8 +44,8 @@ class Helper(Peer):
         return [(kind, key, at) for kind, key, at in answer["items"]]
 
     async def _answer(self, event: str, number: int) -> dict[str, Any]:
-        deadline = time.monotonic() + ANSWER_LIMIT_S
-        while time.monotonic() < deadline:
+        deadline = Deadline(ANSWER_LIMIT_S)
+        while not deadline.has_passed():
             for line in self._fresh():
                 if line.get("event") == event and line.get("number") == number:
                     return line

@@ -1,7 +1,6 @@
 """The system under test and what surrounds it: a whole archiver, its scripted peers, a camera, and the far end."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.redis_client import make_client
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.peer.sal import SalComponent, sal_component, tai_now
 from ccarchiver_sim.rig.environment import PARTITION, applied
 from ccarchiver_sim.rig.folder import CREDENTIAL_FILE
@@ -146,7 +146,7 @@ class Stage:
         missing
             Those of which it was not seen.
         """
-        last = time.monotonic()
+        quiet = Deadline(quiet_s)
         while True:
             fresh = [*await self.far.take(), *await self.peers.take()]
             self.receipts.add(fresh)
@@ -154,8 +154,8 @@ class Stage:
             if not missing:
                 return []
             if fresh:
-                last = time.monotonic()
-            elif time.monotonic() - last > quiet_s:
+                quiet = Deadline(quiet_s)
+            elif quiet.has_passed():
                 return missing
             await asyncio.sleep(ASK_EVERY_S)
 

@@ -10,6 +10,7 @@ import psutil
 from benchmarks.stage import Stage
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.vitals import read_vitals
+from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.rig.supervisor import WORKERS
 from ccarchiver_sim.rig.waiting import WaitError
 
@@ -68,8 +69,8 @@ async def start_times(stage: Stage) -> dict[str, float]:
 async def _start_time(stage: Stage, worker: Worker) -> float:
     before = await read_vitals(stage.redis, worker)
     restart = asyncio.create_task(stage.rig.restart_worker(worker))
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
+    deadline = Deadline(START_LIMIT_S)
+    while not deadline.has_passed():
         vitals = await read_vitals(stage.redis, worker)
         if vitals is not None and (before is None or vitals.pid != before.pid):
             age = _age_s(vitals.pid)
