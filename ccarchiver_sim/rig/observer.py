@@ -139,11 +139,16 @@ class SalObserver:
 
     # ---- waiting
 
-    async def wait_state(self, *states: salobj.State, limit: float = EVENT_LIMIT_S) -> salobj.State:
-        """Wait until the CSC is in one of some states and return it."""
+    async def wait_state(self, *states: salobj.State, since: int = 0, limit: float = EVENT_LIMIT_S) -> salobj.State:
+        """Wait until the CSC is in one of some states, and has said so after a mark, and return it.
+
+        A CSC that was started again must be heard before it is commanded: a command goes only to those that are known.
+        """
         names = " or ".join(state.name for state in states)
         await waiting.until(
-            lambda: self.state in states, limit, lambda: f"{self.csc} to be {names}; it is {self._state_name()}"
+            lambda: self.state in states and bool(self.of(SUMMARY_STATE, since=since)),
+            limit,
+            lambda: f"{self.csc} to be {names}; it is {self._state_name()}",
         )
         return salobj.State(self.of(SUMMARY_STATE)[-1].fields["summaryState"])
 

@@ -36,7 +36,9 @@ def test_each_block_that_shows_commands_has_one() -> None:
     assert [f"{path}:{block.line}" for path, block in shown if not block.commands] == []
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("block", of_kind("python"))
+@pytest.mark.processes
 def test_python_compiles_and_is_formatted(block: Block) -> None:
     compile(block.text, f"line {block.line}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     ruff = [str(Path(sys.executable).parent / "ruff"), "format", "--diff", "--stdin-filename", "block.ipynb.py", "-"]

@@ -13,6 +13,8 @@ import pytest
 from tests.docs.documents import ROOT, commands
 from tests.docs.verified import LINES, Way, commands_of, line_of
 
+pytestmark = pytest.mark.processes
+
 SHOWN = commands()
 TYPED_BLIND = "a password that nobody sees\n"
 """For those that ask for one."""
@@ -54,6 +56,7 @@ def test_who_runs_nothing_says_why() -> None:
         assert bool(line.why) == (line.way in {Way.OWN, Way.ELSEWHERE}), line
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", commands_of(Way.TARGET, list(SHOWN)))
 def test_make_knows_the_target_and_its_variables(command: str) -> None:
     done = shell(f"{command} --dry-run" if command != "make help" else command, ROOT)
@@ -63,12 +66,14 @@ def test_make_knows_the_target_and_its_variables(command: str) -> None:
     assert all(re.search(rf"^{name} \?=", makefile, re.MULTILINE) for name in given), "make knows no such variable"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", commands_of(Way.ALONE, list(SHOWN)))
 def test_it_needs_nothing_and_works(command: str, tmp_path: Path) -> None:
     done = shell(command, tmp_path)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", commands_of(Way.ELSEWHERE, list(SHOWN)))
 def test_a_shell_can_read_it(command: str, tmp_path: Path) -> None:
     done = shell(command, tmp_path, "-n")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.processes
+
 DATABASE = 14
 LIMIT_S = 60.0
 SNAPSHOT = "ccarchiver.rdb"

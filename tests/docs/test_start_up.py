@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ccarchiver_sim import pace
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.environment import sal_environment
@@ -46,19 +47,18 @@ class Shell:
         """Type a command; it must end with 0 or a code that is allowed, and what it leaves in the environment stays."""
         after = self.folder / "environment"
         script = f"{command}\ncode=$?\nenv -0 >{after}\nexit $code"
-        done = subprocess.run(
+        done = pace.run(
             ["/bin/bash", "-c", script],
+            LIMIT_S,
             cwd=self.folder,
             env=self._env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            check=False,
-            timeout=LIMIT_S,
         )
         assert done.returncode in {WELL, *allowed}, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
         self._env = dict(one.split("=", 1) for one in after.read_text().split("\0") if one)
-        return done.stdout
+        return str(done.stdout)
 
     def starts(self, program: str) -> subprocess.Popen[bytes]:
         """Start a program in the foreground of another terminal."""
@@ -139,7 +139,9 @@ async def test_the_workers_are_started_and_stopped_as_the_page_says(shell: Shell
     finally:
         for worker in started:
             worker.send_signal(signal.SIGINT)
-    assert [worker.wait(LIMIT_S) for worker in started] == [WELL] * len(WORKERS)
+    for worker in started:
+        pace.communicate(worker, LIMIT_S)
+    assert [worker.returncode for worker in started] == [WELL] * len(WORKERS)
 
 
 SUPERVISOR_KINDS = {"status", "shutdown", "restart", "stop", "start", "tail"}

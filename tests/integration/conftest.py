@@ -1,38 +1,67 @@
-"""An archiver with three supervised workers for the tests of one module."""
+"""An archiver with three supervised workers for many tests, or for those of one module."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
-from tests.support.brokers import VhostPool, empty
-from tests.support.stage import SHORT, Stage, staged
+from ccarchiver_sim.brokers import PrivateRedis
+from tests.support.stage import Stage, short, staged
+from tests.support.typist import Typist
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.brokers import PrivateRabbit
+    from tests.support.brokers import VhostPool
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules that share an archiver last: it is up only for them and for those in between."""
+    sharing = {
+        item.path for item in items if "stage" in getattr(item, "fixturenames", ()) and HERE in item.path.parents
+    }
+    items.sort(key=lambda item: item.path in sharing)
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stage(
+    tmp_path_factory: pytest.TempPathFactory, rabbit_server: PrivateRabbit, vhosts: VhostPool
+) -> AsyncIterator[Stage]:
+    """An archiver for the tests of all modules that leave it as they found it; starting one takes 15 s of a core.
+
+    It has a Redis of its own, and a virtual host of the session's RabbitMQ. Its logs stay in pytest's folder.
+    """
+    folder = tmp_path_factory.mktemp("stage")
+    with PrivateRedis(folder / "redis") as server:
+        async with staged(folder, redis_server=server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
+            yield ready
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(
+async def own_stage(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    redis_server: PrivateRedis,
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
 ) -> AsyncIterator[Stage]:
-    """An archiver on the session's brokers, on a virtual host of its own; its logs stay in pytest's folder.
-
-    A module may have ROOT keys of its own in SETTINGS.
-    """
-    empty(redis_server)
+    """The same for one module, which has ROOT keys of its own in SETTINGS."""
     folder = tmp_path_factory.mktemp("stage")
-    settings = {**SHORT, **getattr(request.module, "SETTINGS", {})}
-    async with staged(folder, settings, redis_server=redis_server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
+    settings = short(**request.module.SETTINGS)
+    with PrivateRedis(folder / "redis") as server:
+        async with staged(folder, settings, redis_server=server, rabbit=rabbit_server, vhost=vhosts.take()) as ready:
+            yield ready
+
+
+@pytest.fixture(scope="package")
+def typist() -> Iterator[Typist]:
+    """Runs `ccarchiver`."""
+    with Typist() as ready:
         yield ready
 
 

@@ -11,7 +11,7 @@ from lsst.ts import salobj
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.observer import END_READOUT
-from tests.support.stage import LIMIT_S, SHORT, Stage, staged
+from tests.support.stage import LIMIT_S, Stage, short, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +22,14 @@ LIMIT = 3
 PAIR_TIMEOUT = 30
 """A Forwarder that has lost its archiver lists itself within 10 s."""
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/sal and tests/health have these codes; test_broker_outages.py has a broker that comes back in time.
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def own_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     folder = tmp_path_factory.mktemp("away")
-    settings = {**SHORT, "BROKER_AWAY_LIMIT": LIMIT, "PAIR_TIMEOUT": PAIR_TIMEOUT}
+    settings = short(BROKER_AWAY_LIMIT=LIMIT, PAIR_TIMEOUT=PAIR_TIMEOUT)
     with PrivateRedis(folder / "redis") as redis_server, PrivateRabbit(folder / "rabbit") as rabbit:
         async with staged(folder, settings, redis_server=redis_server, rabbit=rabbit) as ready:
             yield ready

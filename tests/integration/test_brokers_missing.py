@@ -12,12 +12,13 @@ from lsst.ts import salobj
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.rig.rig import Rig
 from tests.support.brokers import empty
-from tests.support.stage import SHORT
+from tests.support.stage import short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.integration
+# Extended: tests/sal/test_csc.py and tests/health/test_pairing.py have a start that finds a broker missing.
+pytestmark = [pytest.mark.integration, pytest.mark.extended]
 
 
 async def code_of_start(rig: Rig) -> int:
@@ -38,7 +39,7 @@ async def code_of_start(rig: Rig) -> int:
 async def test_5071_no_rabbitmq(short_path: Path, redis_server: PrivateRedis) -> None:
     empty(redis_server)
     nobody_there = PrivateRabbit(short_path / "rabbit")
-    rig = Rig(SHORT, redis=redis_server, rabbit=nobody_there, parent=short_path)
+    rig = Rig(short(), redis=redis_server, rabbit=nobody_there, parent=short_path)
     with redis.Redis(host="127.0.0.1", port=redis_server.port, db=14) as client:
         # Only RabbitMQ is to be at fault.
         client.lpush("forwarder_list", '{"hostname": "f1", "ip_address": "127.0.0.1", "consume_queue": "f1_consume"}')
@@ -47,5 +48,5 @@ async def test_5071_no_rabbitmq(short_path: Path, redis_server: PrivateRedis) ->
 
 async def test_5701_no_redis(short_path: Path, rabbit_server: PrivateRabbit) -> None:
     nobody_there = PrivateRedis(short_path / "redis")
-    rig = Rig(SHORT, redis=nobody_there, rabbit=rabbit_server, parent=short_path)
+    rig = Rig(short(), redis=nobody_there, rabbit=rabbit_server, parent=short_path)
     assert await code_of_start(rig) == 5701

@@ -26,7 +26,8 @@ HOUR_S = 3600
 STEPS_S = [HOUR_S, -HOUR_S]
 """One after the other on the same archiver: the second brings the clock back."""
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/core/test_clock.py and tests/health/test_housekeeping.py have a clock that is set.
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
 class SteppedStage:
@@ -95,6 +96,7 @@ async def test_a_step_while_the_csc_is_away_and_an_image_is_taken(stepped: Stepp
     begun = await stage.begun(forwarder)
     pid = stage.rig.supervisor.status()["sal"].pid
     assert pid is not None
+    before = stage.sal.mark
     os.kill(pid, signal.SIGKILL)  # supervisord has it back in a second, but importing takes it longer than this
     stepped.clock.step(by_s)
     stage.rig.end_exposure(begun)
@@ -102,6 +104,7 @@ async def test_a_step_while_the_csc_is_away_and_an_image_is_taken(stepped: Stepp
     await waiting.until(lambda: bool(stage.sal.of(END_READOUT, imageName=whole)), LIMIT_S, "the camera's endReadout")
     await stage.completed(begun)
     await stage.completed(whole)
+    await stage.sal.wait_state(salobj.State.ENABLED, since=before)
     await stage.image()
     assert stage.sal.state == salobj.State.ENABLED
     assert not stage.sal.error_codes(since=mark)

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import re
+import shlex
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from ccarchiver_core import deadletter
 from ccarchiver_core.redis_client import make_client
 from ccarchiver_core.settings import load_settings
 from ccarchiver_core.step import Step
+from ccarchiver_sim.pace import scaled, within
 from ccarchiver_sim.rig.environment import applied
 from tests.docs.documents import DOCS, ROOT, commands
 from tests.docs.verified import Way, commands_of
@@ -30,7 +32,12 @@ from tests.support.stage import LIMIT_S, Stage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.typist import Typist
+
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+SETTINGS: dict[str, object] = {}
+"""An archiver of its own, as the images of the pages have the names of others, but nothing changed."""
 
 NIGHT = (DOCS / "user-guide" / "example-night.md").read_text(encoding="utf-8")
 REHEARSAL = (DOCS / "developer-guide" / "simulators.md").read_text(encoding="utf-8")
@@ -44,6 +51,8 @@ SIDE_BY_SIDE = 3
 """Commands that are typed at once: each is half a second of one core."""
 WATCHED_S = 3
 """How long `--watch` is watched: its second reading comes after one."""
+_PLAIN = re.compile(r"[\w ./:-]+", re.ASCII)
+"""A command that a shell would only split at its spaces."""
 NIGHTS_DATE = "2026-11-22"
 """A night of which the ledger has nothing, which is a report as well."""
 
@@ -66,14 +75,15 @@ async def typed(stage: Stage, command: str) -> AsyncIterator[asyncio.subprocess.
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.communicate(), LIMIT_S)
+        async with within(LIMIT_S):
+            await process.communicate()
 
 
 async def until_says(process: asyncio.subprocess.Process, words: str) -> list[str]:
     """Read what a program prints until a line has some words in it."""
     assert process.stdout is not None
     lines: list[str] = []
-    async with asyncio.timeout(LIMIT_S):
+    async with within(LIMIT_S):
         while line := (await process.stdout.readline()).decode():
             lines.append(line.rstrip())
             if words in line:
@@ -82,16 +92,16 @@ async def until_says(process: asyncio.subprocess.Process, words: str) -> list[st
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rehearsal(stage: Stage) -> AsyncIterator[Stage]:
+async def rehearsal(own_stage: Stage) -> AsyncIterator[Stage]:
     """The peers as the page of the simulators starts them, all at once."""
     async with contextlib.AsyncExitStack() as running:
         # Any free port for the headers: the usual one may be taken here.
         started = [
-            await running.enter_async_context(typed(stage, command.replace("--port 8000", "--port 0")))
+            await running.enter_async_context(typed(own_stage, command.replace("--port 8000", "--port 0")))
             for command in PEERS
         ]
         await asyncio.gather(*(until_says(process, '"event": "ready"') for process in started))
-        yield stage
+        yield own_stage
 
 
 async def take(stage: Stage, *options: str) -> str:
@@ -116,7 +126,8 @@ async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: S
             code = compile(cell, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             begun = eval(code, names)  # noqa: S307 (a cell of our own page)
             if begun is not None:
-                await asyncio.wait_for(begun, LIMIT_S)
+                async with within(LIMIT_S):
+                    await begun
         assert image is not None
 
     assert printed.getvalue().splitlines() == [f"{await image} complete"]
@@ -131,7 +142,8 @@ async def test_the_script_follows_an_image(rehearsal: Stage) -> None:
         before = await until_says(script, "archiver ENABLED")
         image = await take(rehearsal, "--sequence-start", "2")
         after = await until_says(script, "archiver STANDBY")
-        assert await asyncio.wait_for(script.wait(), LIMIT_S) == 0
+        async with within(LIMIT_S):
+            assert await script.wait() == 0
 
     assert "\n".join([*before, *after]).replace(image, "IMAGE") == re.sub(r"CC_O_\w+", "IMAGE", shown).strip()
 
@@ -149,7 +161,8 @@ async def test_what_the_page_types_commands_the_csc(rehearsal: Stage) -> None:
             await commander.stdin.drain()
             if word != "exit":
                 await until_says(commander, f"Finished command {word}")
-        assert await asyncio.wait_for(commander.wait(), LIMIT_S) == 0
+        async with within(LIMIT_S):
+            assert await commander.wait() == 0
     assert rehearsal.sal.state is salobj.State.STANDBY
 
 
@@ -175,11 +188,11 @@ def placed(command: str, stage: Stage, image: str, letters: list[str]) -> str:
     words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(stage.rig.folder.site_file), words)
     words = words.replace("NEW", "new.yaml").replace("[DATE]", NIGHTS_DATE)
     if "--watch" in words:
-        words = f"timeout --preserve-status --signal INT {WATCHED_S} {words}"
+        words = f"timeout --preserve-status --signal INT {scaled(WATCHED_S):.1f} {words}"
     return words
 
 
-async def test_each_command_is_understood(rehearsal: Stage) -> None:
+async def test_each_command_is_understood(rehearsal: Stage, typist: Typist) -> None:
     shown = commands_of(Way.AT_WORK, list(commands()))
     letters = await bury(rehearsal, sum("deadletter" in command for command in shown))
     image = str(rehearsal.sal.of("imageInOODS")[-1].fields["obsid"])
@@ -187,6 +200,11 @@ async def test_each_command_is_understood(rehearsal: Stage) -> None:
 
     async def answers(command: str) -> tuple[str, int, str]:
         async with done:
+            program, *words = shlex.split(command)
+            if program == "ccarchiver" and _PLAIN.fullmatch(command):
+                rig = rehearsal.rig
+                answer = await asyncio.to_thread(typist.run, tuple(words), rig.env, rig.folder.root)
+                return command, answer.returncode, answer.stdout + answer.stderr
             process = await asyncio.create_subprocess_exec(
                 "/bin/bash",
                 "-c",
@@ -198,7 +216,8 @@ async def test_each_command_is_understood(rehearsal: Stage) -> None:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
-            out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
+            async with within(LIMIT_S):
+                out, _ = await process.communicate()
             assert process.returncode is not None
             return command, process.returncode, out.decode()
 

@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 import json
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +22,14 @@ from ccarchiver_sim.rig.rig import Rig
 from ccarchiver_sim.rig.wiretap import WireTap
 from tests.bridge.peer import credentials_of
 from tests.support.authority import Authority
-from tests.support.stage import SHORT, Stage
+from tests.support.stage import Stage, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from ccarchiver_sim.rig.host import Host
     from tests.support.authority import Paper
+    from tests.support.typist import Typist
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -84,7 +83,7 @@ async def secured(
     redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Stage, Host]]:
     """An archiver that knows only the encrypted ports, and peers as they are deployed."""
-    rig = Rig(SHORT, redis=redis_tls, rabbit=rabbit_tls, parent=tmp_path_factory.mktemp("s"))
+    rig = Rig(short(), redis=redis_tls, rabbit=rabbit_tls, parent=tmp_path_factory.mktemp("s"))
     login = {"service_user": USER, "service_passwd": PASSWORD}
     rig.folder.write_credentials(rabbit_tls.user, rabbit_tls.password, redis_users=login)
     host = rig.add_host("secured", REDIS_LOGIN=True, **encrypted(redis_tls, rabbit_tls, client))
@@ -109,16 +108,18 @@ async def test_images_are_complete_over_encrypted_connections(secured: tuple[Sta
     assert not stage.sal.error_codes(since=mark)
 
 
-async def test_the_command_line_comes_in_as_well(secured: tuple[Stage, Host]) -> None:
+async def test_the_command_line_comes_in_as_well(secured: tuple[Stage, Host], typist: Typist) -> None:
     _stage, host = secured
-    doctor = await asyncio.to_thread(typed, host, "doctor", "--json")
+    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env)
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
     assert checks["redis"]["level"] == checks["rabbitmq"]["level"] == "ok", checks
-    status = await asyncio.to_thread(typed, host, "status", "--json")
+    status = await asyncio.to_thread(typist.run, ("status", "--json"), host.env)
     assert json.loads(status.stdout)["redis"]["answers"]
 
 
-async def test_a_wrong_password_for_redis_is_said_to_be_one(secured: tuple[Stage, Host], tmp_path: Path) -> None:
+async def test_a_wrong_password_for_redis_is_said_to_be_one(
+    secured: tuple[Stage, Host], typist: Typist, tmp_path: Path
+) -> None:
     stage, host = secured
     folder = tmp_path / "wrong"
     folder.mkdir(mode=0o700)
@@ -126,7 +127,7 @@ async def test_a_wrong_password_for_redis_is_said_to_be_one(secured: tuple[Stage
     wrong.touch(mode=0o600)
     text = (stage.rig.folder.credentials / "iip_cred.yaml").read_text(encoding="utf-8")
     wrong.write_text(text.replace(PASSWORD, "x" + PASSWORD), encoding="utf-8")
-    doctor = await asyncio.to_thread(typed, host, "doctor", "--json", IIP_CREDENTIAL_DIR=str(folder))
+    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env | {"IIP_CREDENTIAL_DIR": str(folder)})
     said = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
     assert said["level"] == "failure"
     assert "refuses the login" in said["found"]
@@ -135,32 +136,20 @@ async def test_a_wrong_password_for_redis_is_said_to_be_one(secured: tuple[Stage
 
 
 async def test_a_server_that_is_not_believed_is_not_to_be_restarted(
-    secured: tuple[Stage, Host], tmp_path: Path
+    secured: tuple[Stage, Host], typist: Typist, tmp_path: Path
 ) -> None:
     _stage, host = secured
     other = Authority(tmp_path / "other").ca
     site = tmp_path / host.site_file.name
     text = host.site_file.read_text(encoding="utf-8")
     site.write_text(text.replace(f"CA_FILE: {load_settings(host.site_file).redis_tls.ca_file}", f"CA_FILE: {other}"))
-    doctor = await asyncio.to_thread(typed, host, "doctor", "--json", IIP_CONFIG_DIR=str(tmp_path))
+    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
     for name in ("redis", "rabbitmq"):
         assert "certificate verify failed" in checks[name]["found"]
         assert "Encrypted connections" in checks[name]["do"]
-    status = await asyncio.to_thread(typed, host, "status", IIP_CONFIG_DIR=str(tmp_path))
+    status = await asyncio.to_thread(typist.run, ("status",), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
     assert "does not let us in: ccarchiver doctor" in " ".join(status.stdout.split())
-
-
-def typed(host: Host, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `ccarchiver` on a host."""
-    return subprocess.run(
-        [sys.executable, "-m", "ccarchiver_cli.main", *words],
-        env=host.env | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 # ---- who is not let in
@@ -198,13 +187,13 @@ async def test_who_speaks_in_the_open_is_not_let_in(
 
 
 async def test_a_site_file_names_what_is_wrong_with_its_certificates(
-    secured: tuple[Stage, Host], client: Paper
+    secured: tuple[Stage, Host], typist: Typist, client: Paper
 ) -> None:
     _stage, host = secured
     settings = load_settings(host.site_file)
     client.key.chmod(0o640)
     try:
-        status = await asyncio.to_thread(typed, host, "status")
+        status = await asyncio.to_thread(typist.run, ("status",), host.env)
     finally:
         client.key.chmod(0o600)
     assert status.returncode == 78

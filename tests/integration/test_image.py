@@ -16,7 +16,7 @@ from tests.support.stage import LIMIT_S, queue_of
 if TYPE_CHECKING:
     from tests.support.stage import Stage
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 CCDS = {("22", f"S{board}{ccd}") for board in range(3) for ccd in range(3)}
 
@@ -69,18 +69,6 @@ async def test_two_exposures_may_overlap(stage: Stage) -> None:
         [item] = stage.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
         [readout] = stage.tap.heard("CC_FWDR_END_READOUT", IMAGE_ID=name)
         assert readout["JOB_NUM"] == item["JOB_NUM"]
-
-
-async def test_reports_without_raft_and_sensor_give_an_event_each(stage: Stage) -> None:
-    await stage.set(())
-    await stage.enable()
-    await stage.rig.end_peers(["oods"])
-    await stage.rig.start_oods("--no-raft").wait_ready()
-    name = stage.rig.take()
-    await waiting.until(lambda: len(stage.sal.of(INGESTED, obsid=name)) >= len(CCDS), LIMIT_S, "nine ingest events")
-    events = stage.sal.of(INGESTED, obsid=name)
-    assert len(events) == len(CCDS)
-    assert {(event.fields["raft"], event.fields["sensor"]) for event in events} == {("undef", "undef")}
 
 
 async def test_an_image_in_disabled_is_left_alone(stage: Stage) -> None:

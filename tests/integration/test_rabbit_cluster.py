@@ -12,14 +12,15 @@ from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.rig.rig import Rig
 from ccarchiver_sim.rig.wiretap import WireTap
 from tests.support.brokers import empty
-from tests.support.stage import SHORT, Stage
+from tests.support.stage import Stage, short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ccarchiver_sim.brokers import PrivateRedis
 
-pytestmark = pytest.mark.integration
+# Extended: test_broker_outages.py has a broker that dies; tests/bridge/amqp has a list of addresses.
+pytestmark = [pytest.mark.integration, pytest.mark.extended]
 
 MIRRORED = {
     "policies": [
@@ -44,7 +45,7 @@ async def test_the_archiver_goes_on_with_the_other_node_and_no_image_is_lost(
         policy = folder / "policy.json"
         policy.write_text(json.dumps(MIRRORED), encoding="utf-8")
         first.import_definitions(policy)
-        rig = Rig(SHORT, redis=redis_server, rabbit=second, parent=folder)
+        rig = Rig(short(), redis=redis_server, rabbit=second, parent=folder)
         host = rig.add_host("host", BASE_BROKER_ADDR=[first.address, second.address])
         try:
             async with rig:

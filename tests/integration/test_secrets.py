@@ -7,7 +7,6 @@ import base64
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -22,16 +21,18 @@ from lsst.ts import salobj
 from ccarchiver_core import keys
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.child import ChildError
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.rig import Rig
 from ccarchiver_sim.rig.wiretap import WireTap
-from tests.support.stage import LIMIT_S, SHORT, Stage
+from tests.support.stage import LIMIT_S, Stage, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
     from tests.support.brokers import VhostPool
+    from tests.support.typist import Typist
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -92,8 +93,9 @@ def redis_user(redis_server: PrivateRedis) -> Iterator[None]:
 class Scene:
     """An archiver whose passwords are known, and what goes wrong with it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, typist: Typist) -> None:
         self.stage = stage
+        self._typist = typist
         self.rig = stage.rig
         self.search = Search(self.rig.rabbit.user, self.rig.rabbit.password, REDIS_PASSWORD, WRONG)
 
@@ -133,17 +135,13 @@ class Scene:
         self.search.seen |= {f"{when}: {where}": text for where, text in processes().items()}
 
     async def _command(self, when: str, *words: str) -> None:
-        program = shutil.which("ccarchiver", path=self.rig.env["PATH"])
-        assert program is not None
-        process = await asyncio.create_subprocess_exec(
-            program, *words, env=self.rig.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        out, _ = await process.communicate()
-        assert out
-        self.search.seen[f"{when}: ccarchiver {' '.join(words)}"] = out
+        done = await asyncio.to_thread(self._typist.run, words, self.rig.env)
+        said = done.stdout + done.stderr
+        assert said
+        self.search.seen[f"{when}: ccarchiver {' '.join(words)}"] = said.encode()
 
     async def _pages(self, when: str) -> None:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(LIMIT_S)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(scaled(LIMIT_S))) as session:
             for page in PAGES:
                 async with session.get(self.rig.status_url + page) as answer:
                     self.search.seen[f"{when}: page /{page}"] = str(answer.headers).encode() + await answer.read()
@@ -195,16 +193,17 @@ async def scene(
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
     tmp_path_factory: pytest.TempPathFactory,
+    typist: Typist,
 ) -> AsyncIterator[Scene]:
     """An archiver that logs in to both brokers, after a bad night."""
     del redis_user
     folder = tmp_path_factory.mktemp("s")
-    settings = {**SHORT, "REDIS_LOGIN": True, "LEASE_TTL": 1}
+    settings = short(REDIS_LOGIN=True, LEASE_TTL=1)
     rig = Rig(settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=folder)
     try:
         async with rig:
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                played = Scene(Stage(rig, tap))
+                played = Scene(Stage(rig, tap), typist)
                 played.write()
                 await rig.start_workers()
                 await a_bad_night(played)

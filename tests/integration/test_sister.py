@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from ccarchiver_sim.pace import within
 from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
 from ccarchiver_sim.rig.site import settings_of
 from tests.support.stage import LIMIT_S, queue_of
@@ -22,29 +23,32 @@ SITE_FILE = Path(__file__).parent.parent.parent / "deploy" / "examples" / "atarc
 
 SETTINGS = settings_of(SITE_FILE)
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/core/test_sisters.py has the names of each sister in what is read and sent.
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def start(stage: Stage, program: str, *words: str) -> asyncio.subprocess.Process:
+async def start(own_stage: Stage, program: str, *words: str) -> asyncio.subprocess.Process:
     """Start a program with the site's environment."""
-    path = shutil.which(program, path=stage.rig.env["PATH"])
+    path = shutil.which(program, path=own_stage.rig.env["PATH"])
     assert path is not None
     pipe, stdout = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
-    return await asyncio.create_subprocess_exec(path, *words, env=stage.rig.env, stdin=pipe, stdout=pipe, stderr=stdout)
+    return await asyncio.create_subprocess_exec(
+        path, *words, env=own_stage.rig.env, stdin=pipe, stdout=pipe, stderr=stdout
+    )
 
 
-async def test_two_exposures_of_latiss_are_archived(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
+async def test_two_exposures_of_latiss_are_archived(own_stage: Stage) -> None:
+    [forwarder] = await own_stage.set(())
+    await own_stage.enable()
 
-    names = [await stage.image(), await stage.image()]
+    names = [await own_stage.image(), await own_stage.image()]
 
-    assert stage.expected == 1
-    assert stage.sal.csc == "ATArchiver"
+    assert own_stage.expected == 1
+    assert own_stage.sal.csc == "ATArchiver"
     for name in names:
         assert name.startswith("AT_O_")
         for topic in (RETRIEVED, INGESTED):
-            [event] = stage.sal.of(topic, obsid=name)
+            [event] = own_stage.sal.of(topic, obsid=name)
             reported = {key: event.fields[key] for key in ("camera", "archiverName", "raft", "sensor", "statusCode")}
             assert reported == {
                 "camera": "LATISS",
@@ -53,29 +57,29 @@ async def test_two_exposures_of_latiss_are_archived(stage: Stage) -> None:
                 "sensor": "S00",
                 "statusCode": 0,
             }
-    [order] = stage.tap.heard("AT_FWDR_XFER_PARAMS", queue_of(forwarder.name), IMAGE_ID=names[0])
+    [order] = own_stage.tap.heard("AT_FWDR_XFER_PARAMS", queue_of(forwarder.name), IMAGE_ID=names[0])
     assert order["XFER_PARAMS"]["RAFT_CCD_LIST"] == ["00/0"]
-    assert stage.paired() == forwarder.name
+    assert own_stage.paired() == forwarder.name
 
 
-async def test_operators_see_its_name(stage: Stage) -> None:
-    status = await start(stage, "ccarchiver", "status", "--json")
+async def test_operators_see_its_name(own_stage: Stage) -> None:
+    status = await start(own_stage, "ccarchiver", "status", "--json")
     overview = json.loads((await status.communicate())[0])
     assert overview["archiver"] == "ATArchiver"
-    async with aiohttp.ClientSession() as session, session.get(f"{stage.rig.status_url}api/snapshot") as answer:
+    async with aiohttp.ClientSession() as session, session.get(f"{own_stage.rig.status_url}api/snapshot") as answer:
         snapshot = await answer.json()
     assert snapshot["overview"]["archiver"] == "ATArchiver"
     assert [ccd["sensor"] for ccd in snapshot["overview"]["recent"][0]["ccds"]] == ["S00"]
 
 
-async def test_the_commander_meets_it(stage: Stage) -> None:
+async def test_the_commander_meets_it(own_stage: Stage) -> None:
     """It says what it hears of the CSC: nothing, were its name another."""
-    process = await start(stage, "command_ccarchiver")
+    process = await start(own_stage, "command_ccarchiver")
     assert process.stdin is not None
     assert process.stdout is not None
     heard = ""
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with within(LIMIT_S):
             while "summaryState=<State.ENABLED" not in heard:
                 line = await process.stdout.readline()
                 assert line, heard

@@ -17,7 +17,7 @@ from ccarchiver_core import keys
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.observer import RETRIEVED
 from ccarchiver_sim.rig.rig import OODS
-from tests.support.browser import LIMIT_MS, browser, opened
+from tests.support.browser import browser, limit_ms, opened
 from tests.support.stage import LIMIT_S
 
 if TYPE_CHECKING:
@@ -25,30 +25,28 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Locator, Page
 
-    from ccarchiver_sim.brokers import PrivateRedis
     from tests.support.browser import Watched
     from tests.support.stage import Stage
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
-
-SETTINGS = {"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 1}
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 MARKUP = '<img src="/static/nothing" onerror="document.title=1"><b>bold</b>'
 CONNECTION_LOST = "error: Failed to load resource: net::ERR_"
 """How Chromium itself tells of a server that is not there."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def watched(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    expect.set_options(timeout=LIMIT_MS)
     await waiting.until_async(lambda: _is_served(stage), LIMIT_S, "the status page")
     async with browser(tmp_path_factory.mktemp("b")) as context, opened(context, stage.rig.status_url) as page:
         yield page
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(watched: Watched) -> AsyncIterator[Page]:
     """The open page; after each test it must have asked nobody else, and had nothing to complain of."""
+    expect.set_options(timeout=limit_ms())
+    watched.page.set_default_timeout(limit_ms())
     yield watched.page
     assert watched.asked_elsewhere == []
     assert watched.complaints == []
@@ -115,9 +113,10 @@ async def test_the_cells_of_an_exposure_go_through_their_states(stage: Stage, pa
     await cells(page, name, "ingested")
     await expect(card(page, name)).to_contain_text("complete")
     assert await card(page, name).locator(".cell").all_text_contents() == ["I"] * 9
-    await expect(page.locator('#latencies [data-measure="image"] figcaption')).to_contain_text("1")
+    await expect(page.locator('#latencies [data-measure="image"] figcaption')).to_have_text(re.compile("[1-9]"))
 
 
+@pytest.mark.extended  # tests/health/web has the states of a file.
 async def test_a_file_that_failed_shows_with_its_reason(stage: Stage, page: Page) -> None:
     await stage.set(("--fail-code", "5611"))
     await stage.enable()
@@ -128,6 +127,7 @@ async def test_a_file_that_failed_shows_with_its_reason(stage: Stage, page: Page
     await expect(failed.first).to_have_attribute("title", re.compile("5611"))
 
 
+@pytest.mark.extended  # tests/cli has a worker that is away.
 async def test_a_killed_worker_shows_and_a_stopped_one_is_an_alarm(stage: Stage, page: Page) -> None:
     await stage.set(())
     pid = stage.rig.supervisor.status()["bridge"].pid
@@ -167,21 +167,20 @@ async def test_a_server_that_hangs_or_is_gone_shows_as_stale_and_comes_back(
         await expect(worker(page, "health")).to_have_attribute("data-health", "well")
 
 
-async def test_redis_away_shows_with_the_last_known_state_and_its_return_too(
-    stage: Stage, redis_server: PrivateRedis, page: Page
-) -> None:
+@pytest.mark.extended  # tests/health/web has a Redis that is away.
+async def test_redis_away_shows_with_the_last_known_state_and_its_return_too(stage: Stage, page: Page) -> None:
     await stage.set(())
     await stage.enable()
     name = await stage.image()
     await cells(page, name, "ingested")
-    redis_server.freeze()
+    stage.rig.redis.freeze()
     try:
         await expect(page.locator("body")).to_have_attribute("data-link", "redis")
         await expect(page.locator("#notice")).to_contain_text("Redis at")
         await expect(page.locator('#alarms [data-name="redis_away"]')).to_be_visible()
         await cells(page, name, "ingested")
     finally:
-        redis_server.thaw()
+        stage.rig.redis.thaw()
     await expect(page.locator("body")).to_have_attribute("data-link", "live")
     await expect(page.locator('#alarms [data-name="redis_away"]')).to_have_count(0)
 
@@ -211,6 +210,7 @@ async def test_an_exposures_timeline_opens_by_the_keyboard_alone(stage: Stage, p
     await expect(card(page, first)).to_be_focused()
 
 
+@pytest.mark.extended  # the timeline is opened above.
 async def test_an_open_timeline_follows_its_exposure(stage: Stage, page: Page) -> None:
     [forwarder] = await stage.set(())
     await stage.enable()

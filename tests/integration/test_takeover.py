@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccarchiver_sim.rig.peer import Peer
     from tests.support.stage import Stage
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_killed_within_an_image(stage: Stage) -> None:
@@ -33,6 +33,8 @@ async def test_killed_within_an_image(stage: Stage) -> None:
     await still_well(stage, mark)
 
 
+# The others are extended: tests/health/test_pairing.py has each way to lose a Forwarder.
+@pytest.mark.extended
 async def test_killed_in_the_middle_of_its_files(stage: Stage) -> None:
     first, second = await stage.set(("--die-mid-transfer", "4"), ())
     await stage.enable()
@@ -45,6 +47,7 @@ async def test_killed_in_the_middle_of_its_files(stage: Stage) -> None:
     await still_well(stage, mark)
 
 
+@pytest.mark.extended
 async def test_one_that_acknowledges_nothing_is_replaced(stage: Stage) -> None:
     _mute, second = await stage.set(("--mute", "CC_FWDR_XFER_PARAMS"), ())
     await stage.enable()
@@ -55,6 +58,7 @@ async def test_one_that_acknowledges_nothing_is_replaced(stage: Stage) -> None:
     await still_well(stage, mark)
 
 
+@pytest.mark.extended
 async def test_one_that_hangs_is_replaced(stage: Stage) -> None:
     first, second = await stage.set((), ())
     await stage.enable()
@@ -73,6 +77,7 @@ async def test_one_that_hangs_is_replaced(stage: Stage) -> None:
         assert len(stage.sal.sensors(topic, name)) == stage.expected
 
 
+@pytest.mark.extended
 async def test_one_that_comes_back_within_the_grace_is_taken_again(stage: Stage) -> None:
     [first] = await stage.set(())
     await stage.enable()
@@ -86,6 +91,7 @@ async def test_one_that_comes_back_within_the_grace_is_taken_again(stage: Stage)
     await still_well(stage, mark)
 
 
+@pytest.mark.extended
 async def test_new_forwarders_whose_queues_were_never_made(stage: Stage) -> None:
     await stage.set()
     forwarders = [await stage.add_new_forwarder() for _ in range(2)]

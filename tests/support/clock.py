@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import struct
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ccarchiver_sim import pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ class FakeClock:
         compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
         assert compiler is not None, f"none of {', '.join(COMPILERS)} is there; run `make setup-tests`"
         command = [compiler, "-shared", "-fPIC", "-nostdlib", "-o", str(self._library), str(SOURCE)]
-        subprocess.run(command, check=True, timeout=COMPILE_LIMIT_S)
+        pace.run(command, COMPILE_LIMIT_S, check=True)
 
     @property
     def environment(self) -> Mapping[str, str]:

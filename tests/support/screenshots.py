@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from lsst.ts import salobj
 from playwright.async_api import expect
 
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig.rig import FORWARDER, OODS, Rig
-from tests.support.browser import LIMIT_MS, browser, opened
+from tests.support.browser import browser, limit_ms, opened
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -24,7 +25,7 @@ IMAGES = 14
 """More than the strip has room for."""
 CADENCE_S = 1.5
 EXPOSURE_S = 0.4
-WORKERS_SETTLED_MS = 120_000
+WORKERS_SETTLED_S = 120.0
 """The mark of a worker that has just started stays for a minute."""
 
 
@@ -47,12 +48,12 @@ async def take_pictures(folder: Path) -> None:
 
 
 async def _night(rig: Rig, page: Page, folder: Path) -> None:
-    expect.set_options(timeout=LIMIT_MS)
+    expect.set_options(timeout=limit_ms())
     for _ in range(IMAGES):
         rig.take(EXPOSURE_S)
         await asyncio.sleep(CADENCE_S)
     for mark in await page.locator("#workers .mark").all():
-        await expect(mark).to_be_empty(timeout=WORKERS_SETTLED_MS)
+        await expect(mark).to_be_empty(timeout=1000 * scaled(WORKERS_SETTLED_S))
 
     rig.peers[OODS].freeze()
     fetched = rig.take(EXPOSURE_S)

@@ -12,43 +12,63 @@ from lsst.ts import salobj
 
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.proof import prove
-from ccarchiver_sim.rig.rig import CAMERA, HEADER_SERVICE, Rig
+from ccarchiver_sim.rig.rig import CAMERA, CONTROLLER, HEADER_SERVICE, OODS, Rig
 from ccarchiver_sim.rig.wiretap import WireTap
+from tests.support.forked import ForkedPeer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
     from ccarchiver_sim.rig.peer import Peer
 
-SHORT: Mapping[str, object] = {
+SHORT_S: Mapping[str, float] = {
     "ACK_TIMEOUT": 1,
     "PAIR_TIMEOUT": 4,
     "REASSIGN_GRACE": 4,
     "CONNECT_TIMEOUT": 2,
-    "CONTROLLER_MISSES": 2,
     # A killed worker's successor waits for its lease to end.
     "LEASE_TTL": 3,
     "RESUME_WINDOW": 60,
     "DEGRADED_LIMIT": 60,
     "BROKER_AWAY_LIMIT": 120,
+    # As on a site, but scaled like the others: a busy machine must not make them end anything.
+    "START_TIMEOUT": 60,
+    "HUNG_AFTER": 30,
+    "PUBLISH_TIMEOUT": 5,
+    "STALLED_AFTER": 300,
 }
-"""Settings with which a fault shows within seconds. Limits that a slow machine could hit by itself stay long."""
+"""With these a fault shows within seconds on a free machine. Times that only a slow machine could hit stay long."""
+SHORT_COUNTS: Mapping[str, object] = {"CONTROLLER_MISSES": 2}
 
 LIMIT_S = 60.0
-"""For whatever is due; the tests never wait for it to pass."""
+"""For whatever is due, on the clock of `ccarchiver_sim.pace`; the tests never wait for it to pass."""
+LASTING = {CAMERA, HEADER_SERVICE, CONTROLLER, OODS}
+"""Peers that stay from one test to the next: each start costs a second of one core, and they have no state."""
 FORWARDER_LIST = "forwarder_list"
 PRESENCE_KEY = "f99_association"
+
+
+def short(**changes: object) -> dict[str, object]:
+    """Return the settings of a test: `SHORT_S` and changes to it, each time scaled to the machine as it is now."""
+    settings = {**SHORT_S, **SHORT_COUNTS, **changes}
+    return {
+        key: scaled(value) if key in SHORT_S and isinstance(value, int | float) else value
+        for key, value in settings.items()
+    }
 
 
 class Stage:
     """One archiver that stays up, its CSC, and peers that come and go."""
 
-    def __init__(self, rig: Rig, tap: WireTap) -> None:
+    def __init__(self, rig: Rig, tap: WireTap, *, are_peers_forked: bool = True) -> None:
         self.rig = rig
+        if are_peers_forked:
+            rig.peer_kind = ForkedPeer
         self.tap = tap
         self.sal = rig.observer
         settings = load_settings(rig.folder.site_file)
@@ -57,7 +77,16 @@ class Stage:
         self._forwarder_numbers = itertools.count(1)
         self._database = settings.archiver_redis_db
 
-        tap.listen_to(settings.archive_ctrl_consume_queue)
+        self._listen()
+
+    def tap_again(self) -> None:
+        """Listen again, after RabbitMQ was away; what was heard before is forgotten."""
+        self.tap.close()
+        self.tap = WireTap(self.rig.rabbit, self.rig.vhost)
+        self._listen()
+
+    def _listen(self) -> None:
+        self.tap.listen_to(load_settings(self.rig.folder.site_file).archive_ctrl_consume_queue)
 
     # ---- the cast
 
@@ -70,13 +99,26 @@ class Stage:
             The Forwarders, in order; the first one is the first on the list.
         """
         await self.clear()
-        started = [self.rig.start_controller(*controller), self.rig.start_oods()]
-        for name, start in ((CAMERA, self.rig.start_camera), (HEADER_SERVICE, self.rig.start_header_service)):
-            # They have no state, and take seconds to find the others on the bus.
-            if name not in self.rig.peers or not self.rig.peers[name].is_running:
-                started.append(start())
-        await asyncio.gather(*(peer.wait_ready() for peer in started))
+        starts: Mapping[str, tuple[Callable[..., Peer], tuple[str, ...]]] = {
+            CONTROLLER: (self.rig.start_controller, controller),
+            OODS: (self.rig.start_oods, ()),
+            CAMERA: (self.rig.start_camera, ()),
+            HEADER_SERVICE: (self.rig.start_header_service, ()),
+        }
+        missing = [name for name, (_, options) in starts.items() if not self._serves(name, options)]
+        await self.rig.end_peers(name for name in missing if name in self.rig.peers)
+        for name in missing:
+            start, options = starts[name]
+            start(*options)
+        await asyncio.gather(*(self.rig.peers[name].wait_ready() for name in starts))
         return [await self.add_forwarder(*options) for options in forwarders]
+
+    def _serves(self, name: str, options: tuple[str, ...]) -> bool:
+        """Tell whether a peer that may stay runs, with these options."""
+        peer = self.rig.peers.get(name)
+        if peer is None or not peer.is_running:
+            return False
+        return name in {CAMERA, HEADER_SERVICE} or peer.options == options  # those two are always started alike
 
     async def add_forwarder(self, *options: str) -> Peer:
         """Start one more Forwarder and wait until it is on the list and serves its queue.
@@ -105,9 +147,9 @@ class Stage:
         return f"fwd{next(self._forwarder_numbers)}"
 
     async def clear(self) -> None:
-        """End the peers that have state, bring the CSC to STANDBY and forget the Forwarders that were."""
+        """Bring the CSC to STANDBY, end the Forwarders and forget them. The other peers have no state and stay."""
         await self.sal.go_to(salobj.State.STANDBY)
-        await self.rig.end_peers(name for name in self.rig.peers if name not in {CAMERA, HEADER_SERVICE})
+        await self.rig.end_peers(name for name in self.rig.peers if name not in LASTING)
         with self.redis() as client:
             client.delete(FORWARDER_LIST, PRESENCE_KEY)
 
@@ -178,7 +220,7 @@ class Stage:
 @asynccontextmanager
 async def staged(
     folder: Path,
-    settings: Mapping[str, object] = SHORT,
+    settings: Mapping[str, object] | None = None,
     *,
     redis_server: PrivateRedis,
     rabbit: PrivateRabbit,
@@ -186,12 +228,17 @@ async def staged(
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """Bring up an archiver with short times and without peers, on brokers that run."""
-    rig = Rig(settings, redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder, environment=environment)
+    rig = Rig(
+        settings or short(), redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder, environment=environment
+    )
     try:
         async with rig:
             await rig.start_workers()
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                yield Stage(rig, tap)
+                # Variables of a program may be for its start, which a forked one does not have.
+                stage = Stage(rig, tap, are_peers_forked=environment is None)
+                yield stage
+                stage.tap.close()
     finally:
         await rig.close()
 

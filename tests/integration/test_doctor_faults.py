@@ -1,0 +1,135 @@
+"""``ccarchiver doctor`` on an archiver with one thing after the other out of order."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pika
+import pytest
+import pytest_asyncio
+import redis
+
+from ccarchiver_core.settings import load_settings
+from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.brokers.ports import LOOPBACK
+from tests.support.doctor import Doctor, checks_of
+from tests.support.stage import Stage, staged
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from pika.adapters.blocking_connection import BlockingChannel
+
+    from ccarchiver_sim.rig.rig import Rig
+    from tests.support.typist import Typist
+
+# Extended: tests/cli/doctor has each check with what it finds; test_doctor.py has one fault of a running archiver.
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """An archiver, ENABLED, on brokers of its own, which are frozen and reconfigured here."""
+    folder = tmp_path_factory.mktemp("s")
+    with PrivateRedis(folder / "redis") as server, PrivateRabbit(folder / "rabbit") as rabbit:
+        async with staged(folder, redis_server=server, rabbit=rabbit) as stage:
+            await stage.set(())
+            await stage.enable()
+            yield stage
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def doctor(own_stage: Stage, typist: Typist) -> Doctor:
+    ready = Doctor(typist, own_stage.rig)
+    await ready.settled()
+    return ready
+
+
+@contextmanager
+def channel_to(rig: Rig) -> Iterator[BlockingChannel]:
+    account = pika.PlainCredentials(rig.rabbit.user, rig.rabbit.password)
+    parameters = pika.ConnectionParameters(LOOPBACK, rig.rabbit.port, rig.vhost, account, heartbeat=0)
+    with pika.BlockingConnection(parameters) as connection:
+        yield connection.channel()
+
+
+async def test_redis_configured_wrongly(own_stage: Stage, doctor: Doctor) -> None:
+    with redis.Redis(host=LOOPBACK, port=own_stage.rig.redis.port) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendfsync", "everysec")
+        bad = await doctor.report(1)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("appendfsync", "always")
+    assert checks_of(bad) == {"redis.memory", "redis.persistence"}
+    await doctor.settled()
+
+
+async def test_a_foreigner_on_our_queue(own_stage: Stage, doctor: Doctor) -> None:
+    with channel_to(own_stage.rig) as channel:
+        channel.basic_consume("oods_publish_to_cc", lambda *_: None)
+        [finding] = await doctor.report(1)
+    assert finding["check"] == "rabbitmq.consumers"
+    assert "somebody else" in finding["found"]
+    await doctor.settled()
+
+
+@pytest.mark.parametrize(
+    ("broker", "expected"),
+    [
+        (
+            lambda rig: rig.redis,
+            {
+                "redis",
+                "redis.persistence",
+                "redis.memory",
+                "redis.database",
+                "redis.clock",
+                "worker",
+                "environment",
+            },
+        ),
+        (lambda rig: rig.rabbit, {"rabbitmq", "rabbitmq.queues"}),
+    ],
+    ids=["redis", "rabbitmq"],
+)
+async def test_a_frozen_broker(
+    own_stage: Stage, doctor: Doctor, broker: Callable[[Rig], Any], expected: set[str]
+) -> None:
+    frozen = broker(own_stage.rig)
+    frozen.freeze()
+    try:
+        bad = await doctor.report(1)
+    finally:
+        frozen.thaw()
+    # what the outage does to the workers may show as well
+    assert expected <= checks_of(bad)
+    assert [one["level"] for one in bad if one["check"] == min(expected, key=len)] == ["failure"]
+    await doctor.settled()
+
+
+async def test_a_queue_deleted(own_stage: Stage, doctor: Doctor) -> None:
+    settings = load_settings(own_stage.rig.folder.site_file)
+    await own_stage.rig.end_peers(["oods"])
+    with channel_to(own_stage.rig) as channel:
+        channel.queue_delete(settings.queue_to_oods)
+        bad = await doctor.report(1)
+    [finding] = bad
+    assert finding["check"] == "rabbitmq.queues"
+    assert finding["found"].startswith(f"not there: {settings.queue_to_oods}, though a session")
+    await own_stage.rig.start_oods().wait_ready()
+    await doctor.settled()
+
+
+async def test_a_wrong_configuration(own_stage: Stage, doctor: Doctor) -> None:
+    path = own_stage.rig.folder.site_file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}  NO_SUCH_KEY: 1\n", encoding="utf-8")
+    try:
+        bad = await doctor.report(78)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    [finding] = [one for one in bad if one["level"] == "failure"]
+    assert finding["check"] == "configuration"
+    assert "unknown key ROOT.NO_SUCH_KEY" in finding["found"]
+    assert "not checked: the configuration is wrong" in {one["found"] for one in bad}

@@ -1,0 +1,68 @@
+"""``ccarchiver doctor`` as integration tests ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from ccarchiver_sim.rig import waiting
+from tests.support.stage import LIMIT_S
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.rig.rig import Rig
+    from tests.support.typist import Typed, Typist
+
+Report = dict[str, Any]
+
+ROOM = "left"
+"""How a line about this machine's disk ends, which is not ours to judge."""
+
+
+class Doctor:
+    """The doctor of one archiver.
+
+    Parameters
+    ----------
+    typist
+        Runs the program.
+    rig
+        The archiver.
+    """
+
+    def __init__(self, typist: Typist, rig: Rig) -> None:
+        self._typist = typist
+        self._rig = rig
+
+    async def run(self, *options: str) -> Typed:
+        """Run the program in a terminal of 80 columns."""
+        env = self._rig.env | {"COLUMNS": "80"}
+        return await asyncio.to_thread(self._typist.run, ("doctor", *options), env)
+
+    async def report(self, expected_exit: int) -> list[Report]:
+        """Let it look; what is well and how full this machine's disk is are left out."""
+        done = await self.run("--json")
+        assert "Traceback" not in done.stderr
+        bad = _bad(done)
+        assert done.returncode == expected_exit, bad
+        return bad
+
+    async def settled(self) -> None:
+        """Wait until it finds nothing: heartbeats tell a new state within a second, the bridge connects."""
+        last: list[Report] = []
+
+        async def well() -> bool:
+            last[:] = _bad(await self.run("--json"))
+            return not last
+
+        await waiting.until_async(well, LIMIT_S, lambda: f"the doctor to find nothing; it found {last}")
+
+
+def checks_of(bad: list[Report]) -> set[str]:
+    """Give the names of the checks that found something."""
+    return {one["check"] for one in bad}
+
+
+def _bad(done: Typed) -> list[Report]:
+    checks: list[Report] = json.loads(done.stdout)["checks"]
+    return [one for one in checks if one["level"] != "ok" and ROOM not in one["found"]]

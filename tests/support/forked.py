@@ -1,0 +1,95 @@
+"""Peers of a rig without the start of an interpreter: forked from a process that has imported them."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, cast
+
+from typing_extensions import override
+
+from ccarchiver_sim.rig.peer import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FORKING = multiprocessing.get_context("forkserver")
+FORKED = frozenset(f"ccarchiver_sim.{name}.main" for name in ("controller", "forwarder", "oods"))
+"""Those that take no part in SAL; the others are started once for many tests."""
+FORKING.set_forkserver_preload(sorted(FORKED))
+PR_SET_PDEATHSIG = 1
+"""The option of prctl by which a process ends with its parent."""
+
+
+class ForkedPeer(Peer):
+    """A peer that costs a tenth of an interpreter's start; one on SAL is started as a program."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        options: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        logs: Path,
+        with_stdin: bool = False,
+    ) -> None:
+        super().__init__(name, module, options, env=env, logs=logs, with_stdin=with_stdin)
+        self._module = module
+
+    @override
+    def start(self) -> None:
+        if self._module not in FORKED:
+            super().start()
+        elif not self.is_running:
+            self.log_path.parent.mkdir(parents=True, exist_ok=True)
+            fork = _Fork(self._module, self.options, self._env, (self.out_path, self.log_path))
+            self._process = cast("subprocess.Popen[str]", fork)
+
+
+class _Fork:
+    """What `ChildProcess` uses of a Popen."""
+
+    stdin = None
+
+    def __init__(self, module: str, options: Sequence[str], env: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
+        paths = [str(path) for path in outputs]
+        self._process = FORKING.Process(target=_become, args=(module, list(options), dict(env), paths))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+        return code
+
+
+def _become(module: str, options: list[str], env: dict[str, str], outputs: list[str]) -> None:
+    """Be the program from now on."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()  # Ctrl-C in a terminal reaches only the tests, and they end the others
+    os.environ.clear()
+    os.environ.update(env)
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), number)
+    sys.argv = [module, *options]
+    importlib.import_module(module).main()

@@ -1,0 +1,55 @@
+"""An operator's terminal beside a running archiver."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ccarchiver_sim.rig import waiting
+from tests.cli.operator import Answer
+from tests.support.stage import LIMIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccarchiver_sim.rig.rig import Rig
+    from tests.support.typist import Typist
+
+
+class Terminal:
+    """Runs `ccarchiver` with the environment of a site.
+
+    Parameters
+    ----------
+    typist
+        Runs the program.
+    rig
+        The site.
+    """
+
+    def __init__(self, typist: Typist, rig: Rig) -> None:
+        self._typist = typist
+        self._rig = rig
+
+    async def type_in(self, *words: str) -> Answer:
+        """Run a command to its end."""
+        return Answer(*await asyncio.to_thread(self._typist.run, words, self._rig.env))
+
+    async def until_answered(self, wanted: str, *words: str) -> Answer:
+        """Run a command again and again until its answer has some words."""
+        return await self._until(lambda answer: wanted in answer.words, repr(wanted), *words)
+
+    async def until_json(self, field: str, *words: str) -> Answer:
+        """Run a command again and again until a field of its answer is not empty."""
+        return await self._until(lambda answer: bool(answer.json[field]), field, *words)
+
+    async def _until(self, condition: Callable[[Answer], bool], what: str, *words: str) -> Answer:
+        last = Answer(-1, "", "")
+
+        async def answered() -> bool:
+            nonlocal last
+            last = await self.type_in(*words)
+            return condition(last)
+
+        await waiting.until_async(answered, LIMIT_S, lambda: f"{what} from {words}; the last answer was {last}")
+        return last
