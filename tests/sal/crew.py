@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import ExposureMail, Mail, SessionChanged, SessionDown, SessionFault, SessionUp
-from ccarchiver_core.redis_client import read_members
+from ccarchiver_core.mail import MAIL, ExposureMail, Mail, SessionChanged, SessionDown, SessionFault, SessionUp
+from ccarchiver_core.redis_client import read_members, text
 from ccarchiver_core.session import read_session
 from ccarchiver_core.vitals import Vitals
 from tests.core.place import POLL_S, end, looking_into, mail_in, post
@@ -34,19 +34,25 @@ class Crew:
         """Code and report with which the next sessions cannot begin."""
         self.silent = False
         """Whether nobody answers at all."""
-        self._read = dict.fromkeys(OTHERS, 0)
+        self._read_from = dict.fromkeys(OTHERS, "-")
 
     async def work(self) -> None:
         """Answer until cancelled."""
         while True:
             for worker in OTHERS:
                 await self.show_life(worker)
-                letters = await mail_in(self.redis, worker)
-                for letter in letters[self._read[worker] :]:
+                for letter in await self._new_letters(worker):
                     if isinstance(letter, SessionChanged) and not self.silent:
                         await self._answer(worker, letter.session_id)
-                self._read[worker] = len(letters)
             await asyncio.sleep(POLL_S)
+
+    async def _new_letters(self, worker: Worker) -> list[Mail]:
+        """Read what has come since the last time: all of a burst again and again would take most of the processor."""
+        raw = await self.redis.xrange(worker.mailbox, min=self._read_from[worker])
+        letters = cast("list[tuple[bytes, dict[bytes, bytes]]]", raw)
+        if letters:
+            self._read_from[worker] = f"({text(letters[-1][0])}"
+        return [MAIL.validate_json(fields[b"mail"]) for _, fields in letters]
 
     async def _answer(self, worker: Worker, session_id: str) -> None:
         current = await read_session(self.redis)
