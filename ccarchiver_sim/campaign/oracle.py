@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ccarchiver_sim.campaign.sky import TOPICS
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
 
 STATUS_TOPICS = (RETRIEVED, INGESTED)
@@ -16,7 +17,8 @@ SAME = ("camera", "obsid", "raft", "sensor", "archiverName", "statusCode", "desc
 """Two status events with all of these equal say the same thing twice."""
 
 ON_THE_WAY_S = 0.5
-"""An event put this long before the CSC said that it is not ENABLED any more may have reached it in time or not."""
+"""On a free machine: an event put this long before the CSC said that it is not ENABLED any more may have reached it in
+time or not."""
 
 Sensor = tuple[str, str]
 FilesMissing = Callable[[str], int]
@@ -108,9 +110,10 @@ class Oracle:
 
     def left_enabled(self, at: float) -> None:
         """Note that the CSC said it is not ENABLED: of events just before nobody can tell on which side they came."""
+        on_the_way = scaled(ON_THE_WAY_S)
         for trace in self.traces.values():
             for put in trace.puts.values():
-                if at - ON_THE_WAY_S <= put.at <= at:
+                if at - on_the_way <= put.at <= at:
                     put.enabled = False
 
     def refuse(self, obsid: str) -> None:

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from lsst.ts import salobj
 
 from ccarchiver_sim.campaign.catch_up import let_it_catch_up
+from ccarchiver_sim.campaign.progress import Stillness, read_progress
 from ccarchiver_sim.campaign.proxy import Mode
 from ccarchiver_sim.campaign.result import Fault, Result, judge
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.campaign.traffic import Traffic
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig.supervisor import WORKERS
-from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
 
 BEFORE_S = 0.5
 """Of exposures before a fault, so that images are at every stage when it comes."""
 AFTER_S = 0.5
 """Of exposures after the last fault: the archiver must not only finish the old ones."""
+SETTLE_LOOK_S = 0.25
+"""Between two looks at images that are missing, each of which asks Redis and RabbitMQ."""
 READY_LIMIT_S = 60.0
 """For the CSC to be ENABLED again between two scenarios."""
 
@@ -89,7 +92,7 @@ class Runner:
                         await let_it_catch_up(stage)
                     self._progress(scenario, number, outage)
                 await asyncio.sleep(AFTER_S)
-            await self._settle(scenario)
+            await self._settle()
             await scenario.finish(stage)
         except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
             failures.append(f"{type(error).__name__}: {error}")
@@ -125,21 +128,21 @@ class Runner:
         await scenario.heal(self._stage)
         return Fault(began, ended if scenario.ends_at_once else time.monotonic())
 
-    async def _settle(self, scenario: Scenario) -> None:
-        """Wait until every accepted image is delivered, or the time for it has passed."""
+    async def _settle(self) -> None:
+        """Wait until every accepted image is delivered, or nothing moves any more."""
         stage = self._stage
-        deadline = time.monotonic() + scenario.settle_s
-        while time.monotonic() < deadline:
+        stillness = Stillness()
+        while True:
             stage.observe()
             if stage.may_be_refused:
                 await stage.note_refused()
-            if not stage.oracle.outstanding(stage.oracle.run):
+            if not stage.oracle.outstanding(stage.oracle.run) or stillness.is_reached(await read_progress(stage)):
                 return
             if stage.state == salobj.State.FAULT:
                 # As an operator would; what had been accepted must be finished then.
                 await stage.cast.make_whole()
                 await stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SETTLE_LOOK_S)
 
     async def _start_afresh(self) -> None:
         """Replace workers that lost images, so that the next scenario is not blamed for what this one broke."""
@@ -149,7 +152,7 @@ class Runner:
         for worker in WORKERS:
             stage.signal_worker(worker, signal.SIGCONT)
             stage.signal_worker(worker, signal.SIGKILL)
-        await asyncio.sleep(RESTART_S)
+        await asyncio.sleep(scaled(RESTART_S))
 
     def _progress(self, scenario: Scenario, number: int, outage: float) -> None:
         stage = self._stage

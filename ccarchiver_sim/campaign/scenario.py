@@ -23,10 +23,7 @@ class Scenario(ABC):
     ends_at_once: bool = False
     """Whether the fault is over when it has begun, and what follows is the recovery."""
     rate: float = 3.0
-    """Exposures a second while it runs."""
-    settle_s: float = 180.0
-    """Seconds that images may need after the fault's end before they count as lost: far above what a takeover takes, as
-    a machine with too much to do is no loss. How long it took is in the result."""
+    """Exposures a second while it runs, on a free machine."""
     may_fault: bool = False
     """Whether the CSC may go to FAULT: the fault is one that needs an operator."""
 

@@ -20,6 +20,7 @@ from ccarchiver_core.keys import DEAD_LETTERS
 from ccarchiver_core.killpoint import FOLDER_VARIABLE
 from ccarchiver_core.settings import load_settings
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.campaign import timing
 from ccarchiver_sim.campaign.cast import Cast
 from ccarchiver_sim.campaign.oracle import STATUS_TOPICS, Oracle
 from ccarchiver_sim.campaign.proxy import TcpProxy
@@ -31,14 +32,12 @@ from ccarchiver_sim.rig.rig import Rig
 from ccarchiver_sim.rig.supervisor import Supervisor
 
 SETTINGS: Mapping[str, object] = {
-    # Two misses show within four seconds instead of ten.
-    "ACK_TIMEOUT": 2,
-    "LEASE_TTL": 2,
-    "PAIR_TIMEOUT": 8,
-    "HUNG_AFTER": 6,
-    "CONNECT_TIMEOUT": 4,
-    # A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner.
-    "REASSIGN_GRACE": 20,
+    "ACK_TIMEOUT": timing.ACK_TIMEOUT_S,
+    "LEASE_TTL": timing.LEASE_TTL_S,
+    "PAIR_TIMEOUT": timing.PAIR_TIMEOUT_S,
+    "HUNG_AFTER": timing.HUNG_AFTER_S,
+    "CONNECT_TIMEOUT": timing.CONNECT_TIMEOUT_S,
+    "REASSIGN_GRACE": timing.REASSIGN_GRACE_S,
 }
 """Settings with which a fault shows within seconds; limits after which an operator is needed stay a site's own."""
 SENSORS_PER_BOARD = 3

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from ccarchiver_sim.campaign.sky import Sky
+from ccarchiver_sim.pace import slowness
 
 EXPOSURE_S = 0.2
 """From startIntegration to endReadout; longer than the Controller's answer takes, shorter than the time between two."""
@@ -19,7 +20,7 @@ class Traffic:
     sky
         Puts the events.
     rate
-        Exposures a second at first.
+        Exposures a second at first, on a free machine. A busy one takes fewer, as its simulated peers do less.
     """
 
     def __init__(self, sky: Sky, rate: float) -> None:
@@ -49,7 +50,7 @@ class Traffic:
             task = asyncio.create_task(self._expose())
             self._exposures.add(task)
             task.add_done_callback(self._exposures.discard)
-            due = max(due + 1.0 / self.rate, loop.time())
+            due = max(due + slowness() / self.rate, loop.time())
             await asyncio.sleep(due - loop.time())
 
     async def _expose(self) -> None:

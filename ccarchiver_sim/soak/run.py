@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ccarchiver_sim.campaign.progress import Stillness, read_progress
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.campaign.traffic import Traffic
 from ccarchiver_sim.soak.sample import Sample, take_sample
@@ -13,8 +14,6 @@ SAMPLES = 60
 """In a run at least, so that the second half has enough for a median; no more often than each second."""
 LONGEST_INTERVAL_S = 30.0
 SHORTEST_INTERVAL_S = 1.0
-SETTLE_S = 30.0
-"""For the last images."""
 LEDGER_SHARE = 5
 """The ledger's bound is one in so many of the images taken, so that it is full long before the second half."""
 
@@ -68,8 +67,8 @@ async def soak(stage: Stage, plan: SoakPlan, say: Say) -> Soaked:
             stage.observe()
             left = max(0.0, end - time.monotonic())
             say(f"  {len(stage.oracle.accepted(stage.oracle.run))} images, {left:.0f} s left")
-    deadline = time.monotonic() + SETTLE_S
-    while stage.oracle.outstanding(stage.oracle.run) and time.monotonic() < deadline:
+    stillness = Stillness()
+    while stage.oracle.outstanding(stage.oracle.run) and not stillness.is_reached(await read_progress(stage)):
         await asyncio.sleep(SHORTEST_INTERVAL_S)
         stage.observe()
     return Soaked(

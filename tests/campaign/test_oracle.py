@@ -118,7 +118,7 @@ def test_an_event_that_crossed_the_change_of_state_is_not_accepted() -> None:
     oracle = oracle_with()
     put_all(oracle, at=10.0)
     other = "CC_O_20261122_000002"
-    put_all(oracle, at=5.0, image=other)
+    put_all(oracle, at=-1000.0, image=other)
     oracle.left_enabled(10.2)
     assert [trace.obsid for trace in oracle.accepted(1)] == [other]
 

@@ -7,10 +7,9 @@ from typing_extensions import override
 
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.campaign.timing import ACK_TIMEOUT_S, LATE_ACK_S
 from ccarchiver_sim.rig.rig import CONTROLLER, OODS
 
-SLOW_ACK_S = 2.5
-"""Later than ACK_TIMEOUT of the campaign, 2 s, sooner than the second one."""
 HOSTILE = "/tmp/$(touch owned)/../../etc/;rm -rf ./"  # noqa: S108 - refused, never used
 """The Forwarder would put this into a shell command."""
 
@@ -134,13 +133,13 @@ SCENARIOS = [
         "controller-silent",
         "the Controller does not answer NEW_CC_ARCHIVE_ITEM; FAULT, then an operator starts again",
         ("--mute", "NEW_CC_ARCHIVE_ITEM"),
-        outage=5.0,
+        outage=2.5 * ACK_TIMEOUT_S,
     ),
     partial(
         BadController,
         "controller-slow",
         "the Controller answers after the deadline, so that it is asked twice and answers twice",
-        ("--ack-delay", str(SLOW_ACK_S)),
+        ("--ack-delay", str(LATE_ACK_S)),
         may_fault=False,
     ),
     partial(

@@ -8,15 +8,12 @@ from typing_extensions import override
 from ccarchiver_core.keys import FORWARDER_LIST
 from ccarchiver_sim.campaign.scenario import OUTAGES_S, Scenario
 from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.campaign.timing import FACTOR, LATE_ACK_S
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.peer import Peer
 
 PRESENCE_KEY = "f99_association"
 """Of every Forwarder of the known release."""
-DETECTION_S = 12.0
-"""The presence key's 10 s plus 2 s."""
-LATE_ACK_S = 2.5
-"""Later than ACK_TIMEOUT of the campaign, 2 s, sooner than the second one."""
 GARBAGE = (
     "not JSON at all {",
     "[]",
@@ -81,7 +78,7 @@ class Frozen(Scenario):
 
     name = "forwarder-frozen"
     about = "the paired Forwarder hangs, another takes over, then the first one wakes up with its old orders"
-    outages: tuple[float, ...] = (4.0, 15.0)
+    outages: tuple[float, ...] = (4.0 * FACTOR, 15.0 * FACTOR)
 
     @override
     async def inject(self, stage: Stage) -> None:

@@ -8,14 +8,13 @@ from typing_extensions import override
 from ccarchiver_core.keys import Worker
 from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.campaign.timing import PAST_LEASE_S
 from ccarchiver_sim.child import ChildProcess
 from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.supervisor import WORKERS
 
 END_LIMIT_S = 90.0
 """For a second instance to see that it is one; importing takes most of it on a busy machine."""
-PAST_LEASE_S = 2.5
-"""Longer than LEASE_TTL of the campaign, 2 s; with the start of another instance shorter than HUNG_AFTER, 6 s."""
 HUNG_LIMIT_S = 90.0
 """HUNG_AFTER, and the start of the new process."""
 

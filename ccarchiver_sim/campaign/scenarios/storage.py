@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from ccarchiver_sim.campaign.scenario import OUTAGES_S, Scenario
 from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig import waiting
 
 MEMORY_LIMIT = "maxmemory"
@@ -110,7 +111,7 @@ class DiskFullEverySecond(Scenario):
 
 async def new_forwarders(stage: Stage) -> None:
     """Replace Forwarders that died of it, as they wrote their presence key: that is not the archiver's to mend."""
-    await asyncio.sleep(DEATH_S)
+    await asyncio.sleep(scaled(DEATH_S))
     await stage.cast.make_whole()
 
 
