@@ -75,10 +75,10 @@ unit: setup-tests ## all tests but the integration tests (ARGS for pytest)
 integration: setup-tests ## the whole archiver on private brokers (ARGS for pytest)
 	@scripts/check integration $(ARGS)
 
-campaign: setup ## each kind of fault once, under load, and nothing lost (part of make test)
+campaign: setup ## one fault of each kind, under load, and nothing lost (part of make test)
 	@scripts/check campaign $(ARGS)
 
-campaign-long: setup ## all faults and outages that fit into some minutes (part of make test-all)
+campaign-long: setup ## each fault once, under load, and nothing lost (part of make test-all)
 	@scripts/check campaign-long $(ARGS)
 
 extended: setup-tests ## the costliest tests, which make test leaves out (ARGS for pytest)

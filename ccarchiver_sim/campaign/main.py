@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ccarchiver_sim.campaign.registry import MAKERS
+from ccarchiver_sim.campaign.registry import MAKERS, SHORT
 from ccarchiver_sim.campaign.report import table_of, write_json
 from ccarchiver_sim.campaign.result import Result
 from ccarchiver_sim.campaign.runner import Plan, Runner
@@ -91,7 +91,8 @@ def command(  # noqa: PLR0913 - each is an option of the command
         list[str] | None, typer.Option(help="Only this scenario; may be repeated. All if not given.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
-    short: Annotated[bool, typer.Option("--short", help="Each scenario once, with its shortest outage.")] = False,
+    short: Annotated[bool, typer.Option("--short", help="One scenario of each kind, as with --once.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Each scenario once, with its shortest outage.")] = False,
     long: Annotated[bool, typer.Option("--long", help="Outages of 120 s as well.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the scenarios and end.")] = False,
@@ -108,8 +109,9 @@ def command(  # noqa: PLR0913 - each is an option of the command
     unknown = [name for name in scenario or () if name not in MAKERS]
     if unknown:
         raise typer.BadParameter(f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario")
-    chosen = [MAKERS[name] for name in scenario or MAKERS]
-    plan = Plan(kills=kills or (None if short else KILLS), is_short=short, is_long=long)
+    chosen = [MAKERS[name] for name in scenario or (SHORT if short else MAKERS)]
+    is_brief = short or once
+    plan = Plan(kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long)
     wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
     raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
 

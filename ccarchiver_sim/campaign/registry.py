@@ -20,3 +20,23 @@ FAMILIES = (kills, camera, messages, network, storage, forwarders, instances, br
 
 MAKERS: dict[str, Callable[[], Scenario]] = {make().name: make for family in FAMILIES for make in family.SCENARIOS}
 """In the order in which a campaign runs them."""
+
+SHORT: tuple[str, ...] = (
+    "kill-all",
+    "camera-odd-orders",
+    "bad-messages",
+    "network-cut",
+    "network-half-open",
+    "network-lost-replies",
+    "redis-full",
+    "forwarder-killed",
+    "forwarder-mute",
+    "forwarders-gone",
+    "worker-frozen",
+    "worker-hung",
+    "redis-killed",
+    "rabbitmq-killed",
+    "controller-silent",
+    "controller-negative",
+)
+"""One scenario of each kind: what dies, hangs, refuses, lies, or loses its network. For a campaign beside the tests."""

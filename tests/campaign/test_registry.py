@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccarchiver_sim.campaign.registry import FAMILIES, MAKERS
+from ccarchiver_sim.campaign.registry import FAMILIES, MAKERS, SHORT
 
 
 def test_each_name_is_its_own() -> None:
@@ -22,3 +22,9 @@ def test_runs_do_not_share_their_notes() -> None:
     make = MAKERS["kill-sal"]
     make().notes.append("something")
     assert not make().notes
+
+
+def test_a_short_campaign_has_a_scenario_of_each_family() -> None:
+    for family in FAMILIES:
+        assert not {make().name for make in family.SCENARIOS}.isdisjoint(SHORT), family.__name__
+    assert [name for name in MAKERS if name in SHORT] == list(SHORT), "in the order of a whole campaign"
