@@ -100,7 +100,7 @@ class Oracle:
         trace.puts.setdefault(topic, Put(at, enabled))
 
     def reported(self, topic: str, fields: Mapping[str, Any], at: float) -> None:
-        """Note a status event; one of an image nobody put is not ours to judge."""
+        """Note a status event; one of an image that was not put is not judged."""
         trace = self.traces.get(fields["obsid"])
         if trace is None:
             return
@@ -109,7 +109,7 @@ class Oracle:
             trace.good[topic].setdefault((fields["raft"], fields["sensor"]), at)
 
     def left_enabled(self, at: float) -> None:
-        """Note that the CSC said it is not ENABLED: of events just before nobody can tell on which side they came."""
+        """Note that the CSC said it is not ENABLED: events just before may have come on either side."""
         on_the_way = scaled(ON_THE_WAY_S)
         for trace in self.traces.values():
             for put in trace.puts.values():
