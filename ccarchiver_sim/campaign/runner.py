@@ -19,7 +19,8 @@ from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.rig.supervisor import WORKERS
 
 BEFORE_S = 0.5
-"""Of exposures before a fault, so that images are at every stage when it comes."""
+"""Of exposures before a fault, so that images are at every stage when it comes. Scaled as the rate is: a busy machine
+must not have fewer of them."""
 AFTER_S = 0.5
 """Of exposures after the last fault: the archiver must not only finish the old ones."""
 SETTLE_LOOK_S = 0.25
@@ -82,7 +83,7 @@ class Runner:
             await self.make_ready()
             await scenario.prepare(stage)
             async with Traffic(stage.sky, scenario.rate) as traffic:
-                await asyncio.sleep(BEFORE_S)
+                await asyncio.sleep(scaled(BEFORE_S))
                 for number, outage in enumerate(self._rounds(scenario), start=1):
                     traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
                     faults.append(await self._round(scenario, outage))
@@ -91,7 +92,7 @@ class Runner:
                     if not scenario.is_kill and not scenario.may_fault:
                         await let_it_catch_up(stage)
                     self._progress(scenario, number, outage)
-                await asyncio.sleep(AFTER_S)
+                await asyncio.sleep(scaled(AFTER_S))
             await self._settle()
             await scenario.finish(stage)
         except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
