@@ -234,7 +234,11 @@ async def test_what_is_under_way_is_known_also_if_nobody_waits_for_it_any_more(f
         await redis.config_set("min-replicas-to-write", 1)
         try:
             waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
-            await asyncio.wait({waiting}, timeout=0.2)
+
+            async def is_given() -> bool:
+                return bool(context.runner._given)
+
+            await eventually(is_given, "the step to be under way")
             waiting.cancel()
             await asyncio.wait({waiting})
             settled = asyncio.create_task(context.runner.settled())

@@ -75,6 +75,16 @@ async def show_life(redis: Redis, worker: Worker, pid: int, **more: object) -> N
     await redis.set(worker.alive, signs.model_copy(update=more).model_dump_json())
 
 
+async def killed(process: subprocess.Popen[bytes], what: str) -> None:
+    """Wait until a process has been killed."""
+
+    async def ended() -> bool:
+        return process.poll() is not None
+
+    await eventually(ended, f"the end of {what}")
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize(("watcher", "watched"), PAIRS)
 async def test_a_worker_whose_heartbeat_stands_still_is_killed(
     fresh_redis: PrivateRedis, watcher: Worker, watched: Worker
@@ -83,7 +93,7 @@ async def test_a_worker_whose_heartbeat_stands_still_is_killed(
     with process_of(watched) as process:
         async with looking_into(settings) as redis, watching(settings, watcher, watched):
             await show_life(redis, watched, process.pid)
-            assert await asyncio.to_thread(process.wait, LIMIT_S) == -signal.SIGKILL
+            await killed(process, "the worker whose heartbeat stands still")
 
             async def counted() -> bool:
                 return await counter(redis, f"workers_hung:{watched}") == 1
@@ -159,7 +169,7 @@ async def test_two_that_watch_each_other_do_not_end_each_other_while_redis_refus
                 assert process.poll() is None
             finally:
                 await redis.config_set("min-replicas-to-write", 0)
-            assert await asyncio.to_thread(process.wait, LIMIT_S) == -signal.SIGKILL, "it shows no life now either"
+            await killed(process, "the worker that shows no life now either")
 
 
 async def test_a_watcher_that_stood_still_itself_gives_the_others_their_full_time_again(

@@ -16,7 +16,7 @@ from ccarchiver_core.credentials import Credentials
 from ccarchiver_core.settings import Settings
 from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.pace import within
+from ccarchiver_sim.pace import scaled, within
 from tests.bridge.peer import credentials_of, on_the_wire
 from tests.core.place import LIMIT_S, eventually
 
@@ -82,14 +82,14 @@ async def test_of_several_brokers_the_first_that_answers_is_taken(
     async with silent_server() as hung:
         vhost = rabbit_server.address_of(fresh_vhost).partition("/")[2]
         nodes = [f"{LOOPBACK}:{port}/{vhost}" for port in (free_port(), hung, rabbit_server.port)]
-        settings = Settings.model_validate({"BASE_BROKER_ADDR": nodes, "CONNECT_TIMEOUT": 3})
+        settings = Settings.model_validate({"BASE_BROKER_ADDR": nodes, "CONNECT_TIMEOUT": scaled(3)})
         link = await Link.open(settings, credentials_of(rabbit_server))
         try:
             assert f":{rabbit_server.port} " in link.broker
         finally:
             await link.close()
 
-        none = Settings.model_validate({"BASE_BROKER_ADDR": nodes[:2], "CONNECT_TIMEOUT": 1})
+        none = Settings.model_validate({"BASE_BROKER_ADDR": nodes[:2], "CONNECT_TIMEOUT": scaled(1)})
         with pytest.raises(LinkError) as caught:
             await Link.open(none, credentials_of(rabbit_server))
         assert all(node.partition("/")[0] in str(caught.value) for node in nodes[:2])
@@ -293,7 +293,7 @@ async def test_a_broker_that_hangs_or_stops_ends_the_link_and_nobody_waits_for_e
     with PrivateRabbit(tmp_path / "rabbit") as rabbit:
         vhost = rabbit.vhosts[0]
         async with (
-            opened(rabbit, vhost, PUBLISH_TIMEOUT=0.3) as hung,
+            opened(rabbit, vhost, PUBLISH_TIMEOUT=scaled(0.3)) as hung,
             opened(rabbit, vhost) as stopped,
         ):
             await hung.declare("q")

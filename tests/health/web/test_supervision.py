@@ -141,7 +141,7 @@ async def is_refused(port: int) -> bool:
     """Tell whether a connection is ended as soon as it is made."""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
-        async with asyncio.timeout(0.5):
+        async with within(0.5):
             return await reader.read(1) == b""
     except TimeoutError:
         return False
