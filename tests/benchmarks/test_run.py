@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 IMAGES = 5
 PNG = b"\x89PNG"
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+# The parts of a benchmark have tests of their own beside this.
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
