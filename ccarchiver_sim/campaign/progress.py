@@ -25,6 +25,8 @@ the history of DDS, where the campaign does not see it."""
 STUCK_LIMIT_S = 180.0
 """For changes while something is pending: far above the longest pause of the archiver, which waits for a Forwarder or
 for a broker."""
+ENDLESS_LIMIT_S = 1200.0
+"""For all of it, also while it changes: an archiver that repeats a step without an end never delivers the image."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Stillness:
     def __init__(self, make_deadline: Callable[[float], Deadline] = Deadline) -> None:
         self._make_deadline = make_deadline
         self._last: Hashable = None
+        self._endless = make_deadline(ENDLESS_LIMIT_S)
         self._renew()
 
     def _renew(self) -> None:
@@ -62,7 +65,7 @@ class Stillness:
             self._renew()
         elif seen.is_pending:
             self._idle = self._make_deadline(IDLE_LIMIT_S)
-        return self._idle.has_passed() or self._stuck.has_passed()
+        return any(limit.has_passed() for limit in (self._idle, self._stuck, self._endless))
 
 
 async def read_progress(stage: Stage) -> Progress:

@@ -16,6 +16,7 @@ from ccarchiver_sim.campaign.scenario import Scenario
 from ccarchiver_sim.campaign.stage import Stage
 from ccarchiver_sim.campaign.traffic import Traffic
 from ccarchiver_sim.pace import scaled
+from ccarchiver_sim.rig import waiting
 from ccarchiver_sim.rig.supervisor import WORKERS
 
 BEFORE_S = 0.5
@@ -84,6 +85,7 @@ class Runner:
             await scenario.prepare(stage)
             async with Traffic(stage.sky, scenario.rate) as traffic:
                 await asyncio.sleep(scaled(BEFORE_S))
+                await waiting.until(self._has_accepted, READY_LIMIT_S, "an exposure that the archiver accepts")
                 for number, outage in enumerate(self._rounds(scenario), start=1):
                     traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
                     faults.append(await self._round(scenario, outage))
@@ -113,6 +115,11 @@ class Runner:
         """Have all peers and an archiver that is ENABLED."""
         await self._stage.cast.make_whole()
         await self._stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
+
+    def _has_accepted(self) -> bool:
+        """Return whether the fault finds an image: without one, the scenario would show nothing."""
+        self._stage.observe()
+        return bool(self._stage.oracle.accepted(self._stage.oracle.run))
 
     def _rounds(self, scenario: Scenario) -> list[float]:
         if scenario.is_kill:

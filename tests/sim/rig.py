@@ -17,7 +17,7 @@ from ccarchiver_core.credentials import load_credentials
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_sim.child import ChildProcess, base_environment
 from ccarchiver_sim.pace import Deadline
-from tests.sim.forked import ForkedPeer
+from tests.support.forked import ForkedChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class SiteFolder:
 class Peer:
     """A peer process, and what it has said so far."""
 
-    def __init__(self, process: ChildProcess | ForkedPeer) -> None:
+    def __init__(self, process: ChildProcess) -> None:
         self.process = process
 
     @property
@@ -124,12 +124,12 @@ class Peers:
     ) -> Peer:
         called = f"{name}-{len(self._peers)}"
         module, log_path = f"ccarchiver_sim.{name}.main", self._logs / f"{called}.log"
-        process: ChildProcess | ForkedPeer
+        process: ChildProcess
         if self._as_programs:
             argv = [sys.executable, "-m", module, *arguments]
             process = ChildProcess(called, argv, env=self._environment, log_path=log_path, with_stdin=with_stdin)
         else:
-            process = ForkedPeer(called, module, arguments, env=self._environment, log_path=log_path)
+            process = ForkedChild(called, module, arguments, env=self._environment, log_path=log_path)
         process.start()
         peer = Peer(process)
         self._peers.append(peer)

@@ -1,4 +1,4 @@
-"""Peers of a rig without the start of an interpreter: forked from a process that has imported them."""
+"""Peers without the start of an interpreter: forked from a process that has imported them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
+from ccarchiver_sim.child import ChildProcess
 from ccarchiver_sim.rig.peer import Peer
 
 if TYPE_CHECKING:
@@ -48,9 +49,43 @@ class ForkedPeer(Peer):
         if self._module not in FORKED:
             super().start()
         elif not self.is_running:
-            self.log_path.parent.mkdir(parents=True, exist_ok=True)
-            fork = _Fork(self._module, self.options, self._env, (self.out_path, self.log_path))
-            self._process = cast("subprocess.Popen[str]", fork)
+            self._process = _fork(self._module, self.options, self._env, self.out_path, self.log_path)
+
+
+class ForkedChild(ChildProcess):
+    """A peer outside of a rig, with both of its outputs in one log.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    module
+        Its module with ``main``, one of `FORKED`.
+    arguments
+        Of its command line.
+    env
+        Its whole environment.
+    log_path
+        Where its standard output and standard error go.
+    """
+
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], *, env: Mapping[str, str], log_path: Path
+    ) -> None:
+        super().__init__(name, [module, *arguments], env=env, log_path=log_path)
+
+    @override
+    def start(self) -> None:
+        if not self.is_running:
+            self._process = _fork(self._argv[0], self._argv[1:], self._env, self.out_path, self.log_path)
+
+
+def _fork(module: str, options: Sequence[str], env: Mapping[str, str], *outputs: Path) -> subprocess.Popen[str]:
+    """Fork a peer; return what stands for its Popen."""
+    for path in outputs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)  # it is read at once
+    return cast("subprocess.Popen[str]", _Fork(module, options, env, outputs))
 
 
 class _Fork:
@@ -58,7 +93,7 @@ class _Fork:
 
     stdin = None
 
-    def __init__(self, module: str, options: Sequence[str], env: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
+    def __init__(self, module: str, options: Sequence[str], env: Mapping[str, str], outputs: Sequence[Path]) -> None:
         paths = [str(path) for path in outputs]
         self._process = FORKING.Process(target=_become, args=(module, list(options), dict(env), paths))
         self._process.start()

@@ -1,0 +1,50 @@
+"""A loss is found: the campaign on a real archiver, in which one event of one image never reaches it."""
+
+from __future__ import annotations
+
+import pytest
+from typing_extensions import override
+
+from ccarchiver_sim.campaign import progress
+from ccarchiver_sim.campaign.runner import Plan, Runner
+from ccarchiver_sim.campaign.scenario import Scenario
+from ccarchiver_sim.campaign.sky import END, HEADER, START
+from ccarchiver_sim.campaign.stage import Stage
+
+pytestmark = [pytest.mark.integration, pytest.mark.extended]
+
+LIMIT_S = 10.0
+"""In place of minutes: the archiver is well, so what it still does for an image it does within a second."""
+
+
+class LostHeader(Scenario):
+    """The header of an image counts as put, and was never put: as if DDS had lost it."""
+
+    name = "lost-header"
+    about = "the header of one image is lost on its way to the archiver"
+    ends_at_once = True
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        self.image = stage.sky.new_image()
+        for topic in (START, END):
+            stage.sky.put(topic, self.image)
+        stage.oracle.put(HEADER, self.image, stage.oracle.traces[self.image].last_put, enabled=True)
+
+
+async def test_an_event_that_was_lost_is_one_image_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "IDLE_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(progress, "STUCK_LIMIT_S", LIMIT_S)
+    scenario = LostHeader()
+    stage = Stage(1)
+    try:
+        async with stage:
+            await stage.open()
+            result = await Runner(stage, Plan(kills=None, is_short=True), lambda _text: None).run(scenario)
+    finally:
+        stage.rig.folder.remove()
+
+    assert result.lost == 1
+    assert not result.passed
+    assert result.delivered == result.accepted - 1 > 0
+    assert [text.partition(":")[0] for text in result.failures] == [scenario.image]
