@@ -107,8 +107,9 @@ bench: IMAGES = 200
 bench: setup ## latency beside the floor of bare hops (IMAGES=200 ROUNDS=3 JSON=file ARGS="--load --growth --profile")
 	@$(BIN)/python -m benchmarks.main --images "$(IMAGES)" --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
 
-fuzz: setup ## 100,000 inputs to the parsers of what others send
+fuzz: setup ## 100,000 inputs to the parsers of what others send, and random inputs to all property tests
 	@CCARCHIVER_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)
+	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -m hypothesis $(ARGS)
 
 screenshots: setup-tests ## the pictures in docs/images, of the real status page during a simulated night
 	@$(BIN)/python -m tests.support.screenshots docs/images

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
@@ -14,6 +15,11 @@ from tests.support.brokers import VhostPool, empty, first_vhosts
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# The same inputs each time, so that what a change breaks fails on every machine. `make fuzz` tries others.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+hypothesis.settings.register_profile("random")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 pytest_plugins = ["tests.support.hang_limit", "tests.support.marks"]
 

@@ -99,7 +99,10 @@ def test_so_it_does_for_every_form_that_is_accepted(text: str, tmp_path: Path) -
     assert (new.queue_to_oods, new.queue_from_oods) == (old.queue_to_oods, old.queue_from_oods)
 
 
-TEXTS = st.text(min_size=1).filter(lambda text: all(not "\ud800" <= letter <= "\udfff" for letter in text))
+QUEUE_NAME_BYTES = 255
+TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda text: len(text.encode()) <= QUEUE_NAME_BYTES
+)
 
 
 BOARDS = st.lists(TEXTS.filter(lambda text: "/" not in text), min_size=1, unique=True)
