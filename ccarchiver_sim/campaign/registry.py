@@ -33,10 +33,9 @@ SHORT: tuple[str, ...] = (
     "forwarder-mute",
     "forwarders-gone",
     "worker-frozen",
-    "worker-hung",
     "redis-killed",
     "rabbitmq-killed",
     "controller-silent",
     "controller-negative",
 )
-"""One scenario of each kind: what dies, hangs, refuses, lies, or loses its network. For a campaign beside the tests."""
+"""One scenario of each kind: what dies, freezes, refuses, lies, or loses its network. They run beside the tests."""

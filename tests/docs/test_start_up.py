@@ -101,6 +101,7 @@ def edit(environment: Path) -> None:
         file.writelines(f"{name}={value}\n" for name, value in ours.items())
 
 
+@pytest.mark.extended  # each integration test starts and stops the workers with the same supervisord.conf
 async def test_the_workers_are_started_and_stopped_as_the_page_says(shell: Shell) -> None:
     page = [block.commands for block in blocks((DOCS / "developer-guide/usage.md").read_text(encoding="utf-8"))]
     up = next(typed for typed in page if "supervisord -c supervisord.conf" in typed)
