@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from ccarchiver_core.mail import AskForwarder, ExposureMail, PurgeQueues, Requeu
 from ccarchiver_core.rabbit_access import require_files
 from ccarchiver_core.session import Pairing
 from ccarchiver_core.step import Step
+from ccarchiver_core.tasks import cancel_and_wait
 from ccarchiver_core.vitals import LinkSigns
 from ccarchiver_core.worker_watch import WorkerWatch
 
@@ -249,9 +249,7 @@ class Bridge:
         finally:
             self._hub.link = None
             unwanted.cancel()
-            inbox.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await inbox
+            await cancel_and_wait(inbox)
         if link.closed.done() and self._wanted.is_set():
             raise LinkError(link.closed.result())
 

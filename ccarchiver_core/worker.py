@@ -17,6 +17,7 @@ from ccarchiver_core.lease import Lease
 from ccarchiver_core.mailbox import Mailbox
 from ccarchiver_core.settings import Settings, load_settings
 from ccarchiver_core.step_runner import StepRunner
+from ccarchiver_core.tasks import cancel_and_wait
 from ccarchiver_core.vitals import Heart
 
 if TYPE_CHECKING:
@@ -129,9 +130,7 @@ async def _supervise(context: WorkerContext, body: Callable[[WorkerContext], Awa
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             _log.info("worker.stopping")
-            work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        await cancel_and_wait(work)
     finally:
         stopped.cancel()
         await context.close()

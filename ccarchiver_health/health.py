@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,6 +21,7 @@ from ccarchiver_core.mail import (
 from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
 from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
 from ccarchiver_core.step import Step
+from ccarchiver_core.tasks import cancel_and_wait
 from ccarchiver_core.worker_watch import WorkerWatch
 from ccarchiver_health import crashes
 from ccarchiver_health.housekeeping import Housekeeping
@@ -121,9 +121,7 @@ class Health:
     async def _stop_search(self) -> None:
         task, self._searching, self._search = self._searching, None, None
         if task is not None and not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel_and_wait(task)
 
     async def _keep_associated(self) -> None:
         """Write the association key at its interval; Redis refuses it when another session is in force."""

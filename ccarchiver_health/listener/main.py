@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import __version__
 from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
     from ccarchiver_core.settings import Settings
@@ -73,11 +74,9 @@ async def _run() -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await kept.empty()
-    for task in (listening, telling, stopped):
-        task.cancel()
+    stopped.cancel()
     for task in (listening, telling):
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await cancel_and_wait(task)
 
 
 async def _tell(kept: Kept) -> None:

@@ -1,10 +1,10 @@
 """A steady flow of exposures while faults come and go."""
 
 import asyncio
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from ccarchiver_core.tasks import cancel_and_wait
 from ccarchiver_sim.campaign.sky import Sky
 from ccarchiver_sim.pace import slowness
 
@@ -38,9 +38,7 @@ class Traffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._feeder is not None:
-            self._feeder.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._feeder
+            await cancel_and_wait(self._feeder)
         await asyncio.gather(*self._exposures)
 
     async def _feed(self) -> None:
