@@ -59,7 +59,7 @@ class Failure:
     shown_s: float
     """Until it showed: a worker's end in supervisord's events or in the count of the hung; a Forwarder's in the first
     message of its image to the next one."""
-    mended_s: float
+    recovered_s: float
     """Until another process did the work: holds the lease and shows life, or was sent the image."""
     key_s: float = 0.0
     """How long the key of a Forwarder that hung was there still."""
@@ -102,24 +102,24 @@ class Detection:
         pid = self._holder(worker)
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        shown, mended = await asyncio.gather(
+        shown, recovered = await asyncio.gather(
             self._moment(lambda: self._has_ended(worker, pid), f"the end of {worker} to be told"),
             self._moment(lambda: self._holder(worker) not in (0, pid), f"another {worker} at work"),
         )
         ttl = self._settings.lease_ttl
-        return Failure(worker, "killed", "LEASE_TTL", ttl, shown - began, mended - began)
+        return Failure(worker, "killed", "LEASE_TTL", ttl, shown - began, recovered - began)
 
     async def worker_hung(self, worker: Worker) -> Failure:
         """Stop a worker's process. Another worker counts it and ends it; its successor takes the lease."""
         pid, before = self._holder(worker), self._hung(worker)
         began = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
-        shown, mended = await asyncio.gather(
+        shown, recovered = await asyncio.gather(
             self._moment(lambda: self._hung(worker) > before, f"a hung {worker} to be counted"),
             self._moment(lambda: self._holder(worker) not in (0, pid), f"another {worker} at work"),
         )
         after = self._settings.hung_after
-        return Failure(worker, "hung", "HUNG_AFTER", after, shown - began, mended - began)
+        return Failure(worker, "hung", "HUNG_AFTER", after, shown - began, recovered - began)
 
     def _holder(self, worker: Worker) -> int:
         """Return the pid of the worker that holds the lease and shows life; 0 if there is none."""
@@ -241,11 +241,11 @@ async def measure(rounds: int, hung_after: float) -> tuple[list[Failure], int]:
 
 
 def show(one: Failure) -> str:
-    """Say in a line what came of a failure."""
+    """Return one line with the figures of a failure."""
     since = f", its key ended after {one.key_s:.1f} s" if one.key_s else ""
     return (
         f"{one.who} {one.how}{since}: shown after {one.shown_s:.2f} s, {one.ratio:.2f} x {one.interval} "
-        f"({one.interval_s:g} s); mended after {one.mended_s:.2f} s"
+        f"({one.interval_s:g} s); recovered after {one.recovered_s:.2f} s"
     )
 
 
@@ -255,9 +255,9 @@ def report(failures: list[Failure]) -> None:
         of_it = [one for one in failures if (one.who, one.how) == (who, how)]
         print(
             f"{who} {how}, {len(of_it)} times: shown after {statistics.median(one.ratio for one in of_it):.2f} x "
-            f"{interval} (median), {max(one.ratio for one in of_it):.2f} x (longest); mended after "
-            f"{statistics.median(one.mended_s for one in of_it):.2f} s (median), "
-            f"{max(one.mended_s for one in of_it):.2f} s (longest)"
+            f"{interval} (median), {max(one.ratio for one in of_it):.2f} x (longest); recovered after "
+            f"{statistics.median(one.recovered_s for one in of_it):.2f} s (median), "
+            f"{max(one.recovered_s for one in of_it):.2f} s (longest)"
         )
 
 

@@ -79,7 +79,7 @@ class Reader:
 
 
 class WaitSet:
-    """Stands for one: jobs belong to whoever has it."""
+    """Stands for a wait set: jobs belong to the object that has it."""
 
 
 @pytest.fixture

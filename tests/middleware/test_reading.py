@@ -97,7 +97,7 @@ def await_reader(wait_set: dds.WaitSet) -> None:
 
 
 async def test_a_cancelled_task_does_not_hold_up_the_loop() -> None:
-    """The loop waits for the thread when the executor ends: for ever, if nothing ended the thread."""
+    """The loop waits for the thread when the executor ends, and without an end if nothing ends the thread."""
     wait_set = dds.WaitSet()
 
     async def wait() -> None:
