@@ -214,7 +214,10 @@ class Bridge:
 
     async def _fault_if_away_too_long(self, away_s: float, error: str) -> None:
         session, settings = self._hub.session, self._hub.settings
-        starting = session.pairing is Pairing.SEARCHING and self._connected_session != session.id
+        # A bridge that restarts during an outage has not connected either, but its session began long ago. The search
+        # that follows a lost Forwarder shows it: the first search has no loss.
+        is_first_search = session.pairing is Pairing.SEARCHING and session.loss is None
+        starting = is_first_search and self._connected_session != session.id
         limit = settings.connect_timeout if starting else settings.broker_away_limit
         if away_s >= limit:
             await self._hub.fault(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.exposure import ExposureEvent
     from ccarchiver_core.mail import Mail
+    from ccarchiver_core.session import Loss
     from ccarchiver_core.settings import Settings
     from ccarchiver_core.worker import WorkerContext
     from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
@@ -112,12 +113,14 @@ class Desk:
         )
         await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
-    async def search(self, *, epoch: int = 1, session: str = SESSION) -> None:
-        """Have a session in force that looks for a Forwarder."""
+    async def search(self, *, epoch: int = 1, session: str = SESSION, loss: Loss | None = None) -> None:
+        """Have a session in force that looks for a Forwarder, for its first one or after a loss."""
+        await self.redis.hdel(keys.SESSION, "forwarder", "loss")
         await self.redis.hset(
             keys.SESSION, mapping={"id": session, "wanted": "up", "epoch": epoch, "pairing": "searching"}
         )
-        await self.redis.hdel(keys.SESSION, "forwarder")
+        if loss is not None:
+            await self.redis.hset(keys.SESSION, "loss", loss.model_dump_json())
         await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
     async def end_session(self, session: str = SESSION) -> None:
@@ -193,7 +196,7 @@ async def bridge_at_work(
     redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str, *, started: bool = True, **changes: object
 ) -> AsyncIterator[Desk]:
     """Have a bridge at work for the time of a block, with the Controller and one Forwarder listening."""
-    settings = site(redis.port, BASE_BROKER_ADDR=rabbit.address_of(vhost), **changes)
+    settings = site(redis.port, **{"BASE_BROKER_ADDR": rabbit.address_of(vhost), **changes})
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_credentials_in(Path(folder), rabbit))

@@ -118,7 +118,9 @@ class Scene:
     async def said(self, worker: str, wanted: str, before: int) -> None:
         """Wait until a worker has said something after a place in its log."""
         await waiting.until(
-            lambda: wanted in self.log(worker)[before:], LIMIT_S, lambda: f"{wanted!r}:\n{self.log(worker)[before:]}"
+            lambda: wanted in self.log(worker)[before:],
+            LIMIT_S,
+            lambda: f"{wanted!r} of {worker}; the whole logs:\n{self.log(worker)}\n{self.log('health')}",
         )
 
     async def _signalled(self, worker: str) -> bool:
