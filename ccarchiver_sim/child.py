@@ -1,9 +1,11 @@
 """A program started as a child: ended by its own pid, and never left behind."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,8 @@ POLL_S = 0.02
 """Between two looks at a child; short against what any of them takes to start or end."""
 KILL_WAIT_S = 10.0
 """SIGKILL acts at once unless the process is stuck in the kernel, on a dying disk for instance."""
+FREEZE_WAIT_S = 10.0
+"""SIGSTOP acts within milliseconds, as SIGKILL does."""
 TAIL_LINES = 15
 """Of a log, in an error message: enough for a traceback's end."""
 
@@ -152,8 +156,20 @@ class ChildProcess:
         self.wait_ended(KILL_WAIT_S)
 
     def freeze(self) -> None:
-        """Stop it in its tracks, sockets open, as a hung machine would."""
+        """Stop the program with its sockets open, as on a machine that hangs; return when all its threads stand still.
+
+        Raises
+        ------
+        ChildError
+            If a thread still runs after a while.
+        """
         self.signal(signal.SIGSTOP)
+        deadline = Deadline(FREEZE_WAIT_S)
+        # The kernel stops each thread by itself: one that runs on another core may still answer a request.
+        while self.is_running and not _is_stopped(self._started().pid):
+            if deadline.has_passed():
+                raise ChildError(f"{self.name} was sent SIGSTOP, but some of its threads still run")
+            time.sleep(POLL_S)
 
     def thaw(self) -> None:
         """Let a frozen program go on."""
@@ -237,3 +253,12 @@ def base_environment() -> dict[str, str]:
     """Return what a child needs of this process's environment to find programs and modules, and speak one language."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TZ", "TMPDIR") if name in os.environ}
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether each thread of a process is in the state T, stopped; proc(5) describes the files."""
+    states: list[str] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            states.append(path.read_text().rpartition(") ")[2][0])
+    return all(state == "T" for state in states)

@@ -72,8 +72,13 @@ def connected(settings: Settings) -> Iterator[BlockingConnection]:
     except exceptions.AMQPConnectionError:
         raise NotCheckedError("RabbitMQ went away") from None
     finally:
-        with contextlib.suppress(exceptions.AMQPError):
-            connection.close()
+        close(connection)
+
+
+def close(connection: BlockingConnection) -> None:
+    """Close a connection; do nothing if it has been lost meanwhile."""
+    with contextlib.suppress(exceptions.AMQPError):
+        connection.close()
 
 
 def explain(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pika import exceptions
 
-from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, connect, explain
+from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, close, connect, explain
 from ccarchiver_cli.doctor.finding import failure, ok
 from ccarchiver_core.credentials import credentials_path
 from ccarchiver_core.errors import ConfigError
@@ -46,8 +46,12 @@ def reach(site: Site) -> Iterator[Finding]:
     try:
         seconds = min(_latency(connection) for _ in range(PINGS))
         version = _version(connection)
+    except CONNECTING_ERRORS as error:
+        found = f"RabbitMQ at {settings.broker_text} let us in, then stopped answering: {explain(error)}"
+        yield failure("rabbitmq", found, _mend(settings, error))
+        return
     finally:
-        connection.close()
+        close(connection)
     where = f"RabbitMQ {version} at {settings.broker_text}"
     number = tuple(int(part) for part in re.findall(r"\d+", version)[: len(OLDEST)])
     if number < OLDEST:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 
-from ccarchiver_cli.doctor import rabbit_bindings, rabbit_queues
+from ccarchiver_cli.doctor import amqp, rabbit_bindings, rabbit_queues
 from ccarchiver_cli.doctor import rabbit_server as server_checks
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError
 from ccarchiver_cli.doctor.registry import CHECKS
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
     from ccarchiver_cli.doctor.site import Site
+    from ccarchiver_core.settings import Settings
     from ccarchiver_sim.brokers import PrivateRedis
 
 OURS = ("archive_ctrl_publish", "cc_foreman_ack_publish", "oods_publish_to_cc", "telemetry_queue")
@@ -243,19 +244,46 @@ def test_an_old_rabbitmq_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert only(look(server_checks.reach, site)).do == "install RabbitMQ 99.1 or later"
 
 
+@pytest.fixture(scope="module")
+def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
+    """A RabbitMQ that no other test uses: it may be frozen."""
+    with PrivateRabbit(tmp_path_factory.mktemp("rabbit")) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+def own_login(own_rabbit: PrivateRabbit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateRabbit]:
+    path = write_credentials(tmp_path / "own", own_rabbit.user, own_rabbit.password)
+    monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(path.parent))
+    yield own_rabbit
+    own_rabbit.thaw()
+
+
 @pytest.mark.processes
-def test_a_frozen_rabbitmq_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with PrivateRabbit(tmp_path / "rabbit") as rabbit:
-        path = write_credentials(tmp_path / "frozen", rabbit.user, rabbit.password)
-        monkeypatch.setenv("IIP_CREDENTIAL_DIR", str(path.parent))
-        rabbit.freeze()
-        findings = run(unhurried(CHECKS, "rabbitmq"), site_of(rabbit=rabbit))
+def test_a_frozen_rabbitmq_holds_nobody_up(own_login: PrivateRabbit) -> None:
+    own_login.freeze()
+    findings = run(unhurried(CHECKS, "rabbitmq"), site_of(rabbit=own_login))
     assert [(one.check, one.level) for one in findings] == [
         ("rabbitmq", Level.FAILURE),
         ("rabbitmq.queues", Level.WARNING),
     ]
     assert "does not answer within 5 s" in findings[0].found
     assert findings[1].found == "not checked: RabbitMQ cannot be reached"
+
+
+@pytest.mark.processes
+def test_a_rabbitmq_that_freezes_after_the_login_is_reported(
+    own_login: PrivateRabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect_and_freeze(settings: Settings) -> pika.BlockingConnection:
+        connection = amqp.connect(settings)
+        own_login.freeze()
+        return connection
+
+    monkeypatch.setattr(server_checks, "connect", connect_and_freeze)
+    finding = only(look(server_checks.reach, site_of(rabbit=own_login, AMQP_HEARTBEAT=1)))
+    assert finding.level is Level.FAILURE
+    assert "let us in, then stopped answering: No activity or too many missed heartbeats" in finding.found
 
 
 def test_bindings_by_rabbitmqctl(site: Site, rabbit_server: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> None:
