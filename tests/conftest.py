@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # The same inputs each time, so that what a change breaks fails on every machine. `make fuzz` tries others.
-hypothesis.settings.register_profile("same", derandomize=True, database=None)
-hypothesis.settings.register_profile("random")
+# Hypothesis has absolute times of its own: a deadline of 200 ms for an example, and one second for the first inputs.
+UNHURRIED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, database=None, **UNHURRIED)
+hypothesis.settings.register_profile("random", **UNHURRIED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 pytest_plugins = ["tests.support.hang_limit", "tests.support.marks"]
