@@ -88,7 +88,7 @@ tests: setup-tests ## all tests of make test (ARGS for pytest)
 	@scripts/check tests $(ARGS)
 
 faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal; all scenarios if none is named)
-	@$(BIN)/python -m ccarchiver_sim.campaign.main --kills "$(KILLS)" \
+	@$(BIN)/python -m ccarchiver_sim.faults.main --kills "$(KILLS)" \
 	  $(if $(SEED),--seed "$(SEED)") $(if $(SCENARIO),--scenario "$(SCENARIO)") $(ARGS)
 
 soak: setup ## steady exposures for a while; fails if memory, files, threads or streams grow (MINUTES=10)

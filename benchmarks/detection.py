@@ -24,15 +24,15 @@ import redis
 from lsst.ts import salobj
 
 from ccarchiver_core import keys
+from ccarchiver_core.config.settings import Settings, load_settings
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.settings import Settings, load_settings
-from ccarchiver_sim.brokers.ports import LOOPBACK
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.peer import Peer
-from ccarchiver_sim.rig.proof import prove
-from ccarchiver_sim.rig.rig import FORWARDER, Rig
-from ccarchiver_sim.rig.wiretap import WireTap
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from ccarchiver_sim.testbed.delivery_check import prove
+from ccarchiver_sim.testbed.peer_process import Peer
+from ccarchiver_sim.testbed.rig import FORWARDER, Rig
+from ccarchiver_sim.testbed.wiretap import WireTap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class Detection:
         await self._rig.start_workers()
         await self._rig.start_peers()
         await self._rig.observer.go_to(salobj.State.ENABLED)
-        await waiting.until(lambda: all(self._holder(worker) for worker in Worker), LIMIT_S, "all workers at work")
+        await polling.wait_for(lambda: all(self._holder(worker) for worker in Worker), LIMIT_S, "all workers at work")
 
     # ---- workers
 
@@ -118,8 +118,8 @@ class Detection:
             self._moment(lambda: self._hung(worker) > before, f"a hung {worker} to be counted"),
             self._moment(lambda: self._holder(worker) not in (0, pid), f"another {worker} at work"),
         )
-        after = self._settings.hung_after
-        return Failure(worker, "hung", "HUNG_AFTER", after, shown - began, recovered - began)
+        after = self._settings.watchdog_timeout
+        return Failure(worker, "hung", "WATCHDOG_TIMEOUT", after, shown - began, recovered - began)
 
     def _holder(self, worker: Worker) -> int:
         """Return the pid of the worker that holds the lease and shows life; 0 if there is none."""
@@ -129,7 +129,7 @@ class Detection:
 
     def _has_ended(self, worker: Worker, pid: int) -> bool:
         """Tell whether supervisord's newest event of a worker's program is one after a process's end."""
-        programs = cast("dict[str, str]", self._redis.hgetall(keys.PROGRAMS))  # it decodes responses
+        programs = cast("dict[str, str]", self._redis.hgetall(keys.SUPERVISED_PROCESSES))  # it decodes responses
         for field, record in programs.items():
             if field.endswith(f":{worker}"):
                 program = json.loads(record)
@@ -137,7 +137,7 @@ class Detection:
         return False
 
     def _hung(self, worker: Worker) -> int:
-        return int(self._redis.hget(keys.COUNTERS, f"workers_hung:{worker}") or 0)
+        return int(self._redis.hget(keys.COUNTERS, f"watchdog_kills:{worker}") or 0)
 
     # ---- Forwarders
 
@@ -146,7 +146,7 @@ class Detection:
         with WireTap(self._rig.rabbit, self._rig.vhost) as tap:
             first, second, key = await self._cast(tap)
             image = self._rig.begin_exposure()
-            await waiting.until(lambda: self._was_sent(tap, first, image), LIMIT_S, f"{image} to {first.name}")
+            await polling.wait_for(lambda: self._was_sent(tap, first, image), LIMIT_S, f"{image} to {first.name}")
             failed = began = time.monotonic()
             if how == "killed":
                 first.kill()
@@ -194,8 +194,8 @@ class Detection:
             return prove(self._rig.observer, self._rig.folder, image).is_complete(expected)
 
         try:
-            await waiting.until(is_complete, LIMIT_S, f"{image} complete")
-        except waiting.WaitError:
+            await polling.wait_for(is_complete, LIMIT_S, f"{image} complete")
+        except polling.WaitError:
             return False
         return True
 
@@ -205,7 +205,7 @@ class Detection:
         deadline = Deadline(LIMIT_S)
         while not condition():
             if deadline.has_passed():
-                raise waiting.WaitError(f"waited {LIMIT_S:g} s in vain for {what}")
+                raise polling.WaitError(f"waited {LIMIT_S:g} s in vain for {what}")
             await asyncio.sleep(LOOK_EVERY_S)
         return time.monotonic()
 
@@ -214,7 +214,7 @@ def _queue(forwarder: str) -> str:
     return f"{forwarder}_consume"
 
 
-async def measure(rounds: int, hung_after: float) -> tuple[list[Failure], int]:
+async def measure(rounds: int, watchdog_timeout: float) -> tuple[list[Failure], int]:
     """Have each fail in each way, and print it; return the failures, and how many images were lost."""
     failures, lost = list[Failure](), 0
 
@@ -222,7 +222,7 @@ async def measure(rounds: int, hung_after: float) -> tuple[list[Failure], int]:
         failures.append(failure)
         print(show(failure), flush=True)
 
-    rig = Rig({"HUNG_AFTER": hung_after})
+    rig = Rig({"WATCHDOG_TIMEOUT": watchdog_timeout})
     try:
         async with rig:
             detection = Detection(rig)
@@ -265,10 +265,12 @@ def main() -> int:
     """Measure; the value is 1 if an image was lost."""
     parser = argparse.ArgumentParser("benchmarks.detection", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="how often each fails in each way")
-    parser.add_argument("--hung-after", type=float, default=HUNG_AFTER_S, help="HUNG_AFTER of the site, in seconds")
+    parser.add_argument(
+        "--hung-after", type=float, default=HUNG_AFTER_S, help="WATCHDOG_TIMEOUT of the site, in seconds"
+    )
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
-    failures, lost = asyncio.run(measure(options.rounds, options.hung_after))
+    failures, lost = asyncio.run(measure(options.rounds, options.watchdog_timeout))
     report(failures)
     if options.json:
         figures = [asdict(one) | {"ratio": one.ratio} for one in failures]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import paths
-from benchmarks.floors import REDIS_HOPS, STRICT, WARM_UP, Floor
+from benchmarks.baselines import REDIS_HOPS, STRICT, WARM_UP, Floor
 from benchmarks.load import site_of
 from benchmarks.result import Latency, put_together
 from benchmarks.stage import ONE_BOARD, Stage, staged

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from ccarchiver_cli import image
-from ccarchiver_core.redis_client import make_client
-from ccarchiver_core.settings import Settings
-from ccarchiver_core.view.images import bounds_of, observing_day
-from ccarchiver_core.view.night import read_night
-from ccarchiver_core.view.overview import collect
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK
-from tests.support.scribe import Scribe, Way
+from ccarchiver_core.config.settings import Settings
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.status.images import bounds_of, observing_day
+from ccarchiver_core.status.night import read_night
+from ccarchiver_core.status.overview import collect
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from tests.support.ledger_builder import LedgerBuilder, Way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,8 +61,8 @@ async def _measure(redis: Redis, settings: Settings, count: int, config: Path) -
     names = await _fill(redis, settings, count, bounds_of(day)[0])
     newest = names[-1]
     questions: dict[str, Callable[[], Awaitable[object]]] = {
-        "image, by name": lambda: image.tell(redis, settings, newest),
-        "image, by number": lambda: image.tell(redis, settings, newest.rpartition("_")[2].lstrip("0")),
+        "image, by name": lambda: image.read_details(redis, settings, newest),
+        "image, by number": lambda: image.read_details(redis, settings, newest.rpartition("_")[2].lstrip("0")),
         "night": lambda: read_night(redis, day, settings.files_per_image),
         "status": lambda: collect(redis, settings),
     }
@@ -82,14 +82,14 @@ async def _measure(redis: Redis, settings: Settings, count: int, config: Path) -
 
 async def _fill(redis: Redis, settings: Settings, count: int, begin: float) -> list[str]:
     empty = await _memory(redis)
-    scribe, began = Scribe(redis, settings), time.monotonic()
+    ledger_builder, began = LedgerBuilder(redis, settings), time.monotonic()
     names = [f"CC_O_20261122_{number:06d}" for number in range(1, count + 1)]
     for first in range(0, count, BATCH):
-        await scribe.write(
+        await ledger_builder.write(
             *(
-                step
+                transaction
                 for at, name in enumerate(names[first : first + BATCH], start=first)
-                for step in scribe.steps(name, at + 1, begin + at * CADENCE_S, Way.COMPLETE)
+                for transaction in ledger_builder.steps(name, at + 1, begin + at * CADENCE_S, Way.COMPLETE)
             )
         )
     used = await _memory(redis) - empty

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import paths
-from benchmarks.floors import Floor
+from benchmarks.baselines import Floor
+from benchmarks.event_times import GOT, PUT
 from benchmarks.peers import BURST, INGEST, PACE
-from benchmarks.receipts import GOT, PUT
 from benchmarks.result import CameraBurst, Load, StatusBurst, Steady
 from benchmarks.stage import BOARDS_OF_COMCAM, END, HEADER, ONE_BOARD, START, Stage, staged
 from benchmarks.stats import NS_PER_MS, summarize
 from benchmarks.workers import Processes, spent_each, start_times
-from ccarchiver_sim.rig.observer import INGESTED
+from ccarchiver_sim.testbed.sal_observer import INGESTED
 
 STATUSES = 2000
 CAMERA_BURSTS = (200, 2000)

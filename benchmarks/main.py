@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from benchmarks.growth import LARGEST_LEDGER, LEDGERS, measure_growth
 from benchmarks.latency import Done, images_taken, measure_latency, steps_of
 from benchmarks.load import measure_load
 from benchmarks.plot import plot
 from benchmarks.profiled import begin, configuration_with_profiler, show_profiles
 from benchmarks.report import show
 from benchmarks.result import Latency, Result, describe_machine
-from ccarchiver_sim.program import EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from benchmarks.scaling import LARGEST_LEDGER, LEDGERS, measure_scaling
+from ccarchiver_sim.console import EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH_IMAGES = 50
@@ -27,7 +27,7 @@ GROWTH_IMAGES = 50
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What to measure.
 
     Parameters
@@ -49,7 +49,7 @@ class Plan:
     profile: bool = False
 
 
-async def run_plan(plan: Plan, console: Console) -> Result:
+async def run_plan(plan: BenchmarkPlan, console: Console) -> Result:
     """Measure, with progress on the console; everything started has ended when this returns."""
     result = Result(machine=describe_machine())
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -63,7 +63,7 @@ async def run_plan(plan: Plan, console: Console) -> Result:
         if plan.load:
             result.load = await measure_load(_teller(progress, console, "load"))
         if plan.ledgers:
-            result.growth = await measure_growth(GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth"))
+            result.growth = await measure_scaling(GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth"))
     result.machine.load_after = os.getloadavg()[0]
     return result
 
@@ -80,7 +80,7 @@ def _teller(progress: Progress, console: Console, name: str) -> Callable[[str], 
     return tell
 
 
-async def _profiled(plan: Plan, console: Console, done: Done) -> Latency:
+async def _profiled(plan: BenchmarkPlan, console: Console, done: Done) -> Latency:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         configuration = configuration_with_profiler(folder)
@@ -89,7 +89,7 @@ async def _profiled(plan: Plan, console: Console, done: Done) -> Latency:
     return latency
 
 
-async def run_and_report(plan: Plan, json: Path | None, console: Console) -> int:
+async def run_and_report(plan: BenchmarkPlan, json: Path | None, console: Console) -> int:
     """Measure, print, and write the result and its picture; returns the exit code."""
     try:
         result = await run_plan(plan, console)
@@ -128,7 +128,7 @@ def command(
     if profile and (load or growth or not rounds):
         raise typer.BadParameter("--profile goes with latency rounds only: its times are not to be compared")
     ledgers = (*LEDGERS, LARGEST_LEDGER) if large else LEDGERS
-    plan = Plan(images, rounds, load, ledgers if growth else (), profile)
+    plan = BenchmarkPlan(images, rounds, load, ledgers if growth else (), profile)
     console = make_console()
     raise typer.Exit(run_until_signalled(run_and_report(plan, json, console), console))
 

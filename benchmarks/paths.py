@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.floors import RABBIT, REDIS, SAL
+from benchmarks.baselines import RABBIT, REDIS, SAL
+from benchmarks.event_times import GOT, OWN, PUT, EventTimes, file_key
 from benchmarks.peers import INGEST, PACE, RETRIEVAL
-from benchmarks.receipts import GOT, OWN, PUT, Receipts, file_key
 from benchmarks.stage import END, HEADER, START, Stage
-from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
+from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
 
 SPACING_S = 0.04
 """Between two events: each is over, with its acknowledgements, before the next comes."""
@@ -94,7 +94,7 @@ def read(stage: Stage, images: list[str]) -> dict[str, Round]:
     return {path.name: _read_path(stage.receipts, path, files if path.per_file else images) for path in PATHS}
 
 
-def _read_path(receipts: Receipts, path: Path, keys: list[str]) -> Round:
+def _read_path(receipts: EventTimes, path: Path, keys: list[str]) -> Round:
     durations = receipts.durations_ms(path.begin, path.end, keys, less=path.peer)
     peer = receipts.durations_ms(*path.peer, keys) if path.peer is not None else []
     return Round(durations, len(keys) - len(durations), peer)

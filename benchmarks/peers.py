@@ -11,18 +11,18 @@ import sys
 from collections.abc import Coroutine
 from typing import cast
 
-from benchmarks.notebook import TAKE, Notebook, serve
-from benchmarks.receipts import GOT, OWN, PUT, file_key, now
-from ccarchiver_bridge.amqp.link import Delivery, Link
-from ccarchiver_core.redis_client import make_client, transact
-from ccarchiver_sim.controller.messages import health_ack, item_ack
-from ccarchiver_sim.forwarder import messages as forwarder_messages
-from ccarchiver_sim.forwarder.options import PRESENCE_KEY, Identity
-from ccarchiver_sim.forwarder.presence import FORWARDER_LIST, LIVES_FOR_S, PRESENCE_VALUE, RENEWED_EVERY_S
-from ccarchiver_sim.peer import wire
-from ccarchiver_sim.peer.async_run import run_async_peer
-from ccarchiver_sim.peer.runloop import say
-from ccarchiver_sim.peer.site import Site
+from benchmarks.event_times import GOT, OWN, PUT, file_key, now
+from benchmarks.timestamp_recorder import TAKE, TimestampRecorder, serve
+from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
+from ccarchiver_core.redis.client import make_client, transact
+from ccarchiver_sim.peers.common import wire
+from ccarchiver_sim.peers.common.async_run import run_async_peer
+from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.site import Site
+from ccarchiver_sim.peers.controller.messages import health_ack, item_ack
+from ccarchiver_sim.peers.forwarder import messages as forwarder_messages
+from ccarchiver_sim.peers.forwarder.options import PRESENCE_KEY, Identity
+from ccarchiver_sim.peers.forwarder.presence import FORWARDER_LIST, LIVES_FOR_S, PRESENCE_VALUE, RENEWED_EVERY_S
 
 NAME = "bench"
 PACE, BURST = "pace", "burst"
@@ -47,7 +47,7 @@ class Peers:
         Where to note.
     """
 
-    def __init__(self, site: Site, link: Link, notes: Notebook) -> None:
+    def __init__(self, site: Site, link: AmqpConnection, notes: TimestampRecorder) -> None:
         self._settings = site.settings
         self._link = link
         self._notes = notes
@@ -183,8 +183,8 @@ class Peers:
 async def work(stop: asyncio.Event) -> None:
     """Be the peers until stopped."""
     site = Site.load()
-    notes = Notebook()
-    link = await Link.open(site.settings, site.credentials)
+    notes = TimestampRecorder()
+    link = await AmqpConnection.open(site.settings, site.credentials)
     peers = Peers(site, link, notes)
     try:
         await peers.open()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from benchmarks.floors import REDIS, REDIS_HOPS
+from benchmarks.baselines import REDIS, REDIS_HOPS
 from benchmarks.result import Growth, Latency, Result
 
 mpl.use("Agg")  # no display is needed, and none is looked for

@@ -18,9 +18,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.helper import ROOT
+from benchmarks.probe import ROOT
 from benchmarks.stage import Stage
-from ccarchiver_sim.rig.supervisor import CONFIGURATION, WORKERS
+from ccarchiver_sim.testbed.supervisor import CONFIGURATION, WORKERS
 
 SHOWN = 25
 """Functions of each worker: those behind the twenty-fifth take less than a hundredth."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from benchmarks.floors import REDIS, REDIS_HOPS
+from benchmarks.baselines import REDIS, REDIS_HOPS
 from benchmarks.paths import Path, Round
 from benchmarks.stats import Figures, Summary, summarize
 

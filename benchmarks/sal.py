@@ -9,8 +9,8 @@ from lsst.ts import salobj
 from lsst.ts.salobj.topics import RemoteEvent
 from typing_extensions import override
 
-from ccarchiver_sim.rig.environment import PARTITION, applied
-from ccarchiver_sim.rig.observer import CSC, ERROR_CODE, SUMMARY_STATE, SalObserver
+from ccarchiver_sim.testbed.environment import PARTITION, applied
+from ccarchiver_sim.testbed.sal_observer import CSC, ERROR_CODE, SUMMARY_STATE, SalObserver
 
 DEPTH = 50_000
 """Events a reader here holds: it shall never be the one that loses. DDS and salobj each hold 100 unless told."""

@@ -9,22 +9,22 @@ from typing import TypeVar
 
 from lsst.ts import salobj
 
-from benchmarks.far import floor_settings, make_floor_stream
-from benchmarks.helper import Helper
-from benchmarks.receipts import PUT, Receipts, now
+from benchmarks.event_times import PUT, EventTimes, now
+from benchmarks.probe import Probe
 from benchmarks.sal import Commander, floor_partition
-from ccarchiver_bridge.amqp.link import Link
-from ccarchiver_core.credentials import load_credentials
-from ccarchiver_core.redis_client import make_client
-from ccarchiver_core.settings import load_settings
-from ccarchiver_sim.camera.exposure import Exposure, image_name, observing_date
+from benchmarks.sink import floor_settings, make_floor_stream
+from ccarchiver_bridge.amqp.connection import AmqpConnection
+from ccarchiver_core.config.credentials import load_credentials
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.redis.client import make_client
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.peer.sal import SalComponent, sal_component, tai_now
-from ccarchiver_sim.rig.environment import PARTITION, applied
-from ccarchiver_sim.rig.folder import CREDENTIAL_FILE
-from ccarchiver_sim.rig.observer import CAMERA, END_READOUT
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.supervisor import Supervisor
+from ccarchiver_sim.peers.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.peers.common.sal import SalComponent, sal_component, tai_now
+from ccarchiver_sim.testbed.environment import PARTITION, applied
+from ccarchiver_sim.testbed.folder import CREDENTIAL_FILE
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.sal_observer import CAMERA, END_READOUT
+from ccarchiver_sim.testbed.supervisor import Supervisor
 
 START, END, HEADER = "startIntegration", END_READOUT, "largeFileObjectAvailable"
 """The events of one exposure."""
@@ -56,7 +56,7 @@ class Stage:
         self.rig = Rig(settings, parent=parent)
         self.rig.observer = Commander()
         self.settings = load_settings(self.rig.folder.site_file)
-        self.receipts = Receipts()
+        self.receipts = EventTimes()
         self.far = self._helper("far")
         self.peers = self._helper("peers")
         self.redis = make_client(self.settings)
@@ -64,11 +64,11 @@ class Stage:
         self._camera: SalComponent | None = None
         self._headers: SalComponent | None = None
         self._floor: SalComponent | None = None
-        self._link: Link | None = None
+        self._link: AmqpConnection | None = None
         self._images = 0
 
-    def _helper(self, name: str) -> Helper:
-        helper = Helper(name, f"benchmarks.{name}", env=self.rig.env, logs=self.rig.folder.logs)
+    def _helper(self, name: str) -> Probe:
+        helper = Probe(name, f"benchmarks.{name}", env=self.rig.env, logs=self.rig.folder.logs)
         self.rig.peers[name] = helper
         return helper
 
@@ -78,7 +78,7 @@ class Stage:
         return _entered(self._floor)
 
     @property
-    def link(self) -> Link:
+    def link(self) -> AmqpConnection:
         """The driver's own connection to RabbitMQ."""
         return _entered(self._link)
 
@@ -91,7 +91,7 @@ class Stage:
         credentials = load_credentials(rig.folder.credentials / CREDENTIAL_FILE)
         for client in (self.redis, self.floor_redis):
             stack.push_async_callback(client.aclose)
-        self._link = await Link.open(self.settings, credentials)
+        self._link = await AmqpConnection.open(self.settings, credentials)
         stack.push_async_callback(self._link.close)
         await make_floor_stream(self.floor_redis)
         self._camera = await stack.enter_async_context(sal_component(CAMERA))

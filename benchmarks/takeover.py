@@ -22,13 +22,13 @@ from pathlib import Path
 import redis
 from lsst.ts import salobj
 
+from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.settings import Settings
-from ccarchiver_sim.brokers.ports import LOOPBACK
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.observer import SUMMARY_STATE
-from ccarchiver_sim.rig.proof import prove
-from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from ccarchiver_sim.testbed.delivery_check import prove
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.sal_observer import SUMMARY_STATE
 
 HOSTS = ("north", "south")
 CADENCE_S = 1.0
@@ -85,18 +85,18 @@ class Takeover:
         """Have the host at work fail in the middle of exposures, and the other one take over."""
         host, images = self._rig.hosts[at], list[str]()
         shooting = asyncio.create_task(self._shoot(images))
-        await waiting.until(lambda: len(images) >= IMAGES_BEFORE, LIMIT_S, lambda: "exposures")
+        await polling.wait_for(lambda: len(images) >= IMAGES_BEFORE, LIMIT_S, lambda: "exposures")
         await asyncio.sleep(random.random() * CADENCE_S)  # noqa: S311  any moment of an exposure
         mark, began = self._rig.observer.mark, time.monotonic()
         end = host.power_off if how == "power" else host.supervisor.stop
         ending = asyncio.create_task(asyncio.to_thread(end))
-        await waiting.until(lambda: self._holders() == {to}, LIMIT_S, lambda: f"{to} to take over")
+        await polling.wait_for(lambda: self._holders() == {to}, LIMIT_S, lambda: f"{to} to take over")
         leases_s = time.monotonic() - began
-        await waiting.until(lambda: self._is_back(mark), LIMIT_S, lambda: "the CSC to be back")
+        await polling.wait_for(lambda: self._is_back(mark), LIMIT_S, lambda: "the CSC to be back")
         csc_s = time.monotonic() - began
         await ending
         seen = len(images)
-        await waiting.until(lambda: len(images) >= seen + IMAGES_AFTER, LIMIT_S, lambda: "exposures")
+        await polling.wait_for(lambda: len(images) >= seen + IMAGES_AFTER, LIMIT_S, lambda: "exposures")
         shooting.cancel()
         await asyncio.wait({shooting})
         lost = await self._wait_for(images)
@@ -124,11 +124,11 @@ class Takeover:
             return sum(not proof.is_complete(self._expected) for proof in proofs)
 
         with contextlib.suppress(AssertionError):  # in vain: that is the figure
-            await waiting.until(lambda: missing() == 0, LIMIT_S, lambda: "every exposure")
+            await polling.wait_for(lambda: missing() == 0, LIMIT_S, lambda: "every exposure")
         return missing()
 
     async def _stands_by(self, name: str) -> None:
-        await waiting.until(
+        await polling.wait_for(
             lambda: {self._host_of(worker.standby) for worker in Worker} == {name},
             LIMIT_S,
             lambda: f"{name} to stand by",
@@ -145,7 +145,7 @@ class Takeover:
 async def measure(rounds: int, folder: Path | None) -> list[Round]:
     """Change hosts back and forth, and print each round."""
     done = list[Round]()
-    rig = Rig({"WHEN_LEASE_IS_HELD": "wait"}, parent=folder)
+    rig = Rig({"STANDBY": True}, parent=folder)
     try:
         async with rig:
             takeover = Takeover(rig)

@@ -9,10 +9,10 @@ import psutil
 
 from benchmarks.stage import Stage
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.rig.supervisor import WORKERS
-from ccarchiver_sim.rig.waiting import WaitError
+from ccarchiver_sim.testbed.polling import WaitError
+from ccarchiver_sim.testbed.supervisor import WORKERS
 
 MS_PER_S = 1000.0
 MEGABYTE = 1e6
@@ -67,13 +67,13 @@ async def start_times(stage: Stage) -> dict[str, float]:
 
 
 async def _start_time(stage: Stage, worker: Worker) -> float:
-    before = await read_vitals(stage.redis, worker)
+    before = await read_heartbeat(stage.redis, worker)
     restart = asyncio.create_task(stage.rig.restart_worker(worker))
     deadline = Deadline(START_LIMIT_S)
     while not deadline.has_passed():
-        vitals = await read_vitals(stage.redis, worker)
-        if vitals is not None and (before is None or vitals.pid != before.pid):
-            age = _age_s(vitals.pid)
+        heartbeat = await read_heartbeat(stage.redis, worker)
+        if heartbeat is not None and (before is None or heartbeat.pid != before.pid):
+            age = _age_s(heartbeat.pid)
             await restart
             return age
         await asyncio.sleep(LOOK_EVERY_S)

@@ -6,7 +6,7 @@ import sys
 
 from ccarchiver_bridge.bridge import work
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.worker import run
+from ccarchiver_core.runtime.worker import run
 
 
 def main() -> None:

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from ccarchiver_cli import listing, second_look
+from ccarchiver_cli import config_listing, site_advisories
 from ccarchiver_cli.connection import EXIT_CONFIG
-from ccarchiver_cli.lines import indented
 from ccarchiver_cli.migrate import migrate
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import load_settings, settings_path
-from ccarchiver_core.site_file import SiteFile
+from ccarchiver_cli.text_layout import indented
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import load_settings, settings_path
+from ccarchiver_core.config.site_file import SiteFile
 
 app = typer.Typer(no_args_is_help=True, help="The site file: check it, see what is in force, write it anew.")
 app.command("migrate")(migrate)
@@ -51,7 +51,7 @@ def judge(file: Path | None) -> Verdict:
     try:
         path = settings_path() if file is None else file
         settings = load_settings(path)
-        entries = listing.entries(settings, SiteFile(path))
+        entries = config_listing.entries(settings, SiteFile(path))
     except ConfigError as error:
         return Verdict(
             None if file is None else str(file),
@@ -62,7 +62,7 @@ def judge(file: Path | None) -> Verdict:
             notes=[],
         )
     keys_set = sum(entry.line is not None for entry in entries)
-    notes = [note.text for note in second_look.notes(settings)]
+    notes = [note.text for note in site_advisories.advisories(settings)]
     return Verdict(str(path), ok=True, keys_set=keys_set, keys_known=len(entries), problems=[], notes=notes)
 
 
@@ -89,18 +89,18 @@ def show(*, as_json: Json = False) -> None:
     try:
         path = settings_path()
         settings = load_settings(path)
-        entries = listing.entries(settings, SiteFile(path))
+        entries = config_listing.entries(settings, SiteFile(path))
     except ConfigError as error:
         typer.echo(f"ccarchiver: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
-    account = listing.account()
+    account = config_listing.account()
     if as_json:
         answer = {"file": str(path), "settings": [asdict(one) for one in entries], "credentials": asdict(account)}
         typer.echo(json.dumps(answer, indent=2))
         return
     typer.echo(f"site file {path}\n")
     for entry in entries:
-        typer.echo(listing.text(entry))
+        typer.echo(config_listing.text(entry))
     typer.echo(
         f"\ncredentials {account.file}\n    user {account.user}, directory mode {account.directory_mode}, ", nl=False
     )

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 from redis import exceptions
 
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
-from ccarchiver_core.settings import load_settings
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 Answer = TypeVar("Answer")
 
-EXIT_AWAY = 69
+EXIT_UNAVAILABLE = 69
 """Redis does not answer (EX_UNAVAILABLE of sysexits.h)."""
 
 EXIT_CONFIG = 78
@@ -37,7 +37,7 @@ def settings_or_exit() -> Settings:
         raise typer.Exit(EXIT_CONFIG) from None
 
 
-def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
+def query_redis(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
     """Put a question to Redis; ends the program with a message if there is no answer."""
     settings = settings_or_exit()
     try:
@@ -45,10 +45,10 @@ def ask(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
     except exceptions.ResponseError as error:
         typer.echo(f"ccarchiver: Redis at {settings.redis_address}: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
-    except AWAY_ERRORS as error:
+    except UNAVAILABLE_ERRORS as error:
         text = " ".join(str(error).split()).rstrip(".")
         typer.echo(f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; is it running?", err=True)
-        raise typer.Exit(EXIT_AWAY) from None
+        raise typer.Exit(EXIT_UNAVAILABLE) from None
 
 
 async def _ask(question: Callable[[Redis, Settings], Awaitable[Answer]], settings: Settings) -> Answer:

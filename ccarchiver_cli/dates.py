@@ -7,7 +7,7 @@ import time
 
 import typer
 
-from ccarchiver_core.view.images import observing_day
+from ccarchiver_core.status.images import observing_day
 
 NIGHT_HELP = "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date."
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ccarchiver_cli.connection import ask
+from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.output import EXIT_WRONG, confirmed, console, fail, print_json, say, table
-from ccarchiver_core import deadletter
-from ccarchiver_core.errors import RejectedError
+from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.store import dead_letters
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_core.deadletter import DeadLetter
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.store.dead_letters import DeadLetter
 
 COUNT = 20
 """Letters listed if nobody says how many: what fits on a screen."""
 
-letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
+app_of_dead_letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 
 LetterId = Annotated[str, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
 MaybeLetterId = Annotated[str | None, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
@@ -33,10 +33,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(letters, name="deadletter")
+    app.add_typer(app_of_dead_letters, name="deadletter")
 
 
-@letters.command("list")
+@app_of_dead_letters.command("list")
 def list_letters(
     count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = COUNT,
     origin: Annotated[str | None, typer.Option(help="Only those of this queue or mailbox.")] = None,
@@ -44,34 +44,39 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    found = _found(origin)[:count] if origin else ask(lambda redis, _settings: deadletter.newest(redis, count))
+    found = (
+        _found(origin)[:count] if origin else query_redis(lambda redis, _settings: dead_letters.newest(redis, count))
+    )
     if as_json:
-        print_json([_as_dict(letter) for letter in found])
+        print_json([_as_dict(dead_letter) for dead_letter in found])
         return
     if not found:
         say("no dead letters")
         return
     made = table("id", "origin and reason")  # the id whole: it is what the other commands take
     made.columns[0].no_wrap = True
-    for letter in found:
-        image = f", image {letter.obsid}" if letter.obsid else ""
-        made.add_row(letter.id, f"{letter.at} {letter.origin}{image}, {len(letter.raw)} bytes: {letter.reason}")
+    for dead_letter in found:
+        image = f", image {dead_letter.obsid}" if dead_letter.obsid else ""
+        made.add_row(
+            dead_letter.id,
+            f"{dead_letter.at} {dead_letter.origin}{image}, {len(dead_letter.raw)} bytes: {dead_letter.reason}",
+        )
     console().print(made)
 
 
-@letters.command("show")
+@app_of_dead_letters.command("show")
 def show_letter(letter_id: LetterId, *, as_json: AsJson = False) -> None:
     """Show one dead letter, its raw bytes included."""
-    letter = _find(letter_id)
+    dead_letter = _find(letter_id)
     if as_json:
-        print_json(_as_dict(letter))
+        print_json(_as_dict(dead_letter))
         return
     for name in ("id", "at", "origin", "obsid", "reason"):
-        say(f"{name}: {getattr(letter, name)}")
-    say(f"raw: {letter.raw!r}")
+        say(f"{name}: {getattr(dead_letter, name)}")
+    say(f"raw: {dead_letter.raw!r}")
 
 
-@letters.command("requeue")
+@app_of_dead_letters.command("requeue")
 def requeue_letter(
     letter_id: MaybeLetterId = None,
     *,
@@ -86,21 +91,21 @@ def requeue_letter(
         raise typer.Exit(EXIT_WRONG)
 
     async def question(redis: Redis, _settings: Settings) -> list[str]:
-        return [await _requeue(redis, letter) for letter in reversed(todo)]  # oldest first, as they came
+        return [await _requeue(redis, dead_letter) for dead_letter in reversed(todo)]  # oldest first, as they came
 
-    refusals = ask(question)
-    for letter, refusal in zip(reversed(todo), refusals, strict=True):
+    refusals = query_redis(question)
+    for dead_letter, refusal in zip(reversed(todo), refusals, strict=True):
         if refusal:
-            typer.echo(f"ccarchiver: {letter.id}: {refusal}", err=True)
+            typer.echo(f"ccarchiver: {dead_letter.id}: {refusal}", err=True)
         elif not as_json:
-            say(f"{letter.id}: on its way again, as from {letter.origin}; what cannot be handled comes back here")
+            say(f"{dead_letter.id}: requeued to {dead_letter.origin}; if rejected again, it returns as a dead letter")
     if as_json:
         print_json([{"id": one.id, "done": not why} for one, why in zip(reversed(todo), refusals, strict=True)])
     if any(refusals):
         raise typer.Exit(EXIT_WRONG)
 
 
-@letters.command("drop")
+@app_of_dead_letters.command("drop")
 def drop_letter(
     letter_id: MaybeLetterId = None,
     *,
@@ -115,21 +120,21 @@ def drop_letter(
         raise typer.Exit(EXIT_WRONG)
 
     async def question(redis: Redis, _settings: Settings) -> None:
-        for letter in todo:
-            await deadletter.drop(redis, letter.id)
+        for dead_letter in todo:
+            await dead_letters.drop(redis, dead_letter.id)
 
-    ask(question)
+    query_redis(question)
     if as_json:
-        print_json([{"id": letter.id, "done": True} for letter in todo])
+        print_json([{"id": dead_letter.id, "done": True} for dead_letter in todo])
         return
-    for letter in todo:
-        say(f"{letter.id}: dropped")
+    for dead_letter in todo:
+        say(f"{dead_letter.id}: dropped")
 
 
-async def _requeue(redis: Redis, letter: DeadLetter) -> str:
+async def _requeue(redis: Redis, dead_letter: DeadLetter) -> str:
     """Send one again; the value is why it cannot be, empty if it was."""
     try:
-        await deadletter.requeue(redis, letter)
+        await dead_letters.requeue(redis, dead_letter)
     except RejectedError as error:
         return str(error)
     return ""
@@ -145,16 +150,16 @@ def _chosen(letter_id: str | None, *, every: bool, origin: str | None) -> list[D
 
 
 def _found(origin: str | None) -> list[DeadLetter]:
-    found = ask(lambda redis, settings: deadletter.newest(redis, settings.max_dead_letters))
-    return [letter for letter in found if origin is None or letter.origin == origin]
+    found = query_redis(lambda redis, settings: dead_letters.newest(redis, settings.max_dead_letters))
+    return [dead_letter for dead_letter in found if origin is None or dead_letter.origin == origin]
 
 
 def _find(letter_id: str) -> DeadLetter:
-    letter = ask(lambda redis, _settings: deadletter.find(redis, letter_id))
-    if letter is None:
+    dead_letter = query_redis(lambda redis, _settings: dead_letters.find(redis, letter_id))
+    if dead_letter is None:
         raise fail(f"no dead letter {letter_id}; see: ccarchiver deadletter list")
-    return letter
+    return dead_letter
 
 
-def _as_dict(letter: DeadLetter) -> dict[str, Any]:
-    return dataclasses.asdict(letter) | {"raw": repr(letter.raw)}
+def _as_dict(dead_letter: DeadLetter) -> dict[str, Any]:
+    return dataclasses.asdict(dead_letter) | {"raw": repr(dead_letter.raw)}

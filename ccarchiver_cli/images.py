@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from ccarchiver_cli.connection import ask
+from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
 from ccarchiver_cli.output import console, duration, print_json, say, utc, wrapped
-from ccarchiver_core import ledger
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.view.images import ImageSummary, bounds_of, names_between, newest_names, summaries
+from ccarchiver_core.status.images import ImageSummary, bounds_of, names_between, newest_names, summaries
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.ledger import ImageState
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 LAST = 20
 """Images shown if nobody says how many: what fits on a screen."""
 
 MOST = 1_000_000
-"""Above any MAX_LEDGER, and a number that Redis takes."""
+"""Above any MAX_LEDGER_IMAGES, and a number that Redis takes."""
 
 INDENT = " " * 16
 """Below an image's name."""
@@ -37,7 +37,7 @@ STYLES = {ImageState.FAILED: "red", ImageState.STALLED: "yellow"}
 OPEN = (ImageState.ACCEPTED, ImageState.STALLED)
 
 
-class Wanted(enum.StrEnum):
+class StateFilter(enum.StrEnum):
     """Which images: a state of the ledger, or open, which is everything not at its end."""
 
     OPEN = "open"
@@ -45,7 +45,7 @@ class Wanted(enum.StrEnum):
     COMPLETE = "complete"
     SKIPPED = "skipped"
     FAILED = "failed"
-    FOREIGN = "foreign"
+    FOREIGN = "unannounced"
 
 
 class Line(BaseModel):
@@ -74,14 +74,14 @@ def register(app: typer.Typer) -> None:
 
 def show(
     night: Annotated[str | None, typer.Option(help=NIGHT_HELP)] = None,
-    state: Annotated[Wanted | None, typer.Option(help="Only these.")] = None,
+    state: Annotated[StateFilter | None, typer.Option(help="Only these.")] = None,
     last: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest ones.")] = LAST,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List images, the newest last; files are those retrieved + those ingested."""
     day = None if night is None else read_day(night)
-    found = ask(lambda redis, settings: read(redis, settings, day, state, last))
+    found = query_redis(lambda redis, settings: read(redis, settings, day, state, last))
     if as_json:
         print_json([line.model_dump(mode="json") for line in found])
         return
@@ -105,11 +105,13 @@ def _print(found: list[Line]) -> None:
             out.print(f"{INDENT}{part}", soft_wrap=True)
 
 
-async def read(redis: Redis, settings: Settings, day: dt.date | None, state: Wanted | None, last: int) -> list[Line]:
+async def read(
+    redis: Redis, settings: Settings, day: dt.date | None, state: StateFilter | None, last: int
+) -> list[Line]:
     """Read the newest images that fit, oldest first."""
     if day is not None:
         names = await names_between(redis, *bounds_of(day))
-    elif state in (Wanted.OPEN, Wanted.STALLED):
+    elif state in (StateFilter.OPEN, StateFilter.STALLED):
         names = await ledger.unfinished(redis)
     elif state is None:
         names = (await newest_names(redis, last))[::-1]
@@ -119,8 +121,8 @@ async def read(redis: Redis, settings: Settings, day: dt.date | None, state: Wan
     return [await _line(redis, settings, image) for image in sorted(found, key=lambda image: image.at)[-last:]]
 
 
-def _fits(image: ImageSummary, state: Wanted | None) -> bool:
-    if state is Wanted.OPEN:
+def _fits(image: ImageSummary, state: StateFilter | None) -> bool:
+    if state is StateFilter.OPEN:
         return image.state in OPEN
     return state is None or image.state == state.value
 
@@ -129,7 +131,7 @@ async def _line(redis: Redis, settings: Settings, image: ImageSummary) -> Line:
     note = image.failed
     if image.state in OPEN:
         record = await ledger.read_record(redis, image.obsid)
-        note = f"waits for {ledger.waits_for(record, settings.files_per_image)}"
+        note = f"waits for {ledger.waiting_on(record, settings.files_per_image)}"
     return Line(
         image=image.obsid,
         state=image.state,

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from ccarchiver_core.logs import FILE_PREFIX
+from ccarchiver_core.log.logs import FILE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

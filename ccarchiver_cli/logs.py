@@ -17,11 +17,11 @@ import typer
 
 from ccarchiver_cli.connection import EXIT_CONFIG
 from ccarchiver_cli.log_files import LogFiles
-from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import LOG_DIR_VARIABLE, load_settings
 from ccarchiver_core.keys import Worker  # noqa: TC001  typer reads the annotation
-from ccarchiver_core.log_line import readable
-from ccarchiver_core.logs import FILE_PREFIX
-from ccarchiver_core.settings import LOG_DIR_VARIABLE, load_settings
+from ccarchiver_core.log.log_line import readable
+from ccarchiver_core.log.logs import FILE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ class LogLine:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LogQuery:
     """Which lines are asked for.
 
     Parameters
@@ -77,7 +77,7 @@ class Wanted:
     level: Level = Level.DEBUG
 
     @property
-    def needle(self) -> bytes:
+    def search_bytes(self) -> bytes:
         """What a line's JSON must hold to be worth reading."""
         return json.dumps(self.name)[1:-1].encode()
 
@@ -112,7 +112,7 @@ def show(
         raise typer.BadParameter(f"{name!r} stands in many lines; give the whole name, ccarchiver images lists them")
     if not name:
         raise typer.BadParameter("an image's name or an ACK_ID is needed", param_hint="IMAGE")
-    wanted = Wanted(name, _time(since), level)
+    wanted = LogQuery(name, _time(since), level)
     folder = _log_dir()
     files = LogFiles(folder, str(worker or ""))
     with contextlib.closing(files):
@@ -129,7 +129,7 @@ def show(
             raise typer.Exit(EXIT_NOT_FOUND)
 
 
-def collect(files: LogFiles, wanted: Wanted) -> list[LogLine]:
+def collect(files: LogFiles, wanted: LogQuery) -> list[LogLine]:
     """Read the new lines that are asked for, in order of time.
 
     Raises
@@ -137,7 +137,7 @@ def collect(files: LogFiles, wanted: Wanted) -> list[LogLine]:
     OSError
         If the log directory cannot be read.
     """
-    return sorted(line for line in _parsed(files, wanted.needle) if wanted.has(line))
+    return sorted(line for line in _parsed(files, wanted.search_bytes) if wanted.has(line))
 
 
 def _parsed(files: LogFiles, needle: bytes) -> Iterator[LogLine]:
@@ -151,7 +151,7 @@ def _parsed(files: LogFiles, needle: bytes) -> Iterator[LogLine]:
         yield LogLine(at, {"worker": worker, **fields}, raw)
 
 
-def _print_new(files: LogFiles, wanted: Wanted, folder: Path, *, as_json: bool) -> bool:
+def _print_new(files: LogFiles, wanted: LogQuery, folder: Path, *, as_json: bool) -> bool:
     """Print the new lines; whether there were any."""
     try:
         lines = collect(files, wanted)

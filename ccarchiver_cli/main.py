@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ccarchiver_core import __version__
-from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.base.errors import ConfigError
 
 EXIT_CONFIG = 78
 """The configuration is wrong (EX_CONFIG of sysexits.h)."""

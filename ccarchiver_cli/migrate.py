@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccarchiver_cli import second_look
+from ccarchiver_cli import site_advisories
 from ccarchiver_cli.connection import EXIT_CONFIG
-from ccarchiver_cli.lines import indented
-from ccarchiver_cli.new_form import render
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import load_settings
+from ccarchiver_cli.site_file_writer import render
+from ccarchiver_cli.text_layout import indented
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import load_settings
 
 if TYPE_CHECKING:
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 EXIT_NOT_WRITTEN = 1
 """The file is there already, or cannot be written."""
@@ -43,17 +43,21 @@ def migrate(file: OldFile, output: NewFile = None) -> None:
         typer.echo(text, nl=False)
     else:
         _write(output, text)
-    for note in second_look.notes(settings):
+    for note in site_advisories.advisories(settings):
         typer.echo(indented("note  ", note.text), err=True)
 
 
 def _load(file: Path) -> Settings:
-    """Read a site file; one that leaves its host unencrypted, as they all did, says so in the new form."""
+    """Read a site file of this version or an earlier one.
+
+    A file whose connections to other hosts are unencrypted, as all files of earlier versions are, gets the setting
+    that allows it.
+    """
     try:
         return load_settings(file)
     except ConfigError:
         with contextlib.suppress(ConfigError):
-            return load_settings(file, plaintext="allowed")
+            return load_settings(file, is_old=True)
         raise
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ccarchiver_cli.lines import harmless, width
+from ccarchiver_cli.text_layout import harmless, width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +30,9 @@ SHORT_S = 10.0
 
 def console() -> Console:
     """Make the console: 80 columns in a pipe, colour only on a terminal and without NO_COLOR, numbers left alone."""
-    from ccarchiver_cli.plain_console import PlainConsole  # noqa: PLC0415  30 ms that ``--json`` does without
+    from ccarchiver_cli.safe_console import SafeConsole  # noqa: PLC0415  30 ms that ``--json`` does without
 
-    return PlainConsole(highlight=False, emoji=False, markup=False, soft_wrap=False)
+    return SafeConsole(highlight=False, emoji=False, markup=False, soft_wrap=False)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccarchiver_cli import pairing
-from ccarchiver_cli.connection import ask
+from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.output import EXIT_WRONG, ago, confirmed, console, fail, print_json, rough, say, table
 from ccarchiver_cli.pairing import RefusedError
-from ccarchiver_core.session import Session, read_session
-from ccarchiver_core.view.overview import PairingView, read_pairing
-from ccarchiver_core.view.roster import Candidate, Roster, read_roster
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.status.candidate_list import Candidate, CandidateList, read_candidates
+from ccarchiver_core.status.overview import PairingView, read_pairing
+from ccarchiver_core.store.session import read_session
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import Session
 
 from ccarchiver_core.keys import Worker
 
@@ -38,15 +39,15 @@ def register(app: typer.Typer) -> None:
 def show(*, as_json: AsJson = False) -> None:
     """Show the pairing and whom health would ask, in its order; exit code 1 if a Forwarder is wanted and missing."""
 
-    async def question(redis: Redis, settings: Settings) -> tuple[PairingView, Roster]:
-        return await read_pairing(redis, await read_session(redis)), await read_roster(redis, settings)
+    async def question(redis: Redis, settings: Settings) -> tuple[PairingView, CandidateList]:
+        return await read_pairing(redis, await read_session(redis)), await read_candidates(redis, settings)
 
-    view, roster = ask(question)
-    is_well = not view.wanted or bool(view.hostname)
+    view, candidates = query_redis(question)
+    is_well = not view.is_active or bool(view.hostname)
     if as_json:
-        print_json({"well": is_well, "pairing": view.model_dump(mode="json"), **_roster_dict(roster)})
+        print_json({"well": is_well, "pairing": view.model_dump(mode="json"), **_roster_dict(candidates)})
     else:
-        _print(view, roster)
+        _print(view, candidates)
     if not is_well:
         raise typer.Exit(EXIT_WRONG)
 
@@ -61,15 +62,15 @@ def release(
 ) -> None:
     """Give the paired Forwarder up, so that the next one takes over; unfinished images are replayed to it."""
 
-    async def look(redis: Redis, settings: Settings) -> tuple[Session, Roster, bool]:
-        lives = await read_vitals(redis, Worker.HEALTH) is not None
-        return await read_session(redis), await read_roster(redis, settings), lives
+    async def look(redis: Redis, settings: Settings) -> tuple[Session, CandidateList, bool]:
+        lives = await read_heartbeat(redis, Worker.HEALTH) is not None
+        return await read_session(redis), await read_candidates(redis, settings), lives
 
-    session, roster, health_lives = ask(look)
-    if session.paired and session.forwarder is not None:
-        _insist(session.forwarder.hostname, roster.likely, yes=yes, force=force)
+    session, candidates, health_lives = query_redis(look)
+    if session.is_paired and session.forwarder is not None:
+        _confirm_release(session.forwarder.hostname, candidates.likely, yes=yes, force=force)
     try:
-        before = ask(lambda redis, _settings: pairing.release(redis))
+        before = query_redis(lambda redis, _settings: pairing.release(redis))
     except RefusedError as error:
         raise fail(str(error)) from None
     after = _next_paired(before) if wait and health_lives else None
@@ -87,7 +88,7 @@ def release(
         raise fail("nobody has taken over; see: ccarchiver pair show, ccarchiver status")
 
 
-def _insist(hostname: str, heir: Candidate | None, *, yes: bool, force: bool) -> None:
+def _confirm_release(hostname: str, heir: Candidate | None, *, yes: bool, force: bool) -> None:
     """Ask the operator; ends the command if nobody could take over, or the answer is no."""
     if heir is None and not force:
         raise fail(
@@ -100,7 +101,7 @@ def _insist(hostname: str, heir: Candidate | None, *, yes: bool, force: bool) ->
 
 
 def _next_paired(before: Session) -> Session | None:
-    return ask(lambda redis, settings: pairing.taken_over(redis, settings, before))
+    return query_redis(lambda redis, settings: pairing.taken_over(redis, settings, before))
 
 
 @pair.command("next")
@@ -116,20 +117,20 @@ def show_next(
             raise typer.Exit(EXIT_WRONG)
         name = forwarder
         try:
-            text = ask(lambda redis, settings: pairing.put_first(redis, settings, name))
+            text = query_redis(lambda redis, settings: pairing.promote(redis, settings, name))
         except RefusedError as error:
             raise fail(str(error)) from None
         if not as_json:
             say(text)
             return
-    roster = ask(read_roster)
+    candidates = query_redis(read_candidates)
     if as_json:
-        print_json(_roster_dict(roster))
-    elif roster.next is not None:
-        say(_next_text(roster.next))
-        if roster.next.stale and roster.likely is not None:
-            say(f"after it, the first that nothing speaks against: {_next_text(roster.likely)}")
-    if roster.next is None:
+        print_json(_roster_dict(candidates))
+    elif candidates.next is not None:
+        say(_next_text(candidates.next))
+        if candidates.next.stale and candidates.likely is not None:
+            say(f"after it, the first that nothing speaks against: {_next_text(candidates.likely)}")
+    if candidates.next is None:
         raise fail("nobody: no other Forwarder is listed or known")
 
 
@@ -139,14 +140,14 @@ def _next_text(candidate: Candidate) -> str:
     return f"{candidate.hostname} on queue {candidate.queue}, {where}{stale}"
 
 
-def _roster_dict(roster: Roster) -> dict[str, Any]:
-    first = roster.next
-    return {"next": first.queue if first else None, **roster.model_dump(mode="json")}
+def _roster_dict(candidates: CandidateList) -> dict[str, Any]:
+    first = candidates.next
+    return {"next": first.queue if first else None, **candidates.model_dump(mode="json")}
 
 
-def _print(view: PairingView, roster: Roster) -> None:
+def _print(view: PairingView, candidates: CandidateList) -> None:
     out, now = console(), time.time()
-    if not view.wanted:
+    if not view.is_active:
         out.print("pairing    none: no session is wanted")
     elif not view.hostname:
         why = f"; {view.loss}" if view.loss else ""
@@ -159,14 +160,14 @@ def _print(view: PairingView, roster: Roster) -> None:
         out.print(f"           session {view.session_id}")
     out.print()
     made = table("asked", "Forwarder", "queue", "from", "last asked", "")
-    for number, one in enumerate(roster.candidates, start=1):
+    for number, one in enumerate(candidates.candidates, start=1):
         made.add_row(
             *(str(number), one.hostname, one.queue, "list" if one.listed else "known"),
-            "" if one.asked_at is None else ago(one.asked_at, now),
+            "" if one.attempted_at is None else ago(one.attempted_at, now),
             _remark(one, view),
         )
     out.print(made)
-    if not roster.candidates:
+    if not candidates.candidates:
         out.print("no Forwarder is listed or known", style="yellow")
 
 
@@ -174,4 +175,4 @@ def _remark(one: Candidate, view: PairingView) -> str:
     if view.queue and one.queue == view.queue:
         return "paired"
     stale = f"stale? {one.stale}" if one.stale else ""
-    return f"not asked: {one.stale}" if one.passed else stale
+    return f"not asked: {one.stale}" if one.is_skipped else stale

@@ -10,18 +10,19 @@ import time
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.errors import CcArchiverError
-from ccarchiver_core.mail import ForwarderEntry, ForwarderSuspect, Suspicion
-from ccarchiver_core.redis_client import transact
-from ccarchiver_core.session import read_session
-from ccarchiver_core.view.roster import read_roster
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.errors import CcArchiverError
+from ccarchiver_core.domain.forwarder import ForwarderEntry
+from ccarchiver_core.domain.worker_messages import ReplaceForwarder, ReplaceReason
+from ccarchiver_core.redis.client import transact
+from ccarchiver_core.status.candidate_list import read_candidates
+from ccarchiver_core.store.session import read_session
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_core.session import Session
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import Session
 
 LOOK_INTERVAL_S = 0.2
 """Seconds between two looks at the session."""
@@ -45,19 +46,19 @@ async def release(redis: Redis) -> Session:
         If none is paired.
     """
     session = await read_session(redis)
-    if not session.wanted:
+    if not session.is_active:
         raise RefusedError("no session is wanted, so no Forwarder is paired: command the CSC to start first")
-    if not session.paired or session.forwarder is None:
+    if not session.is_paired or session.forwarder is None:
         raise RefusedError("no Forwarder is paired: health is looking for one already; see: ccarchiver pair show")
     report = f"Forwarder {session.forwarder.hostname} was released by an operator (ccarchiver pair release)"
-    mail = ForwarderSuspect(
+    message = ReplaceForwarder(
         session_id=session.id,
         epoch=session.epoch,
-        suspicion=Suspicion.RELEASED,
+        reason=ReplaceReason.RELEASED,
         code=ErrorCode.FORWARDER_GONE,
         report=report,
     )
-    await transact(redis, ("XADD", keys.Worker.HEALTH.mailbox, "*", "mail", mail.model_dump_json()))
+    await transact(redis, ("XADD", keys.Worker.HEALTH.mailbox, "*", "message", message.model_dump_json()))
     return session
 
 
@@ -66,15 +67,15 @@ async def taken_over(redis: Redis, settings: Settings, before: Session) -> Sessi
     deadline = time.monotonic() + settings.reassign_grace + MARGIN_S
     while time.monotonic() < deadline:
         session = await read_session(redis)
-        if session.id != before.id or not session.wanted:
+        if session.id != before.id or not session.is_active:
             return None
-        if session.paired and session.epoch != before.epoch:
+        if session.is_paired and session.epoch != before.epoch:
             return session
         await asyncio.sleep(LOOK_INTERVAL_S)
     return None
 
 
-async def put_first(redis: Redis, settings: Settings, name: str) -> str:
+async def promote(redis: Redis, settings: Settings, name: str) -> str:
     """Move a Forwarder, by its hostname or queue, to the end of the list from which health takes; says what was done.
 
     Raises
@@ -86,7 +87,7 @@ async def put_first(redis: Redis, settings: Settings, name: str) -> str:
     paired = session.forwarder
     if paired is not None and name in (paired.hostname, paired.consume_queue):
         raise RefusedError(f"{name} is paired; to have another one take over: ccarchiver pair release")
-    found = [one for one in (await read_roster(redis, settings)).candidates if name in (one.hostname, one.queue)]
+    found = [one for one in (await read_candidates(redis, settings)).candidates if name in (one.hostname, one.queue)]
     if not found:
         raise RefusedError(f"no Forwarder {name} on the list or known from before; see: ccarchiver pair show")
     chosen = found[0]

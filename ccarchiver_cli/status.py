@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccarchiver_cli import status_lines, supervisord
-from ccarchiver_cli.connection import EXIT_AWAY, ask, settings_or_exit
+from ccarchiver_cli.connection import EXIT_UNAVAILABLE, query_redis, settings_or_exit
 from ccarchiver_cli.output import EXIT_WRONG, console, print_json
-from ccarchiver_core.redis_client import make_client
-from ccarchiver_core.view import overview
-from ccarchiver_core.view.alarms import alarms_of
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.status import overview
+from ccarchiver_core.status.alarms import alarms_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 WATCH_INTERVAL_S = 1.0
 """Workers show life once a second: more often there is nothing new."""
@@ -42,7 +42,7 @@ def show(
     if watch:
         _watch(settings_or_exit(), as_json=as_json)
         return
-    reading = ask(read)
+    reading = query_redis(read)
     if as_json:
         print_json(as_dict(reading))
     else:
@@ -50,7 +50,7 @@ def show(
         for line in status_lines.lines(reading, out.width):
             out.print(line, soft_wrap=True)
     if not reading.view.redis.answers:
-        raise typer.Exit(EXIT_AWAY)
+        raise typer.Exit(EXIT_UNAVAILABLE)
     if reading.alarms:
         raise typer.Exit(EXIT_WRONG)
 

@@ -9,15 +9,15 @@ from rich.text import Text
 
 from ccarchiver_cli.output import ago, rough, utc, wrapped
 from ccarchiver_cli.supervisord import Program
-from ccarchiver_core.csc_state import ENABLED, FAULT
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.view.alarms import Alarm, Severity
-from ccarchiver_core.view.overview import Overview
+from ccarchiver_core.status.alarms import Alarm, Severity
+from ccarchiver_core.status.overview import Overview
+from ccarchiver_core.store.csc_state import ENABLED, FAULT
+from ccarchiver_core.store.ledger import ImageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ccarchiver_core.view.overview import WorkerView
+    from ccarchiver_core.status.overview import WorkerView
 
 LABEL = 11
 """Columns of the names at the left."""
@@ -72,7 +72,7 @@ def _alarms(reading: Reading, width: int) -> Iterator[Text]:
         yield Text("no alarms", "green")
     for alarm in reading.alarms:
         yield from _labelled(alarm.severity, alarm.text, width, STYLES[alarm.severity])
-        yield from _labelled("  do", alarm.do, width)
+        yield from _labelled("  do", alarm.remedy, width)
 
 
 def _labelled(label: str, text: str, width: int, style: str = "") -> Iterator[Text]:
@@ -93,7 +93,7 @@ def _programs(reading: Reading, width: int) -> Iterator[Text]:
 
 def _pairing(view: Overview, width: int) -> Iterator[Text]:
     pairing = view.pairing
-    if pairing is None or not pairing.wanted:
+    if pairing is None or not pairing.is_active:
         yield from _labelled("Forwarder", "none: no session is wanted", width)
     elif not pairing.hostname:
         yield from _labelled("Forwarder", f"none is paired, {pairing.pairing}; epoch {pairing.epoch}", width)
@@ -115,11 +115,11 @@ def _images(view: Overview, width: int) -> Iterator[Text]:
     for image in view.waiting[:IMAGES_SHOWN]:
         is_stalled = image.state is ImageState.STALLED
         yield Text(f"  {image.obsid}  {image.state}", "yellow" if is_stalled else "")
-        yield from _labelled("", f"since {rough(view.at - image.owed_since)}: {image.waits_for}", width)
+        yield from _labelled("", f"since {rough(view.at - image.last_progress_at)}: {image.waiting_on}", width)
     more = view.unfinished - min(len(view.waiting), IMAGES_SHOWN)
     if more > 0:
         yield Text(f"  and {more} more: ccarchiver images --state open")
-    newest = f", the newest {ago(view.newest_letter_at, view.at)}" if view.newest_letter_at else ""
+    newest = f", the newest {ago(view.newest_dead_letter_at, view.at)}" if view.newest_dead_letter_at else ""
     yield from _labelled("dead", f"{view.dead_letters} letters{newest}", width)
 
 
@@ -128,33 +128,33 @@ def _workers(view: Overview, width: int) -> Iterator[Text]:
     yield Text(heading, "bold")
     for part in view.workers:
         yield _worker(part, view.at)
-        vitals = part.vitals
-        if vitals is not None and vitals.state:
-            yield from _labelled("", f"{vitals.state}{_where(view, part)}", width)
-        if vitals is not None and vitals.last_error:
-            text = f"last error {ago(vitals.last_error_at, view.at)}: {vitals.last_error}"
+        heartbeat = part.heartbeat
+        if heartbeat is not None and heartbeat.state:
+            yield from _labelled("", f"{heartbeat.state}{_where(view, part)}", width)
+        if heartbeat is not None and heartbeat.last_error:
+            text = f"last error {ago(heartbeat.last_error_at, view.at)}: {heartbeat.last_error}"
             yield from _labelled("", text, width)
 
 
 def _where(view: Overview, part: WorkerView) -> str:
     """Say on which of two hosts a worker runs; nothing at a site with one."""
-    if not view.has_second_host or part.vitals is None:
+    if not view.has_second_host or part.heartbeat is None:
         return ""
-    return f"; on {part.vitals.host}, {part.standby or 'nobody'} stands by"
+    return f"; on {part.heartbeat.host}, {part.standby or 'nobody'} stands by"
 
 
 def _worker(part: WorkerView, now: float) -> Text:
     oldest = rough(part.mailbox_oldest_s) if part.mailbox_depth else "-"
-    mail = f" {part.mailbox_depth:>8} {oldest:>10}"
-    vitals = part.vitals
-    if vitals is None:
+    message = f" {part.mailbox_depth:>8} {oldest:>10}"
+    heartbeat = part.heartbeat
+    if heartbeat is None:
         line = Text(f"{part.worker:<{LABEL}}", "bold")
-        return line.append(f"{'AWAY':>12}", STYLES[Severity.CRITICAL]).append(f"{'':>23}{mail}")
-    up = rough(now - vitals.started_at) if vitals.started_at else "?"
-    memory = f"{vitals.rss_bytes / MEGABYTE:.0f} MB"
-    version = vitals.version.partition("+")[0]  # the headline has all of it, with the commit of a checkout
+        return line.append(f"{'AWAY':>12}", STYLES[Severity.CRITICAL]).append(f"{'':>23}{message}")
+    up = rough(now - heartbeat.started_at) if heartbeat.started_at else "?"
+    memory = f"{heartbeat.rss_bytes / MEGABYTE:.0f} MB"
+    version = heartbeat.version.partition("+")[0]  # the headline has all of it, with the commit of a checkout
     return Text(f"{part.worker:<{LABEL}}", "bold").append(
-        f"{up:>12} {version:>8} {memory:>7} {vitals.cpu_share:>5.0%}{mail}", "not bold"
+        f"{up:>12} {version:>8} {memory:>7} {heartbeat.cpu_share:>5.0%}{message}", "not bold"
     )
 
 
@@ -168,10 +168,10 @@ def _servers(view: Overview, width: int) -> Iterator[Text]:
     broker = view.broker
     if broker is None:
         return
-    if not broker.bridge_lives:
+    if not broker.is_bridge_alive:
         how = "not known: the bridge is away"
     elif broker.since is None:
-        how = broker.trouble or "not connected: no session is wanted"
+        how = broker.degraded_reason or "not connected: no session is wanted"
     else:
         how = f"connected for {rough(view.at - broker.since)}"
         if broker.published_at and broker.publish_s is not None:

@@ -11,24 +11,26 @@ FORWARDER_LIST = "forwarder_list"
 """Free Forwarders, as JSON; they push on the left, the archiver takes from the right."""
 
 SESSION = "ccarchiver:session"
-"""Hash: what should be true now; see `ccarchiver_core.session`."""
+"""Hash: what should be true now; see `ccarchiver_core.store.session`."""
 
 CSC = "ccarchiver:csc"
 """Hash: the CSC's state, for a restart within the resume window."""
 
-CANDIDATE = "ccarchiver:candidate"
+PAIRING_CANDIDATE = "ccarchiver:pairing_candidate"
 """List with the Forwarder entry that is being tried: moved here from the list in one step."""
 
-KNOWN = "ccarchiver:known"
+KNOWN_FORWARDERS = "ccarchiver:known_forwarders"
 """Hash: every Forwarder that was ever listed, by its queue; asked when the list is empty."""
 
-ASKED = "ccarchiver:asked"
-"""Hash: what came of the last question to each known Forwarder, by its queue; see `ccarchiver_core.asked`."""
+ASSOCIATION_ATTEMPTS = "ccarchiver:association_attempts"
+"""Hash: the result of the last association attempt with each known Forwarder, by its queue.
 
-TO_PURGE = "ccarchiver:to_purge"
+See `ccarchiver_core.store.association_attempts`."""
+
+QUEUES_TO_PURGE = "ccarchiver:queues_to_purge"
 """Set: queues of lost Forwarders that are to be emptied when RabbitMQ allows it."""
 
-ACKS = "ccarchiver:acks"
+PENDING_ACKS = "ccarchiver:pending_acks"
 """Hash: ACK_ID to the JSON of an answer that a peer owes."""
 
 IMAGES = "ccarchiver:images"
@@ -37,22 +39,24 @@ IMAGES = "ccarchiver:images"
 UNFINISHED = "ccarchiver:unfinished"
 """Sorted set: accepted images that are neither complete nor failed, by job number."""
 
-DEAD_LETTERS = "ccarchiver:dead"
+DEAD_LETTERS = "ccarchiver:dead_letters"
 """Stream: what could not be handled, with reason, origin and raw bytes."""
 
 COUNTERS = "ccarchiver:counters"
 """Hash: counts for operators and metrics."""
 
-PROGRAMS = "ccarchiver:programs"
-"""Hash: what supervisord said last of each program, by host and name; see `ccarchiver_core.programs`."""
+SUPERVISED_PROCESSES = "ccarchiver:supervised_processes"
+"""Hash: the last state of each supervised process, by host and name.
 
-MEASURES = "ccarchiver:measures"
-"""Hash: histograms of how long steps take; see `ccarchiver_core.measures`."""
+See `ccarchiver_core.store.supervised_processes`."""
 
-MAIL_GROUP = "worker"
+STAGE_DURATIONS = "ccarchiver:stage_durations"
+"""Hash: histograms of how long steps take; see `ccarchiver_core.store.stage_durations`."""
+
+MAILBOX_GROUP = "worker"
 """The one consumer group of every mailbox."""
 
-MAIL_CONSUMER = "self"
+MAILBOX_CONSUMER = "self"
 """The one consumer of every mailbox: a restarted worker finds its own pending entries again."""
 
 
@@ -66,7 +70,7 @@ class Worker(enum.StrEnum):
     @property
     def mailbox(self) -> str:
         """Stream of what this worker has to do."""
-        return f"ccarchiver:mail:{self}"
+        return f"ccarchiver:mailbox:{self}"
 
     @property
     def lease(self) -> str:
@@ -79,14 +83,14 @@ class Worker(enum.StrEnum):
         return f"ccarchiver:standby:{self}"
 
     @property
-    def lease_epoch(self) -> str:
+    def fencing_token(self) -> str:
         """Counter of this worker's leases; a smaller one may not write."""
-        return f"ccarchiver:lease_epoch:{self}"
+        return f"ccarchiver:fencing_token:{self}"
 
     @property
     def applied(self) -> str:
         """Hash: the number of the last step, and of those refused, so that a repeated one is recognised."""
-        return f"ccarchiver:steps:{self}"
+        return f"ccarchiver:applied:{self}"
 
     @property
     def alive(self) -> str:

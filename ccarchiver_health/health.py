@@ -8,33 +8,34 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import keys
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.mail import (
-    ForwarderReply,
-    ForwarderSuspect,
-    ProgramEnded,
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.tasks import cancel_and_wait
+from ccarchiver_core.domain.session import ForwarderLoss, Pairing, Session
+from ccarchiver_core.domain.worker_messages import (
+    AssociationResult,
+    ProcessExited,
     PurgeQueues,
+    ReplaceForwarder,
+    ReplaceReason,
     SessionChanged,
-    SessionDown,
-    Suspicion,
+    SessionStopped,
 )
-from ccarchiver_core.redis_client import AWAY_ERRORS, patiently
-from ccarchiver_core.session import Loss, Pairing, Session, only_during, read_session
-from ccarchiver_core.step import Step
-from ccarchiver_core.tasks import cancel_and_wait
-from ccarchiver_core.worker_watch import WorkerWatch
-from ccarchiver_health import crashes
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, retry_until_available
+from ccarchiver_core.runtime.watchdog import Watchdog
+from ccarchiver_core.store.session import read_session, require_active
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_health import process_exits
+from ccarchiver_health.candidate_queue import CandidateQueue
+from ccarchiver_health.forwarder_search import ForwarderSearch, write_association
 from ccarchiver_health.housekeeping import Housekeeping
-from ccarchiver_health.lost_csc import LostCsc
+from ccarchiver_health.orphaned_session import OrphanedSession
 from ccarchiver_health.presence import PresenceWatch
-from ccarchiver_health.roster import Roster
-from ccarchiver_health.search import Search, write_association
-from ccarchiver_health.web.supervision import run_page
+from ccarchiver_health.web.page_runner import run_page
 
 if TYPE_CHECKING:
-    from ccarchiver_core.mailbox import Entry
-    from ccarchiver_core.session import PairedForwarder
-    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_core.domain.session import PairedForwarder
+    from ccarchiver_core.messaging.mailbox import Entry
+    from ccarchiver_core.runtime.worker import WorkerContext
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +53,8 @@ class Health:
         self._context = context
         self._settings = context.settings
         self._session = Session()
-        self._roster = Roster(context)
-        self._search: Search | None = None
+        self._candidates = CandidateQueue(context)
+        self._search: ForwarderSearch | None = None
         self._searching: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -64,9 +65,9 @@ class Health:
                 group.create_task(self._read_mail(group))
                 group.create_task(self._keep_associated())
                 group.create_task(self._watch_presence())
-                watch = WorkerWatch(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
+                watch = Watchdog(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
                 group.create_task(watch.run())
-                group.create_task(LostCsc(self._context, watch).run())
+                group.create_task(OrphanedSession(self._context, watch).run())
                 group.create_task(Housekeeping(self._context).run())
         finally:
             await self._stop_search()
@@ -77,46 +78,48 @@ class Health:
                 await self._context.mailbox.handle(entry, lambda it: self._take(it, group))
 
     async def _take(self, entry: Entry, group: asyncio.TaskGroup) -> None:
-        step = Step().settle(keys.Worker.HEALTH, entry.id)
-        match entry.mail:
+        transaction = Transaction().ack(keys.Worker.HEALTH, entry.id)
+        match entry.message:
             case SessionChanged(session_id=session_id):
                 await self._reread_session(group)
-                if not self._session.wanted or self._session.id != session_id:
-                    step.post(keys.Worker.SAL, SessionDown(session_id=session_id, worker=keys.Worker.HEALTH))
-            case ForwarderReply() as reply:
+                if not self._session.is_active or self._session.id != session_id:
+                    transaction.enqueue(
+                        keys.Worker.SAL, SessionStopped(session_id=session_id, worker=keys.Worker.HEALTH)
+                    )
+            case AssociationResult() as reply:
                 if self._search is not None:
                     self._search.answer(reply)
-            case ForwarderSuspect() as suspect:
+            case ReplaceForwarder() as suspect:
                 if suspect.session_id == self._session.id and suspect.epoch == self._session.epoch:
-                    mute = suspect.suspicion is not Suspicion.NO_CONSUMER  # one that is released is not wanted back
+                    mute = suspect.reason is not ReplaceReason.NO_CONSUMER  # one that is released is not wanted back
                     await self._lose(ErrorCode(suspect.code), suspect.report, mute=mute)
                     await self._reread_session(group)
-            case ProgramEnded(program=program):
-                crashes.note(step, program)
+            case ProcessExited(process=program):
+                process_exits.record(transaction, program)
             case other:
-                _log.warning("mail.not_for_me", kind=other.kind)
-        await self._context.runner.apply(step)
+                _log.warning("message.unexpected", kind=other.kind)
+        await self._context.transactions.apply(transaction)
 
     async def _reread_session(self, group: asyncio.TaskGroup) -> None:
-        session = await patiently(lambda: read_session(self._context.redis))
+        session = await retry_until_available(lambda: read_session(self._context.redis))
         before, self._session = self._session, session
-        searching = session.wanted and session.pairing is Pairing.SEARCHING
+        searching = session.is_active and session.pairing is Pairing.SEARCHING
         if not searching or session.id != before.id:
             await self._stop_search()
         if searching and (self._searching is None or (self._searching.done() and session != before)):
-            self._search = Search(self._context, session)
+            self._search = ForwarderSearch(self._context, session)
             self._searching = group.create_task(self._search.run())
         self._show_state()
 
     def _show_state(self) -> None:
         session = self._session
-        if not session.wanted:
+        if not session.is_active:
             state = "idle: no session"
         elif session.forwarder is not None:
             state = f"paired with {session.forwarder.hostname}"
         else:
             state = "looking for a Forwarder"
-        self._context.heart.state = state
+        self._context.heartbeat.state = state
 
     async def _stop_search(self) -> None:
         task, self._searching, self._search = self._searching, None, None
@@ -127,12 +130,12 @@ class Health:
         """Write the association key at its interval; Redis refuses it when another session is in force."""
         while True:
             session = self._session
-            if session.paired and session.forwarder is not None:
-                step = Step()
-                only_during(step, session.id)
-                step.require(keys.SESSION, "epoch", session.epoch)
-                write_association(step, self._context, session.forwarder)
-                await self._context.runner.apply(step)
+            if session.is_paired and session.forwarder is not None:
+                transaction = Transaction()
+                require_active(transaction, session.id)
+                transaction.require(keys.SESSION, "epoch", session.epoch)
+                write_association(transaction, self._context, session.forwarder)
+                await self._context.transactions.apply(transaction)
             await asyncio.sleep(self._settings.beacon.seconds_to_update)
 
     async def _watch_presence(self) -> None:
@@ -141,7 +144,7 @@ class Health:
         while True:
             await watch.pause()
             session = self._session
-            if not session.paired or session.forwarder is None:
+            if not session.is_paired or session.forwarder is None:
                 continue
             if session.epoch != epoch:
                 watch.reset()
@@ -161,15 +164,15 @@ class Health:
         if await watch.missing_for(key) >= self._settings.presence_grace:
             return f"Forwarder {forwarder.hostname} is gone: its key {key} is not in Redis any more"
         try:
-            relisted = await self._roster.listed(forwarder.consume_queue)
-        except AWAY_ERRORS:
+            relisted = await self._candidates.listed(forwarder.consume_queue)
+        except UNAVAILABLE_ERRORS:
             return ""
         return f"Forwarder {forwarder.hostname} has been restarted: it has listed itself again" if relisted else ""
 
     async def _lose(self, code: ErrorCode, report: str, *, mute: bool) -> None:
         """Give the paired Forwarder up: a new epoch, its queue emptied, a search for another."""
         session = self._session
-        if not session.paired or session.forwarder is None:
+        if not session.is_paired or session.forwarder is None:
             return
         queue = session.forwarder.consume_queue
         _log.warning(
@@ -180,23 +183,23 @@ class Health:
             epoch=session.epoch,
             report=report,
         )
-        loss = Loss(code=code, report=report, queue=queue, mute=mute)
+        loss = ForwarderLoss(code=code, report=report, queue=queue, exclude_from_search=mute)
         changed = SessionChanged(session_id=session.id)
-        step = Step()
-        only_during(step, session.id)
-        step.require(keys.SESSION, "epoch", session.epoch)
-        step.set_fields(
+        transaction = Transaction()
+        require_active(transaction, session.id)
+        transaction.require(keys.SESSION, "epoch", session.epoch)
+        transaction.set_fields(
             keys.SESSION,
             {"epoch": session.epoch + 1, "pairing": Pairing.SEARCHING, "loss": loss.model_dump_json()},
         )
-        step.do("HDEL", keys.SESSION, "forwarder")
-        step.do("DEL", self._settings.association_key)
-        step.do("SADD", keys.TO_PURGE, queue)
-        step.post(keys.Worker.BRIDGE, changed)
-        step.post(keys.Worker.BRIDGE, PurgeQueues(session_id=session.id))
-        step.post(keys.Worker.HEALTH, changed)
-        step.count("forwarders_lost")
-        await self._context.runner.apply(step)
+        transaction.command("HDEL", keys.SESSION, "forwarder")
+        transaction.command("DEL", self._settings.association_key)
+        transaction.command("SADD", keys.QUEUES_TO_PURGE, queue)
+        transaction.enqueue(keys.Worker.BRIDGE, changed)
+        transaction.enqueue(keys.Worker.BRIDGE, PurgeQueues(session_id=session.id))
+        transaction.enqueue(keys.Worker.HEALTH, changed)
+        transaction.count("forwarders_lost")
+        await self._context.transactions.apply(transaction)
         self._session = session.model_copy(update={"pairing": Pairing.SEARCHING, "forwarder": None})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.worker import run
+from ccarchiver_core.runtime.worker import run
 from ccarchiver_health.health import work
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_core import clock
-from ccarchiver_core.redis_client import AWAY_ERRORS
+from ccarchiver_core.base import clock
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -36,7 +36,7 @@ class PresenceWatch:
         self._redis = redis
         self._missing_since: float | None = None
         self._grace_until = 0.0
-        self._clock_steps = clock.StepWatch()
+        self._clock_steps = clock.ClockJumpDetector()
 
     def reset(self) -> None:
         """Begin anew, for another key."""
@@ -47,7 +47,7 @@ class PresenceWatch:
         self._allow_for_a_clock_step()
         try:
             there = await self._redis.exists(key)
-        except AWAY_ERRORS:
+        except UNAVAILABLE_ERRORS:
             self._grace_until = time.monotonic() + RETURN_GRACE
             self.reset()
             return 0.0
@@ -61,9 +61,9 @@ class PresenceWatch:
 
     def _allow_for_a_clock_step(self) -> None:
         """Redis ends keys by the wall clock: one that is stepped ends them all, and their writers write them again."""
-        stepped_s = self._clock_steps.look()
+        stepped_s = self._clock_steps.poll()
         if stepped_s:
-            _log.warning("clock.stepped", by_s=round(stepped_s))
+            _log.warning("clock.jumped", by_s=round(stepped_s))
             self._grace_until = time.monotonic() + RETURN_GRACE
 
     @staticmethod

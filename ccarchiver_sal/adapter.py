@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dds
 
-from ccarchiver_core.spared_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import spared
 
 with spared():
     from lsst.ts import salobj
@@ -47,11 +47,11 @@ class Sample:
     """One event as it was read."""
 
     topic: str
-    sender: str
+    origin: str
     """The process that put it."""
-    number: int
+    sequence: int
     """Its number among those of its sender; a new process begins anew."""
-    stamp: float
+    sent_at: float
     """When it was put, by its sender's clock (TAI, Unix seconds)."""
     data: Any
 

@@ -8,10 +8,10 @@ import sys
 
 from lsst.ts import salobj
 
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import CONFIG_DIR_VARIABLE, load_settings
-from ccarchiver_core.site_sections import SalNames
-from ccarchiver_core.worker import EXIT_CONFIG
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import CONFIG_DIR_VARIABLE, load_settings
+from ccarchiver_core.config.site_sections import SalNames
+from ccarchiver_core.runtime.worker import EXIT_CONFIG
 
 
 def component() -> str:

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from ccarchiver_core import __version__, keys
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.errors import CcArchiverError, DataLostError
-from ccarchiver_core.mail import FileStatus, SessionDown, SessionFault, SessionUp
-from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Step
-from ccarchiver_sal import resume
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.errors import CcArchiverError, DataLostError
+from ccarchiver_core.domain.worker_messages import FileStatus, SessionFailed, SessionStarted, SessionStopped
+from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
-from ccarchiver_sal.degraded import DegradedWatch
-from ccarchiver_sal.intake import Intake, topics_of
-from ccarchiver_sal.reports import Reports
-from ccarchiver_sal.resume import Saved
+from ccarchiver_sal.dependency_monitor import DependencyMonitor
+from ccarchiver_sal.event_intake import EventIntake, topics_of
+from ccarchiver_sal.saved_state import SavedState
 from ccarchiver_sal.session_control import CLOSING, END_LIMIT, Refusal, SessionControl
+from ccarchiver_sal.status_publisher import StatusPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from ccarchiver_core.mailbox import Entry
-    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_core.messaging.mailbox import Entry
+    from ccarchiver_core.runtime.worker import WorkerContext
 
 SAVE_LIMIT = 2.0
 """Seconds a command waits for its new state to be in Redis; later it is written in the background."""
@@ -50,16 +50,16 @@ class CCArchiverCsc(TypedCsc):
     valid_simulation_modes = (0,)
     version = __version__
 
-    def __init__(self, context: WorkerContext, saved: Saved | None = None) -> None:
+    def __init__(self, context: WorkerContext, saved: SavedState | None = None) -> None:
         super().__init__(context.settings.sal.archiver)
         self._context = context
         self._saved = saved
         self._control = SessionControl(context)
-        self._reports = Reports(context, self)
-        self._intake = Intake(
+        self._reports = StatusPublisher(context, self)
+        self._intake = EventIntake(
             context, self._is_enabled, self._is_faulted, lambda: self._control.id, self._intake_overflow
         )
-        self._degraded = DegradedWatch(context, self.log, self._is_enabled, self._fault_if_up)
+        self._degraded = DependencyMonitor(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [
             EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
             for name, topics in topics_of(context.settings.sal).items()
@@ -77,7 +77,7 @@ class CCArchiverCsc(TypedCsc):
 
     @override
     async def start(self) -> None:
-        if self._context.runner.epoch is not None:
+        if self._context.transactions.epoch is not None:
             await self._take_over()
         # Before the CSC says that it is ENABLED: nothing may come while nobody listens.
         await asyncio.gather(*(source.start() for source in self._sources))
@@ -148,7 +148,7 @@ class CCArchiverCsc(TypedCsc):
 
     @override
     async def handle_summary_state(self) -> None:
-        self._context.heart.state = self.summary_state.name
+        self._context.heartbeat.state = self.summary_state.name
         self._state_saved.clear()
         self._state_changed.set()
         if not self._saving:
@@ -177,7 +177,7 @@ class CCArchiverCsc(TypedCsc):
     async def _redis_answers(self, limit: float) -> bool:
         try:
             async with asyncio.timeout(limit):
-                await patiently(self._context.redis.ping)
+                await retry_until_available(self._context.redis.ping)
                 await self._ready.wait()
         except TimeoutError:
             return False
@@ -194,14 +194,14 @@ class CCArchiverCsc(TypedCsc):
     def _go_to_fault(self, code: int, report: str) -> None:
         """Report the error, go to FAULT, and end the session in the background."""
         self.fault(code=code, report=report)
-        self._spawn(self._record_fault(Step(), code, report))
+        self._spawn(self._record_fault(Transaction(), code, report))
 
-    async def _record_fault(self, step: Step, code: int, report: str) -> None:
+    async def _record_fault(self, transaction: Transaction, code: int, report: str) -> None:
         """Write the fault and the session's end in one step, so that no crash keeps one without the other."""
-        resume.write_state(step.count(f"faults:{code}"), Saved(State.FAULT, code, report))
-        if not await self._control.begin_end(step) and self._context.runner.epoch is not None:
+        saved_state.write_state(transaction.count(f"faults:{code}"), SavedState(State.FAULT, code, report))
+        if not await self._control.request_stop(transaction) and self._context.transactions.epoch is not None:
             # There was no session to end: it is a fault all the same.
-            await self._context.runner.apply(Step().count(f"faults:{code}"))
+            await self._context.transactions.apply(Transaction().count(f"faults:{code}"))
 
     def _fault_if_up(self, code: ErrorCode, report: str) -> None:
         if self.disabled_or_enabled and not self._transition:
@@ -230,12 +230,12 @@ class CCArchiverCsc(TypedCsc):
 
     async def _work(self) -> None:
         """Do what needs the lease: mail, events into the ledger, the saved state."""
-        if self._context.runner.epoch is None:
+        if self._context.transactions.epoch is None:
             await self._context.lease.acquire()
             await self._take_over()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._context.lease.keep())
-            group.create_task(self._context.heart.beat())
+            group.create_task(self._context.lease.renew_forever())
+            group.create_task(self._context.heartbeat.publish())
             group.create_task(self._read_mail())
             group.create_task(self._intake.run())
             group.create_task(self._save_state())
@@ -245,35 +245,35 @@ class CCArchiverCsc(TypedCsc):
         await self._intake.load()
         await self._control.load()
         if self._saved is None and self._control.id:
-            step = Step()
+            transaction = Transaction()
             self.log.warning("session %s of an earlier run is ended: this one starts in STANDBY", self._control.id)
-            self._control.abandon(step)
-            await self._context.runner.apply(step)
+            self._control.discard(transaction)
+            await self._context.transactions.apply(transaction)
         self._ready.set()
 
     async def _read_mail(self) -> None:
         while True:
             for entry in await self._context.mailbox.read():
                 await self._context.mailbox.handle(entry, self._take)
-            await self._reports.settled()
+            await self._reports.drain()
 
     async def _take(self, entry: Entry) -> None:
-        match entry.mail:
+        match entry.message:
             case FileStatus() as status:
-                await self._reports.report(status, entry.id)
+                await self._reports.publish(status, entry.id)
                 return
-            case SessionUp() as mail:
-                self._control.up(mail)
-            case SessionDown() as mail:
-                self._control.down(mail)
-            case SessionFault() as mail:
-                if self._control.fault(mail) and self.disabled_or_enabled:
-                    self.fault(code=mail.code, report=mail.report)
-                    step = Step().settle(keys.Worker.SAL, entry.id)
-                    await self._record_fault(step, mail.code, mail.report)
+            case SessionStarted() as message:
+                self._control.on_started(message)
+            case SessionStopped() as message:
+                self._control.on_stopped(message)
+            case SessionFailed() as message:
+                if self._control.on_failed(message) and self.disabled_or_enabled:
+                    self.fault(code=message.code, report=message.report)
+                    transaction = Transaction().ack(keys.Worker.SAL, entry.id)
+                    await self._record_fault(transaction, message.code, message.report)
             case other:
                 self.log.warning("mail of kind %s is not for the CSC", other.kind)
-        await self._context.runner.apply(Step().settle(keys.Worker.SAL, entry.id))
+        await self._context.transactions.apply(Transaction().ack(keys.Worker.SAL, entry.id))
 
     async def _save_state(self) -> None:
         self._saving = True
@@ -282,9 +282,9 @@ class CCArchiverCsc(TypedCsc):
             await self._state_changed.wait()
             self._state_changed.clear()
             code, report = self.error_report if self.summary_state == State.FAULT else (0, "")
-            step = Step()
-            resume.write_state(step, Saved(self.summary_state, code, report))
-            await self._context.runner.apply(step)
+            transaction = Transaction()
+            saved_state.write_state(transaction, SavedState(self.summary_state, code, report))
+            await self._context.transactions.apply(transaction)
             if not self._state_changed.is_set():
                 self._state_saved.set()
 

@@ -10,13 +10,14 @@ import sys
 
 import structlog
 
-from ccarchiver_core import __version__, logs
-from ccarchiver_core.errors import ConfigError, LeaseHeldError
+from ccarchiver_core import __version__
+from ccarchiver_core.base.errors import ConfigError, LeaseHeldError
+from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.settings import load_settings
-from ccarchiver_core.worker import EXIT_CONFIG, WorkerContext, exit_code_of
-from ccarchiver_sal import resume
+from ccarchiver_core.log import logs
+from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.runtime.worker import EXIT_CONFIG, WorkerContext, exit_code_of
+from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import DdsError
 from ccarchiver_sal.csc import CCArchiverCsc
 
@@ -56,7 +57,7 @@ def require_bus() -> None:
         raise ConfigError(msg)
     domain = os.environ.get(DOMAIN_VARIABLE)
     if domain is None:
-        _log.warning("dds.domain", why=f"{DOMAIN_VARIABLE} is not set", effect="domain 0")
+        _log.warning("dds.domain", reason=f"{DOMAIN_VARIABLE} is not set", effect="domain 0")
     elif not domain.isdecimal():
         msg = f"{DOMAIN_VARIABLE}={domain!r} is not a number; it must be the one every SAL component of this site has"
         raise ConfigError(msg)
@@ -70,8 +71,10 @@ async def run(arguments: argparse.Namespace) -> int:
     _log.info("worker.starting", version=__version__, redis=settings.redis_address)
     context = WorkerContext(Worker.SAL, settings)
     try:
-        if settings.stands_by and await _was_ended_while_standing_by(context):
-            _log.warning("csc.ended", why="exitControl on the other host", do="supervisorctl start ccarchiver:sal")
+        if settings.standby and await _was_ended_while_standing_by(context):
+            _log.warning(
+                "csc.ended", reason="exitControl on the other host", remedy="supervisorctl start ccarchiver:sal"
+            )
             return 0
         saved = await _prepare(context, resume_wanted=not arguments.no_resume)
         try:
@@ -101,21 +104,21 @@ async def _was_ended_while_standing_by(context: WorkerContext) -> bool:
 
     Whoever sends that wants no CSC, on neither host.
     """
-    return await context.lease.acquire() and await patiently(lambda: resume.is_ended(context.redis))
+    return await context.lease.acquire() and await retry_until_available(lambda: saved_state.is_ended(context.redis))
 
 
-async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> resume.Saved | None:
+async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> saved_state.SavedState | None:
     """Take the lease and read the state to take up, unless Redis is away."""
     settings = context.settings
     try:
         # Two with one name on the bus must not be, so on a site with a standby nobody shows itself without Redis.
-        async with asyncio.timeout(None if settings.stands_by else REDIS_AT_START):
+        async with asyncio.timeout(None if settings.standby else REDIS_AT_START):
             await context.lease.acquire()
             if not resume_wanted:
                 return None
-            return await patiently(lambda: resume.read_saved(context.redis, settings.resume_window))
+            return await retry_until_available(lambda: saved_state.read_saved(context.redis, settings.resume_window))
     except TimeoutError:
-        _log.warning("redis.away", redis=context.settings.redis_address, effect="starting in STANDBY without it")
+        _log.warning("redis.unavailable", redis=context.settings.redis_address, effect="starting in STANDBY without it")
         return None
 
 

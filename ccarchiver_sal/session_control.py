@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_core import keys, session
-from ccarchiver_core.mail import SessionChanged, SessionDown, SessionFault, SessionUp
-from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.step import Outcome, Step
+from ccarchiver_core import keys
+from ccarchiver_core.domain.session import new_session_id
+from ccarchiver_core.domain.worker_messages import SessionChanged, SessionFailed, SessionStarted, SessionStopped
+from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.store import session
+from ccarchiver_core.store.transaction import Outcome, Transaction
 
 if TYPE_CHECKING:
-    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_core.runtime.worker import WorkerContext
 
 END_LIMIT = 15.0
 """Seconds to wait for the other workers' word that their part has ended: above a connection attempt's limit."""
@@ -54,17 +56,17 @@ class SessionControl:
 
     async def load(self) -> None:
         """Take up the session that Redis has."""
-        current = await patiently(lambda: session.read_session(self._context.redis))
-        self.id = current.id if current.wanted else ""
+        current = await retry_until_available(lambda: session.read_session(self._context.redis))
+        self.id = current.id if current.is_active else ""
 
     async def begin(self) -> Refusal | None:
         """Begin a new session and wait until it is paired and connected; the value is why it is not."""
-        self.id = session.new_session_id()
+        self.id = new_session_id()
         self._begun = asyncio.get_running_loop().create_future()
-        step = Step().count("sessions_begun")
-        session.begin(step, self.id)
-        self._tell(step, self.id)
-        await self._context.runner.apply(step)
+        transaction = Transaction().count("sessions_begun")
+        session.begin(transaction, self.id)
+        self._tell(transaction, self.id)
+        await self._context.transactions.apply(transaction)
         try:
             return await self._begun
         finally:
@@ -75,27 +77,27 @@ class SessionControl:
 
         Safe to repeat, also when there is no session.
         """
-        if not await self.begin_end(Step()):
+        if not await self.request_stop(Transaction()):
             return
         try:
             async with asyncio.timeout(END_LIMIT):
                 await self._ended.wait()
         except TimeoutError:
-            _log.warning("session.end_not_confirmed", session=self._ending, waits_for=" ".join(sorted(self._still_up)))
+            _log.warning("session.end_not_confirmed", session=self._ending, waiting_on=" ".join(sorted(self._still_up)))
 
-    async def begin_end(self, step: Step) -> bool:
+    async def request_stop(self, transaction: Transaction) -> bool:
         """End the session within a step that may hold more; False if there is none, then nothing is written."""
-        if self._context.runner.epoch is None:
+        if self._context.transactions.epoch is None:
             return False  # Redis has been away since this process began: it has begun no session
-        ending = self.id or (await patiently(lambda: session.read_session(self._context.redis))).id
+        ending = self.id or (await retry_until_available(lambda: session.read_session(self._context.redis))).id
         if not ending:
             return False
         self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
         self._ended.clear()
-        step.require(keys.SESSION, "id", ending)  # one that comes late must not end its successor
-        session.end(step, self._context.settings.association_key)
-        self._tell(step, ending)
-        outcome = await self._context.runner.apply(step)
+        transaction.require(keys.SESSION, "id", ending)  # one that comes late must not end its successor
+        session.end(transaction, self._context.settings.association_key)
+        self._tell(transaction, ending)
+        outcome = await self._context.transactions.apply(transaction)
         if self.id == ending:
             self.id = ""
         return outcome is Outcome.APPLIED
@@ -105,35 +107,35 @@ class SessionControl:
         if self._begun is not None and not self._begun.done():
             self._begun.set_result(CLOSING)
 
-    def abandon(self, step: Step) -> None:
+    def discard(self, transaction: Transaction) -> None:
         """End a session an earlier process left, without waiting for anybody."""
-        session.end(step, self._context.settings.association_key)
-        self._tell(step, self.id)
+        session.end(transaction, self._context.settings.association_key)
+        self._tell(transaction, self.id)
         self.id = ""
 
-    def up(self, mail: SessionUp) -> None:
+    def on_started(self, message: SessionStarted) -> None:
         """Take in that the session is paired and connected."""
-        if mail.session_id == self.id and self._begun is not None and not self._begun.done():
+        if message.session_id == self.id and self._begun is not None and not self._begun.done():
             self._begun.set_result(None)
 
-    def down(self, mail: SessionDown) -> None:
+    def on_stopped(self, message: SessionStopped) -> None:
         """Take in that a worker has ended its part."""
-        if mail.session_id == self._ending:
-            self._still_up.discard(mail.worker)
+        if message.session_id == self._ending:
+            self._still_up.discard(message.worker)
             if not self._still_up:
                 self._ended.set()
 
-    def fault(self, mail: SessionFault) -> bool:
+    def on_failed(self, message: SessionFailed) -> bool:
         """Take in that the session cannot go on; True if the CSC must go to FAULT for it by itself."""
-        if mail.session_id != self.id:
+        if message.session_id != self.id:
             return False
         if self._begun is not None:
             if not self._begun.done():
-                self._begun.set_result(Refusal(mail.code, mail.report))
+                self._begun.set_result(Refusal(message.code, message.report))
             return False
         return True
 
     @staticmethod
-    def _tell(step: Step, session_id: str) -> None:
+    def _tell(transaction: Transaction, session_id: str) -> None:
         changed = SessionChanged(session_id=session_id)
-        step.post(keys.Worker.BRIDGE, changed).post(keys.Worker.HEALTH, changed)
+        transaction.enqueue(keys.Worker.BRIDGE, changed).enqueue(keys.Worker.HEALTH, changed)

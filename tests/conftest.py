@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 from tests.support.brokers import VhostPool, empty, first_vhosts
 
 if TYPE_CHECKING:

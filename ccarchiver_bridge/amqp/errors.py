@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ccarchiver_core.errors import CcArchiverError
+from ccarchiver_core.base.errors import CcArchiverError
 
 
-class LinkError(CcArchiverError):
+class AmqpError(CcArchiverError):
     """The connection could not be made or broke; open another one."""
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ccarchiver_bridge.messages import text
-from ccarchiver_core.errors import RejectedError
+from ccarchiver_bridge.messages import yaml_codec
+from ccarchiver_core.base.errors import RejectedError
 
 if TYPE_CHECKING:
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 KEY_LENGTH = 256
 """Longest id an answer may have; ours have about 40 characters."""
@@ -23,7 +23,7 @@ def _empty_for_none(value: object) -> object:
 Key = Annotated[str, Field(min_length=1, max_length=KEY_LENGTH)]
 OptionalKey = Annotated[str | None, Field(max_length=KEY_LENGTH)]
 Text = Annotated[str, Field(min_length=1)]
-"""Status texts may be of any length: SAL gets what fits into its field, and MAX_BODY bounds them."""
+"""Status texts may be of any length: SAL gets what fits into its field, and MAX_MESSAGE_BYTES bounds them."""
 OptionalText = Annotated[str, BeforeValidator(_empty_for_none)]
 StatusCode = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """SAL's long is 32 bits wide."""
@@ -70,7 +70,7 @@ class ForwarderAck(Ack):
     IMAGE_ID: OptionalKey = None
 
 
-class OtherAck(Incoming):
+class IgnoredAck(Incoming):
     """An answer that needs nothing done."""
 
     ACK_ID: OptionalKey = None
@@ -94,7 +94,7 @@ class Ingest(Retrieval):
     ARCHIVER: Text
 
 
-class Reader:
+class MessageDecoder:
     """Turns bodies into models.
 
     Parameters
@@ -106,7 +106,7 @@ class Reader:
     STATUS: ClassVar[tuple[type[Incoming], ...]] = (Retrieval, Ingest)
 
     def __init__(self, settings: Settings) -> None:
-        self._max_body = settings.max_body
+        self._max_body = settings.max_message_bytes
         self._models: dict[str, type[Incoming]] = {
             "ASSOCIATED_ACK": AssociatedAck,
             f"{settings.new_archive_item}_ACK": NewItemAck,
@@ -114,8 +114,8 @@ class Reader:
             f"{settings.fwdr_end_readout}_ACK": ForwarderAck,
             f"{settings.fwdr_header_ready}_ACK": ForwarderAck,
             "ARCHIVE_HEALTH_CHECK_ACK": HealthCheckAck,
-            settings.fwdr_health_check_ack: OtherAck,
-            f"{settings.short_name}_ITEMS_XFERD_ACK": OtherAck,
+            settings.fwdr_health_check_ack: IgnoredAck,
+            f"{settings.short_name}_ITEMS_XFERD_ACK": IgnoredAck,
             "IMAGE_RETRIEVAL_FOR_ARCHIVING": Retrieval,
             "IMAGE_IN_OODS": Ingest,
             settings.file_ingest_request: Ingest,
@@ -129,7 +129,7 @@ class Reader:
         RejectedError
             With the reason for the dead letter.
         """
-        fields = text.read(body, self._max_body)
+        fields = yaml_codec.read(body, self._max_body)
         kind = fields.get("MSG_TYPE")
         if not isinstance(kind, str):
             raise RejectedError("no MSG_TYPE")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ccarchiver_bridge.messages import text
-from ccarchiver_core.exposure import Exposure, Order
+from ccarchiver_bridge.messages import yaml_codec
+from ccarchiver_core.domain.exposure import Exposure, Instruction
 
 if TYPE_CHECKING:
-    from ccarchiver_core.session import PairedForwarder
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import PairedForwarder
 
 
 class Outgoing(BaseModel):
@@ -25,7 +25,7 @@ class Outgoing(BaseModel):
 
     def body(self) -> bytes:
         """Text form of the message."""
-        return text.write(self.model_dump(by_alias=True))
+        return yaml_codec.write(self.model_dump(by_alias=True))
 
 
 class Associated(Outgoing):
@@ -92,7 +92,7 @@ class HeaderReady(Outgoing):
     IMAGE_ID: str
 
 
-class Writer:
+class MessageBuilder:
     """Makes the messages of one site.
 
     Parameters
@@ -122,8 +122,14 @@ class Writer:
             SESSION_ID=session_id,
         )
 
-    def order(
-        self, order: Order, exposure: Exposure, *, ack_id: str, session_id: str, forwarder: PairedForwarder | None
+    def instruction(
+        self,
+        instruction: Instruction,
+        exposure: Exposure,
+        *,
+        ack_id: str,
+        session_id: str,
+        forwarder: PairedForwarder | None,
     ) -> Outgoing:
         """Make one of an image's messages; safe to repeat, the same in gives the same out.
 
@@ -134,8 +140,8 @@ class Writer:
         """
         settings = self._settings
         reply = settings.forwarder_publish_queue
-        match order:
-            case Order.NEW_ITEM if exposure.start is not None:
+        match instruction:
+            case Instruction.NEW_ITEM if exposure.start is not None:
                 return NewItem(
                     MSG_TYPE=settings.new_archive_item,
                     ACK_ID=ack_id,
@@ -145,7 +151,7 @@ class Writer:
                     IMAGE_ID=exposure.obsid,
                     **exposure.start.model_dump(exclude={"kind"}),
                 )
-            case Order.XFER_PARAMS if forwarder is not None:
+            case Instruction.XFER_PARAMS if forwarder is not None:
                 archive, raft = settings.archive, settings.wfs.raft
                 return XferParams(
                     MSG_TYPE=settings.fwdr_xfer_params,
@@ -162,7 +168,7 @@ class Writer:
                         AT_FWDR=forwarder.hostname,
                     ),
                 )
-            case Order.END_READOUT if exposure.end is not None:
+            case Instruction.END_READOUT if exposure.end is not None:
                 return EndReadout(
                     MSG_TYPE=settings.fwdr_end_readout,
                     ACK_ID=ack_id,
@@ -173,7 +179,7 @@ class Writer:
                     IMAGES_IN_SEQUENCE=exposure.end.images_in_sequence,
                     IMAGE_INDEX=exposure.end.image_index,
                 )
-            case Order.HEADER_READY if exposure.header is not None:
+            case Instruction.HEADER_READY if exposure.header is not None:
                 return HeaderReady(
                     MSG_TYPE=settings.fwdr_header_ready,
                     ACK_ID=ack_id,
@@ -182,4 +188,4 @@ class Writer:
                     IMAGE_ID=exposure.obsid,
                 )
             case _:
-                raise ValueError(f"{exposure.obsid}: not ready for {order}")
+                raise ValueError(f"{exposure.obsid}: not ready for {instruction}")

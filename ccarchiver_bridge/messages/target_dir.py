@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ccarchiver_core.errors import RejectedError
+from ccarchiver_core.base.errors import RejectedError
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._-]*", re.ASCII)
 

@@ -10,18 +10,18 @@ from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
-from ccarchiver_core.credentials import load_credentials
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.rabbit_access import connection_parameters
+from ccarchiver_core.amqp.parameters import connection_parameters
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.credentials import load_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pika.adapters.blocking_connection import BlockingConnection
 
-    from ccarchiver_core.credentials import Credentials
-    from ccarchiver_core.settings import Settings
-    from ccarchiver_core.site_sections import BrokerAddress
+    from ccarchiver_core.config.credentials import Credentials
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.config.site_sections import BrokerAddress
 
 CONNECTING_ERRORS = (exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection cannot be made; a broker that hangs gives the second."""

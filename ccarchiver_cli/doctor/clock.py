@@ -38,7 +38,7 @@ def tai(_site: Site) -> Iterator[Finding]:
         return
     kernel = time.clock_gettime(time.CLOCK_TAI) - time.time()
     days_left = (_table_end() - now) / utils.SECONDS_PER_DAY
-    yield judge_tai(used=used, table=table, kernel=kernel, days_left=days_left)
+    yield evaluate_tai(used=used, table=table, kernel=kernel, days_left=days_left)
 
 
 def _table_end() -> float:
@@ -50,7 +50,7 @@ def _table_end() -> float:
     return max(float(table.expires.unix) for table in tables)
 
 
-def judge_tai(*, used: float, table: float, kernel: float, days_left: float) -> Finding:
+def evaluate_tai(*, used: float, table: float, kernel: float, days_left: float) -> Finding:
     """Judge three ways to TAI - UTC, in seconds: what SAL uses, the table's, the kernel's; and the table's validity."""
     text = f"TAI - UTC is {used:.0f} s"
     if abs(used - table) > TOLERANCE:

@@ -18,9 +18,9 @@ from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.registry import BINDINGS, CHECKS
 from ccarchiver_cli.doctor.runner import run
 from ccarchiver_cli.doctor.site import read_site
-from ccarchiver_cli.lines import indented, width
+from ccarchiver_cli.text_layout import indented, width
 from ccarchiver_core import __version__
-from ccarchiver_core.this_host import host_name
+from ccarchiver_core.base.host import host_name
 
 EXIT_FAILURE = 1
 """Something has to be mended now."""
@@ -74,8 +74,8 @@ def show(findings: list[Finding]) -> None:
         line = Text(text)
         line.stylize(STYLES[finding.level], 0, len(finding.level))
         console.print(line, soft_wrap=True)
-        if finding.do:
-            console.print(Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.do)), soft_wrap=True)
+        if finding.remedy:
+            console.print(Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.remedy)), soft_wrap=True)
     counts = Counter(finding.level for finding in findings)
     text = f"ok: {counts[Level.OK]}, warnings: {counts[Level.WARNING]}, failures: {counts[Level.FAILURE]}"
     console.print(Text(text))

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.rabbit_queues import Queue
-    from ccarchiver_core.session import Session
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import Session
 
 NAME = "rabbitmq.consumers"
 
@@ -29,7 +29,7 @@ def our_queues(settings: Settings) -> frozenset[str]:
     )
 
 
-def judge_consumers(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
+def evaluate_consumers(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
     """Judge the numbers of consumers of the queues that are there."""
     names = our_queues(settings)
     there = [queue for queue in queues if queue.exists]
@@ -41,14 +41,14 @@ def judge_consumers(settings: Settings, queues: list[Queue], session: Session | 
     if session is None:
         yield ok(NAME, "each peer takes from its queue; whether the bridge should take from ours is in Redis")
     else:
-        state = "the bridge takes" if session.wanted else "no session is wanted, so nobody takes"
+        state = "the bridge takes" if session.is_active else "no session is wanted, so nobody takes"
         yield ok(NAME, f"{state} from the archiver's {len(ours)} queues; each peer takes from its own")
 
 
 def _ours(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
     if session is None:
         return  # how many there should be is in Redis, which does not answer
-    wanted = 1 if session.wanted else 0
+    wanted = 1 if session.is_active else 0
     foreign = [queue.name for queue in queues if queue.consumers > wanted]
     if foreign:
         yield failure(

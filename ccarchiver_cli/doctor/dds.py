@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok
-from ccarchiver_core.site_sections import SalNames
+from ccarchiver_core.config.site_sections import SalNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,14 +41,14 @@ GREETING = b"ccarchiver doctor"
 def environment(_site: Site) -> Iterator[Finding]:
     """Look at the environment variables of SAL."""
     name = "dds.environment"
-    bad = list(judge_environment(name, os.environ))
+    bad = list(evaluate_environment(name, os.environ))
     yield from bad
     if not bad:
         domain = os.environ.get(DOMAIN, "").strip() or "0, by default"
         yield ok(name, f"partition prefix {os.environ[PREFIX]}, domain {domain}; the workers': see environment")
 
 
-def judge_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+def evaluate_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Judge the variables; nothing if all are right."""
     where = "set it in the environment of supervisord (deploy/ccarchiver.env) and of this shell"
     if not environ.get(PREFIX):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.doctor.finding import failure, ok
-from ccarchiver_core.credentials import credentials_path, load_credentials
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import settings_path
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.credentials import credentials_path, load_credentials
+from ccarchiver_core.config.settings import settings_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ class Finding:
     """Name, with a dot where one check finds several things: ``redis.memory``."""
     level: Level
     found: str
-    do: str = ""
+    remedy: str = ""
     """What to type or to mend; empty if there is nothing to do."""
 
 

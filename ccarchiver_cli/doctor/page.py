@@ -6,10 +6,10 @@ import http.client
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
-from ccarchiver_cli.doctor.redis_link import ask
+from ccarchiver_cli.doctor.redis_link import query
+from ccarchiver_core.base.host import host_name
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.this_host import host_name
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.vitals import Vitals
+    from ccarchiver_core.runtime.heartbeat import Heartbeat
 
 NAME = "page"
 
@@ -29,7 +29,7 @@ OURS = "ccarchiver"
 """What the page calls itself in its Server header."""
 
 
-def look(site: Site) -> Iterator[Finding]:
+def check(site: Site) -> Iterator[Finding]:
     """Ask the page whether it is ours; that it is missing keeps no image from being archived."""
     settings = site.settings
     host, port = settings.status_host, settings.status_port
@@ -67,15 +67,15 @@ def look(site: Site) -> Iterator[Finding]:
 
 def _active_host(site: Site) -> str:
     """Give the other of two hosts if the health worker is at work there; empty if it is not, or not known."""
-    if not site.settings.stands_by:
+    if not site.settings.standby:
         return ""
     try:
-        vitals = ask(site.settings, read_health)
+        heartbeat = query(site.settings, read_health)
     except NotCheckedError:  # the check of Redis says why
         return ""
-    return vitals.host if vitals is not None and vitals.host != host_name() else ""
+    return heartbeat.host if heartbeat is not None and heartbeat.host != host_name() else ""
 
 
-async def read_health(redis: Redis) -> Vitals | None:
+async def read_health(redis: Redis) -> Heartbeat | None:
     """Read the health worker's signs of life."""
-    return await read_vitals(redis, Worker.HEALTH)
+    return await read_heartbeat(redis, Worker.HEALTH)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
-from ccarchiver_cli.doctor.redis_link import ask
+from ccarchiver_cli.doctor.redis_link import query
 from ccarchiver_cli.doctor.workers import read_workers
-from ccarchiver_core.this_host import host_name
+from ccarchiver_core.base.host import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,16 +79,16 @@ def _relevant(environ: Mapping[str, str]) -> dict[str, str]:
 def _pids(site: Site, *, needed: bool) -> dict[str, int]:
     """Give the workers' process ids on this host, by their signs of life."""
     try:
-        seen = ask(site.settings, read_workers)
+        seen = query(site.settings, read_workers)
     except NotCheckedError:
         if needed:
             raise
         return {}
     here = host_name()
-    vitals = {str(worker): one.vitals for worker, one in seen.items()}
+    heartbeat = {str(worker): one.heartbeat for worker, one in seen.items()}
     return {
         worker: one.pid
-        for worker, one in vitals.items()
+        for worker, one in heartbeat.items()
         if one is not None and one.host == here and psutil.pid_exists(one.pid)
     }
 

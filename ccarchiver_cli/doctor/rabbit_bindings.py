@@ -25,7 +25,7 @@ LIMIT = PROGRAM_LIMIT + 5.0
 """Seconds for the whole check."""
 
 
-def look(site: Site) -> Iterator[Finding]:
+def check(site: Site) -> Iterator[Finding]:
     """Ask the RabbitMQ of this host whether each queue is bound to the exchange by its own name."""
     settings = site.settings
     bound = _bound(settings.vhost)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pika import exceptions
 
 from ccarchiver_cli.doctor.amqp import connected, explain
-from ccarchiver_cli.doctor.consumers import judge_consumers
+from ccarchiver_cli.doctor.consumers import evaluate_consumers
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok
-from ccarchiver_cli.doctor.redis_link import ask
-from ccarchiver_core.session import Session, read_session
+from ccarchiver_cli.doctor.redis_link import query
+from ccarchiver_core.store.session import read_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import Session
 
 EXCHANGE, EXCHANGE_TYPE = "message", "direct"
 """By the wire contract; no setting."""
@@ -47,7 +48,7 @@ class Queue:
     consumers: int = 0
 
 
-def look(site: Site) -> Iterator[Finding]:
+def check(site: Site) -> Iterator[Finding]:
     """Look at exchange, queues and consumers over one connection."""
     settings = site.settings
     session = _session(settings)
@@ -55,14 +56,14 @@ def look(site: Site) -> Iterator[Finding]:
     with connected(settings) as connection:
         exchange = _exchange(connection)
         queues = [_queue(connection, name) for name in names]
-    yield _judge_exchange(exchange, session)
-    yield from _judge_queues(settings, queues, session)
-    yield from judge_consumers(settings, queues, session)
+    yield _evaluate_exchange(exchange, session)
+    yield from _evaluate_queues(settings, queues, session)
+    yield from evaluate_consumers(settings, queues, session)
 
 
 def _session(settings: Settings) -> Session | None:
     try:
-        return ask(settings, read_session)
+        return query(settings, read_session)
     except NotCheckedError:
         return None  # the check `redis` says why; the queues can be looked at without it
 
@@ -113,7 +114,7 @@ def explain_refusal(error: exceptions.ChannelClosedByBroker) -> str:
     return " ".join(error.reply_text.split()) or explain(error)
 
 
-def _judge_exchange(exchange: Queue, session: Session | None) -> Finding:
+def _evaluate_exchange(exchange: Queue, session: Session | None) -> Finding:
     name = "rabbitmq.exchange"
     if not exchange.exists:
         return _missing(name, f"not there: {EXCHANGE}", session)
@@ -126,7 +127,7 @@ def _judge_exchange(exchange: Queue, session: Session | None) -> Finding:
     return ok(name, f"{EXCHANGE}: {EXCHANGE_TYPE}, durable")
 
 
-def _judge_queues(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
+def _evaluate_queues(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
     name = "rabbitmq.queues"
     good = [queue for queue in queues if queue.exists and not queue.trouble]
     missing = [queue.name for queue in queues if not queue.exists]
@@ -152,6 +153,6 @@ def _judge_queues(settings: Settings, queues: list[Queue], session: Session | No
 def _missing(name: str, text: str, session: Session | None) -> Finding:
     if session is None:
         return Finding(name, Level.WARNING, f"{text}; the bridge makes it when it connects", RESTART_BRIDGE)
-    if session.wanted:
+    if session.is_active:
         return failure(name, f"{text}, though a session is under way: messages for it are lost", RESTART_BRIDGE)
     return Finding(name, Level.WARNING, f"{text}; the bridge makes it with the next start command of the CSC")

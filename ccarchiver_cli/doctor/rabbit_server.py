@@ -10,9 +10,9 @@ from pika import exceptions
 
 from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, close, connect, explain
 from ccarchiver_cli.doctor.finding import failure, ok
-from ccarchiver_core.credentials import credentials_path
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.tls import MEND, is_of_tls
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.credentials import credentials_path
+from ccarchiver_core.config.tls import REMEDY, is_of_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
-OLDEST = (3, 10)
+MIN_VERSION = (3, 10)
 """The oldest RabbitMQ the archiver was tried with."""
 
 PINGS = 5
@@ -41,21 +41,21 @@ def reach(site: Site) -> Iterator[Finding]:
         yield failure("rabbitmq", str(error), "mend that, and ask again: ccarchiver doctor")
         return
     except CONNECTING_ERRORS as error:
-        yield failure("rabbitmq", f"RabbitMQ at {settings.broker_text}: {_what(error)}", _mend(settings, error))
+        yield failure("rabbitmq", f"RabbitMQ at {settings.broker_text}: {_what(error)}", _remedy(settings, error))
         return
     try:
         seconds = min(_latency(connection) for _ in range(PINGS))
         version = _version(connection)
     except CONNECTING_ERRORS as error:
         found = f"RabbitMQ at {settings.broker_text} let us in, then stopped answering: {explain(error)}"
-        yield failure("rabbitmq", found, _mend(settings, error))
+        yield failure("rabbitmq", found, _remedy(settings, error))
         return
     finally:
         close(connection)
     where = f"RabbitMQ {version} at {settings.broker_text}"
-    number = tuple(int(part) for part in re.findall(r"\d+", version)[: len(OLDEST)])
-    if number < OLDEST:
-        oldest = ".".join(str(part) for part in OLDEST)
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[: len(MIN_VERSION)])
+    if number < MIN_VERSION:
+        oldest = ".".join(str(part) for part in MIN_VERSION)
         yield failure("rabbitmq", f"{where} is too old", f"install RabbitMQ {oldest} or later")
         return
     yield ok("rabbitmq", f"{where} lets us in, answers in {seconds * MS_PER_S:.1f} ms")
@@ -79,7 +79,7 @@ def _what(error: BaseException) -> str:
             return f"no connection: {explain(error)}"
 
 
-def _mend(settings: Settings, error: BaseException) -> str:
+def _remedy(settings: Settings, error: BaseException) -> str:
     vhost = settings.vhost
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
@@ -88,7 +88,7 @@ def _mend(settings: Settings, error: BaseException) -> str:
             allow = f"rabbitmqctl add_vhost {vhost}; rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
             return f"{allow} (on the broker's host), or mend the end of BASE_BROKER_ADDR"
         case _ if is_of_tls(explain(error)):
-            return MEND
+            return REMEDY
         case _:
             return "rabbitmqctl status (on the broker's host; is it running? is BASE_BROKER_ADDR right?)"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ccarchiver_cli.doctor.finding import failure, ok, warning
-from ccarchiver_cli.doctor.redis_link import ask, cli
+from ccarchiver_cli.doctor.redis_link import cli, query
 from ccarchiver_core import keys
-from ccarchiver_core.redis_client import text
+from ccarchiver_core.redis.client import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 OUR_PREFIX = "ccarchiver:"
 """How all keys begin that only the archiver writes."""
@@ -37,12 +37,12 @@ SHOWN = 3
 def database(site: Site) -> Iterator[Finding]:
     """Look for foreign keys in our database, and for ours in the Forwarders'."""
     settings = site.settings
-    ours = ask(settings, _names)
-    theirs = ask(settings.model_copy(update={"archiver_redis_db": settings.forwarder_redis_db}), _names)
-    yield judge_databases(settings, ours, theirs)
+    ours = query(settings, _names)
+    theirs = query(settings.model_copy(update={"archiver_redis_db": settings.forwarder_redis_db}), _names)
+    yield evaluate_databases(settings, ours, theirs)
 
 
-def judge_databases(settings: Settings, ours: list[str], theirs: list[str]) -> Finding:
+def evaluate_databases(settings: Settings, ours: list[str], theirs: list[str]) -> Finding:
     """Judge the names of the keys in both databases."""
     name = "redis.database"
     misplaced = [key for key in theirs if key.startswith(OUR_PREFIX)]

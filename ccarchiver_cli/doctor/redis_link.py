@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from redis import exceptions
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.redis_client import AWAY_ERRORS, make_client, text
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client, text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 Answer = TypeVar("Answer")
 
 
-def ask(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
+def query(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
     """Put a question to Redis over a connection of its own.
 
     Raises
@@ -30,16 +30,16 @@ def ask(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> A
         If Redis does not answer; the check `redis` says more about it.
     """
     try:
-        return ask_plainly(settings, question)
+        return query_without_login(settings, question)
     except ConfigError:
         raise NotCheckedError("login or encryption of Redis are not as they should be") from None
-    except AWAY_ERRORS:
+    except UNAVAILABLE_ERRORS:
         raise NotCheckedError("Redis does not answer") from None
     except exceptions.ResponseError as error:
         raise NotCheckedError(f"Redis refuses: {error}") from None
 
 
-def ask_plainly(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
+def query_without_login(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
     """Put a question to Redis; its errors come as they are."""
     return asyncio.run(_ask(settings, question))
 
@@ -73,7 +73,7 @@ def cli(settings: Settings, *words: str) -> str:
     host, port = settings.redis_host, settings.redis_port
     if settings.redis_sentinels:  # who is the master, the first Sentinel tells
         host, port = settings.sentinels[0]
-        words = ("sentinel", "get-master-addr-by-name", settings.redis_master, "# and then there:", *words)
+        words = ("sentinel", "get-master-addr-by-name", settings.sentinel_service_name, "# and then there:", *words)
     return " ".join(("redis-cli", "-h", host, "-p", str(port), *_access(settings), *words))
 
 

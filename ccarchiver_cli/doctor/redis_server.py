@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from redis import exceptions
 
 from ccarchiver_cli.doctor.finding import failure, ok, warning
-from ccarchiver_cli.doctor.redis_link import ask, ask_plainly, cli, read_config, read_info
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.redis_client import AWAY_ERRORS, describe
-from ccarchiver_core.tls import MEND, is_of_tls
+from ccarchiver_cli.doctor.redis_link import cli, query, query_without_login, read_config, read_info
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.tls import REMEDY, is_of_tls
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
-OLDEST = (7, 0)
+MIN_VERSION = (7, 0)
 """The oldest Redis the archiver was tried with."""
 
 NEARLY_FULL = 0.9
@@ -44,7 +44,7 @@ def reach(site: Site) -> Iterator[Finding]:
     """Look whether Redis is there, new enough, and how quickly it answers."""
     settings = site.settings
     try:
-        version, seconds = ask_plainly(settings, _version_and_latency)
+        version, seconds = query_without_login(settings, _version_and_latency)
     except ConfigError as error:
         yield failure("redis", str(error), "mend that, and ask again: ccarchiver doctor")
         return
@@ -56,19 +56,19 @@ def reach(site: Site) -> Iterator[Finding]:
         mend = "use a smaller ARCHIVER_REDIS_DB, or raise `databases` in redis.conf" if out_of_range else ""
         yield failure("redis", f"Redis at {settings.redis_address} refuses: {error}", mend)
         return
-    except AWAY_ERRORS as error:
+    except UNAVAILABLE_ERRORS as error:
         text = " ".join(str(error).split()) or type(error).__name__
         yield failure(
             "redis",
             f"Redis at {settings.redis_address} does not answer: {text}",
-            MEND
+            REMEDY
             if is_of_tls(text)
             else f"{cli(settings, 'ping')} (is it running? are REDIS_HOST and REDIS_PORT right?)",
         )
         return
     where = f"Redis {version} at {settings.redis_address}"
-    if _number(version) < OLDEST:
-        oldest = ".".join(str(part) for part in OLDEST)
+    if _number(version) < MIN_VERSION:
+        oldest = ".".join(str(part) for part in MIN_VERSION)
         yield failure("redis", f"{where} is too old", f"install Redis {oldest} or later")
         return
     yield ok("redis", f"{where} answers in {seconds * MS_PER_S:.1f} ms")
@@ -85,21 +85,21 @@ async def _version_and_latency(redis: Redis) -> tuple[str, float]:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[: len(OLDEST)])
+    return tuple(int(part) for part in re.findall(r"\d+", version)[: len(MIN_VERSION)])
 
 
 def persistence(site: Site) -> Iterator[Finding]:
     """Look whether what Redis has answered is on disk."""
     settings = site.settings
-    info, fsync = ask(settings, _persistence)
-    yield judge_persistence(settings, info, fsync)
+    info, fsync = query(settings, _persistence)
+    yield evaluate_persistence(settings, info, fsync)
 
 
 async def _persistence(redis: Redis) -> tuple[dict[str, Any], str | None]:
     return await read_info(redis, "persistence"), await read_config(redis, "appendfsync")
 
 
-def judge_persistence(settings: Settings, info: dict[str, Any], fsync: str | None) -> Finding:
+def evaluate_persistence(settings: Settings, info: dict[str, Any], fsync: str | None) -> Finding:
     """Judge INFO persistence and appendfsync; the worst is told."""
     name = "redis.persistence"
     if info.get("aof_last_write_status", "ok") != "ok":
@@ -134,11 +134,11 @@ def judge_persistence(settings: Settings, info: dict[str, Any], fsync: str | Non
 def memory(site: Site) -> Iterator[Finding]:
     """Look whether Redis would rather refuse a write than throw a key away."""
     settings = site.settings
-    info = ask(settings, lambda redis: read_info(redis, "memory"))
-    yield judge_memory(settings, info)
+    info = query(settings, lambda redis: read_info(redis, "memory"))
+    yield evaluate_memory(settings, info)
 
 
-def judge_memory(settings: Settings, info: dict[str, Any]) -> Finding:
+def evaluate_memory(settings: Settings, info: dict[str, Any]) -> Finding:
     """Judge INFO memory."""
     name = "redis.memory"
     policy, limit, used = str(info["maxmemory_policy"]), int(info["maxmemory"]), int(info["used_memory"])
@@ -160,8 +160,8 @@ def judge_memory(settings: Settings, info: dict[str, Any]) -> Finding:
 def clock(site: Site) -> Iterator[Finding]:
     """Compare Redis' clock with this host's."""
     settings = site.settings
-    difference, uncertainty = ask(settings, _clock_difference)
-    yield judge_clock(settings, difference, uncertainty)
+    difference, uncertainty = query(settings, _clock_difference)
+    yield evaluate_clock(settings, difference, uncertainty)
 
 
 async def _clock_difference(redis: Redis) -> tuple[float, float]:
@@ -176,7 +176,7 @@ async def _one_clock_difference(redis: Redis) -> tuple[float, float]:
     return seconds + microseconds / US_PER_S - (before + duration / 2), duration / 2
 
 
-def judge_clock(settings: Settings, difference: float, uncertainty: float) -> Finding:
+def evaluate_clock(settings: Settings, difference: float, uncertainty: float) -> Finding:
     """Judge how far Redis' clock is from ours; seconds, positive if it is ahead."""
     name = "redis.clock"
     if abs(difference) - uncertainty > CLOCK_DIFFERENCE:

@@ -28,10 +28,10 @@ CHECKS = (
     Check("redis.database", redis_data.database),
     Check("redis.clock", redis_server.clock),
     Check("rabbitmq", rabbit_server.reach),
-    Check("rabbitmq.queues", rabbit_queues.look),
-    Check("supervisor", supervisor.look),
-    Check("worker", workers.look),
-    Check(page.NAME, page.look),
+    Check("rabbitmq.queues", rabbit_queues.check),
+    Check("supervisor", supervisor.check),
+    Check("worker", workers.check),
+    Check(page.NAME, page.check),
     Check("environment", processes.environments),
     Check("limits.files", processes.file_limits),
     Check("dds.environment", dds.environment),
@@ -42,5 +42,5 @@ CHECKS = (
     Check("logs", storage.logs),
 )
 
-BINDINGS = Check("rabbitmq.bindings", rabbit_bindings.look, rabbit_bindings.LIMIT)
+BINDINGS = Check("rabbitmq.bindings", rabbit_bindings.check, rabbit_bindings.LIMIT)
 """Only when asked for: rabbitmqctl wants root's or rabbitmq's rights, on the broker's host."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

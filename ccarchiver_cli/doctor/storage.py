@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.site_sections import Archive
+    from ccarchiver_core.config.site_sections import Archive
 
 LITTLE_IMAGES, FEW_IMAGES = 100, 10
 """Free room in images: a warning below about an hour of exposures, a failure below what comes while one looks."""

@@ -55,7 +55,7 @@ class _Transport(SupervisorTransport):  # type: ignore[misc]  # supervisor has n
         self._get_connection = lambda: _Connection.to(path)  # it keeps its way to connect in this attribute
 
 
-def look(_site: Site) -> Iterator[Finding]:
+def check(_site: Site) -> Iterator[Finding]:
     """Look at supervisord and the state of each program."""
     folder = os.environ.get(RUN_DIR_VARIABLE)
     if not folder:
@@ -64,7 +64,7 @@ def look(_site: Site) -> Iterator[Finding]:
         return
     path = Path(folder) / SOCKET
     try:
-        programs = ask(path)
+        programs = query(path)
     except (FileNotFoundError, ConnectionRefusedError):
         yield failure(NAME, f"supervisord does not run: nobody listens on {path}", START)
         return
@@ -78,10 +78,10 @@ def look(_site: Site) -> Iterator[Finding]:
             f"kill -CONT $(cat {folder}/supervisord.pid); if that does not help, kill -9 it and: {START}",
         )
         return
-    yield from judge(programs)
+    yield from evaluate(programs)
 
 
-def ask(path: Path) -> list[Mapping[str, Any]]:
+def query(path: Path) -> list[Mapping[str, Any]]:
     """Ask supervisord for the state of all programs.
 
     Raises
@@ -97,7 +97,7 @@ def ask(path: Path) -> list[Mapping[str, Any]]:
         transport.close()
 
 
-def judge(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
+def evaluate(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
     """Judge the state of each program; one line if all run."""
     states = {str(one["name"]): one for one in programs if one["group"] == GROUP}
     bad = [finding for name in PROGRAMS for finding in _judge_one(name, states.get(name))]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok, warning
-from ccarchiver_cli.doctor.redis_link import ask
+from ccarchiver_cli.doctor.redis_link import query
 from ccarchiver_core import __version__, keys
-from ccarchiver_core.this_host import host_name
-from ccarchiver_core.vitals import Vitals, read_vitals
+from ccarchiver_core.base.host import host_name
+from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +30,17 @@ NAME = "worker"
 class Seen:
     """What Redis has of a worker."""
 
-    vitals: Vitals | None
+    heartbeat: Heartbeat | None
     holder: dict[str, Any] | None
     """Who holds its lease: host, pid, since."""
 
 
-def look(site: Site) -> Iterator[Finding]:
+def check(site: Site) -> Iterator[Finding]:
     """Look at the workers' signs of life, their leases and versions."""
-    seen = ask(site.settings, read_workers)
+    seen = query(site.settings, read_workers)
     for worker, one in seen.items():
-        yield judge_worker(worker, one)
-    yield from judge_versions({worker: one.vitals.version for worker, one in seen.items() if one.vitals})
+        yield evaluate_worker(worker, one)
+    yield from evaluate_versions({worker: one.heartbeat.version for worker, one in seen.items() if one.heartbeat})
 
 
 async def read_workers(redis: Redis) -> dict[keys.Worker, Seen]:
@@ -50,36 +50,36 @@ async def read_workers(redis: Redis) -> dict[keys.Worker, Seen]:
 
 
 async def _read(redis: Redis, worker: keys.Worker) -> Seen:
-    vitals = await read_vitals(redis, worker)
+    heartbeat = await read_heartbeat(redis, worker)
     raw = await redis.get(worker.lease)
-    return Seen(vitals, json.loads(raw) if raw else None)
+    return Seen(heartbeat, json.loads(raw) if raw else None)
 
 
-def judge_worker(worker: keys.Worker, seen: Seen) -> Finding:
+def evaluate_worker(worker: keys.Worker, seen: Seen) -> Finding:
     """Judge one worker."""
     name = f"{NAME}.{worker}"
-    vitals, holder = seen.vitals, seen.holder
+    heartbeat, holder = seen.heartbeat, seen.holder
     restart = f"supervisorctl restart ccarchiver:{worker}"
-    if vitals is None:
+    if heartbeat is None:
         held = f"; its lease is held by pid {holder['pid']} on {holder['host']}" if holder else ""
         return failure(name, f"shows no life{held}", f"supervisorctl status, then {restart}")
-    who = f"pid {vitals.pid} on {vitals.host}"
-    if vitals.host == host_name() and vitals.pid and not psutil.pid_exists(vitals.pid):
+    who = f"pid {heartbeat.pid} on {heartbeat.host}"
+    if heartbeat.host == host_name() and heartbeat.pid and not psutil.pid_exists(heartbeat.pid):
         return failure(name, f"{who} showed life a moment ago, but this process is gone", restart)
     if holder is None:
         return failure(name, f"{who} shows life but holds no lease: it may not write", restart)
-    if vitals.pid and (holder["pid"], holder["host"]) != (vitals.pid, vitals.host):
+    if heartbeat.pid and (holder["pid"], holder["host"]) != (heartbeat.pid, heartbeat.host):
         return failure(
             name,
             f"{who} shows life, but the lease is held by pid {holder['pid']} on {holder['host']}: two instances",
-            f"end the one that should not be there: kill {vitals.pid} (on {vitals.host})",
+            f"end the one that should not be there: kill {heartbeat.pid} (on {heartbeat.host})",
         )
-    if vitals.trouble:
-        return warning(name, f"{who}: {vitals.trouble}", "the line of what it waits for says more")
-    return ok(name, f"{who}, holds its lease: {vitals.state}")
+    if heartbeat.degraded_reason:
+        return warning(name, f"{who}: {heartbeat.degraded_reason}", "the line of what it waits for says more")
+    return ok(name, f"{who}, holds its lease: {heartbeat.state}")
 
 
-def judge_versions(versions: dict[keys.Worker, str]) -> Iterator[Finding]:
+def evaluate_versions(versions: dict[keys.Worker, str]) -> Iterator[Finding]:
     """Judge whether the workers and this command are of one version."""
     if not versions:
         return

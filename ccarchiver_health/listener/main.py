@@ -1,4 +1,4 @@
-"""The program ``run_ccarchiver_watch``: an event listener, started by supervisord.
+"""The program ``run_ccarchiver_event_listener``: an event listener, started by supervisord.
 
 What it needs for Redis is loaded late, when the workers' own start is over: supervisord keeps its events until then.
 """
@@ -14,14 +14,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import __version__
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.tasks import cancel_and_wait
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
-    from ccarchiver_core.settings import Settings
-    from ccarchiver_health.listener.protocol import Kept
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_health.listener.protocol import EventBuffer
 
-NAME = "run_ccarchiver_watch"
+NAME = "run_ccarchiver_event_listener"
 
 STARTED_BY_SUPERVISORD = "SUPERVISOR_SERVER_URL"
 """supervisord sets this variable for what it starts."""
@@ -61,9 +61,9 @@ def _say(error: Exception) -> None:
 
 
 async def _run() -> None:
-    from ccarchiver_health.listener.protocol import Kept, listen, standard_input  # noqa: PLC0415  not for --version
+    from ccarchiver_health.listener.protocol import EventBuffer, listen, standard_input  # noqa: PLC0415  not for --version
 
-    kept = Kept()
+    kept = EventBuffer()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     listening = asyncio.create_task(listen(await standard_input(), kept.put))
@@ -79,22 +79,22 @@ async def _run() -> None:
         await cancel_and_wait(task)
 
 
-async def _tell(kept: Kept) -> None:
+async def _tell(kept: EventBuffer) -> None:
     await asyncio.sleep(SETTLE_S)
     settings = _load()
-    from ccarchiver_core.redis_client import make_client  # noqa: PLC0415  see above
-    from ccarchiver_health.listener.teller import Teller  # noqa: PLC0415  see above
+    from ccarchiver_core.redis.client import make_client  # noqa: PLC0415  see above
+    from ccarchiver_health.listener.event_recorder import EventRecorder  # noqa: PLC0415  see above
 
     redis = make_client(settings)
     try:
-        await Teller(redis, kept).run()
+        await EventRecorder(redis, kept).run()
     finally:
         await redis.aclose()
 
 
 def _load() -> Settings:
-    from ccarchiver_core import logs  # noqa: PLC0415  see above
-    from ccarchiver_core.settings import load_settings  # noqa: PLC0415  see above
+    from ccarchiver_core.config.settings import load_settings  # noqa: PLC0415  see above
+    from ccarchiver_core.log import logs  # noqa: PLC0415  see above
 
     settings = load_settings()
     # Only to standard error: supervisord has it in watch.out.

@@ -33,7 +33,7 @@ class Event(NamedTuple):
         return self.facts.get("groupname"), self.facts.get("processname")
 
 
-class Kept:
+class EventBuffer:
     """The newest events; more than `KEPT` let the oldest go, but never the newest of a program."""
 
     def __init__(self) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily
 
-from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.domain.worker_messages import StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import StatusTopic
+from ccarchiver_core.store.ledger import ImageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ def _by_topic(name: str, text: str, prefix: str) -> CounterMetric:
     return CounterMetric(f"ccarchiver_{name}", text, fields, "topic")
 
 
-OUTCOMES = (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.FOREIGN)
+OUTCOMES = (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.UNANNOUNCED)
 """Ends of an image; a failed one that is tried again comes to a second one."""
 
 COUNTERS = (
@@ -60,16 +60,16 @@ COUNTERS = (
     ),
     _one("images_stalled", "Times an image was reported as stalled (STALLED_AFTER).", "images_stalled"),
     _one("images_retried", "Failed images an operator has tried again.", "images_retried"),
-    _one("images_let_go", "Old finished images removed from the ledger.", "images_let_go"),
-    _one("events_repeated", "SAL events of images that came once more and changed nothing.", "events_repeated"),
+    _one("images_pruned", "Old finished images removed from the ledger.", "images_pruned"),
+    _one("duplicate_events", "SAL events of images that came once more and changed nothing.", "duplicate_events"),
     _one("events_skipped", "SAL events of images that came while the CSC was not ENABLED.", "events_skipped"),
     _by_topic("statuses_reported", "File statuses put as SAL events.", "events"),
     _by_topic("statuses_failed", "Statuses of failure among those reported.", "failures"),
-    _by_topic("statuses_repeated", "File statuses that said nothing new and gave no event.", "statuses_repeated"),
+    _by_topic("duplicate_statuses", "File statuses that said nothing new and gave no event.", "duplicate_statuses"),
     _one("orders_confirmed", "Messages about images that RabbitMQ has confirmed.", "orders_confirmed"),
     _one("orders_replayed", "Messages about images sent anew for a new pairing or session.", "orders_replayed"),
     _one("resends", "Messages about images sent again because their answer was late.", "resends"),
-    _one("acks_ignored", "Answers that nobody owed: late, doubled or of an earlier pairing.", "acks_ignored"),
+    _one("unexpected_acks", "Answers that nobody owed: late, doubled or of an earlier pairing.", "unexpected_acks"),
     _one(
         "rabbitmq_connections",
         "Connections to RabbitMQ made; one for each session, the rest are reconnects.",
@@ -78,10 +78,10 @@ COUNTERS = (
     _one("sessions_begun", "Sessions begun by the CSC's start command.", "sessions_begun"),
     _one("forwarders_paired", "Pairings with a Forwarder.", "forwarders_paired"),
     _one("forwarders_lost", "Paired Forwarders given up.", "forwarders_lost"),
-    _one("forwarders_passed_over", "Forwarders asked that did not take the pairing.", "forwarders_passed_over"),
+    _one("association_failures", "Forwarders asked that did not take the pairing.", "association_failures"),
     _one("dead_letters", "Dead letters ever written.", "dead_letters"),
     _one("dead_letters_requeued", "Dead letters an operator has sent the normal way again.", "dead_letters_requeued"),
-    _one("dead_letters_let_go", "Dead letters let go because all together were too large.", "dead_letters_let_go"),
+    _one("dead_letters_trimmed", "Dead letters let go because all together were too large.", "dead_letters_trimmed"),
     CounterMetric(
         "ccarchiver_faults",
         "Times the CSC went to FAULT, by error code.",
@@ -89,9 +89,9 @@ COUNTERS = (
         "code",
     ),
     CounterMetric(
-        "ccarchiver_workers_hung",
+        "ccarchiver_watchdog_kills",
         "Hung workers that were ended by the one that watches them.",
-        {f"workers_hung:{worker}": worker.value for worker in Worker},
+        {f"watchdog_kills:{worker}": worker.value for worker in Worker},
         "worker",
     ),
     CounterMetric(

@@ -13,11 +13,11 @@ from prometheus_client.core import (
     InfoMetricFamily,
 )
 
-from ccarchiver_core.csc_state import STATE_NAMES
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.measures import BOUNDS_S
-from ccarchiver_core.session import Pairing
-from ccarchiver_core.view.alarms import ALARM_NAMES, Severity
+from ccarchiver_core.domain.session import Pairing
+from ccarchiver_core.status.alarms import ALARM_NAMES, Severity
+from ccarchiver_core.store.csc_state import STATE_NAMES
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.stage_durations import BOUNDS_S
 from ccarchiver_health.metrics import counters
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from ccarchiver_core.keys import Worker
-    from ccarchiver_core.view.overview import Overview, PairingView, WorkerView
-    from ccarchiver_core.vitals import Vitals
+    from ccarchiver_core.runtime.heartbeat import Heartbeat
+    from ccarchiver_core.status.overview import Overview, PairingView, WorkerView
     from ccarchiver_health.metrics.reading import Reading
 
 BUCKETS = (*(str(bound) for bound in BOUNDS_S), "+Inf")
@@ -92,9 +92,9 @@ def _redis(view: Overview) -> Iterator[Metric]:
 
 def _durations(reading: Reading) -> Metric:
     family = HistogramMetricFamily(
-        "ccarchiver_step_duration_seconds",
-        "Steps of images: send_… by the archiver, answer_…, retrieve and ingest by its peers, image for the whole.",
-        labels=["step"],
+        "ccarchiver_stage_duration_seconds",
+        "Stages of images: send_… by the archiver, answer_…, retrieve and ingest by its peers, image for the whole.",
+        labels=["stage"],
     )
     for measure, histogram in reading.durations.items():
         cumulated = itertools.accumulate(histogram.counts)
@@ -124,7 +124,7 @@ def _csc(view: Overview) -> Iterator[Metric]:
 
 
 def _pairing(pairing: PairingView) -> Iterator[Metric]:
-    yield _gauge("session_wanted", "Whether a session is in force.", pairing.wanted)
+    yield _gauge("session_wanted", "Whether a session is in force.", pairing.is_active)
     yield _one_of("pairing_state", "How far the pairing of the session is.", Pairing, pairing.pairing)
     yield _gauge("pairing_epoch", "Number of the pairing in force; each Forwarder asked raises it.", pairing.epoch)
     if pairing.hostname:
@@ -142,16 +142,18 @@ def _workers(workers: list[WorkerView], starts: Mapping[Worker, int]) -> Iterato
     yield _each(
         "mailbox_oldest_age_seconds", "Age of the oldest letter a worker has not handled; 0 if there is none.", ages
     )
-    yield _each("worker_up", "Whether a worker shows life.", {w.worker: float(w.vitals is not None) for w in workers})
+    yield _each(
+        "worker_up", "Whether a worker shows life.", {w.worker: float(w.heartbeat is not None) for w in workers}
+    )
     family = CounterMetricFamily("ccarchiver_worker_starts", "Times a worker has taken its lease.", labels=["worker"])
     for worker, count in starts.items():
         family.add_metric([worker.value], count)
     yield family
-    living = {w.worker: w.vitals for w in workers if w.vitals is not None}
+    living = {w.worker: w.heartbeat for w in workers if w.heartbeat is not None}
     yield _each(
-        "worker_in_trouble",
+        "worker_degraded",
         "Whether a worker says that something keeps it from its work.",
-        {name: bool(v.trouble) for name, v in living.items()},
+        {name: bool(v.degraded_reason) for name, v in living.items()},
     )
     errors = {name: v.last_error_at for name, v in living.items()}
     yield _each(
@@ -160,7 +162,7 @@ def _workers(workers: list[WorkerView], starts: Mapping[Worker, int]) -> Iterato
     yield from _processes({name: v for name, v in living.items() if v.pid})  # without: of a version that tells nothing
 
 
-def _processes(living: Mapping[Worker, Vitals]) -> Iterator[Metric]:
+def _processes(living: Mapping[Worker, Heartbeat]) -> Iterator[Metric]:
     started = {name: dt.datetime.fromisoformat(v.started).timestamp() for name, v in living.items() if v.started}
     memory = {name: v.rss_bytes for name, v in living.items()}
     share = {name: v.cpu_share for name, v in living.items()}
@@ -171,6 +173,6 @@ def _processes(living: Mapping[Worker, Vitals]) -> Iterator[Metric]:
     yield _each("worker_open_files", "Files and sockets a worker has open.", files)
     yield _each("worker_threads", "Threads of a worker's process.", {name: v.threads for name, v in living.items()})
     versions = InfoMetricFamily("ccarchiver_worker", "Where a worker runs, and its version.", labels=["worker"])
-    for name, vitals in living.items():
-        versions.add_metric([name.value], {"version": vitals.version, "host": vitals.host})
+    for name, heartbeat in living.items():
+        versions.add_metric([name.value], {"version": heartbeat.version, "host": heartbeat.host})
     yield versions

@@ -10,20 +10,20 @@ from aiohttp import web
 from pydantic import BaseModel
 from typing_extensions import override
 
-from ccarchiver_core import ledger
-from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
-from ccarchiver_core.view.ccds import Ccd, ccds_of
-from ccarchiver_core.view.images import ImageSummary, summaries
-from ccarchiver_core.view.timeline import Moment, timeline
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_core.status.ccds import Ccd, ccds_of
+from ccarchiver_core.status.images import ImageSummary, summaries
+from ccarchiver_core.status.timeline import TimelineEntry, timeline
+from ccarchiver_core.store import ledger
 from ccarchiver_health.web import assets
-from ccarchiver_health.web.feed import Feed
-from ccarchiver_health.web.guard import add_headers, make_guard
+from ccarchiver_health.web.security import add_headers, make_guard
 from ccarchiver_health.web.snapshot import SnapshotReader, Verdict
+from ccarchiver_health.web.sse import Broadcaster
 
 if TYPE_CHECKING:
-    from ccarchiver_core.settings import Settings
-    from ccarchiver_health.web.feed import Client
-    from ccarchiver_health.web.supervision import Metrics
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_health.web.page_runner import Metrics
+    from ccarchiver_health.web.sse import Client
 
 MAX_CONNECTIONS = 64
 """Above what all browsers and probes need (six each), far below the files a process may open."""
@@ -54,8 +54,8 @@ class ImagePage(BaseModel):
 
     summary: ImageSummary
     ccds: list[Ccd]
-    moments: list[Moment]
-    waits_for: str
+    moments: list[TimelineEntry]
+    waiting_on: str
     target_dir: str
 
 
@@ -108,7 +108,7 @@ class StatusServer:
         self._redis = make_client(settings)  # its own: the page never waits behind the worker, nor the worker behind it
         self._reader = SnapshotReader(self._redis, settings)
         self._reading = asyncio.Semaphore(READERS)
-        self.feed = Feed(self._redis, settings, self._reader)
+        self.feed = Broadcaster(self._redis, settings, self._reader)
         self._assets = assets.load()
         self._runner = web.AppRunner(
             self._application(),
@@ -163,7 +163,7 @@ class StatusServer:
         return web.Response(body=asset.body, content_type=asset.content_type, charset="utf-8")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        client = self.feed.join()
+        client = self.feed.subscribe()
         if client is None:
             text = f"{self.feed.listening} pages are open, which is as many as there may be; close one\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
@@ -175,7 +175,7 @@ class StatusServer:
                 request.transport.abort()
             raise
         finally:
-            self.feed.leave(client)
+            self.feed.unsubscribe(client)
 
     async def _stream(self, request: web.Request, client: Client) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -197,7 +197,7 @@ class StatusServer:
             async with self._reading:
                 record = await ledger.read_record(self._redis, name)
                 summary = next(iter(await summaries(self._redis, [name])), None)
-        except AWAY_ERRORS:
+        except UNAVAILABLE_ERRORS:
             return web.Response(status=503, text="Redis does not answer\n")
         if not record or summary is None:
             return web.Response(status=404, text="no such image in the ledger\n")
@@ -206,7 +206,7 @@ class StatusServer:
                 summary=summary,
                 ccds=ccds_of(record, self._settings),
                 moments=timeline(record, self._settings),
-                waits_for=ledger.waits_for(record, self._settings.files_per_image),
+                waiting_on=ledger.waiting_on(record, self._settings.files_per_image),
                 target_dir=record.get("target_dir", ""),
             )
         )

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from ccarchiver_core import __version__, deadletter, keys, measures
-from ccarchiver_core.view.alarms import Alarm, Severity, alarms_of
-from ccarchiver_core.view.overview import Overview, RedisView, collect
-from ccarchiver_core.vitals import parse_vitals
+from ccarchiver_core import __version__, keys
+from ccarchiver_core.runtime.heartbeat import parse_heartbeat
+from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
+from ccarchiver_core.status.overview import Overview, RedisView, collect
+from ccarchiver_core.store import dead_letters, stage_durations
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 PULSE_LIMIT_S = 2.0
 """For the cheap look: loopback answers in a millisecond, and a page should say soon that Redis does not."""
@@ -30,7 +31,7 @@ READ_LIMIT_S = 4.0
 LETTERS_SHOWN = 5
 """Dead letters listed, newest first: the command line has them all."""
 
-VITAL_SIGNS = ("pid", "started", "state", "trouble", "last_error_at")
+VITAL_SIGNS = ("pid", "started", "state", "degraded_reason", "last_error_at")
 """What of a worker's vital signs makes a new reading; its memory and its beat change always."""
 
 CSC_FIELDS = ("state", "error_code", "error_report")
@@ -45,9 +46,9 @@ class Verdict(enum.StrEnum):
 
 
 class Latency(BaseModel):
-    """One measure's histogram; see `ccarchiver_core.measures`."""
+    """One measure's histogram; see `ccarchiver_core.store.stage_durations`."""
 
-    measure: measures.Measure
+    measure: stage_durations.Stage
     counts: list[int]
     total_s: float
 
@@ -68,7 +69,7 @@ class Snapshot(BaseModel):
     overview: Overview
     verdict: Verdict
     alarms: list[Alarm]
-    bounds_s: tuple[float, ...] = measures.BOUNDS_S
+    bounds_s: tuple[float, ...] = stage_durations.BOUNDS_S
     """Upper bounds of the histograms' buckets; they have one more, for what is above."""
     latencies: list[Latency] = []
     letters: list[LetterView] = []
@@ -84,11 +85,11 @@ async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
             found = _judged(view)
             found.latencies = [
                 Latency(measure=measure, counts=histogram.counts, total_s=histogram.total_s)
-                for measure, histogram in (await measures.read(redis)).items()
+                for measure, histogram in (await stage_durations.read(redis)).items()
             ]
             found.letters = [
                 LetterView(id=one.id, at=one.at, origin=one.origin, obsid=one.obsid, reason=one.reason)
-                for one in await deadletter.newest(redis, LETTERS_SHOWN)
+                for one in await dead_letters.newest(redis, LETTERS_SHOWN)
             ]
             return found
     except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
@@ -113,7 +114,7 @@ def _judged(view: Overview) -> Snapshot:
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Fingerprint:
     """What a cheap look gives."""
 
     marks: tuple[str, ...]
@@ -122,7 +123,7 @@ class Pulse:
     """Unix time (UTC, seconds) of each worker's last heartbeat; a worker that shows no life is left out."""
 
 
-async def read_pulse(redis: Redis) -> Pulse:
+async def read_fingerprint(redis: Redis) -> Fingerprint:
     """Read what changes whenever a worker writes anything, in one short round trip; compare it with the one before.
 
     Raises
@@ -132,7 +133,7 @@ async def read_pulse(redis: Redis) -> Pulse:
     """
     async with asyncio.timeout(PULSE_LIMIT_S), redis.pipeline(transaction=False) as pipe:
         for worker in keys.Worker:
-            pipe.execute_command("GET", worker.lease_epoch)
+            pipe.execute_command("GET", worker.fencing_token)
             pipe.execute_command("HGET", worker.applied, "last")  # the number of its newest step
             pipe.execute_command("XLEN", worker.mailbox)
         pipe.execute_command("HMGET", keys.CSC, *CSC_FIELDS)
@@ -142,11 +143,11 @@ async def read_pulse(redis: Redis) -> Pulse:
     beats: dict[str, float] = {}
     signs: list[object] = []
     for worker, raw in zip(keys.Worker, cast("list[bytes | None]", alive), strict=True):
-        vitals = parse_vitals(worker, raw) if raw is not None else None
-        signs.append(vitals and [getattr(vitals, name) for name in VITAL_SIGNS])
-        if vitals is not None:
-            beats[worker] = vitals.beat
-    return Pulse((repr(plain), repr(signs)), beats)
+        heartbeat = parse_heartbeat(worker, raw) if raw is not None else None
+        signs.append(heartbeat and [getattr(heartbeat, name) for name in VITAL_SIGNS])
+        if heartbeat is not None:
+            beats[worker] = heartbeat.written_at
+    return Fingerprint((repr(plain), repr(signs)), beats)
 
 
 class SnapshotReader:

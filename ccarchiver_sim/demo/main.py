@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_sim.demo.night import Night, Plan
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
-from ccarchiver_sim.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.site import settings_of
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.site import settings_of
 
 
-async def run_demo(plan: Plan, console: Console, *, keep: bool, settings: Mapping[str, object] | None = None) -> int:
+async def run_demo(
+    plan: NightPlan, console: Console, *, keep: bool, settings: Mapping[str, object] | None = None
+) -> int:
     """Run the night and print the table; everything started has ended when this returns.
 
     Parameters
@@ -87,7 +89,7 @@ def demo(
     except ConfigError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
-    night = run_demo(Plan(images, cadence), console, keep=keep, settings=settings)
+    night = run_demo(NightPlan(images, cadence), console, keep=keep, settings=settings)
     raise typer.Exit(run_until_signalled(night, console))
 
 

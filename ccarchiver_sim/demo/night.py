@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from lsst.ts import salobj
 from rich.console import Console
 
-from ccarchiver_core.settings import load_settings
+from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.rig.observer import END_READOUT
-from ccarchiver_sim.rig.proof import ImageProof, prove
-from ccarchiver_sim.rig.rig import CAMERA, Rig
-from ccarchiver_sim.rig.waiting import LOOK_EVERY_S
+from ccarchiver_sim.testbed.delivery_check import ImageProof, prove
+from ccarchiver_sim.testbed.polling import LOOK_EVERY_S
+from ccarchiver_sim.testbed.rig import CAMERA, Rig
+from ccarchiver_sim.testbed.sal_observer import END_READOUT
 
 COMPLETE_LIMIT_S = 60.0
 """For the files of the last image after its readout; they take below a second on an idle machine."""
@@ -23,7 +23,7 @@ READOUT_MARGIN_S = 60.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class NightPlan:
     """What to expose."""
 
     images: int
@@ -34,7 +34,7 @@ class Plan:
 class Night:
     """The steps of the demo on a rig."""
 
-    def __init__(self, rig: Rig, plan: Plan, console: Console) -> None:
+    def __init__(self, rig: Rig, plan: NightPlan, console: Console) -> None:
         self._rig = rig
         self._plan = plan
         self._console = console

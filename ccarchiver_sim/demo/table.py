@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ccarchiver_sim.rig.proof import ImageProof
+from ccarchiver_sim.testbed.delivery_check import ImageProof
 
 NAME_WIDTH = 20
 """CC_O_20261122_000001"""

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccarchiver_sim.campaign.stage import Stage
-from ccarchiver_sim.program import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.faults.fault_testbed import Stage
 from ccarchiver_sim.soak.run import Soaked, SoakPlan, soak
 from ccarchiver_sim.soak.slope import Trend, trends
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ccarchiver_sim.campaign.progress import Stillness, read_progress
-from ccarchiver_sim.campaign.stage import Stage
-from ccarchiver_sim.campaign.traffic import Traffic
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.progress import Stillness, read_progress
+from ccarchiver_sim.faults.traffic import Traffic
 from ccarchiver_sim.soak.sample import Sample, take_sample
 
 SAMPLES = 60
@@ -36,7 +36,7 @@ class SoakPlan:
     @property
     def settings(self) -> dict[str, object]:
         """Keys of the site file: a ledger that reaches its bound, as one does after a month."""
-        return {"MAX_LEDGER": max(1, int(self.seconds * self.rate / LEDGER_SHARE))}
+        return {"MAX_LEDGER_IMAGES": max(1, int(self.seconds * self.rate / LEDGER_SHARE))}
 
     @property
     def interval(self) -> float:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from ccarchiver_core.keys import ACKS, DEAD_LETTERS, IMAGES, UNFINISHED, Worker
-from ccarchiver_sim.campaign.stage import Stage
-from ccarchiver_sim.rig.supervisor import WORKERS
+from ccarchiver_core.keys import DEAD_LETTERS, IMAGES, PENDING_ACKS, UNFINISHED, Worker
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.testbed.supervisor import WORKERS
 
 MEGABYTE = 1e6
 
@@ -50,7 +50,7 @@ async def _redis(stage: Stage) -> dict[str, float]:
             "redis memory, MB": info["used_memory"] / MEGABYTE,
             **{f"mail of {worker}": float(await client.xlen(worker.mailbox)) for worker in Worker},
             "dead letters": float(await client.xlen(DEAD_LETTERS)),
-            "answers owed": float(await client.hlen(ACKS)),
+            "answers owed": float(await client.hlen(PENDING_ACKS)),
             "ledger": float(await client.zcard(IMAGES)),
             "unfinished": float(await client.zcard(UNFINISHED)),
             "keys": float(await client.dbsize()),

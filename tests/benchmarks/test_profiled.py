@@ -4,7 +4,7 @@ import cProfile
 from typing import TYPE_CHECKING
 
 from benchmarks.profiled import configuration_with_profiler, read_profile
-from ccarchiver_sim.rig.supervisor import WORKERS
+from ccarchiver_sim.testbed.supervisor import WORKERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 
 from benchmarks import paths
-from benchmarks.floors import RABBIT, REDIS, REDIS_HOPS, REDIS_LAX, SAL
+from benchmarks.baselines import RABBIT, REDIS, REDIS_HOPS, REDIS_LAX, SAL
 from benchmarks.latency import measure_latency, steps_of
 from benchmarks.plot import plot
 from benchmarks.report import show
 from benchmarks.result import Latency, Result, describe_machine
-from ccarchiver_core.site_sections import CCDS_PER_BOARD
-from ccarchiver_sim.program import make_console
+from ccarchiver_core.config.site_sections import CCDS_PER_BOARD
+from ccarchiver_sim.console import make_console
 
 if TYPE_CHECKING:
     from pathlib import Path

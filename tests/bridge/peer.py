@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pika
 import yaml
 
-from ccarchiver_core.credentials import Credentials
+from ccarchiver_core.config.credentials import Credentials
 from ccarchiver_sim.pace import Deadline
-from tests.core.place import LIMIT_S
+from tests.core.redis_helpers import LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ccarchiver_sim.brokers import PrivateRabbit
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
 
 ACKS = "cc_foreman_ack_publish"
 TELEMETRY = "telemetry_queue"
@@ -36,7 +36,7 @@ def credentials_of(rabbit: PrivateRabbit) -> Credentials:
 
 
 @dataclass(frozen=True)
-class Letter:
+class WireMessage:
     """One message that came."""
 
     queue: str
@@ -63,9 +63,9 @@ class Peer:
         )
         self._connection = pika.BlockingConnection(parameters)
         self.channel: Any = self._connection.channel()
-        self.heard: list[Letter] = []
+        self.heard: list[WireMessage] = []
         """Every message that came, in order, health checks left out."""
-        self.health_checks: list[Letter] = []
+        self.health_checks: list[WireMessage] = []
         self.controller_lives = True
         """Whether health checks are answered."""
 
@@ -86,13 +86,13 @@ class Peer:
         def on_message(
             _channel: object, method: pika.spec.Basic.Deliver, properties: pika.BasicProperties, body: bytes
         ) -> None:
-            letter = Letter(queue, body, properties, bool(method.redelivered))
-            if letter.kind != "ARCHIVE_HEALTH_CHECK":
-                self.heard.append(letter)
+            message = WireMessage(queue, body, properties, bool(method.redelivered))
+            if message.kind != "ARCHIVE_HEALTH_CHECK":
+                self.heard.append(message)
                 return
-            self.health_checks.append(letter)
+            self.health_checks.append(message)
             if self.controller_lives:
-                fields = letter.fields
+                fields = message.fields
                 self.say(
                     ACKS,
                     MSG_TYPE="ARCHIVE_HEALTH_CHECK_ACK",
@@ -131,17 +131,17 @@ class Peer:
             self.look()
             if condition():
                 return
-            assert not deadline.has_passed(), f"in vain for {what}; heard {[letter.kind for letter in self.heard]}"
+            assert not deadline.has_passed(), f"in vain for {what}; heard {[message.kind for message in self.heard]}"
             await asyncio.sleep(POLL_S)
 
-    async def hear(self, kind: str, image: str | None = None, count: int = 1) -> Letter:
+    async def hear(self, kind: str, image: str | None = None, count: int = 1) -> WireMessage:
         """Wait for the count-th message of a kind."""
 
-        def found() -> list[Letter]:
+        def found() -> list[WireMessage]:
             return [
-                letter
-                for letter in self.heard
-                if letter.kind == kind and (image is None or letter.fields.get("IMAGE_ID") == image)
+                message
+                for message in self.heard
+                if message.kind == kind and (image is None or message.fields.get("IMAGE_ID") == image)
             ]
 
         await self.until(lambda: len(found()) >= count, f"{kind} {image or ''}")
@@ -154,9 +154,9 @@ class Peer:
             self.look()
             await asyncio.sleep(POLL_S)
 
-    def acknowledge(self, letter: Letter, **more: object) -> None:
+    def acknowledge(self, message: WireMessage, **more: object) -> None:
         """Answer a message as its receiver does."""
-        fields = letter.fields
+        fields = message.fields
         answer = {"MSG_TYPE": f"{fields['MSG_TYPE']}_ACK", "ACK_ID": fields["ACK_ID"]}
         if "IMAGE_ID" in fields:
             answer["IMAGE_ID"] = fields["IMAGE_ID"]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tests.bridge.desk import end_of, start_of
+from tests.bridge.harness import end_of, start_of
 from tests.bridge.peer import ACKS, FORWARDER
-from tests.core.place import dead_letters, eventually
+from tests.core.redis_helpers import eventually, read_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
-    from tests.bridge.desk import Desk
+    from tests.bridge.harness import BridgeHarness
 
 Lines = list["MutableMapping[str, object]"]
 
@@ -31,59 +31,69 @@ def one(lines: Lines, event: str, **having: object) -> Mapping[str, object]:
     return found
 
 
-async def test_the_lines_of_an_order_and_its_answer_have_image_ack_id_and_epoch(desk: Desk) -> None:
+async def test_the_lines_of_an_order_and_its_answer_have_image_ack_id_and_epoch(harness: BridgeHarness) -> None:
     with captured() as lines:
-        await desk.accept("i", start_of("i"), end_of("i"))
-        new_item = await desk.controller_answers("i")
-        order = await desk.peer.hear("CC_FWDR_XFER_PARAMS")
-        desk.peer.acknowledge(order)
+        await harness.accept("i", start_of("i"), end_of("i"))
+        new_item = await harness.controller_answers("i")
+        instruction = await harness.peer.hear("CC_FWDR_XFER_PARAMS")
+        harness.peer.acknowledge(instruction)
 
         async def answered() -> bool:
-            return any(line.get("order") == "xfer_params" for line in lines if line["event"] == "order.answered")
+            return any(
+                line.get("instruction") == "xfer_params"
+                for line in lines
+                if line["event"] == "instruction.acknowledged"
+            )
 
         await eventually(answered, "the answer's line")
 
     asked = {"image": "i", "ack_id": new_item.fields["ACK_ID"]}
-    for event in ("order.sent", "order.answered"):
-        line = one(lines, event, order="new_item")
+    for event in ("instruction.sent", "instruction.acknowledged"):
+        line = one(lines, event, instruction="new_item")
         assert asked.items() <= line.items()
         assert "epoch" not in line, "the Controller's orders belong to no pairing"
-    told = {"image": "i", "ack_id": order.fields["ACK_ID"], "epoch": 1}
-    for event in ("order.sent", "order.answered"):
-        assert told.items() <= one(lines, event, order="xfer_params").items()
-    assert one(lines, "order.sent", order="end_readout")["ack_id"] != told["ack_id"], "its own, not the answer's"
+    told = {"image": "i", "ack_id": instruction.fields["ACK_ID"], "epoch": 1}
+    for event in ("instruction.sent", "instruction.acknowledged"):
+        assert told.items() <= one(lines, event, instruction="xfer_params").items()
+    assert one(lines, "instruction.sent", instruction="end_readout")["ack_id"] != told["ack_id"], (
+        "its own, not the answer's"
+    )
 
 
-async def test_a_line_from_deep_below_an_answer_has_its_image_and_those_of_others_have_not(desk: Desk) -> None:
+async def test_a_line_from_deep_below_an_answer_has_its_image_and_those_of_others_have_not(
+    harness: BridgeHarness,
+) -> None:
     with captured() as lines:
-        await desk.accept("i", start_of("i"))
-        letter = await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")
+        await harness.accept("i", start_of("i"))
+        message = await harness.peer.hear("NEW_CC_ARCHIVE_ITEM")
         # Two that cannot be used, side by side: one answers what was asked with the wrong type, one is nobody's.
-        desk.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID=letter.fields["ACK_ID"], COMPONENT="x")
-        desk.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID="nobody_1", IMAGE_ID="j", COMPONENT="x")
+        harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID=message.fields["ACK_ID"], COMPONENT="x")
+        harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID="nobody_1", IMAGE_ID="j", COMPONENT="x")
 
         async def over() -> bool:
             return {"message.dead_lettered", "ack.ignored"} <= {str(line["event"]) for line in lines}
 
         await eventually(over, "both lines")
-        assert len(await dead_letters(desk.redis)) == 1
+        assert len(await read_dead_letters(harness.redis)) == 1
 
     refused = one(lines, "message.dead_lettered")
-    assert (refused["image"], refused["ack_id"], refused["queue"]) == ("i", letter.fields["ACK_ID"], ACKS)
+    assert (refused["image"], refused["ack_id"], refused["queue"]) == ("i", message.fields["ACK_ID"], ACKS)
     ignored = one(lines, "ack.ignored")
     assert (ignored["image"], ignored["ack_id"]) == ("j", "nobody_1")
 
 
-async def test_a_missing_queue_is_logged_with_the_image_it_holds_up(desk: Desk) -> None:
-    await desk.accept("i", start_of("i"))
-    await desk.controller_answers("i")
-    await desk.peer.hear("CC_FWDR_XFER_PARAMS")
-    desk.peer.channel.queue_delete(FORWARDER)
+async def test_a_missing_queue_is_logged_with_the_image_it_holds_up(harness: BridgeHarness) -> None:
+    await harness.accept("i", start_of("i"))
+    await harness.controller_answers("i")
+    await harness.peer.hear("CC_FWDR_XFER_PARAMS")
+    harness.peer.channel.queue_delete(FORWARDER)
     with captured() as lines:
-        await desk.accept("i", end_of("i"))
+        await harness.accept("i", end_of("i"))
 
         async def sent() -> bool:
-            return any(line.get("order") == "end_readout" for line in lines if line["event"] == "order.sent")
+            return any(
+                line.get("instruction") == "end_readout" for line in lines if line["event"] == "instruction.sent"
+            )
 
         await eventually(sent, "END_READOUT")
 

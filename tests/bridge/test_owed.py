@@ -7,7 +7,7 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccarchiver_bridge.owed import HEARD_KEPT, Owed, OwedAnswers
+from ccarchiver_bridge.pending_acks import HEARD_KEPT, PendingAck, PendingAcks
 
 TIMEOUT = 5.0
 QUEUES = ("a", "b")
@@ -18,13 +18,13 @@ class Plain:
 
     def __init__(self) -> None:
         self.due: dict[str, float] = {}
-        self.sent: list[Owed] = []
+        self.sent: list[PendingAck] = []
 
-    def expect(self, one: Owed, now: float) -> None:
+    def expect(self, one: PendingAck, now: float) -> None:
         self.sent.append(one)
         self.due[one.ack_id] = now + TIMEOUT
 
-    def heard(self, one: Owed, now: float) -> None:
+    def heard(self, one: PendingAck, now: float) -> None:
         for later in self.sent[self.sent.index(one) + 1 :]:
             if later.queue == one.queue and later.ack_id in self.due:
                 self.due[later.ack_id] = now + TIMEOUT
@@ -40,18 +40,18 @@ class Plain:
 )
 def test_it_is_what_going_through_all_of_them_gives(steps: list[tuple[bool, int, float, str]]) -> None:
     now = 1000.0
-    answers, plain = OwedAnswers(TIMEOUT), Plain()
+    answers, plain = PendingAcks(TIMEOUT), Plain()
     with mock.patch("time.monotonic", side_effect=lambda: now):
         for number, (is_new, which, passes, queue) in enumerate(steps):
             now += passes
             open_ones = [one for one in plain.sent if one.ack_id in plain.due]
             if is_new or not open_ones:
-                one = Owed(ack_id=f"{number}", session_id="s", epoch=1, queue=queue, obsid="i")
+                one = PendingAck(ack_id=f"{number}", session_id="s", epoch=1, queue=queue, obsid="i")
                 answers.expect(one)
                 plain.expect(one, now)
             else:
                 one = open_ones[which % len(open_ones)]
-                answers.heard(one)
+                answers.find_late(one)
                 answers.forget(one.ack_id)
                 plain.heard(one, now)
             for at in (now, now + TIMEOUT / 2, now + TIMEOUT):
@@ -60,10 +60,10 @@ def test_it_is_what_going_through_all_of_them_gives(steps: list[tuple[bool, int,
 
 
 def test_what_is_remembered_of_a_diligent_peer_does_not_grow() -> None:
-    answers = OwedAnswers(TIMEOUT)
+    answers = PendingAcks(TIMEOUT)
     for number in range(10 * HEARD_KEPT):
-        one = Owed(ack_id=f"{number}", session_id="s", epoch=1, queue="a", obsid="i")
+        one = PendingAck(ack_id=f"{number}", session_id="s", epoch=1, queue="a", obsid="i")
         answers.expect(one)
-        answers.heard(one)
+        answers.find_late(one)
         answers.forget(one.ack_id)
     assert len(answers._heard["a"]) <= HEARD_KEPT + 1

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from ccarchiver_core.domain.worker_messages import FileStatus, SessionChanged, StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import FileStatus, SessionChanged, StatusTopic
-from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.pace import within
-from tests.bridge.desk import SESSION, Desk, bridge_at_work, end_of, start_of
+from ccarchiver_sim.testbed.brokers import PrivateRabbit
+from tests.bridge.harness import SESSION, BridgeHarness, bridge_at_work, end_of, start_of
 from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
-from tests.core.place import LIMIT_S, dead_letters, eventually, post
+from tests.core.redis_helpers import LIMIT_S, eventually, post, read_dead_letters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_core.redis_client import Entries
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_core.redis.client import Entries
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 BAD = {
     "empty": b"",
@@ -36,9 +36,9 @@ BAD = {
 }
 
 
-async def statuses(desk: Desk, count: int) -> list[FileStatus]:
+async def statuses(harness: BridgeHarness, count: int) -> list[FileStatus]:
     async def told() -> list[FileStatus] | None:
-        found = await desk.told(Worker.SAL, FileStatus)
+        found = await harness.told(Worker.SAL, FileStatus)
         return found if len(found) >= count else None
 
     return await eventually(told, f"{count} statuses")
@@ -56,15 +56,15 @@ def good(number: int = 0) -> dict[str, object]:
     }
 
 
-async def test_each_kind_of_status_becomes_a_letter_to_sal(desk: Desk) -> None:
+async def test_each_kind_of_status_becomes_a_letter_to_sal(harness: BridgeHarness) -> None:
     raft = {"RAFT": "22", "SENSOR": "S00"}
     retrieval = {"MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING", "OBSID": "i", "FILENAME": "f", "STATUS_CODE": 0}
-    desk.peer.declare(TELEMETRY, FROM_OODS, FROM_CONTROLLER)
-    desk.peer.say(TELEMETRY, **retrieval, **raft, DESCRIPTION="ok")
-    [first] = await statuses(desk, 1)
-    desk.peer.say(FROM_CONTROLLER, **{**good(), "STATUS_CODE": 5611})
-    desk.peer.say(FROM_OODS, **{**good(), **raft, "MSG_TYPE": "CC_FILE_INGEST_REQUEST"})
-    others = (await statuses(desk, 3))[1:]
+    harness.peer.declare(TELEMETRY, FROM_OODS, FROM_CONTROLLER)
+    harness.peer.say(TELEMETRY, **retrieval, **raft, DESCRIPTION="ok")
+    [first] = await statuses(harness, 1)
+    harness.peer.say(FROM_CONTROLLER, **{**good(), "STATUS_CODE": 5611})
+    harness.peer.say(FROM_OODS, **{**good(), **raft, "MSG_TYPE": "CC_FILE_INGEST_REQUEST"})
+    others = (await statuses(harness, 3))[1:]
 
     assert (first.topic, first.raft, first.sensor) == (StatusTopic.RETRIEVAL, "22", "S00")
     assert (first.camera, first.archiver) == ("COMCAM", "CCArchiver")
@@ -72,83 +72,83 @@ async def test_each_kind_of_status_becomes_a_letter_to_sal(desk: Desk) -> None:
     assert {(other.raft or "", other.status_code) for other in others} == {("", 5611), ("22", 0)}
 
 
-async def test_nine_statuses_without_raft_and_sensor_are_nine_letters_in_order(desk: Desk) -> None:
-    desk.peer.declare(FROM_OODS)
+async def test_nine_statuses_without_raft_and_sensor_are_nine_letters_in_order(harness: BridgeHarness) -> None:
+    harness.peer.declare(FROM_OODS)
     for number in range(9):
-        desk.peer.say(FROM_OODS, **good(number))
+        harness.peer.say(FROM_OODS, **good(number))
 
-    found = await statuses(desk, 9)
+    found = await statuses(harness, 9)
 
     assert [status.filename for status in found] == [f"{number}.fits" for number in range(9)]
 
 
-async def test_a_burst_is_passed_on_whole_and_in_order(desk: Desk) -> None:
-    desk.peer.declare(FROM_OODS)
+async def test_a_burst_is_passed_on_whole_and_in_order(harness: BridgeHarness) -> None:
+    harness.peer.declare(FROM_OODS)
     for number in range(2000):
-        desk.peer.say(FROM_OODS, **good(number))
+        harness.peer.say(FROM_OODS, **good(number))
 
-    found = await statuses(desk, 2000)
+    found = await statuses(harness, 2000)
 
     assert [status.filename for status in found] == [f"{number}.fits" for number in range(2000)]
 
 
 @pytest.mark.parametrize("queue", [ACKS, TELEMETRY, FROM_OODS, FROM_CONTROLLER])
 async def test_bad_messages_are_dead_lettered_raw_and_the_good_one_behind_them_is_handled(
-    desk: Desk, queue: str
+    harness: BridgeHarness, queue: str
 ) -> None:
-    desk.peer.declare(queue)
+    harness.peer.declare(queue)
     for body in BAD.values():
-        desk.peer.say_raw(queue, body)
-    desk.peer.say(queue, **good())
+        harness.peer.say_raw(queue, body)
+    harness.peer.say(queue, **good())
 
-    [status] = await statuses(desk, 1)
+    [status] = await statuses(harness, 1)
 
-    dead = await dead_letters(desk.redis)
+    dead = await read_dead_letters(harness.redis)
     assert status.filename == "0.fits"
-    assert [letter["raw"] for letter in dead] == list(BAD.values())
-    assert {letter["origin"] for letter in dead} == {queue.encode()}
-    assert all(letter["reason"] for letter in dead)
-    await desk.accept("i", start_of("i"))
-    await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")  # the connection has survived as well
+    assert [message["raw"] for message in dead] == list(BAD.values())
+    assert {message["origin"] for message in dead} == {queue.encode()}
+    assert all(message["reason"] for message in dead)
+    await harness.accept("i", start_of("i"))
+    await harness.peer.hear("NEW_CC_ARCHIVE_ITEM")  # the connection has survived as well
 
 
-async def test_a_delivery_redis_never_got_comes_again(desk: Desk) -> None:
-    desk.peer.declare(FROM_OODS)
-    desk.peer.say(FROM_OODS, **good(1))
-    await statuses(desk, 1)
-    await desk.stop()
-    desk.peer.say(FROM_OODS, **good(2))
-    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) == 1, "the message to wait")
+async def test_a_delivery_redis_never_got_comes_again(harness: BridgeHarness) -> None:
+    harness.peer.declare(FROM_OODS)
+    harness.peer.say(FROM_OODS, **good(1))
+    await statuses(harness, 1)
+    await harness.stop()
+    harness.peer.say(FROM_OODS, **good(2))
+    await harness.peer.until(lambda: harness.peer.messages_in(FROM_OODS) == 1, "the message to wait")
 
-    await desk.start()
+    await harness.start()
 
-    assert [status.filename for status in await statuses(desk, 2)] == ["1.fits", "2.fits"]
+    assert [status.filename for status in await statuses(harness, 2)] == ["1.fits", "2.fits"]
     # A message behind it that has been handled shows that the acknowledgement of this one has gone out.
-    desk.peer.say(FROM_OODS, **good(3))
-    await statuses(desk, 3)
-    await desk.stop()
-    await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) <= 1, "the acknowledgement")
+    harness.peer.say(FROM_OODS, **good(3))
+    await statuses(harness, 3)
+    await harness.stop()
+    await harness.peer.until(lambda: harness.peer.messages_in(FROM_OODS) <= 1, "the acknowledgement")
 
 
 async def test_a_full_mailbox_makes_rabbitmq_keep_the_rest(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, MAX_MAILBOX=5) as desk:
-        await desk.pair()
-        desk.peer.declare(FROM_OODS)
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, MAX_MAILBOX=5) as harness:
+        await harness.pair()
+        harness.peer.declare(FROM_OODS)
         for number in range(500):
-            desk.peer.say(FROM_OODS, **good(number))
-        await statuses(desk, 5)
-        await desk.peer.until(lambda: desk.peer.messages_in(FROM_OODS) > 0, "some to stay in RabbitMQ")
-        assert len(await desk.told(Worker.SAL, FileStatus)) < 500
+            harness.peer.say(FROM_OODS, **good(number))
+        await statuses(harness, 5)
+        await harness.peer.until(lambda: harness.peer.messages_in(FROM_OODS) > 0, "some to stay in RabbitMQ")
+        assert len(await harness.told(Worker.SAL, FileStatus)) < 500
 
         taken = list[str | None]()
 
         async def read_on() -> bool:
-            entries = cast("Entries", await desk.redis.xrange(Worker.SAL.mailbox))
+            entries = cast("Entries", await harness.redis.xrange(Worker.SAL.mailbox))
             for entry_id, fields in entries:
-                taken.append(FileStatus.model_validate_json((fields or {})[b"mail"]).filename)
-                await desk.redis.xdel(Worker.SAL.mailbox, entry_id)
+                taken.append(FileStatus.model_validate_json((fields or {})[b"message"]).filename)
+                await harness.redis.xdel(Worker.SAL.mailbox, entry_id)
             return len(taken) >= 500
 
         await eventually(read_on, "the rest")
@@ -160,15 +160,15 @@ async def test_the_bridge_connects_again_after_a_restart_of_rabbitmq_and_loses_n
 ) -> None:
     with PrivateRabbit(tmp_path / "rabbit") as rabbit:
         vhost = rabbit.vhosts[0]
-        async with bridge_at_work(fresh_redis, rabbit, vhost) as desk:
-            await desk.pair()
-            await desk.accept("i", start_of("i"))
-            await desk.controller_answers("i")
-            await desk.peer.hear("CC_FWDR_XFER_PARAMS")
-            desk.peer.close()
+        async with bridge_at_work(fresh_redis, rabbit, vhost) as harness:
+            await harness.pair()
+            await harness.accept("i", start_of("i"))
+            await harness.controller_answers("i")
+            await harness.peer.hear("CC_FWDR_XFER_PARAMS")
+            harness.peer.close()
             await asyncio.to_thread(rabbit.stop)
-            await desk.accept("i", end_of("i"))
-            await desk.accept("j", start_of("j"))
+            await harness.accept("i", end_of("i"))
+            await harness.accept("j", start_of("j"))
             rabbit.start()
 
             async with within(LIMIT_S), on_the_wire(rabbit, vhost, "archive_ctrl_consume") as peer:
@@ -176,9 +176,9 @@ async def test_the_bridge_connects_again_after_a_restart_of_rabbitmq_and_loses_n
                 await peer.until(lambda: peer.messages_in("f99_consume") > 0, "END_READOUT for the Forwarder")
 
 
-async def test_a_letter_that_is_no_session_of_ours_does_no_harm(desk: Desk) -> None:
-    await post(desk.redis, Worker.BRIDGE, SessionChanged(session_id="of long ago"))
-    await desk.accept("i", start_of("i"))
+async def test_a_letter_that_is_no_session_of_ours_does_no_harm(harness: BridgeHarness) -> None:
+    await post(harness.redis, Worker.BRIDGE, SessionChanged(session_id="of long ago"))
+    await harness.accept("i", start_of("i"))
 
-    await desk.peer.hear("NEW_CC_ARCHIVE_ITEM")
-    assert (await desk.record("i"))["session"] == SESSION
+    await harness.peer.hear("NEW_CC_ARCHIVE_ITEM")
+    assert (await harness.record("i"))["session"] == SESSION

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ccarchiver_bridge.hub import Hub
-from ccarchiver_bridge.room import Room
+from ccarchiver_bridge.backpressure import Backpressure
+from ccarchiver_bridge.context import BridgeContext
+from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import SessionUp
 from ccarchiver_sim.pace import within
-from tests.core.place import LIMIT_S, holding, looking_into, post, site
+from tests.core.redis_helpers import LIMIT_S, holding, looking_into, post, site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redis.asyncio import Redis
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 ROOM = 10
 
@@ -26,8 +26,8 @@ async def test_a_full_mailbox_is_waited_for(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
         for number in range(ROOM):
-            await post(redis, Worker.SAL, SessionUp(session_id=f"{number}"))
-        room = Room(Hub(context))
+            await post(redis, Worker.SAL, SessionStarted(session_id=f"{number}"))
+        room = Backpressure(BridgeContext(context))
 
         waiting = asyncio.create_task(room.take(1))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
@@ -41,11 +41,11 @@ async def test_a_full_mailbox_is_waited_for(fresh_redis: PrivateRedis) -> None:
 async def test_what_was_given_away_is_not_given_twice(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        room = Room(Hub(context))
+        room = Backpressure(BridgeContext(context))
         before = await asked(redis)
         for _ in range(ROOM):
             await room.take(1)
-            await post(redis, Worker.SAL, SessionUp(session_id="s"))
+            await post(redis, Worker.SAL, SessionStarted(session_id="s"))
         assert await asked(redis) == before + 1, "once for all of it"
 
         waiting = asyncio.create_task(room.take(1))

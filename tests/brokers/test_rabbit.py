@@ -7,8 +7,8 @@ import pika
 import psutil
 import pytest
 
-from ccarchiver_sim.brokers import PrivateRabbit
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.testbed.brokers import PrivateRabbit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

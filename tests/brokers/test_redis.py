@@ -11,11 +11,11 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ccarchiver_core.view.refusal import why_no_writes
+from ccarchiver_core.status.write_rejection import write_rejection_reason
 from ccarchiver_sim import pace
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.child import ChildError
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.child_process import ChildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def test_says_why_it_does_not_start(server: PrivateRedis, tmp_path: Path) -> Non
 def test_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, pathlib\n"
-        "from ccarchiver_sim.brokers import PrivateRedis\n"
+        "from ccarchiver_sim.testbed.brokers import PrivateRedis\n"
         "server = PrivateRedis(pathlib.Path(sys.argv[1]))\n"
         "server.start()\n"
         "print(server.port, flush=True)\n"
@@ -165,4 +165,4 @@ def written_again(client: redis.Redis) -> None:
 
 async def _why_no_writes(server: PrivateRedis) -> str:
     async with redis.asyncio.Redis(port=server.port) as client:
-        return await why_no_writes(client)
+        return await write_rejection_reason(client)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ccarchiver_core.killpoint import FOLDER_VARIABLE
-from ccarchiver_sim.campaign.killpoints import PAIRING_POINTS, POINTS
+from ccarchiver_core.base.failpoint import FOLDER_VARIABLE
+from ccarchiver_sim.faults.failpoints import PAIRING_POINTS, POINTS
 
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "from ccarchiver_core.killpoint import reach; reach('a.first'); reach('a.second'); print('through')"
-REACHED = re.compile(r'killpoint\.reach\(f?"([^"]+)"\)')
+PROGRAM = "from ccarchiver_core.base.failpoint import hit; hit('a.first'); hit('a.second'); print('through')"
+REACHED = re.compile(r'failpoint\.hit\(f?"([^"]+)"\)')
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from typing_extensions import override
 
-from ccarchiver_sim.campaign import progress
-from ccarchiver_sim.campaign.runner import Plan, Runner
-from ccarchiver_sim.campaign.scenario import Scenario
-from ccarchiver_sim.campaign.sky import END, HEADER, START
-from ccarchiver_sim.campaign.stage import Stage
+from ccarchiver_sim.faults import progress
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.runner import CampaignPlan, Runner
+from ccarchiver_sim.faults.sal_source import END, HEADER, START
+from ccarchiver_sim.faults.scenario import Scenario
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended]
 
@@ -40,7 +40,7 @@ async def test_an_event_that_was_lost_is_one_image_lost(monkeypatch: pytest.Monk
     try:
         async with stage:
             await stage.open()
-            result = await Runner(stage, Plan(kills=None, is_short=True), lambda _text: None).run(scenario)
+            result = await Runner(stage, CampaignPlan(kills=None, is_short=True), lambda _text: None).run(scenario)
     finally:
         stage.rig.folder.remove()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ccarchiver_sim.campaign.oracle import Oracle
-from ccarchiver_sim.campaign.result import Fault, Result, judge, total
-from ccarchiver_sim.campaign.sky import END, HEADER, START, TOPICS
-from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
+from ccarchiver_sim.faults.oracle import Oracle
+from ccarchiver_sim.faults.result import Fault, Result, judge, total
+from ccarchiver_sim.faults.sal_source import END, HEADER, START, TOPICS
+from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
 
 CCDS = frozenset({("22", "S00"), ("22", "S01")})
 IMAGE = "CC_O_20261122_000001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccarchiver_sim.campaign.progress import ENDLESS_LIMIT_S, IDLE_LIMIT_S, STUCK_LIMIT_S, Progress, Stillness
+from ccarchiver_sim.faults.progress import ENDLESS_LIMIT_S, IDLE_LIMIT_S, STUCK_LIMIT_S, Progress, Stillness
 from ccarchiver_sim.pace import LONGEST_STEP_S, REFERENCE_PROBE_S, Deadline, Pace
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.campaign.proxy import SLICE_BYTES, SLOW_S, Mode, TcpProxy
+from ccarchiver_sim.faults.proxy import SLICE_BYTES, SLOW_S, Mode, TcpProxy
 from ccarchiver_sim.pace import within
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

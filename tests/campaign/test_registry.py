@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccarchiver_sim.campaign.registry import FAMILIES, MAKERS, SHORT
+from ccarchiver_sim.faults.registry import FAMILIES, MAKERS, SHORT
 
 
 def test_each_name_is_its_own() -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 import yaml
 
-from ccarchiver_sim.brokers.ports import LOOPBACK
-from tests.cli.operator import Operator
-from tests.core.place import looking_into, site
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from tests.cli.cli_runner import CommandRunner
+from tests.core.redis_helpers import looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
 @pytest_asyncio.fixture
-async def operator(
+async def cli(
     fresh_redis: PrivateRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Operator]:
+) -> AsyncIterator[CommandRunner]:
     """Give an operator who looks into a fresh Redis."""
     root = {"REDIS_HOST": LOOPBACK, "REDIS_PORT": fresh_redis.port}
     (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
@@ -31,4 +31,4 @@ async def operator(
     monkeypatch.setenv("COLUMNS", "80")
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        yield Operator(redis, settings, tmp_path)
+        yield CommandRunner(redis, settings, tmp_path)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from ccarchiver_cli import listing, second_look
+from ccarchiver_cli import config_listing, site_advisories
 from ccarchiver_cli.main import make_app
-from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
-from ccarchiver_core.site_file import SiteFile
-from tests.cli.doctor.place import write_credentials
-from tests.core.place import DATA
+from ccarchiver_core.config.settings import PLAINTEXT_VARIABLE, Settings, load_settings
+from ccarchiver_core.config.site_file import SiteFile
+from tests.cli.doctor.doctor_helpers import write_credentials
+from tests.core.redis_helpers import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def typed(*words: str) -> Result:
 @pytest.fixture(autouse=True)
 def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
-    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_each_problem_has_its_line_and_the_exit_code_is_that_of_a_wrong_configur
     assert [line.split(": ")[:2] for line in lines] == [
         [f"{path}:2", "ROOT.ACK_TIMEOUT"],
         [f"{path}:3", "ROOT.REDIS_PORT"],
-        [f"{path}:4", "unknown key ROOT.NO_SUCH_KEY; take it out or correct its spelling"],
+        [f"{path}:4", "unknown key ROOT.NO_SUCH_KEY; remove it or correct its spelling"],
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_missing_file_and_no_file_at_all(tmp_path: Path) -> None:
 
 def test_what_a_deployed_site_must_think_about(tmp_path: Path) -> None:
     notes = json.loads(typed("check", "--json", str(BARE)).stdout)["notes"]
-    assert [note.split(" ")[0] for note in notes] == [*second_look.SITE_KEYS, "neither"]
+    assert [note.split(" ")[0] for note in notes] == [*site_advisories.SITE_KEYS, "neither"]
     path = tmp_path / "site.yaml"
     swapped = "ROOT:\n  ACK_TIMEOUT: 60\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n"
     path.write_text(f"{swapped}  OODS_CONSUME_QUEUE: cc_publish_to_oods\n", encoding="utf-8")
@@ -127,7 +127,7 @@ def test_every_setting_is_shown_with_value_origin_and_meaning(in_use: Path) -> N
     assert shown["ATS.WFS_CCD"]["value"] == ["22/0", "22/1", "22/2"]
     assert (shown["REDIS_PORT"]["value"], shown["REDIS_PORT"]["origin"]) == (6379, "default")
     assert [name for name, one in shown.items() if not one["meaning"]] == [], "a setting without a meaning"
-    assert len(shown) == len(listing.entries(load_settings(in_use), SiteFile(in_use)))
+    assert len(shown) == len(config_listing.entries(load_settings(in_use), SiteFile(in_use)))
     assert {name.upper() for name in Settings.model_fields} == {name.split(".")[0] for name in shown}
 
 

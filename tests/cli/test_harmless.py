@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccarchiver_cli.output import fail, print_json, say
-from ccarchiver_cli.plain_console import PlainConsole
+from ccarchiver_cli.safe_console import SafeConsole
 
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\re\x7f"
 CONTROL = set("\x1b\x07\x9b\r\x7f")
@@ -19,7 +19,7 @@ CONTROL = set("\x1b\x07\x9b\r\x7f")
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_control_characters_are_shown_and_not_obeyed(*, is_terminal: bool) -> None:
     out = io.StringIO()
-    console = PlainConsole(file=out, force_terminal=is_terminal, color_system=None, markup=False, width=200)
+    console = SafeConsole(file=out, force_terminal=is_terminal, color_system=None, markup=False, width=200)
     table = Table(HOSTILE)
     table.add_row(HOSTILE)
     for shown in (HOSTILE, Text(HOSTILE), table):
@@ -39,5 +39,5 @@ def test_so_it_is_with_sentences_refusals_and_json(capsys: pytest.CaptureFixture
 
 def test_colours_of_our_own_stay() -> None:
     out = io.StringIO()
-    PlainConsole(file=out, force_terminal=True, color_system="standard").print(Text("x", "red"))
+    SafeConsole(file=out, force_terminal=True, color_system="standard").print(Text("x", "red"))
     assert "\x1b[31mx" in out.getvalue()

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from ccarchiver_cli import logs
 from ccarchiver_cli.log_files import LogFiles
 from ccarchiver_cli.main import make_app
-from ccarchiver_core.logs import FILE_BYTES, FILES_KEPT
-from ccarchiver_sim.child import ChildProcess
+from ccarchiver_core.log.logs import FILE_BYTES, FILES_KEPT
 from ccarchiver_sim.pace import Deadline
-from tests.cli.operator import Answer
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from tests.cli.cli_runner import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +53,22 @@ def run(*words: str, folder: Path | None, **env: str) -> Answer:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A night's log directory: two workers, one with files put aside, and what lies around beside them."""
-    (tmp_path / "ccarchiver_bridge.log.10").write_text(line(-60, "order.sent", image="CC_O_before"))
-    (tmp_path / "ccarchiver_bridge.log.2").write_text(line(1, "order.sent", image=IMAGE, ack_id=ACK_ID, order="new"))
+    (tmp_path / "ccarchiver_bridge.log.10").write_text(line(-60, "instruction.sent", image="CC_O_before"))
+    (tmp_path / "ccarchiver_bridge.log.2").write_text(
+        line(1, "instruction.sent", image=IMAGE, ack_id=ACK_ID, instruction="new")
+    )
     (tmp_path / "ccarchiver_bridge.log.1").write_text(
-        line(3, "order.answered", image=IMAGE, ack_id=ACK_ID) + line(3, "order.sent", image=LONGER)
+        line(3, "instruction.acknowledged", image=IMAGE, ack_id=ACK_ID) + line(3, "instruction.sent", image=LONGER)
     )
     (tmp_path / "ccarchiver_bridge.log").write_text(
-        line(5, "session.fault", level="error", report=f"no answer for {IMAGE}, sent twice")
-        + line(6, "mail.defect", level="error", image=IMAGE, exception="Traceback\n  File\nValueError: what went wrong")
+        line(5, "session.failed", level="error", report=f"no answer for {IMAGE}, sent twice")
+        + line(
+            6,
+            "message.handler_failed",
+            level="error",
+            image=IMAGE,
+            exception="Traceback\n  File\nValueError: what went wrong",
+        )
     )
     (tmp_path / "ccarchiver_sal.log").write_text(
         line(0, "event.accepted", "sal", image=IMAGE, topic="startIntegration")
@@ -83,11 +91,11 @@ def test_an_images_lines_of_all_workers_and_files_are_merged_by_time(folder: Pat
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
         "2026-11-22T08:18:37Z sal[7]          info     event.accepted topic=startIntegration",
-        f"2026-11-22T08:18:38Z bridge[7]       info     order.sent ack_id={ACK_ID} order=new",
+        f"2026-11-22T08:18:38Z bridge[7]       info     instruction.sent ack_id={ACK_ID} instruction=new",
         "2026-11-22T08:18:39Z sal[7]          info     event.accepted topic=endReadout",
-        f"2026-11-22T08:18:40Z bridge[7]       info     order.answered ack_id={ACK_ID}",
-        f'2026-11-22T08:18:42Z bridge[7]       error    session.fault report="no answer for {IMAGE}, sent twice"',
-        '2026-11-22T08:18:43Z bridge[7]       error    mail.defect error="ValueError: what went wrong"',
+        f"2026-11-22T08:18:40Z bridge[7]       info     instruction.acknowledged ack_id={ACK_ID}",
+        f'2026-11-22T08:18:42Z bridge[7]       error    session.failed report="no answer for {IMAGE}, sent twice"',
+        '2026-11-22T08:18:43Z bridge[7]       error    message.handler_failed error="ValueError: what went wrong"',
     ]
 
 
@@ -101,11 +109,11 @@ def test_json_gives_the_lines_as_they_are_in_the_files(folder: Path) -> None:
     ("options", "expected"),
     [
         (["--worker", "sal"], ["event.accepted", "event.accepted"]),
-        (["--level", "error"], ["session.fault", "mail.defect"]),
-        (["--level", "warning", "--worker", "bridge"], ["session.fault", "mail.defect"]),
-        (["--since", at(5)], ["session.fault", "mail.defect"]),
-        (["--since", "2026-11-22T08:18:42"], ["session.fault", "mail.defect"]),
-        (["--since", "2026-11-22T09:18:42+01:00"], ["session.fault", "mail.defect"]),
+        (["--level", "error"], ["session.failed", "message.handler_failed"]),
+        (["--level", "warning", "--worker", "bridge"], ["session.failed", "message.handler_failed"]),
+        (["--since", at(5)], ["session.failed", "message.handler_failed"]),
+        (["--since", "2026-11-22T08:18:42"], ["session.failed", "message.handler_failed"]),
+        (["--since", "2026-11-22T09:18:42+01:00"], ["session.failed", "message.handler_failed"]),
     ],
 )
 def test_lines_are_chosen_by_worker_level_and_time(folder: Path, options: list[str], expected: list[str]) -> None:
@@ -138,11 +146,11 @@ def test_a_bare_number_is_refused_because_it_stands_in_many_lines(folder: Path) 
 
 
 def test_an_ack_id_is_found_like_an_image(folder: Path) -> None:
-    assert events(run(ACK_ID, "--json", folder=folder)) == ["order.sent", "order.answered"]
+    assert events(run(ACK_ID, "--json", folder=folder)) == ["instruction.sent", "instruction.acknowledged"]
 
 
 def test_a_name_that_begins_like_another_is_not_taken_for_it(folder: Path) -> None:
-    assert events(run(LONGER, "--json", folder=folder)) == ["order.sent"]
+    assert events(run(LONGER, "--json", folder=folder)) == ["instruction.sent"]
     assert run(IMAGE[:-1], folder=folder).code == 1
 
 
@@ -275,7 +283,7 @@ def test_a_file_put_aside_while_it_is_read_is_read_once(tmp_path: Path) -> None:
 
 
 def test_full_log_files_are_searched_without_parsing_each_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filler = line(0, "order.sent", image="CC_O_of_others", ack_id=ACK_ID, text=100 * "x")
+    filler = line(0, "instruction.sent", image="CC_O_of_others", ack_id=ACK_ID, text=100 * "x")
     block = filler * (FILE_BYTES // FILES_KEPT // len(filler))
     for age in range(1, FILES_KEPT + 1):
         (tmp_path / f"ccarchiver_bridge.log.{age}").write_text(line(-age, "a.b", image=IMAGE) + block)

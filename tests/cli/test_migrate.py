@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from typer.testing import CliRunner, Result
 
-from ccarchiver_cli import listing, new_form
+from ccarchiver_cli import config_listing, site_file_writer
 from ccarchiver_cli.main import make_app
-from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
-from ccarchiver_core.site_file import SiteFile
-from tests.core.place import DATA
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.renamed_settings import translate
+from ccarchiver_core.config.settings import PLAINTEXT_VARIABLE, Settings, load_settings
+from ccarchiver_core.config.site_file import SiteFile
+from tests.core.redis_helpers import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,13 +74,40 @@ def paths_set(settings: BaseModel, above: str = "") -> set[str]:
 @pytest.fixture
 def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
-    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
 
 
 def test_what_went_unencrypted_to_other_hosts_says_so_in_the_new_form(tmp_path: Path) -> None:
     new = migrated(REPLACED, tmp_path)
-    assert "\n  PLAINTEXT_BEYOND_LOOPBACK: allowed\n" in new.read_text(encoding="utf-8")
+    assert "\n  ALLOW_REMOTE_PLAINTEXT: true\n" in new.read_text(encoding="utf-8")
     assert load_settings(new).in_plaintext()
+
+
+OLD_NAMES = """\
+ROOT:
+  HUNG_AFTER: 45
+  WHEN_LEASE_IS_HELD: wait
+  REDIS_HOST: redis.example.org
+  PLAINTEXT_BEYOND_LOOPBACK: allowed
+"""
+
+
+def test_settings_with_an_old_name_have_the_new_name_in_the_new_file(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(OLD_NAMES, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"old.yaml:2: ROOT.HUNG_AFTER is now WATCHDOG_TIMEOUT; ccarchiver config"):
+        load_settings(old)
+
+    settings = load_settings(migrated(old, tmp_path))
+    assert (settings.watchdog_timeout, settings.standby, settings.allow_remote_plaintext) == (45, True, True)
+    assert translate(translate({"HUNG_AFTER": 45})) == {"WATCHDOG_TIMEOUT": 45}
+
+
+def test_a_file_without_remote_hosts_gets_no_permission_for_plaintext(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text("ROOT:\n  HUNG_AFTER: 45\n", encoding="utf-8")
+    assert not load_settings(migrated(old, tmp_path)).allow_remote_plaintext
 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
@@ -123,7 +152,7 @@ def test_no_text_or_number_of_a_site_is_changed_or_becomes_a_key(
     }
     settings = Settings.model_validate(root)
     path = tmp_path / "new.yaml"
-    path.write_text(new_form.render(settings, name), encoding="utf-8", newline="")
+    path.write_text(site_file_writer.render(settings, name), encoding="utf-8", newline="")
     assert load_settings(path) == settings
 
 
@@ -137,7 +166,7 @@ def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: 
     lines = typed(str(path)).stdout.splitlines()
     keys = [(match[1], at) for at, line in enumerate(lines) if (match := re.match(r" +#?([A-Z_]+):", line))]
     settings = load_settings(path)
-    expected = listing.entries(settings, SiteFile(path))
+    expected = config_listing.entries(settings, SiteFile(path))
     sections = {"CSC", "BEACON", "ARCHIVE", "ATS", "SAL", "REDIS_TLS", "RABBITMQ_TLS"}
     leaves = [(key, at) for key, at in keys if key not in sections]
     assert [key for key, _ in leaves] == [entry.key.rpartition(".")[2] for entry in expected]
@@ -153,7 +182,7 @@ def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: 
 @pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_with_every_mark_taken_away_the_defaults_are_said_and_nothing_else_changes(path: Path, tmp_path: Path) -> None:
-    text = typed(str(path)).stdout.replace(new_form.ALL_DEFAULT, "")
+    text = typed(str(path)).stdout.replace(site_file_writer.ALL_DEFAULT, "")
     assert UNCOMMENTED.search(text)
     all_said = tmp_path / "all.yaml"
     all_said.write_text(UNCOMMENTED.sub(r"\1", text), encoding="utf-8")

@@ -3,16 +3,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import keys, ledger
-from ccarchiver_core.exposure import Order
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import SessionChanged
-from ccarchiver_core.view.images import bounds_of, observing_day
-from tests.core.place import mail_in
-from tests.support.scribe import EPOCH, SESSION, Way
+from ccarchiver_core import keys
+from ccarchiver_core.domain.exposure import Instruction
+from ccarchiver_core.domain.worker_messages import SessionChanged
+from ccarchiver_core.status.images import bounds_of, observing_day
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.ledger import ImageState
+from tests.core.redis_helpers import mail_in
+from tests.support.ledger_builder import EPOCH, SESSION, Way
 
 if TYPE_CHECKING:
-    from tests.cli.operator import Operator
+    from tests.cli.cli_runner import CommandRunner
 
 AGO_S = 60.0
 """Age of the exposures here: long enough for none of them to count as under way."""
@@ -22,12 +23,12 @@ def image(number: int) -> str:
     return f"CC_O_20261122_{number:06d}"
 
 
-async def test_a_complete_night_is_well(operator: Operator) -> None:
+async def test_a_complete_night_is_well(cli: CommandRunner) -> None:
     begin = bounds_of(observing_day(time.time()))[0]
     for number in (1, 2, 3):
-        await operator.scribe.exposure(image(number), number, begin + number)
+        await cli.ledger_builder.exposure(image(number), number, begin + number)
 
-    answer = await operator.types("night")
+    answer = await cli.types("night")
 
     assert answer.code == 0
     assert "images seen 3" in answer.words
@@ -36,17 +37,17 @@ async def test_a_complete_night_is_well(operator: Operator) -> None:
     assert "50 % within" in answer.words
 
 
-async def test_all_that_is_missing_is_counted_and_named(operator: Operator) -> None:
+async def test_all_that_is_missing_is_counted_and_named(cli: CommandRunner) -> None:
     begin = bounds_of(observing_day(time.time()))[0]
-    scribe = operator.scribe
-    await scribe.exposure(image(1), 1, begin + 1)
-    await scribe.exposure(image(2), 2, begin + 2, Way.COMPLETE, files=4)
-    await scribe.stalled(image(3), 3, begin + 3, Way.PLACED)
-    await scribe.failed(image(4), 4, begin + 4, "refused", 5752)
-    await scribe.outsider(image(8), begin + 5, ImageState.SKIPPED)
+    ledger_builder = cli.ledger_builder
+    await ledger_builder.exposure(image(1), 1, begin + 1)
+    await ledger_builder.exposure(image(2), 2, begin + 2, Way.COMPLETE, files=4)
+    await ledger_builder.stalled(image(3), 3, begin + 3, Way.PLACED)
+    await ledger_builder.failed(image(4), 4, begin + 4, "refused", 5752)
+    await ledger_builder.outsider(image(8), begin + 5, ImageState.SKIPPED)
 
-    answer = await operator.types("night")
-    report = (await operator.types("night", "--json")).json
+    answer = await cli.types("night")
+    report = (await cli.types("night", "--json")).json
 
     assert answer.code == 1
     assert f"5752 1 no usable answer to ASSOCIATED, NEW_CC_ARCHIVE_ITEM or CC_FWDR_XFER_PARAMS: {image(4)}" in (
@@ -64,28 +65,28 @@ async def test_all_that_is_missing_is_counted_and_named(operator: Operator) -> N
     assert (report["files_expected"], report["files_retrieved"], report["files_ingested"]) == (36, 18, 13)
 
 
-async def test_a_night_before_is_its_own(operator: Operator) -> None:
+async def test_a_night_before_is_its_own(cli: CommandRunner) -> None:
     begin = bounds_of(observing_day(time.time()))[0]
-    await operator.scribe.exposure(image(1), 1, begin - 1)
-    await operator.scribe.exposure(image(2), 2, begin + 1)
+    await cli.ledger_builder.exposure(image(1), 1, begin - 1)
+    await cli.ledger_builder.exposure(image(2), 2, begin + 1)
 
-    assert (await operator.types("night", "yesterday", "--json")).json["seen"] == 1
-    assert (await operator.types("night", "today", "--json")).json["seen"] == 1
+    assert (await cli.types("night", "yesterday", "--json")).json["seen"] == 1
+    assert (await cli.types("night", "today", "--json")).json["seen"] == 1
 
 
-async def test_replay_has_the_unfinished_orders_sent_again_and_nothing_else(operator: Operator) -> None:
-    await operator.pair()
-    scribe, at = operator.scribe, time.time() - AGO_S
-    await scribe.exposure(image(1), 1, at)
-    await scribe.stalled(image(2), 2, at, Way.TOLD)
-    await scribe.exposure(image(3), 3, at, Way.HEARD)
-    await scribe.exposure(image(4), 4, at, Way.RETRIEVED)
-    await scribe.failed(image(5), 5, at, "refused", 5752)
-    await scribe.exposure(image(6), 6, time.time(), Way.HEARD)
-    await scribe.exposure(image(7), 7, at, Way.PLACED)
-    before = {number: await ledger.read_record(operator.redis, image(number)) for number in (1, 4, 5, 6, 7)}
+async def test_replay_has_the_unfinished_orders_sent_again_and_nothing_else(cli: CommandRunner) -> None:
+    await cli.pair()
+    ledger_builder, at = cli.ledger_builder, time.time() - AGO_S
+    await ledger_builder.exposure(image(1), 1, at)
+    await ledger_builder.stalled(image(2), 2, at, Way.TOLD)
+    await ledger_builder.exposure(image(3), 3, at, Way.HEARD)
+    await ledger_builder.exposure(image(4), 4, at, Way.RETRIEVED)
+    await ledger_builder.failed(image(5), 5, at, "refused", 5752)
+    await ledger_builder.exposure(image(6), 6, time.time(), Way.HEARD)
+    await ledger_builder.exposure(image(7), 7, at, Way.PLACED)
+    before = {number: await ledger.read_record(cli.redis, image(number)) for number in (1, 4, 5, 6, 7)}
 
-    answer = await operator.types("night", "--replay")
+    answer = await cli.types("night", "--replay")
 
     assert answer.code == 1  # there are some it could do nothing for
     assert f"{image(2)}: sent again: CC_FWDR_XFER_PARAMS, CC_FWDR_END_READOUT, CC_FWDR_HEADER_READY" in answer.words
@@ -96,49 +97,49 @@ async def test_replay_has_the_unfinished_orders_sent_again_and_nothing_else(oper
     assert f"{image(6)}: is under way: left alone" in answer.words
     assert "2 of 6 unfinished images" in answer.words
     for number, record in before.items():
-        assert await ledger.read_record(operator.redis, image(number)) == record
-    assert await next_order(operator, image(2)) is Order.XFER_PARAMS
-    assert await next_order(operator, image(3)) is Order.NEW_ITEM
-    assert await mail_in(operator.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
+        assert await ledger.read_record(cli.redis, image(number)) == record
+    assert await next_order(cli, image(2)) is Instruction.XFER_PARAMS
+    assert await next_order(cli, image(3)) is Instruction.NEW_ITEM
+    assert await mail_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
 
 
-async def test_replay_tries_failed_images_again_when_told(operator: Operator) -> None:
-    await operator.pair()
-    await operator.scribe.failed(image(5), 5, time.time() - AGO_S, "refused", 5752)
+async def test_replay_tries_failed_images_again_when_told(cli: CommandRunner) -> None:
+    await cli.pair()
+    await cli.ledger_builder.failed(image(5), 5, time.time() - AGO_S, "refused", 5752)
 
-    answer = await operator.types("night", "--replay", "--failed", "--json")
+    answer = await cli.types("night", "--replay", "--failed", "--json")
 
     assert answer.code == 0
     assert answer.json[0]["done"] is True
-    assert await next_order(operator, image(5)) is Order.NEW_ITEM
-    assert await ledger.unfinished(operator.redis) == [image(5)]
+    assert await next_order(cli, image(5)) is Instruction.NEW_ITEM
+    assert await ledger.unfinished(cli.redis) == [image(5)]
 
 
-async def test_replay_without_a_session_waits_for_the_next(operator: Operator) -> None:
-    await operator.scribe.stalled(image(2), 2, time.time() - AGO_S, Way.TOLD)
+async def test_replay_without_a_session_waits_for_the_next(cli: CommandRunner) -> None:
+    await cli.ledger_builder.stalled(image(2), 2, time.time() - AGO_S, Way.TOLD)
 
-    answer = await operator.types("night", "--replay")
+    answer = await cli.types("night", "--replay")
 
     assert "when the CSC is started" in answer.words
-    assert await mail_in(operator.redis, keys.Worker.BRIDGE) == []
+    assert await mail_in(cli.redis, keys.Worker.BRIDGE) == []
 
 
-async def test_a_night_nobody_took_an_exposure_in_is_told_as_that(operator: Operator) -> None:
-    answer = await operator.types("night", "2001-01-01")
+async def test_a_night_nobody_took_an_exposure_in_is_told_as_that(cli: CommandRunner) -> None:
+    answer = await cli.types("night", "2001-01-01")
 
     assert (answer.code, "no exposure of this night was heard of" in answer.words) == (0, True)
 
 
-async def test_a_day_beyond_the_calendar_is_wrong_use(operator: Operator) -> None:
-    assert (await operator.types("night", "9999-12-31")).code == 2
-    assert (await operator.types("night", "0001-01-01")).code == 2
+async def test_a_day_beyond_the_calendar_is_wrong_use(cli: CommandRunner) -> None:
+    assert (await cli.types("night", "9999-12-31")).code == 2
+    assert (await cli.types("night", "0001-01-01")).code == 2
 
 
-async def test_failed_alone_is_wrong_use(operator: Operator) -> None:
-    assert (await operator.types("night", "--failed")).code == 2
+async def test_failed_alone_is_wrong_use(cli: CommandRunner) -> None:
+    assert (await cli.types("night", "--failed")).code == 2
 
 
-async def next_order(operator: Operator, name: str) -> Order | None:
-    exposure = await ledger.read_exposure(operator.redis, name, operator.settings.files_per_image)
+async def next_order(cli: CommandRunner, name: str) -> Instruction | None:
+    exposure = await ledger.read_exposure(cli.redis, name, cli.settings.files_per_image)
     assert exposure is not None
-    return exposure.next_order(SESSION, EPOCH)
+    return exposure.next_instruction(SESSION, EPOCH)

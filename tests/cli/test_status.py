@@ -3,34 +3,35 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ccarchiver_core import deadletter, keys
+from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.step import Step
-from ccarchiver_sim.brokers.ports import free_port
-from tests.support.scribe import Way
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sim.testbed.brokers.ports import free_port
+from tests.support.ledger_builder import Way
 
 if TYPE_CHECKING:
     import pytest
 
-    from tests.cli.operator import Operator
+    from tests.cli.cli_runner import CommandRunner
 
 ENABLED, FAULT = 2, 3
 
 
-async def well(operator: Operator) -> None:
+async def well(cli: CommandRunner) -> None:
     """Have an archiver at work with nothing wrong."""
-    await operator.csc(ENABLED)
-    await operator.pair("fwd1")
-    await operator.show_life(Worker.SAL, Worker.HEALTH)
+    await cli.csc(ENABLED)
+    await cli.pair("fwd1")
+    await cli.show_life(Worker.SAL, Worker.HEALTH)
     now = time.time()
-    await operator.show_life(Worker.BRIDGE, link_since=now - 3630, published_at=now - 1830, publish_s=0.002)
+    await cli.show_life(Worker.BRIDGE, link_since=now - 3630, published_at=now - 1830, publish_s=0.002)
 
 
-async def test_an_archiver_at_work_is_well_and_shows_every_part(operator: Operator) -> None:
-    await well(operator)
-    await operator.scribe.exposure("CC_O_20261122_000007", 7, time.time() - 5, Way.RETRIEVED, files=3)
+async def test_an_archiver_at_work_is_well_and_shows_every_part(cli: CommandRunner) -> None:
+    await well(cli)
+    await cli.ledger_builder.exposure("CC_O_20261122_000007", 7, time.time() - 5, Way.RETRIEVED, files=3)
 
-    answer = await operator.types("status")
+    answer = await cli.types("status")
 
     assert answer.code == 0, answer.out
     for part in (
@@ -50,13 +51,13 @@ async def test_an_archiver_at_work_is_well_and_shows_every_part(operator: Operat
         assert part in answer.words
 
 
-async def test_what_is_wrong_comes_first_with_what_to_do(operator: Operator) -> None:
-    await well(operator)
-    await operator.csc(FAULT, error_code="5755", error_report="the Forwarder is gone")
-    await operator.redis.delete(Worker.BRIDGE.alive)
-    await operator.scribe.stalled("CC_O_20261122_000001", 1, time.time() - 600, Way.HEARD)
+async def test_what_is_wrong_comes_first_with_what_to_do(cli: CommandRunner) -> None:
+    await well(cli)
+    await cli.csc(FAULT, error_code="5755", error_report="the Forwarder is gone")
+    await cli.redis.delete(Worker.BRIDGE.alive)
+    await cli.ledger_builder.stalled("CC_O_20261122_000001", 1, time.time() - 600, Way.HEARD)
 
-    answer = await operator.types("status")
+    answer = await cli.types("status")
 
     assert answer.code == 1
     at = [
@@ -74,13 +75,13 @@ async def test_what_is_wrong_comes_first_with_what_to_do(operator: Operator) -> 
     assert "not known: the bridge is away" in answer.words
 
 
-async def test_json_has_the_verdict_and_all_that_is_shown(operator: Operator) -> None:
-    await well(operator)
-    step = Step()
-    deadletter.add(step, operator.settings, origin="q", reason="odd", raw=b"x")
-    await operator.scribe.write(step)
+async def test_json_has_the_verdict_and_all_that_is_shown(cli: CommandRunner) -> None:
+    await well(cli)
+    transaction = Transaction()
+    dead_letters.add(transaction, cli.settings, origin="q", reason="odd", raw=b"x")
+    await cli.ledger_builder.write(transaction)
 
-    answer = await operator.types("status", "--json")
+    answer = await cli.types("status", "--json")
 
     assert answer.code == 1
     assert answer.json["well"] is False
@@ -92,35 +93,35 @@ async def test_json_has_the_verdict_and_all_that_is_shown(operator: Operator) ->
     assert answer.json["supervisord"] is None
 
 
-async def test_a_csc_that_is_away_is_shown_as_it_was_last_seen(operator: Operator) -> None:
-    await well(operator)
-    await operator.redis.hset(keys.CSC, "alive_at", time.time() - 3600)
+async def test_a_csc_that_is_away_is_shown_as_it_was_last_seen(cli: CommandRunner) -> None:
+    await well(cli)
+    await cli.redis.hset(keys.CSC, "alive_at", time.time() - 3600)
 
-    answer = await operator.types("status")
+    answer = await cli.types("status")
 
     assert "ENABLED when last seen, 1 h 0 min ago" in answer.words
 
 
 async def test_without_redis_it_says_so_and_what_supervisord_cannot_tell(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+    cli: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    (operator.folder / "ccarchiver_config.yaml").write_text(f"ROOT: {{REDIS_HOST: 127.0.0.1, REDIS_PORT: {port}}}")
-    monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(operator.folder))
+    (cli.folder / "ccarchiver_config.yaml").write_text(f"ROOT: {{REDIS_HOST: 127.0.0.1, REDIS_PORT: {port}}}")
+    monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(cli.folder))
 
-    answer = await operator.types("status")
-    as_json = await operator.types("status", "--json")
+    answer = await cli.types("status")
+    as_json = await cli.types("status", "--json")
 
     assert answer.code == as_json.code == 69
     assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in answer.words
     assert "supervisord cannot be asked" in answer.words
-    assert [alarm["name"] for alarm in as_json.json["alarms"]] == ["redis_away"]
+    assert [alarm["name"] for alarm in as_json.json["alarms"]] == ["redis_unavailable"]
 
 
-async def test_a_wrong_site_file_is_told_with_its_own_exit_code(operator: Operator) -> None:
-    (operator.folder / "ccarchiver_config.yaml").write_text("ROOT: {REDIS_PROT: 1}")
+async def test_a_wrong_site_file_is_told_with_its_own_exit_code(cli: CommandRunner) -> None:
+    (cli.folder / "ccarchiver_config.yaml").write_text("ROOT: {REDIS_PROT: 1}")
 
-    answer = await operator.types("status")
+    answer = await cli.types("status")
 
     assert answer.code == 78
     assert "REDIS_PROT" in answer.err

@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from ccarchiver_sim import pace
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

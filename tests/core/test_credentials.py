@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ccarchiver_core.credentials import SYSTEMD_VARIABLE, credentials_path, load_credentials
-from ccarchiver_core.errors import ConfigError
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.credentials import SYSTEMD_VARIABLE, credentials_path, load_credentials
 
 SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ccarchiver_core.exposure import (
+from ccarchiver_core.domain.exposure import (
     EndReadout,
     Exposure,
     HeaderReady,
-    Order,
-    Sent,
+    Instruction,
+    SentInstruction,
     StartIntegration,
     ack_number,
 )
@@ -27,52 +27,54 @@ END = EndReadout(image_name=IMAGE, image_index=0, images_in_sequence=1)
 HEADER = HeaderReady(url="http://127.0.0.1:8000/header.yaml")
 EVENTS = (START, END, HEADER)
 TARGET = "/data/staging/ccforwarder/2026-11-22/"
-OF_FORWARDER = (Order.XFER_PARAMS, Order.END_READOUT, Order.HEADER_READY)
+OF_FORWARDER = (Instruction.XFER_PARAMS, Instruction.END_READOUT, Instruction.HEADER_READY)
 
 
-def send_all(exposure: Exposure, session: str, epoch: int) -> list[Order]:
+def send_all(exposure: Exposure, session: str, epoch: int) -> list[Instruction]:
     """Send what can be sent now, as the bridge does, and record it."""
-    sent = list[Order]()
-    while (order := exposure.next_order(session, epoch)) is not None:
-        sent.append(order)
-        exposure.sent[order] = Sent(ack_id="a", session_id=session, epoch=0 if order is Order.NEW_ITEM else epoch)
-        assert len(sent) <= len(Order), "it sends for ever"
+    sent = list[Instruction]()
+    while (instruction := exposure.next_instruction(session, epoch)) is not None:
+        sent.append(instruction)
+        exposure.sent[instruction] = SentInstruction(
+            ack_id="a", session_id=session, epoch=0 if instruction is Instruction.NEW_ITEM else epoch
+        )
+        assert len(sent) <= len(Instruction), "it sends for ever"
     return sent
 
 
 @pytest.mark.parametrize("events", list(itertools.permutations(EVENTS)))
 def test_the_events_may_come_in_any_order(events: tuple[StartIntegration | EndReadout | HeaderReady, ...]) -> None:
-    exposure, sent = Exposure(obsid=IMAGE, job=1), list[Order]()
+    exposure, sent = Exposure(obsid=IMAGE, job=1), list[Instruction]()
     for event in events:
-        exposure.note(event)
+        exposure.apply(event)
         sent += send_all(exposure, "s", 1)
     exposure.target_dir = TARGET
     sent += send_all(exposure, "s", 1)
 
-    assert sent[:2] == [Order.NEW_ITEM, Order.XFER_PARAMS]
-    assert sorted(sent[2:]) == [Order.END_READOUT, Order.HEADER_READY]
-    assert exposure.next_order("s", 1) is None
+    assert sent[:2] == [Instruction.NEW_ITEM, Instruction.XFER_PARAMS]
+    assert sorted(sent[2:]) == [Instruction.END_READOUT, Instruction.HEADER_READY]
+    assert exposure.next_instruction("s", 1) is None
 
 
 def test_nothing_is_sent_of_an_image_that_failed_or_is_wholly_retrieved() -> None:
-    for change in ({"failed": "refused by the Controller"}, {"retrieved": True}):
+    for change in ({"failure_reason": "refused by the Controller"}, {"retrieved": True}):
         exposure = Exposure(obsid=IMAGE, job=1, start=START, end=END, header=HEADER, target_dir=TARGET, **change)
-        assert exposure.next_order("s", 1) is None
+        assert exposure.next_instruction("s", 1) is None
 
 
 def test_the_controller_is_asked_again_in_a_new_session_unless_it_has_answered() -> None:
     exposure = Exposure(obsid=IMAGE, job=1, start=START)
-    assert send_all(exposure, "first", 1) == [Order.NEW_ITEM]
+    assert send_all(exposure, "first", 1) == [Instruction.NEW_ITEM]
     assert send_all(exposure, "first", 2) == [], "the Controller does not care which Forwarder is paired"
-    assert send_all(exposure, "second", 3) == [Order.NEW_ITEM]
+    assert send_all(exposure, "second", 3) == [Instruction.NEW_ITEM]
     exposure.target_dir = TARGET
-    assert send_all(exposure, "third", 4) == [Order.XFER_PARAMS]
+    assert send_all(exposure, "third", 4) == [Instruction.XFER_PARAMS]
 
 
 def test_the_first_event_of_a_kind_counts() -> None:
     exposure = Exposure(obsid=IMAGE, job=1)
-    exposure.note(HEADER)
-    exposure.note(HeaderReady(url="http://127.0.0.1:8000/another.yaml"))
+    exposure.apply(HEADER)
+    exposure.apply(HeaderReady(url="http://127.0.0.1:8000/another.yaml"))
 
     assert exposure.header == HEADER
 
@@ -85,7 +87,7 @@ class OneImage(RuleBasedStateMachine):
         self.exposure = Exposure(obsid=IMAGE, job=7)
         self.session = 1
         self.epoch = 1
-        self.outside: list[tuple[Order, int, int]] = []
+        self.outside: list[tuple[Instruction, int, int]] = []
         self.came: set[object] = set()
 
     @initialize(job=st.integers(min_value=1, max_value=10**6))
@@ -95,39 +97,43 @@ class OneImage(RuleBasedStateMachine):
     @rule(event=st.sampled_from(EVENTS))
     def hear(self, event: StartIntegration | EndReadout | HeaderReady) -> None:
         """Take in an event, perhaps a repeated one."""
-        self.exposure.note(event)
+        self.exposure.apply(event)
         self.came.add(event.kind)
 
-    def _due(self) -> Order | None:
-        return self.exposure.next_order(str(self.session), self.epoch)
+    def _due(self) -> Instruction | None:
+        return self.exposure.next_instruction(str(self.session), self.epoch)
 
     @rule(recorded=st.booleans())
     def send(self, *, recorded: bool) -> None:
         """Send what is due; without its record, as after a crash between the two, it is due again."""
-        order = self._due()
-        if order is None:
+        instruction = self._due()
+        if instruction is None:
             return
-        self._check_may_go_out(order)
+        self._check_may_go_out(instruction)
         if not recorded:
-            assert self._due() is order, "a crash before the record changes nothing"
+            assert self._due() is instruction, "a crash before the record changes nothing"
             return
-        self.outside.append((order, self.session, self.epoch))
-        epoch = 0 if order is Order.NEW_ITEM else self.epoch
-        ack_id = f"{self.session}_{ack_number(self.exposure.job, epoch, order.digit)}"
-        self.exposure.sent[order] = Sent(ack_id=ack_id, session_id=str(self.session), epoch=epoch)
+        self.outside.append((instruction, self.session, self.epoch))
+        epoch = 0 if instruction is Instruction.NEW_ITEM else self.epoch
+        ack_id = f"{self.session}_{ack_number(self.exposure.job, epoch, instruction.digit)}"
+        self.exposure.sent[instruction] = SentInstruction(ack_id=ack_id, session_id=str(self.session), epoch=epoch)
 
-    def _check_may_go_out(self, order: Order) -> None:
-        assert Order.NEW_ITEM is order or self.exposure.target_dir, f"{order} before the Controller's answer"
-        if order in (Order.END_READOUT, Order.HEADER_READY):
-            told = [o for o, _, epoch in self.outside if o is Order.XFER_PARAMS and epoch == self.epoch]
-            assert told, f"{order} before the XFER_PARAMS of epoch {self.epoch}"
-        if order is not Order.NEW_ITEM:
-            already = [o for o, _, epoch in self.outside if o is order and epoch == self.epoch]
-            assert not already, f"{order} twice in epoch {self.epoch}"
+    def _check_may_go_out(self, instruction: Instruction) -> None:
+        assert Instruction.NEW_ITEM is instruction or self.exposure.target_dir, (
+            f"{instruction} before the Controller's answer"
+        )
+        if instruction in (Instruction.END_READOUT, Instruction.HEADER_READY):
+            told = [o for o, _, epoch in self.outside if o is Instruction.XFER_PARAMS and epoch == self.epoch]
+            assert told, f"{instruction} before the XFER_PARAMS of epoch {self.epoch}"
+        if instruction is not Instruction.NEW_ITEM:
+            already = [o for o, _, epoch in self.outside if o is instruction and epoch == self.epoch]
+            assert not already, f"{instruction} twice in epoch {self.epoch}"
         else:
-            assert (order, self.session) not in {(o, s) for o, s, _ in self.outside}, "NEW_ITEM twice in a session"
+            assert (instruction, self.session) not in {(o, s) for o, s, _ in self.outside}, (
+                "NEW_ITEM twice in a session"
+            )
 
-    @precondition(lambda self: Order.NEW_ITEM in self.exposure.sent)
+    @precondition(lambda self: Instruction.NEW_ITEM in self.exposure.sent)
     @rule()
     def controller_answers(self) -> None:
         self.exposure.target_dir = TARGET
@@ -136,8 +142,8 @@ class OneImage(RuleBasedStateMachine):
     @rule(data=st.data())
     def answer_comes(self, data: st.DataObject) -> None:
         """Note that an order was acknowledged, perhaps once more."""
-        order = data.draw(st.sampled_from(sorted(self.exposure.sent)))
-        self.exposure.sent[order] = self.exposure.sent[order].model_copy(update={"acked": True})
+        instruction = data.draw(st.sampled_from(sorted(self.exposure.sent)))
+        self.exposure.sent[instruction] = self.exposure.sent[instruction].model_copy(update={"acked": True})
 
     @rule()
     def crash(self) -> None:
@@ -165,7 +171,7 @@ class OneImage(RuleBasedStateMachine):
 
     @invariant()
     def begins_with_the_controller(self) -> None:
-        assert not self.outside or self.outside[0][0] is Order.NEW_ITEM
+        assert not self.outside or self.outside[0][0] is Instruction.NEW_ITEM
 
     @invariant()
     def waits_for_the_camera(self) -> None:
@@ -179,7 +185,7 @@ TestOneImage = OneImage.TestCase
 KEYS = st.tuples(
     st.integers(min_value=0, max_value=10**9),
     st.integers(min_value=0, max_value=999_999),
-    st.sampled_from([order.digit for order in Order] + [0, 9]),
+    st.sampled_from([instruction.digit for instruction in Instruction] + [0, 9]),
 )
 
 
@@ -191,7 +197,7 @@ def test_ack_numbers_are_equal_only_for_the_same_order_of_the_same_job_and_epoch
 
 
 def test_every_order_has_a_digit_of_its_own() -> None:
-    digits = [order.digit for order in Order]
+    digits = [instruction.digit for instruction in Instruction]
 
-    assert len(set(digits)) == len(Order)
+    assert len(set(digits)) == len(Instruction)
     assert all(0 < digit < 9 for digit in digits), "0 is ASSOCIATED's, 9 the health checks'"

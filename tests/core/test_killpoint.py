@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_sim import pace
-from tests.core.place import LIMIT_S
+from tests.core.redis_helpers import LIMIT_S
 
 if TYPE_CHECKING:
     import subprocess
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 PROGRAM = """
-from ccarchiver_core import killpoint
+from ccarchiver_core.base import failpoint
 for step in range(5):
     print(step, flush=True)
-    killpoint.reach("here")
-    killpoint.reach("elsewhere")
+    failpoint.hit("here")
+    failpoint.hit("elsewhere")
 """
 
 
@@ -41,7 +41,7 @@ def test_a_place_that_is_not_armed_does_nothing(armed: str | None) -> None:
 
 
 def run(armed: str | None) -> subprocess.CompletedProcess[str]:
-    variables = {name: value for name, value in os.environ.items() if name != "CCARCHIVER_KILLPOINT"}
+    variables = {name: value for name, value in os.environ.items() if name != "CCARCHIVER_FAILPOINT"}
     if armed is not None:
-        variables["CCARCHIVER_KILLPOINT"] = armed
+        variables["CCARCHIVER_FAILPOINT"] = armed
     return pace.run([sys.executable, "-c", PROGRAM], LIMIT_S, env=variables, capture_output=True, text=True)

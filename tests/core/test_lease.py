@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import lease as lease_module
-from ccarchiver_core.errors import FencedError, LeaseHeldError
+from ccarchiver_core.base.errors import FencedError, LeaseHeldError
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.lease import STANDBY_LOOK, Lease
-from ccarchiver_core.step import Outcome, Step
-from ccarchiver_core.step_runner import StepRunner
-from ccarchiver_core.worker import WorkerContext
-from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_core.runtime import lease as lease_module
+from ccarchiver_core.runtime.lease import STANDBY_POLL_S, Lease
+from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from ccarchiver_core.store.transaction_pipeline import TransactionPipeline
 from ccarchiver_sim.pace import scaled, within
-from tests.core.lossy import lossy_proxy
-from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into, site
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.lossy_proxy import lossy_proxy
+from tests.core.redis_helpers import LIMIT_S, counter, end, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def test_a_second_instance_is_refused_and_told_who_runs(fresh_redis: Priva
             text = str(caught.value)
             assert f"pid {other.pid} on {socket.gethostname()} since {SINCE}" in text
             assert "supervisorctl stop ccarchiver:bridge" in text
-            assert context.runner.epoch is None
+            assert context.transactions.epoch is None
             assert await redis.get(Worker.BRIDGE.lease) == held_by(other.pid).encode(), "the refused one gave it back"
 
 
@@ -72,7 +72,7 @@ async def test_a_holder_that_died_on_this_host_is_taken_over_at_once(fresh_redis
         await redis.set(Worker.SAL.lease, held_by(pid), px=600_000)
 
         async with within(LIMIT_S), holding(Worker.SAL, settings) as context:
-            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+            assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
 
 
 async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_here(fresh_redis: PrivateRedis) -> None:
@@ -90,21 +90,21 @@ async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_her
 
 
 async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, WHEN_LEASE_IS_HELD="wait")
+    settings = site(fresh_redis.port, STANDBY=True)
     async with looking_into(settings) as redis:
         await redis.set(Worker.SAL.lease, held_by(os.getpid(), "the-other-host"), px=600_000)
-        await redis.set(Worker.SAL.lease_epoch, 7)
+        await redis.set(Worker.SAL.fencing_token, 7)
         standby = WorkerContext(Worker.SAL, settings)
         waiting = asyncio.create_task(standby.lease.acquire())
-        await asyncio.wait({waiting}, timeout=3 * STANDBY_LOOK)
+        await asyncio.wait({waiting}, timeout=3 * STANDBY_POLL_S)
         assert not waiting.done()
-        assert await redis.get(Worker.SAL.lease_epoch) == b"7", "a waiting one fenced the active one"
+        assert await redis.get(Worker.SAL.fencing_token) == b"7", "a waiting one fenced the active one"
 
         await redis.delete(Worker.SAL.lease)  # as Redis does when it is not renewed
 
         async with within(LIMIT_S):
             await waiting
-        assert standby.runner.epoch == 8
+        assert standby.transactions.epoch == 8
         await standby.close()
 
 
@@ -114,9 +114,9 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, redis_hangs: bool
 ) -> None:
     """The holder comes second here, as it may: it must not lose its session to a standby that was only quicker."""
-    monkeypatch.setattr(lease_module, "LATE_LOOK", 3 * STANDBY_LOOK)
+    monkeypatch.setattr(lease_module, "STALE_POLL_S", 3 * STANDBY_POLL_S)
     with PrivateRedis(tmp_path / "redis") as server:
-        settings = site(server.port, WHEN_LEASE_IS_HELD="wait", LEASE_TTL=scaled(1.0))
+        settings = site(server.port, STANDBY=True, LEASE_TTL=scaled(1.0))
         active = WorkerContext(Worker.SAL, settings)
         monkeypatch.setenv("CCARCHIVER_HOST", "the-other-host")
         standby = WorkerContext(Worker.SAL, settings)
@@ -125,18 +125,18 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
             waiting = asyncio.create_task(standby.lease.acquire())
             await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
             with away(server, hangs=redis_hangs):
-                await asyncio.sleep(4 * STANDBY_LOOK + settings.lease_ttl)
+                await asyncio.sleep(4 * STANDBY_POLL_S + settings.lease_ttl)
 
             await eventually(lambda: left_to_its_holder(standby), "the standby to find Redis again")
             assert not await redis.exists(Worker.SAL.lease)
-            keeping = asyncio.create_task(active.lease.keep())
+            keeping = asyncio.create_task(active.lease.renew_forever())
             await eventually(lambda: redis.exists(Worker.SAL.lease), "the holder's renewal")
-            assert await redis.get(Worker.SAL.lease_epoch) == b"1", "the standby took it"
+            assert await redis.get(Worker.SAL.fencing_token) == b"1", "the standby took it"
 
             await end(keeping)  # the holder dies, long after: now the standby does what it is there for
             standby.lease._not_before = 0.0
             await waiting
-            assert standby.runner.epoch == 2
+            assert standby.transactions.epoch == 2
         await active.close()
         await standby.close()
 
@@ -159,7 +159,7 @@ def away(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
 
 async def left_to_its_holder(standby: WorkerContext) -> bool:
     """Tell whether a standby has seen that Redis was away, or has the lease."""
-    return standby.lease._not_before > 0 or standby.runner.epoch is not None
+    return standby.lease._not_before > 0 or standby.transactions.epoch is not None
 
 
 async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:
@@ -171,15 +171,15 @@ async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fre
 
         async with within(LIMIT_S), holding(Worker.HEALTH, settings) as context:
             assert proxy.lost == 1
-            assert context.runner.epoch == 2
-            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+            assert context.transactions.epoch == 2
+            assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
 
 
 async def test_every_holder_has_a_larger_epoch_than_the_one_before(fresh_redis: PrivateRedis) -> None:
     settings, epochs = site(fresh_redis.port), list[int | None]()
     for _ in range(3):
         async with holding(Worker.SAL, settings) as context:
-            epochs.append(context.runner.epoch)
+            epochs.append(context.transactions.epoch)
 
     assert epochs == [1, 2, 3]
 
@@ -190,12 +190,12 @@ async def test_a_process_started_within_the_same_second_and_with_the_same_pid_is
     """Two containers with pid 1: the second must not inherit the epoch, or its steps count as done already."""
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        runners = [StepRunner(redis, Worker.SAL), StepRunner(redis, Worker.SAL)]
-        for runner in runners:
-            await Lease(redis, Worker.SAL, runner, ttl=15).acquire()
-            await runner.apply(Step().count("n"))
+        runners = [TransactionPipeline(redis, Worker.SAL), TransactionPipeline(redis, Worker.SAL)]
+        for transactions in runners:
+            await Lease(redis, Worker.SAL, transactions, ttl=15).acquire()
+            await transactions.apply(Transaction().count("n"))
 
-        assert [runner.epoch for runner in runners] == [1, 2]
+        assert [transactions.epoch for transactions in runners] == [1, 2]
         assert await counter(redis, "n") == 2
 
 
@@ -207,11 +207,11 @@ async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis:
         await redis.delete(Worker.SAL.lease)  # as if its time had come while it was frozen
         async with holding(Worker.SAL, settings) as successor:
             with pytest.raises(FencedError):
-                await frozen.runner.apply(Step().count("by the frozen one"))
+                await frozen.transactions.apply(Transaction().count("by the frozen one"))
             async with within(LIMIT_S):
                 with pytest.raises(FencedError, match="taken by another instance"):
-                    await frozen.lease.keep()
-            assert await successor.runner.apply(Step().count("by the successor")) is Outcome.APPLIED
+                    await frozen.lease.renew_forever()
+            assert await successor.transactions.apply(Transaction().count("by the successor")) is Outcome.APPLIED
         assert await counter(redis, "by the frozen one") == 0
         assert await counter(redis, "by the successor") == 1
     await frozen.close()
@@ -220,7 +220,7 @@ async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis:
 async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, LEASE_TTL=scaled(0.7))
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        keeping = asyncio.create_task(context.lease.keep())
+        keeping = asyncio.create_task(context.lease.renew_forever())
         until = time.monotonic() + 3 * settings.lease_ttl
         while time.monotonic() < until:
             await asyncio.sleep(0.1)
@@ -233,13 +233,13 @@ async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port, LEASE_TTL=scaled(0.5))
         async with holding(Worker.SAL, settings) as context:
-            keeping = asyncio.create_task(context.lease.keep())
+            keeping = asyncio.create_task(context.lease.renew_forever())
             server.stop()
             await asyncio.sleep(1.2 * settings.lease_ttl)
             server.start()
 
             async with within(LIMIT_S):
-                assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+                assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
                 async with looking_into(settings) as redis:
                     await eventually(lambda: redis.exists(Worker.SAL.lease), "the lease")
             assert not keeping.done()

@@ -4,16 +4,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import ledger, statuses
-from ccarchiver_core.exposure import EndReadout, ExposureEvent, HeaderReady, Order, Sent, StartIntegration
+from ccarchiver_core.domain.exposure import (
+    EndReadout,
+    ExposureEvent,
+    HeaderReady,
+    Instruction,
+    SentInstruction,
+    StartIntegration,
+)
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import FileStatus, StatusTopic
-from ccarchiver_core.step import Outcome, Step
-from tests.core.place import holding, looking_into, site
+from ccarchiver_core.store import file_status_fields, ledger
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from tests.core.redis_helpers import holding, looking_into, site
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 IMAGE = "CC_O_20261122_735514"
 START = StartIntegration(
@@ -46,32 +53,34 @@ def status(
 
 
 def record_of(*reported: FileStatus) -> dict[str, str]:
-    return {statuses.field_of(one): statuses.value_of(one, 1.0) for one in reported}
+    return {file_status_fields.field_of(one): file_status_fields.value_of(one, 1.0) for one in reported}
 
 
-def event_step(event: ExposureEvent, *, is_new: bool) -> Step:
-    step = Step()
-    ledger.record_event(step, ledger.Heard(IMAGE, 4, "s", event, at=1.0), ImageState.ACCEPTED, is_new=is_new)
-    return step
+def event_step(event: ExposureEvent, *, is_new: bool) -> Transaction:
+    transaction = Transaction()
+    ledger.record_event(
+        transaction, ledger.ReceivedEvent(IMAGE, 4, "s", event, received_at=1.0), ImageState.ACCEPTED, is_new=is_new
+    )
+    return transaction
 
 
 async def test_what_was_recorded_is_read_again(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await context.runner.apply(event_step(START, is_new=True))
-        await context.runner.apply(event_step(END, is_new=False))
-        await context.runner.apply(event_step(HEADER, is_new=False))
-        sent = Sent(ack_id="s_1", session_id="s", epoch=3, acked=True)
-        step = Step().set_fields(f"ccarchiver:image:{IMAGE}", {"target_dir": "/data/"})
-        ledger.record_sent(step, IMAGE, Order.XFER_PARAMS, sent)
-        await context.runner.apply(step)
+        await context.transactions.apply(event_step(START, is_new=True))
+        await context.transactions.apply(event_step(END, is_new=False))
+        await context.transactions.apply(event_step(HEADER, is_new=False))
+        sent = SentInstruction(ack_id="s_1", session_id="s", epoch=3, acked=True)
+        transaction = Transaction().set_fields(f"ccarchiver:image:{IMAGE}", {"target_dir": "/data/"})
+        ledger.record_sent(transaction, IMAGE, Instruction.XFER_PARAMS, sent)
+        await context.transactions.apply(transaction)
 
         exposure = await ledger.read_exposure(redis, IMAGE, FILES)
 
         assert exposure is not None
         assert (exposure.start, exposure.end, exposure.header) == (START, END, HEADER)
         assert (exposure.obsid, exposure.job, exposure.target_dir) == (IMAGE, 4, "/data/")
-        assert exposure.sent == {Order.XFER_PARAMS: sent}
+        assert exposure.sent == {Instruction.XFER_PARAMS: sent}
         assert not exposure.retrieved
         assert await ledger.unfinished(redis) == [IMAGE]
 
@@ -79,18 +88,18 @@ async def test_what_was_recorded_is_read_again(fresh_redis: PrivateRedis) -> Non
 async def test_an_event_the_ledger_has_already_is_refused(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context:
-        assert await context.runner.apply(event_step(START, is_new=True)) is Outcome.APPLIED
-        assert await context.runner.apply(event_step(START, is_new=False)) is Outcome.REFUSED
+        assert await context.transactions.apply(event_step(START, is_new=True)) is Outcome.APPLIED
+        assert await context.transactions.apply(event_step(START, is_new=False)) is Outcome.PRECONDITION_FAILED
 
 
 async def test_unfinished_images_are_in_the_order_of_their_jobs(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         for job in (10, 9, 11):
-            step = Step()
-            heard = ledger.Heard(f"i{job}", job, "s", START, at=1.0)
-            ledger.record_event(step, heard, ImageState.ACCEPTED, is_new=True)
-            await context.runner.apply(step)
+            transaction = Transaction()
+            heard = ledger.ReceivedEvent(f"i{job}", job, "s", START, received_at=1.0)
+            ledger.record_event(transaction, heard, ImageState.ACCEPTED, is_new=True)
+            await context.transactions.apply(transaction)
 
         assert await ledger.unfinished(redis) == ["i9", "i10", "i11"]
 
@@ -99,10 +108,10 @@ async def test_unfinished_images_are_in_the_order_of_their_jobs(fresh_redis: Pri
 async def test_a_finished_image_is_nobodys_business_any_more(fresh_redis: PrivateRedis, state: ImageState) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await context.runner.apply(event_step(START, is_new=True))
-        step = Step()
-        ledger.finish(step, IMAGE, state)
-        await context.runner.apply(step)
+        await context.transactions.apply(event_step(START, is_new=True))
+        transaction = Transaction()
+        ledger.finish(transaction, IMAGE, state)
+        await context.transactions.apply(transaction)
 
         assert await ledger.unfinished(redis) == []
         assert await ledger.read_exposure(redis, IMAGE, FILES) is None
@@ -115,9 +124,9 @@ async def test_a_finished_image_is_nobodys_business_any_more(fresh_redis: Privat
 async def test_an_image_that_was_not_accepted_gives_the_bridge_nothing(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        step = Step()
-        ledger.record_outsider(step, IMAGE, ImageState.SKIPPED)
-        await context.runner.apply(step)
+        transaction = Transaction()
+        ledger.create_unaccepted(transaction, IMAGE, ImageState.SKIPPED)
+        await context.transactions.apply(transaction)
 
         assert await ledger.read_exposure(redis, IMAGE, FILES) is None
         assert await ledger.read_exposure(redis, "never heard of", FILES) is None
@@ -126,25 +135,25 @@ async def test_an_image_that_was_not_accepted_gives_the_bridge_nothing(fresh_red
 
 def test_each_file_is_counted_once_by_its_last_status() -> None:
     good = record_of(*(status(sensor) for sensor in SENSORS))
-    assert statuses.count_good(good, StatusTopic.RETRIEVAL) == 9
-    assert statuses.count_good(good, StatusTopic.IN_OODS) == 0
+    assert file_status_fields.count_good(good, StatusTopic.RETRIEVAL) == 9
+    assert file_status_fields.count_good(good, StatusTopic.IN_OODS) == 0
 
     again = good | record_of(status("S00", code=5612), status("S01"))
-    assert statuses.count_good(again, StatusTopic.RETRIEVAL) == 8
+    assert file_status_fields.count_good(again, StatusTopic.RETRIEVAL) == 8
 
 
 def test_one_ccd_whose_file_has_two_names_counts_once() -> None:
     """The Forwarder names a file by its path there, the retry by another."""
     record = record_of(status("S00", filename="/a/one.fits"), status("S00", filename="/b/one.fits"))
 
-    assert statuses.count_good(record, StatusTopic.RETRIEVAL) == 1
+    assert file_status_fields.count_good(record, StatusTopic.RETRIEVAL) == 1
 
 
 def test_files_without_raft_and_sensor_are_told_apart_by_their_names() -> None:
     record = record_of(*(status("", topic=StatusTopic.IN_OODS, filename=f"{name}.fits") for name in SENSORS))
 
     assert len(record) == 9
-    assert statuses.count_good(record, StatusTopic.IN_OODS) == 9
+    assert file_status_fields.count_good(record, StatusTopic.IN_OODS) == 9
 
 
 def test_an_image_with_all_files_retrieved_needs_no_forwarder_any_more() -> None:
@@ -154,8 +163,8 @@ def test_an_image_with_all_files_retrieved_needs_no_forwarder_any_more() -> None
         "state": ImageState.ACCEPTED.value,
         START.kind.value: START.model_dump_json(),
     }
-    complete = ledger.exposure_from(record | record_of(*(status(sensor) for sensor in SENSORS)), FILES)
-    partial = ledger.exposure_from(record | record_of(*(status(sensor) for sensor in SENSORS[1:])), FILES)
+    complete = ledger.to_exposure(record | record_of(*(status(sensor) for sensor in SENSORS)), FILES)
+    partial = ledger.to_exposure(record | record_of(*(status(sensor) for sensor in SENSORS[1:])), FILES)
 
     assert complete is not None
     assert complete.retrieved
@@ -168,17 +177,17 @@ def test_it_says_who_owes_an_image_its_next_step() -> None:
     for more in (
         {START.kind.value: "{}"},
         {"target_dir": "/data/"},
-        {Order.XFER_PARAMS.value: "{}"},
+        {Instruction.XFER_PARAMS.value: "{}"},
         {END.kind.value: "{}"},
         {HEADER.kind.value: "{}"},
-        {Order.END_READOUT.value: "{}"},
-        {Order.HEADER_READY.value: "{}"},
+        {Instruction.END_READOUT.value: "{}"},
+        {Instruction.HEADER_READY.value: "{}"},
         record_of(*(status(sensor) for sensor in SENSORS)),
         {"state": ImageState.COMPLETE.value},
     ):
-        answers.append(ledger.waits_for(record, FILES))
+        answers.append(ledger.waiting_on(record, FILES))
         record |= more
-    answers.append(ledger.waits_for(record, FILES))
+    answers.append(ledger.waiting_on(record, FILES))
 
     expected = (
         "startIntegration",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccarchiver_core import statuses as fields
-from ccarchiver_core.mail import FileStatus, StatusTopic
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
+from ccarchiver_core.store import file_status_fields as fields
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """On a busy machine any example may take long."""

@@ -18,7 +18,7 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 
 OURS_IN_EVERY_LINE = {"worker", "pid", "timestamp", "level", "logger"}
-"""What `ccarchiver_core.logs` puts into each line: a call that gave its own would be overruled."""
+"""What `ccarchiver_core.log.logs` puts into each line: a call that gave its own would be overruled."""
 
 OTHER_NAMES = {
     "image": {"obsid", "image_id", "image_name", "imageName", "name"},
@@ -46,7 +46,7 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
                     case ast.Attribute(attr="wait"), [ast.Name(id="_log"), ast.Constant(value=str(event)), *_]:
                         pass
                     case (
-                        ast.Attribute(attr="note"),
+                        ast.Attribute(attr="add"),
                         [
                             ast.Attribute(value=ast.Name(id="_log"), attr=level),
                             ast.Constant(value=str(event)),
@@ -66,7 +66,7 @@ CALLS = list(calls())
 
 def test_there_are_calls_to_look_at() -> None:
     assert len(CALLS) > 50
-    assert {"order.sent", "event.accepted", "redis.away", "image.complete", "forwarder.paired"} <= {
+    assert {"instruction.sent", "event.accepted", "redis.unavailable", "image.completed", "forwarder.paired"} <= {
         event for _, event, _ in CALLS
     }
 

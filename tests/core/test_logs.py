@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import keys
-from ccarchiver_core.vitals import Vitals, read_vitals
+from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 from ccarchiver_sim import pace
-from ccarchiver_sim.child import ChildProcess
-from ccarchiver_sim.rig.environment import run_environment
-from ccarchiver_sim.rig.folder import RunFolder
-from tests.core.place import LIMIT_S, eventually, looking_into, site
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from ccarchiver_sim.testbed.environment import run_environment
+from ccarchiver_sim.testbed.folder import RunFolder
+from tests.core.redis_helpers import LIMIT_S, eventually, looking_into, site
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 
 pytestmark = pytest.mark.processes
 
@@ -35,7 +35,7 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 HEAD = """
 import pathlib, sys, logging, structlog
-from ccarchiver_core import logs
+from ccarchiver_core.log import logs
 logs.configure("test", pathlib.Path(sys.argv[1]))
 """
 
@@ -47,7 +47,7 @@ def lines_of(folder: Path) -> list[dict[str, object]]:
 
 def test_each_line_of_the_file_is_one_json_object_with_the_image(tmp_path: Path) -> None:
     program = f"""{HEAD}
-structlog.get_logger("ours").info("order.sent", image="CC_O_1", job=7)
+structlog.get_logger("ours").info("instruction.sent", image="CC_O_1", job=7)
 with structlog.contextvars.bound_contextvars(image="CC_O_2"):
     structlog.get_logger("ours").warning("bound")
 logging.getLogger("theirs").warning("plain %s", "text")
@@ -56,13 +56,13 @@ logging.getLogger("theirs").warning("plain %s", "text")
 
     assert done.returncode == 0, done.stderr
     sent, bound, plain = lines_of(tmp_path / "logs")
-    assert (sent["event"], sent["image"], sent["job"], sent["level"]) == ("order.sent", "CC_O_1", 7, "info")
+    assert (sent["event"], sent["image"], sent["job"], sent["level"]) == ("instruction.sent", "CC_O_1", 7, "info")
     assert (bound["event"], bound["image"]) == ("bound", "CC_O_2")
     assert (plain["event"], plain["logger"]) == ("plain text", "theirs")
     assert {line["worker"] for line in (sent, bound, plain)} == {"test"}
     assert len({line["pid"] for line in (sent, bound, plain)}) == 1
     assert str(sent["timestamp"]).endswith("Z"), "times are in UTC"
-    assert "order.sent" in done.stderr
+    assert "instruction.sent" in done.stderr
 
 
 def test_an_exception_is_in_the_file_with_its_traceback(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ for name in ("pika", "asyncio", "ours"):
 
 def test_a_password_is_in_no_log_even_if_the_credentials_are_logged(tmp_path: Path) -> None:
     program = f"""{HEAD}
-from ccarchiver_core.credentials import Credentials
+from ccarchiver_core.config.credentials import Credentials
 credentials = Credentials.model_validate({{"service_user": "archiver", "service_passwd": "{SECRET}"}})
 log = structlog.get_logger("ours")
 log.info("connecting", credentials=credentials, password=credentials.password, text=f"{{credentials}}")
@@ -139,13 +139,16 @@ def test_a_directory_that_cannot_be_written_is_reported_and_the_program_goes_on(
 
 def test_a_line_is_one_line_on_a_terminal_whatever_a_peer_sent(tmp_path: Path) -> None:
     program = f"""{HEAD}
-structlog.get_logger("ours").info("order.sent", image="CC_O_1", why="two\\nlines", text="\\x1b[2J", more="\\x9b2J", n=1)
+log = structlog.get_logger("ours")
+log.info("instruction.sent", image="CC_O_1", why="two\\nlines", text="\\x1b[2J", more="\\x9b2J", n=1)
 """
     done = run(program, tmp_path)
 
     [line] = done.stderr.splitlines()
     assert line.split()[1].startswith("test[")
-    assert line.endswith(r'info     order.sent image=CC_O_1 why="two\nlines" text="\u001b[2J" more="\u009b2J" n=1')
+    assert line.endswith(
+        r'info     instruction.sent image=CC_O_1 why="two\nlines" text="\u001b[2J" more="\u009b2J" n=1'
+    )
 
 
 def test_the_last_error_is_remembered_with_its_time(tmp_path: Path) -> None:
@@ -155,12 +158,12 @@ began = time.time()
 log = structlog.get_logger("ours")
 log.warning("no.error")
 print(repr(logs.last_error.text), logs.last_error.at)
-log.error("image.stalled", image="CC_O_1", waits_for="two\\nlines")
+log.error("image.stalled", image="CC_O_1", waiting_on="two\\nlines")
 print(logs.last_error.text, began <= logs.last_error.at <= time.time())
 try:
     raise ValueError("what went wrong")
 except ValueError:
-    log.exception("mail.defect", entry="1-0")
+    log.exception("message.handler_failed", entry="1-0")
 print(logs.last_error.text)
 log.info("after.it")
 logging.getLogger("theirs").critical("a library %s", "says " + 1000 * "x")
@@ -171,8 +174,8 @@ print(logs.last_error.text)
     assert done.returncode == 0, done.stderr
     none, stalled, defect, long = done.stdout.splitlines()
     assert none == "'' 0.0"
-    assert stalled == "image.stalled image=CC_O_1 waits_for=two lines True"
-    assert defect == "mail.defect entry=1-0 ValueError: what went wrong"
+    assert stalled == "image.stalled image=CC_O_1 waiting_on=two lines True"
+    assert defect == "message.handler_failed entry=1-0 ValueError: what went wrong"
     assert long.startswith("a library says xxx")
     assert len(long) == 300
 
@@ -190,11 +193,11 @@ def test_what_ends_a_program_unforeseen_is_in_its_file(tmp_path: Path) -> None:
 def test_files_are_put_aside_at_their_size_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
     program = """
 import pathlib, sys, structlog
-from ccarchiver_core import logs
+from ccarchiver_core.log import logs
 logs.FILE_BYTES = 2000
 logs.configure("test", pathlib.Path(sys.argv[1]))
 for number in range(50):
-    structlog.get_logger("ours").info("order.sent", number=number)
+    structlog.get_logger("ours").info("instruction.sent", number=number)
 """
     assert run(program, tmp_path).returncode == 0
 
@@ -215,8 +218,8 @@ def test_a_torn_line_does_not_swallow_the_first_one_of_the_next_run(tmp_path: Pa
     assert [json.loads(line)["event"] for line in whole] == ["first.one", "first.one"]
 
 
-async def _showing_an_error(redis: Redis) -> Vitals | None:
-    shown = await read_vitals(redis, keys.Worker.BRIDGE)
+async def _showing_an_error(redis: Redis) -> Heartbeat | None:
+    shown = await read_heartbeat(redis, keys.Worker.BRIDGE)
     return shown if shown is not None and shown.last_error else None
 
 
@@ -240,17 +243,17 @@ async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_p
         finally:
             bridge.stop(LIMIT_S)
 
-    assert "session.fault error_code=5071" in shown.last_error
+    assert "session.failed error_code=5071" in shown.last_error
     assert "ACCESS_REFUSED" in shown.last_error
     assert shown.last_error_at is not None
-    assert began <= shown.last_error_at <= shown.beat
+    assert began <= shown.last_error_at <= shown.written_at
     path = folder.logs / "ccarchiver_bridge.log"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     events = [line["event"] for line in lines]
     assert events[0] == "worker.starting"
-    assert {"rabbitmq.away", "session.fault", "worker.stopping"} <= set(events)
+    assert {"rabbitmq.unavailable", "session.failed", "worker.stopping"} <= set(events)
     assert {(line["worker"], line["pid"]) for line in lines} == {("bridge", shown.pid)}
-    fault = lines[events.index("session.fault")]
+    fault = lines[events.index("session.failed")]
     assert (fault["session"], fault["epoch"], fault["error_code"]) == ("s", 1, 5071)
     assert {path.name for path in folder.logs.iterdir()} == {"ccarchiver_bridge.log", "bridge.out"}
     for written in folder.logs.iterdir():

@@ -5,47 +5,47 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import redis_client
+from ccarchiver_core.domain.worker_messages import SessionStarted, WorkerMessage
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import Mail, SessionUp
-from ccarchiver_core.step import Step
-from ccarchiver_sim.brokers import PrivateRedis
+from ccarchiver_core.redis import client as redis_client
+from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.pace import within
-from tests.core.lossy import lossy_proxy
-from tests.core.place import (
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.lossy_proxy import lossy_proxy
+from tests.core.redis_helpers import (
     LIMIT_S,
     counter,
-    dead_letters,
     eventually,
     holding,
     looking_into,
     mail_in,
     post,
+    read_dead_letters,
     site,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_core.mailbox import Entry
-    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_core.messaging.mailbox import Entry
+    from ccarchiver_core.runtime.worker import WorkerContext
 
 
 @pytest.fixture(autouse=True)
 def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty mailbox is given up after a moment."""
-    monkeypatch.setattr(redis_client, "MAIL_BLOCK", 0.05)
+    monkeypatch.setattr(redis_client, "MAILBOX_BLOCK_S", 0.05)
 
 
-def letters(*names: object) -> list[Mail]:
-    return [SessionUp(session_id=str(name)) for name in names]
+def letters(*names: object) -> list[WorkerMessage]:
+    return [SessionStarted(session_id=str(name)) for name in names]
 
 
 def names_of(entries: list[Entry]) -> list[str]:
     found = []
     for entry in entries:
-        assert isinstance(entry.mail, SessionUp)
-        found.append(entry.mail.session_id)
+        assert isinstance(entry.message, SessionStarted)
+        found.append(entry.message.session_id)
     return found
 
 
@@ -56,19 +56,19 @@ async def read_some(context: WorkerContext, *, settle: bool = True) -> list[str]
             pass
     if settle:
         for entry in entries:
-            await context.runner.apply(Step().settle(context.worker, entry.id))
+            await context.transactions.apply(Transaction().ack(context.worker, entry.id))
     return names_of(entries)
 
 
 async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_redis: PrivateRedis) -> None:
-    """The worker that watches this one ends it for showing none, and a batch may take longer than HUNG_AFTER."""
+    """The worker that watches this one ends it for showing none, and a batch may take longer than WATCHDOG_TIMEOUT."""
     settings = site(fresh_redis.port)
     seen = list[int]()
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
 
         async def handle(entry: Entry) -> None:
             seen.append(context.mailbox.progress)
-            await context.runner.apply(Step().settle(Worker.SAL, entry.id))
+            await context.transactions.apply(Transaction().ack(Worker.SAL, entry.id))
 
         await post(redis, Worker.SAL, *letters(1, 2, 3))
         handled = 0
@@ -167,19 +167,27 @@ async def test_a_mailbox_that_redis_lost_is_made_again(fresh_redis: PrivateRedis
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"\xff\xfe", b'{"kind": "no such kind"}', b'{"kind": "session_up"}', b'{"session_id": "s"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"kind": "no such kind"}',
+        b'{"kind": "session_started"}',
+        b'{"session_id": "s"}',
+    ],
 )
 async def test_an_unreadable_letter_is_dead_lettered_as_it_came_and_the_next_one_is_read(
     fresh_redis: PrivateRedis, text: bytes
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await redis.xadd(Worker.SAL.mailbox, {"mail": text})
+        await redis.xadd(Worker.SAL.mailbox, {"message": text})
         await post(redis, Worker.SAL, *letters("good"))
 
         assert await read_some(context) == ["good"]
 
-        [dead] = await dead_letters(redis)
+        [dead] = await read_dead_letters(redis)
         assert dead["raw"] == text
         assert dead["origin"] == Worker.SAL.mailbox.encode()
         assert b"not a letter" in dead["reason"]
@@ -194,7 +202,7 @@ async def test_a_letter_without_text_is_dead_lettered_as_well(fresh_redis: Priva
         await post(redis, Worker.SAL, *letters("good"))
 
         assert await read_some(context) == ["good"]
-        assert len(await dead_letters(redis)) == 1
+        assert len(await read_dead_letters(redis)) == 1
 
 
 async def test_pending_mail_that_was_deleted_meanwhile_is_passed_over(fresh_redis: PrivateRedis) -> None:
@@ -207,14 +215,14 @@ async def test_pending_mail_that_was_deleted_meanwhile_is_passed_over(fresh_redi
 
         async with holding(Worker.SAL, settings) as after:
             assert await read_some(after) == ["there"]
-        assert await dead_letters(redis) == []
+        assert await read_dead_letters(redis) == []
         assert (await redis.xpending(Worker.SAL.mailbox, "worker"))["pending"] == 0
 
 
 async def test_an_idle_mailbox_wakes_up_at_once_for_mail(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "MAIL_BLOCK", LIMIT_S)
+    monkeypatch.setattr(redis_client, "MAILBOX_BLOCK_S", LIMIT_S)
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         assert await context.mailbox.read() == [], "what is pending is asked for without waiting"

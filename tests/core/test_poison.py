@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import deadletter
-from ccarchiver_core.errors import FencedError, RejectedError
+from ccarchiver_core.base.errors import FencedError, RejectedError
+from ccarchiver_core.domain.worker_messages import Requeue, SessionStarted
 from ccarchiver_core.keys import FORWARDER_LIST, UNFINISHED, Worker
-from ccarchiver_core.mail import Requeue, SessionUp
-from ccarchiver_core.step import Step
-from tests.core.place import counter, dead_letters, holding, looking_into, mail_in, post, site
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.transaction import Transaction
+from tests.core.redis_helpers import counter, holding, looking_into, mail_in, post, read_dead_letters, site
 
 if TYPE_CHECKING:
-    from ccarchiver_core.mailbox import Entry
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_core.messaging.mailbox import Entry
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
 async def test_a_letter_that_keeps_failing_is_buried_and_the_next_one_handled(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(redis, Worker.SAL, SessionUp(session_id="poison"), SessionUp(session_id="good"))
+        await post(redis, Worker.SAL, SessionStarted(session_id="poison"), SessionStarted(session_id="good"))
         handled = list[str]()
 
         async def handler(entry: Entry) -> None:
-            assert isinstance(entry.mail, SessionUp)
-            if entry.mail.session_id == "poison":
+            assert isinstance(entry.message, SessionStarted)
+            if entry.message.session_id == "poison":
                 raise KeyError("a defect")
-            handled.append(entry.mail.session_id)
-            await context.runner.apply(Step().settle(Worker.SAL, entry.id))
+            handled.append(entry.message.session_id)
+            await context.transactions.apply(Transaction().ack(Worker.SAL, entry.id))
 
         entries: list[Entry] = []
         while not entries:
@@ -39,15 +39,15 @@ async def test_a_letter_that_keeps_failing_is_buried_and_the_next_one_handled(fr
 
         assert handled == ["good"]
         assert await mail_in(redis, Worker.SAL) == []
-        [dead] = await dead_letters(redis)
+        [dead] = await read_dead_letters(redis)
         assert b"KeyError" in dead["reason"]
-        assert SessionUp.model_validate_json(dead["raw"]).session_id == "poison"
+        assert SessionStarted.model_validate_json(dead["raw"]).session_id == "poison"
 
 
 async def test_a_reason_to_stop_is_no_poison(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(redis, Worker.SAL, SessionUp(session_id="s"))
+        await post(redis, Worker.SAL, SessionStarted(session_id="s"))
 
         async def handler(_entry: Entry) -> None:
             raise FencedError("another instance")
@@ -64,43 +64,43 @@ async def test_a_reason_to_stop_is_no_poison(fresh_redis: PrivateRedis) -> None:
 @pytest.mark.parametrize("origin", ["telemetry_queue", Worker.SAL.mailbox, FORWARDER_LIST])
 async def test_a_dead_letter_goes_the_way_it_came_again(fresh_redis: PrivateRedis, origin: str) -> None:
     settings = site(fresh_redis.port)
-    raw = b'{"kind": "session_up", "session_id": "s"}'
+    raw = b'{"kind": "session_started", "session_id": "s"}'
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        step = Step()
-        deadletter.add(step, settings, origin=origin, reason="a test", raw=raw)
-        await context.runner.apply(step)
-        [letter] = await deadletter.newest(redis, 10)
+        transaction = Transaction()
+        dead_letters.add(transaction, settings, origin=origin, reason="a test", raw=raw)
+        await context.transactions.apply(transaction)
+        [letter] = await dead_letters.newest(redis, 10)
 
-        await deadletter.requeue(redis, letter)
+        await dead_letters.requeue(redis, letter)
 
-        assert await deadletter.newest(redis, 10) == []
+        assert await dead_letters.newest(redis, 10) == []
         assert await counter(redis, "dead_letters_requeued") == 1
         if origin == FORWARDER_LIST:
             assert await redis.rpop(FORWARDER_LIST) == raw
         elif origin == Worker.SAL.mailbox:
-            assert await mail_in(redis, Worker.SAL) == [SessionUp(session_id="s")]
+            assert await mail_in(redis, Worker.SAL) == [SessionStarted(session_id="s")]
         else:
             assert await mail_in(redis, Worker.BRIDGE) == [Requeue(queue=origin, raw=raw)]
 
 
-@pytest.mark.parametrize("origin", [UNFINISHED, f"{deadletter.SAL_ORIGIN}startIntegration"])
+@pytest.mark.parametrize("origin", [UNFINISHED, f"{dead_letters.SAL_ORIGIN}startIntegration"])
 async def test_what_is_no_message_is_not_requeued_and_the_reason_says_what_to_do(
     fresh_redis: PrivateRedis, origin: str
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        step = Step()
-        deadletter.add(step, settings, origin=origin, reason="a test", raw=b"{}", obsid="i")
-        await context.runner.apply(step)
-        [letter] = await deadletter.newest(redis, 10)
+        transaction = Transaction()
+        dead_letters.add(transaction, settings, origin=origin, reason="a test", raw=b"{}", obsid="i")
+        await context.transactions.apply(transaction)
+        [letter] = await dead_letters.newest(redis, 10)
 
         with pytest.raises(RejectedError, match=r"ccarchiver image i --retry|drop it"):
-            await deadletter.requeue(redis, letter)
+            await dead_letters.requeue(redis, letter)
 
-        assert len(await deadletter.newest(redis, 10)) == 1
+        assert len(await dead_letters.newest(redis, 10)) == 1
 
 
 async def test_an_id_that_is_none_is_found_nowhere(fresh_redis: PrivateRedis) -> None:
     async with looking_into(site(fresh_redis.port)) as redis:
-        assert await deadletter.find(redis, "nonsense") is None
-        assert await deadletter.find(redis, "1-1") is None
+        assert await dead_letters.find(redis, "nonsense") is None
+        assert await dead_letters.find(redis, "1-1") is None

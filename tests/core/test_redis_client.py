@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from ccarchiver_core.redis_client import describe, is_refusing, make_client, patiently
+from ccarchiver_core.redis.client import describe, is_write_rejected, make_client, retry_until_available
 from ccarchiver_sim.pace import within
-from tests.core.place import LIMIT_S, site
+from tests.core.redis_helpers import LIMIT_S, site
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
 async def test_a_cancelled_command_is_cancelled_at_whatever_point_it_was(fresh_redis: PrivateRedis) -> None:
@@ -53,7 +53,7 @@ async def test_a_cancelled_command_is_cancelled_at_whatever_point_it_was(fresh_r
 def test_a_redis_that_cannot_write_now_is_told_from_one_that_was_asked_nonsense(
     error: Exception, *, refusing: bool
 ) -> None:
-    assert is_refusing(error) is refusing
+    assert is_write_rejected(error) is refusing
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ async def test_a_read_is_repeated_until_redis_answers() -> None:
         return answer
 
     async with within(LIMIT_S):
-        assert await patiently(read) == "at last"
+        assert await retry_until_available(read) == "at last"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core.redis_client import AWAY_ERRORS
-from ccarchiver_core.settings import Settings
-from ccarchiver_core.site_sections import Tls
-from ccarchiver_sim.brokers import PrivateRedis, PrivateSentinel
-from ccarchiver_sim.brokers.ports import free_port
-from tests.core.place import looking_into, site
-from tests.support.authority import Authority
+from ccarchiver_core.config.settings import Settings
+from ccarchiver_core.config.site_sections import Tls
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS
+from ccarchiver_sim.testbed.brokers import PrivateRedis, PrivateSentinel
+from ccarchiver_sim.testbed.brokers.ports import free_port
+from tests.core.redis_helpers import looking_into, site
+from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ async def test_who_names_an_authority_believes_no_other(
         assert await redis.ping()
     other = Authority(tmp_path / "other").ca
     async with looking_into(encrypted(server, **paper.section | {"CA_FILE": str(other)})) as redis:
-        with pytest.raises(AWAY_ERRORS, match="certificate verify failed"):
+        with pytest.raises(UNAVAILABLE_ERRORS, match="certificate verify failed"):
             await redis.ping()
 
 
@@ -72,7 +72,7 @@ async def test_a_renewed_certificate_needs_no_restart_with_sentinels_either(
         f"tls-key-file {paper.key}",
     )
     with PrivateSentinel(tmp_path / "sentinel", master=MASTER, master_port=server.tls_port, extra=extra):
-        root = {"REDIS_SENTINELS": [f"127.0.0.1:{port}"], "REDIS_MASTER": MASTER, "REDIS_TLS": {"USE": True}}
+        root = {"REDIS_SENTINELS": [f"127.0.0.1:{port}"], "SENTINEL_SERVICE_NAME": MASTER, "REDIS_TLS": {"USE": True}}
         await renewed(Settings.model_validate(root), authority, tmp_path)
 
 
@@ -81,7 +81,7 @@ async def renewed(settings: Settings, authority: Authority, folder: Path) -> Non
     paper = Authority(folder / "other").sign()
     tls = Tls.model_validate(paper.section | {"CA_FILE": str(authority.ca)})
     async with looking_into(settings.model_copy(update={"redis_tls": tls})) as redis:
-        with pytest.raises(AWAY_ERRORS):
+        with pytest.raises(UNAVAILABLE_ERRORS):
             await redis.ping()
         good = authority.sign()
         paper.cert.write_bytes(good.cert.read_bytes())
@@ -93,5 +93,5 @@ async def test_a_certificate_that_vanishes_is_waited_for_and_named(server: Priva
     paper = authority.sign()
     async with looking_into(encrypted(server, **paper.section)) as redis:
         paper.cert.unlink()
-        with pytest.raises(AWAY_ERRORS, match=f"CERT_FILE: {paper.cert}: cannot be read"):
+        with pytest.raises(UNAVAILABLE_ERRORS, match=f"CERT_FILE: {paper.cert}: cannot be read"):
             await redis.ping()

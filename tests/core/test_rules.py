@@ -13,10 +13,10 @@ import yaml
 from annotated_types import MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, PlainValidator, ValidationError
 
-from ccarchiver_core import settings, site_file, site_sections
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import Settings, load_settings
-from tests.core.place import DATA
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config import settings, site_file, site_sections
+from ccarchiver_core.config.settings import Settings, load_settings
+from tests.core.redis_helpers import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ BROKEN_BY: dict[str, object] = {
 }
 """For each function that checks a value: one it refuses. Those not here only rewrite a value; see HELPERS."""
 
-HELPERS = {"to_list", "to_one_text"}
+HELPERS = {"to_list", "join_addresses"}
 
 
 # ---- every `raise` is reached by a bad file
@@ -139,9 +139,9 @@ def broken(field: FieldInfo) -> Iterator[tuple[str, object]]:
 
 def beyond(rule: object) -> tuple[str, object]:
     """Give the name of a bound of numbers, and a number beyond it."""
-    for name, step in (("gt", 0), ("ge", -1), ("lt", 0), ("le", 1)):
+    for name, transaction in (("gt", 0), ("ge", -1), ("lt", 0), ("le", 1)):
         if (bound := getattr(rule, name, None)) is not None:
-            return name, bound + step
+            return name, bound + transaction
     if getattr(rule, "allow_inf_nan", None) is False:
         return "finite", math.inf
     raise AssertionError(f"no way is known to break {rule!r}; add one here and a bad file")

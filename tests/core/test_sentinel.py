@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from redis.asyncio import Redis
 
+from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
-from ccarchiver_core.settings import Settings
-from ccarchiver_core.step import Outcome, Step
-from ccarchiver_sim.brokers import PrivateRedis, PrivateSentinel
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sim.pace import within
-from tests.core.place import LIMIT_S, counter, end, eventually, holding, looking_into
+from ccarchiver_sim.testbed.brokers import PrivateRedis, PrivateSentinel
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from tests.core.redis_helpers import LIMIT_S, counter, end, eventually, holding, looking_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +41,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateR
 
 def by_sentinel(*ports: int) -> Settings:
     addresses = [f"{LOOPBACK}:{port}" for port in ports]
-    return Settings.model_validate({"REDIS_SENTINELS": addresses, "REDIS_MASTER": MASTER})
+    return Settings.model_validate({"REDIS_SENTINELS": addresses, "SENTINEL_SERVICE_NAME": MASTER})
 
 
 async def test_no_sentinel_is_as_no_redis() -> None:
     ports = free_port(), free_port()
     client = make_client(by_sentinel(*ports))
-    with pytest.raises(AWAY_ERRORS) as caught:
+    with pytest.raises(UNAVAILABLE_ERRORS) as caught:
         await client.ping()
     for port in ports:
         assert f"{LOOPBACK}:{port} does not answer" in str(caught.value)
@@ -63,13 +63,13 @@ async def test_a_worker_goes_on_with_the_replica_when_the_master_dies(
     async with Redis(host=LOOPBACK, port=sentinel.port) as watcher:
         await eventually(lambda: knows_a_replica(watcher), "the Sentinel to know the replica")
     async with within(LIMIT_S), holding(Worker.BRIDGE, settings) as context:
-        renewing = asyncio.create_task(context.lease.keep())
+        renewing = asyncio.create_task(context.lease.renew_forever())
         assert await read_port(settings) == master.port
-        before = [await context.runner.apply(Step().count("n")) for _ in range(STEPS // 2)]
+        before = [await context.transactions.apply(Transaction().count("n")) for _ in range(STEPS // 2)]
         async with looking_into(Settings.model_validate({"REDIS_PORT": replica.port})) as redis:
             await eventually(lambda: has_counted(redis, STEPS // 2), "the replica to have what the master confirmed")
         master.kill()
-        after = [await context.runner.apply(Step().count("n")) for _ in range(STEPS // 2)]
+        after = [await context.transactions.apply(Transaction().count("n")) for _ in range(STEPS // 2)]
 
         assert set(before + after) == {Outcome.APPLIED}
         assert await read_port(settings) == replica.port

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ccarchiver_core.errors import ConfigError
-from ccarchiver_core.settings import PLAINTEXT_VARIABLE, Settings, load_settings
-from tests.core.place import DATA
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.settings import PLAINTEXT_VARIABLE, Settings, load_settings
+from tests.core.redis_helpers import DATA
 
 GOOD = sorted((DATA / "config").glob("good_*.yaml"))
 BAD = sorted((DATA / "config").glob("bad_*.yaml"))
@@ -87,7 +87,7 @@ def value_of(settings: Settings, key: str) -> object:
 @pytest.fixture
 def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
-    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
@@ -135,7 +135,7 @@ def test_a_site_that_says_nothing_fits_the_deployed_peers(key: str, expected: ob
 def test_nothing_goes_to_another_host_unencrypted_unless_that_is_said(site: dict[str, object], who: str) -> None:
     with pytest.raises(ValidationError, match=who):
         Settings.model_validate(site)
-    said = Settings.model_validate(site | {"PLAINTEXT_BEYOND_LOOPBACK": "allowed"})
+    said = Settings.model_validate(site | {"ALLOW_REMOTE_PLAINTEXT": True})
     assert [name for name, _ in said.in_plaintext()] == [who]
     tls = {"REDIS_TLS": {"USE": True}, "RABBITMQ_TLS": {"USE": True}}
     assert not Settings.model_validate(site | tls).in_plaintext()
@@ -144,11 +144,11 @@ def test_nothing_goes_to_another_host_unencrypted_unless_that_is_said(site: dict
 def test_the_environment_can_say_that_plaintext_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "site.yaml"
     path.write_text("ROOT:\n  REDIS_HOST: 192.0.2.7\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"{PLAINTEXT_VARIABLE}=allowed in the environment"):
+    with pytest.raises(ConfigError, match=f"{PLAINTEXT_VARIABLE}=true in the environment"):
         load_settings(path)
-    monkeypatch.setenv(PLAINTEXT_VARIABLE, "allowed")
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
     assert load_settings(path).redis_host == "192.0.2.7"
-    monkeypatch.setenv(PLAINTEXT_VARIABLE, "yes")
+    monkeypatch.setenv(PLAINTEXT_VARIABLE, "perhaps")
     with pytest.raises(ConfigError, match=rf"^\${PLAINTEXT_VARIABLE}: "):
         load_settings(path)
 
@@ -206,7 +206,7 @@ def test_without_the_variable_the_text_says_to_set_it(monkeypatch: pytest.Monkey
     ],
 )
 def test_the_broker_address_is_taken_apart(address: str, host: str, port: int, vhost: str) -> None:
-    site = {"BASE_BROKER_ADDR": address, "PLAINTEXT_BEYOND_LOOPBACK": "allowed"}
+    site = {"BASE_BROKER_ADDR": address, "ALLOW_REMOTE_PLAINTEXT": True}
     (broker,) = Settings.model_validate(site).brokers
 
     assert (broker.host, broker.port, broker.vhost) == (host, port, vhost)

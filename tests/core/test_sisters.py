@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ccarchiver_bridge.messages.incoming import OtherAck, Reader
-from ccarchiver_bridge.messages.outgoing import Writer
-from ccarchiver_core.exposure import Exposure, Order
-from ccarchiver_core.session import PairedForwarder
-from ccarchiver_core.settings import Settings, load_settings
+from ccarchiver_bridge.messages.incoming import IgnoredAck, MessageDecoder
+from ccarchiver_bridge.messages.outgoing import MessageBuilder
+from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.domain.exposure import Exposure, Instruction
+from ccarchiver_core.domain.session import PairedForwarder
 from ccarchiver_sal.commander import component
 
 EXAMPLES = Path(__file__).parent.parent.parent / "deploy" / "examples"
@@ -28,7 +28,9 @@ OF_COMCAM = ("CC", "COMCAM")
 def wire_form(settings: Settings) -> dict[str, object]:
     """Give what a Forwarder is sent about an image."""
     exposure = Exposure(obsid="X_O_20261122_000001", job=1, target_dir="/data/2026-11-22/")
-    message = Writer(settings).order(Order.XFER_PARAMS, exposure, ack_id="s_1", session_id="s", forwarder=FORWARDER)
+    message = MessageBuilder(settings).instruction(
+        Instruction.XFER_PARAMS, exposure, ack_id="s_1", session_id="s", forwarder=FORWARDER
+    )
     fields: dict[str, object] = yaml.safe_load(message.body())
     return fields
 
@@ -60,7 +62,7 @@ def test_the_full_camera_has_205() -> None:
 
 @pytest.mark.parametrize("path", [LATISS, FULL_CAMERA], ids=lambda path: path.stem)
 def test_no_name_of_comcam_is_left(path: Path) -> None:
-    dumped = load_settings(path).model_dump(mode="json", exclude={"redis_master"})  # a name among Sentinels
+    dumped = load_settings(path).model_dump(mode="json", exclude={"sentinel_service_name"})  # a name among Sentinels
     left = {key: value for key, value in dumped.items() if isinstance(value, str) and _is_of_comcam(value)}
     assert left == {}
     assert not [name for name in dumped["sal"].values() if _is_of_comcam(name)]
@@ -77,8 +79,8 @@ def test_the_defaults_are_found_by_that_rule() -> None:
 
 
 def test_answers_that_need_nothing_have_the_sisters_name() -> None:
-    reader = Reader(load_settings(LATISS))
-    assert isinstance(reader.read(b"MSG_TYPE: AT_ITEMS_XFERD_ACK\nACK_ID: s_1\n"), OtherAck)
+    reader = MessageDecoder(load_settings(LATISS))
+    assert isinstance(reader.read(b"MSG_TYPE: AT_ITEMS_XFERD_ACK\nACK_ID: s_1\n"), IgnoredAck)
 
 
 def test_the_commander_commands_the_csc_of_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

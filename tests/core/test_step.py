@@ -6,36 +6,38 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import ResponseError
 
-from ccarchiver_core import ledger
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.errors import FencedError
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.errors import FencedError
+from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker, image
-from ccarchiver_core.mail import SessionUp
-from ccarchiver_core.step import Outcome, Step
-from ccarchiver_core.step_runner import REFUSED_KEPT, StepRunner
-from ccarchiver_core.view.images import summaries
-from ccarchiver_sal import resume
+from ccarchiver_core.status.images import summaries
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from ccarchiver_core.store.transaction_pipeline import FAILED_PRECONDITIONS_KEPT, TransactionPipeline
+from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import State
-from ccarchiver_sim.brokers import PrivateRedis
 from ccarchiver_sim.pace import within
-from tests.core.lossy import lossy_proxy
-from tests.core.place import LIMIT_S, counter, eventually, holding, looking_into, mail_in, post, site
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.lossy_proxy import lossy_proxy
+from tests.core.redis_helpers import LIMIT_S, counter, eventually, holding, looking_into, mail_in, post, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 async def test_a_step_makes_all_of_its_writes_true(fresh_redis: PrivateRedis) -> None:
-    settings, mail = site(fresh_redis.port), SessionUp(session_id="s")
+    settings, message = site(fresh_redis.port), SessionStarted(session_id="s")
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
-        [entry] = await post(redis, Worker.HEALTH, SessionUp(session_id="handled"))
-        step = Step().set_fields("a hash", {"x": 1, "y": "two"}).count("things", 3).post(Worker.SAL, mail)
+        [entry] = await post(redis, Worker.HEALTH, SessionStarted(session_id="handled"))
+        transaction = (
+            Transaction().set_fields("a hash", {"x": 1, "y": "two"}).count("things", 3).enqueue(Worker.SAL, message)
+        )
 
-        assert await context.runner.apply(step.settle(Worker.HEALTH, entry)) is Outcome.APPLIED
+        assert await context.transactions.apply(transaction.ack(Worker.HEALTH, entry)) is Outcome.APPLIED
 
         assert await redis.hgetall("a hash") == {b"x": b"1", b"y": b"two"}
         assert await counter(redis, "things") == 3
-        assert await mail_in(redis, Worker.SAL) == [mail]
+        assert await mail_in(redis, Worker.SAL) == [message]
         assert await mail_in(redis, Worker.HEALTH) == []
 
 
@@ -43,13 +45,13 @@ async def test_a_step_makes_all_of_its_writes_true(fresh_redis: PrivateRedis) ->
     ("field", "expected", "outcome"),
     [
         ("there", "yes", Outcome.APPLIED),
-        ("there", "no", Outcome.REFUSED),
-        ("there", None, Outcome.REFUSED),
+        ("there", "no", Outcome.PRECONDITION_FAILED),
+        ("there", None, Outcome.PRECONDITION_FAILED),
         ("missing", None, Outcome.APPLIED),
-        ("missing", "yes", Outcome.REFUSED),
+        ("missing", "yes", Outcome.PRECONDITION_FAILED),
         ("empty", "", Outcome.APPLIED),
-        ("empty", None, Outcome.REFUSED),
-        ("missing", "", Outcome.REFUSED),
+        ("empty", None, Outcome.PRECONDITION_FAILED),
+        ("missing", "", Outcome.PRECONDITION_FAILED),
     ],
 )
 async def test_a_step_whose_guard_does_not_hold_writes_nothing_at_all(
@@ -58,9 +60,9 @@ async def test_a_step_whose_guard_does_not_hold_writes_nothing_at_all(
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.hset("guarded", mapping={"there": "yes", "empty": ""})
-        step = Step().count("before").require("guarded", field, expected).count("after")
+        transaction = Transaction().count("before").require("guarded", field, expected).count("after")
 
-        assert await context.runner.apply(step) is outcome
+        assert await context.transactions.apply(transaction) is outcome
 
         written = outcome is Outcome.APPLIED
         assert await counter(redis, "before") == await counter(redis, "after") == int(written)
@@ -69,14 +71,14 @@ async def test_a_step_whose_guard_does_not_hold_writes_nothing_at_all(
 async def test_a_number_that_an_enumeration_names_is_written_as_a_number(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        step = Step()
-        ledger.fail(step, "i", "a test", ErrorCode.NO_RABBITMQ)
-        resume.write_state(step, resume.Saved(State.FAULT, ErrorCode.NO_RABBITMQ, "a test"))
-        await context.runner.apply(step)
+        transaction = Transaction()
+        ledger.fail(transaction, "i", "a test", ErrorCode.NO_RABBITMQ)
+        saved_state.write_state(transaction, saved_state.SavedState(State.FAULT, ErrorCode.NO_RABBITMQ, "a test"))
+        await context.transactions.apply(transaction)
 
         assert await redis.hget(image("i"), "failed_code") == b"5071"
-        saved = await resume.read_saved(redis, settings.resume_window)
-        assert saved == resume.Saved(State.FAULT, 5071, "a test")
+        saved = await saved_state.read_saved(redis, settings.resume_window)
+        assert saved == saved_state.SavedState(State.FAULT, 5071, "a test")
         assert await summaries(redis, ["i"])
 
 
@@ -85,8 +87,11 @@ async def test_a_guard_on_a_string_looks_at_the_string(fresh_redis: PrivateRedis
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.set("word", "one")
 
-        assert await context.runner.apply(Step().require("word", "", "two").count("n")) is Outcome.REFUSED
-        assert await context.runner.apply(Step().require("word", "", "one").count("n")) is Outcome.APPLIED
+        assert (
+            await context.transactions.apply(Transaction().require("word", "", "two").count("n"))
+            is Outcome.PRECONDITION_FAILED
+        )
+        assert await context.transactions.apply(Transaction().require("word", "", "one").count("n")) is Outcome.APPLIED
         assert await counter(redis, "n") == 1
 
 
@@ -94,11 +99,15 @@ async def test_a_step_is_done_once_though_its_reply_was_lost(fresh_redis: Privat
     async with lossy_proxy(fresh_redis.port) as proxy:
         settings = site(proxy.port)
         async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
-            await context.runner.apply(Step().count("first"))
+            await context.transactions.apply(Transaction().count("first"))
             proxy.lose_reply_to(b"precious")
 
-            step = Step().require("made once", "by", None).set_fields("made once", {"by": "precious"}).count("n")
-            assert await context.runner.apply(step) is Outcome.APPLIED, "refused by what it has itself written"
+            transaction = (
+                Transaction().require("made once", "by", None).set_fields("made once", {"by": "precious"}).count("n")
+            )
+            assert await context.transactions.apply(transaction) is Outcome.APPLIED, (
+                "refused by what it has itself written"
+            )
 
             assert proxy.lost == 1
             assert await counter(redis, "n") == 1
@@ -108,11 +117,11 @@ async def test_many_steps_under_way_at_once_are_each_done_once(fresh_redis: Priv
     async with lossy_proxy(fresh_redis.port) as proxy:
         settings = site(proxy.port)
         async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
-            await context.runner.apply(Step().count("first"))
+            await context.transactions.apply(Transaction().count("first"))
             proxy.lose_reply_to(b"number 17")
 
-            steps = [Step().count("n").do("SET", f"number {i}", i) for i in range(50)]
-            outcomes = await asyncio.gather(*(context.runner.apply(step) for step in steps))
+            steps = [Transaction().count("n").command("SET", f"number {i}", i) for i in range(50)]
+            outcomes = await asyncio.gather(*(context.transactions.apply(transaction) for transaction in steps))
 
             assert set(outcomes) == {Outcome.APPLIED}
             assert proxy.lost >= 1
@@ -123,7 +132,7 @@ async def test_a_step_before_the_lease_is_refused(fresh_redis: PrivateRedis) -> 
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         with pytest.raises(FencedError, match="before the lease"):
-            await StepRunner(redis, Worker.SAL).apply(Step().count("n"))
+            await TransactionPipeline(redis, Worker.SAL).apply(Transaction().count("n"))
 
         assert await counter(redis, "n") == 0
 
@@ -131,10 +140,10 @@ async def test_a_step_before_the_lease_is_refused(fresh_redis: PrivateRedis) -> 
 async def test_a_step_under_an_older_lease_writes_nothing(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await redis.incr(Worker.SAL.lease_epoch)
+        await redis.incr(Worker.SAL.fencing_token)
 
         with pytest.raises(FencedError, match="another instance has taken the lease"):
-            await context.runner.apply(Step().count("n"))
+            await context.transactions.apply(Transaction().count("n"))
 
         assert await counter(redis, "n") == 0
 
@@ -145,7 +154,7 @@ async def test_a_step_after_redis_lost_its_data_is_fenced(fresh_redis: PrivateRe
         await redis.flushdb()
 
         with pytest.raises(FencedError, match="Redis has lost its data"):
-            await context.runner.apply(Step().count("n"))
+            await context.transactions.apply(Transaction().count("n"))
 
 
 @pytest.mark.processes
@@ -153,10 +162,10 @@ async def test_a_step_waits_while_redis_is_away(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context:
-            await context.runner.apply(Step().count("n"))
+            await context.transactions.apply(Transaction().count("n"))
             server.stop()
 
-            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            waiting = asyncio.create_task(context.transactions.apply(Transaction().count("n")))
             done, _ = await asyncio.wait({waiting}, timeout=0.3)
             assert not done, "nobody was there to do it"
             server.start()
@@ -172,7 +181,7 @@ async def test_a_step_waits_while_redis_has_no_memory(fresh_redis: PrivateRedis)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         try:
             await redis.config_set("maxmemory", "1")
-            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            waiting = asyncio.create_task(context.transactions.apply(Transaction().count("n")))
             done, _ = await asyncio.wait({waiting}, timeout=0.3)
             assert not done
             assert await counter(redis, "n") == 0
@@ -187,20 +196,20 @@ async def test_a_command_redis_does_not_know_is_an_error_at_once(fresh_redis: Pr
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, within(LIMIT_S):
         with pytest.raises(Exception, match=r"[Uu]nknown"):
-            await context.runner.apply(Step().do("NO-SUCH-COMMAND"))
+            await context.transactions.apply(Transaction().command("NO-SUCH-COMMAND"))
 
 
 async def test_a_refused_step_stays_refused_though_its_reply_was_lost(fresh_redis: PrivateRedis) -> None:
     async with lossy_proxy(fresh_redis.port) as proxy:
         settings = site(proxy.port)
         async with holding(Worker.BRIDGE, settings) as context, looking_into(site(fresh_redis.port)) as redis:
-            await context.runner.apply(Step().count("first"))
+            await context.transactions.apply(Transaction().count("first"))
             proxy.lose_reply_to(b"precious")
 
-            asked = await context.runner.give(Step().require("not there", "by", "precious").count("n"))
-            mends = await context.runner.give(Step().set_fields("not there", {"by": "precious"}))
+            asked = await context.transactions.submit(Transaction().require("not there", "by", "precious").count("n"))
+            mends = await context.transactions.submit(Transaction().set_fields("not there", {"by": "precious"}))
 
-            assert await asked is Outcome.REFUSED, "what came after it made its guard hold"
+            assert await asked is Outcome.PRECONDITION_FAILED, "what came after it made its guard hold"
             assert await mends is Outcome.APPLIED
             assert proxy.lost == 1
             assert await counter(redis, "n") == 0
@@ -212,13 +221,22 @@ async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-            outcomes = [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30)]
+            outcomes = [
+                await context.transactions.submit(Transaction().command("RPUSH", "order", number))
+                for number in range(30)
+            ]
             await asyncio.wait(outcomes)
             await redis.config_set("maxmemory", "1")
-            outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(30, 60)]
+            outcomes += [
+                await context.transactions.submit(Transaction().command("RPUSH", "order", number))
+                for number in range(30, 60)
+            ]
             await redis.config_set("maxmemory", "0")
             server.kill()
-            outcomes += [await context.runner.give(Step().do("RPUSH", "order", number)) for number in range(60, 90)]
+            outcomes += [
+                await context.transactions.submit(Transaction().command("RPUSH", "order", number))
+                for number in range(60, 90)
+            ]
             server.start()
 
             async with within(LIMIT_S):
@@ -230,18 +248,18 @@ async def test_steps_are_applied_in_the_order_in_which_they_were_given(tmp_path:
 async def test_what_is_under_way_is_known_also_if_nobody_waits_for_it_any_more(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        await context.runner.apply(Step().count("n"))
+        await context.transactions.apply(Transaction().count("n"))
         await redis.config_set("min-replicas-to-write", 1)
         try:
-            waiting = asyncio.create_task(context.runner.apply(Step().count("n")))
+            waiting = asyncio.create_task(context.transactions.apply(Transaction().count("n")))
 
             async def is_given() -> bool:
-                return bool(context.runner._given)
+                return bool(context.transactions._inflight)
 
             await eventually(is_given, "the step to be under way")
             waiting.cancel()
             await asyncio.wait({waiting})
-            settled = asyncio.create_task(context.runner.settled())
+            settled = asyncio.create_task(context.transactions.drain())
             done, _ = await asyncio.wait({settled}, timeout=0.3)
             assert not done
         finally:
@@ -256,9 +274,9 @@ async def test_a_step_redis_cannot_do_is_given_up_and_those_behind_it_go_on(fres
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         outcomes = [
-            await context.runner.give(Step().do("RPUSH", "order", 1)),
-            await context.runner.give(Step().do("NO-SUCH-COMMAND")),
-            await context.runner.give(Step().do("RPUSH", "order", 2)),
+            await context.transactions.submit(Transaction().command("RPUSH", "order", 1)),
+            await context.transactions.submit(Transaction().command("NO-SUCH-COMMAND")),
+            await context.transactions.submit(Transaction().command("RPUSH", "order", 2)),
         ]
 
         async with within(LIMIT_S):
@@ -273,11 +291,11 @@ async def test_a_redis_that_came_back_without_its_last_second_is_gone_on_with(fr
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         for _ in range(3):
-            await context.runner.apply(Step().count("n"))
+            await context.transactions.apply(Transaction().count("n"))
         await redis.hset(Worker.SAL.applied, "last", 1)
 
         async with within(LIMIT_S):
-            outcomes = [await context.runner.give(Step().count("n")) for _ in range(3)]
+            outcomes = [await context.transactions.submit(Transaction().count("n")) for _ in range(3)]
             assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
 
         assert await counter(redis, "n") == 6
@@ -286,11 +304,11 @@ async def test_a_redis_that_came_back_without_its_last_second_is_gone_on_with(fr
 async def test_scripts_that_were_flushed_are_loaded_again(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await context.runner.apply(Step().count("n"))
+        await context.transactions.apply(Transaction().count("n"))
         await redis.script_flush()
 
         async with within(LIMIT_S):
-            assert await context.runner.apply(Step().count("n")) is Outcome.APPLIED
+            assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
 
         assert await counter(redis, "n") == 2
 
@@ -298,18 +316,18 @@ async def test_scripts_that_were_flushed_are_loaded_again(fresh_redis: PrivateRe
 async def test_what_redis_remembers_of_steps_does_not_grow(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        steps = [Step().require("not there", "", "so").count("n") for _ in range(2 * REFUSED_KEPT)]
-        outcomes = await asyncio.gather(*(context.runner.apply(step) for step in steps))
+        steps = [Transaction().require("not there", "", "so").count("n") for _ in range(2 * FAILED_PRECONDITIONS_KEPT)]
+        outcomes = await asyncio.gather(*(context.transactions.apply(transaction) for transaction in steps))
 
-        assert set(outcomes) == {Outcome.REFUSED}
+        assert set(outcomes) == {Outcome.PRECONDITION_FAILED}
         assert await redis.hlen(Worker.SAL.applied) == 2
-        assert await redis.hstrlen(Worker.SAL.applied, "refused") <= 8 * REFUSED_KEPT
+        assert await redis.hstrlen(Worker.SAL.applied, "refused") <= 8 * FAILED_PRECONDITIONS_KEPT
 
 
 async def test_values_of_any_bytes_arrive_as_they_are(fresh_redis: PrivateRedis) -> None:
     raw = bytes(range(256))
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await context.runner.apply(Step().do("SET", "raw", raw))
+        await context.transactions.apply(Transaction().command("SET", "raw", raw))
 
         assert await eventually(lambda: redis.get("raw"), "the bytes") == raw

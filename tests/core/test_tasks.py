@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ccarchiver_core.tasks import cancel_and_wait
+from ccarchiver_core.base.tasks import cancel_and_wait
 
 
 async def test_a_running_task_is_cancelled_and_has_ended() -> None:

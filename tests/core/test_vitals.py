@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import __version__, vitals
+from ccarchiver_core import __version__
+from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import SessionUp
-from ccarchiver_core.vitals import read_vitals
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import end, eventually, holding, looking_into, post, site
+from ccarchiver_core.runtime import heartbeat
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.redis_helpers import end, eventually, holding, looking_into, post, site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 async def test_a_worker_shows_its_vital_signs(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        assert await read_vitals(redis, Worker.BRIDGE) is None
-        await post(redis, Worker.BRIDGE, SessionUp(session_id="waiting"))
-        heart = context.heart
-        heart.state = "thinking"
+        assert await read_heartbeat(redis, Worker.BRIDGE) is None
+        await post(redis, Worker.BRIDGE, SessionStarted(session_id="waiting"))
+        context.heartbeat.state = "thinking"
         began = time.time()
-        beating = asyncio.create_task(heart.beat())
+        beating = asyncio.create_task(context.heartbeat.publish())
 
-        shown = await eventually(lambda: read_vitals(redis, Worker.BRIDGE), "vital signs")
+        shown = await eventually(lambda: read_heartbeat(redis, Worker.BRIDGE), "vital signs")
 
         await end(beating)
         assert (shown.worker, shown.pid, shown.host) == (Worker.BRIDGE, os.getpid(), socket.gethostname())
@@ -37,19 +37,19 @@ async def test_a_worker_shows_its_vital_signs(fresh_redis: PrivateRedis) -> None
         assert shown.rss_bytes > 1_000_000
         assert shown.threads >= 1
         assert shown.open_files >= 3
-        assert began <= shown.beat <= time.time()
-        assert 0 < await redis.pttl(Worker.BRIDGE.alive) <= vitals.TTL * 1000
+        assert began <= shown.written_at <= time.time()
+        assert 0 < await redis.pttl(Worker.BRIDGE.alive) <= heartbeat.TTL * 1000
 
 
 @pytest.mark.processes
 async def test_a_heart_beats_on_after_an_outage_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vitals, "INTERVAL", 0.05)
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context:
-            beating = asyncio.create_task(context.heart.beat())
+            beating = asyncio.create_task(context.heartbeat.publish())
             async with looking_into(settings) as redis:
-                before = await eventually(lambda: read_vitals(redis, Worker.SAL), "vital signs")
+                before = await eventually(lambda: read_heartbeat(redis, Worker.SAL), "vital signs")
             server.stop()
             await asyncio.sleep(0.2)
             server.start()
@@ -57,8 +57,8 @@ async def test_a_heart_beats_on_after_an_outage_of_redis(tmp_path: Path, monkeyp
             async with looking_into(settings) as redis:
 
                 async def later() -> bool:
-                    shown = await read_vitals(redis, Worker.SAL)
-                    return shown is not None and shown.beat > before.beat
+                    shown = await read_heartbeat(redis, Worker.SAL)
+                    return shown is not None and shown.written_at > before.written_at
 
                 await eventually(later, "a later heartbeat")
             assert not beating.done()

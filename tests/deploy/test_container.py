@@ -16,7 +16,7 @@ import pytest
 from typing_extensions import override
 
 from ccarchiver_sim import pace
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

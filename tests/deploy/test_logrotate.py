@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ccarchiver_core.logs import FILE_PREFIX, FILES_KEPT
+from ccarchiver_core.log.logs import FILE_PREFIX, FILES_KEPT
 from ccarchiver_sim import pace
 
 ROOT = Path(__file__).parent.parent.parent

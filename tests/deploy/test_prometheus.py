@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import yaml
 
-from ccarchiver_core.settings import Settings
-from tests.core.place import looking_into, site
+from ccarchiver_core.config.settings import Settings
+from tests.core.redis_helpers import looking_into, site
 from tests.health.exposition import scrape
-from tests.health.shift import shift_at_work
+from tests.health.metrics_scenario import shift_at_work
 from tests.support.markdown import anchors
 from tests.support.promtool import check_config, check_rules, run_rule_tests
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
     from tests.health.exposition import Exposition
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,7 +74,7 @@ async def test_dashboard_and_alerts_speak_only_of_series_that_there_are(
 ) -> None:
     async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as shift:
         await shift.complete("one")
-        seen = await scrape(shift.desk.redis, shift.desk.settings)
+        seen = await scrape(shift.harness.redis, shift.harness.settings)
 
     assert len(expressions()) > 40
     for expression in [*expressions(), *(str(rule["expr"]) for rule in alerts())]:
@@ -86,7 +86,7 @@ async def test_dashboard_and_alerts_speak_only_of_series_that_there_are(
     [
         "ccarchiver_imagez_total",
         'ccarchiver_images_total{outcome="eaten"}',
-        'rate(ccarchiver_step_duration_seconds_bucket{step=~"sent_.+"}[5m])',
+        'rate(ccarchiver_stage_duration_seconds_bucket{stage=~"sent_.+"}[5m])',
         "sum by (image) (ccarchiver_images_total)",
     ],
 )

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import pika
 import pytest
 
-from ccarchiver_bridge.amqp.errors import LinkError
-from ccarchiver_bridge.amqp.link import EXCHANGE, Delivery, Link
-from ccarchiver_core.credentials import Credentials
-from ccarchiver_core.settings import Settings
+from ccarchiver_bridge.amqp.connection import EXCHANGE, AmqpConnection, Delivery
+from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_core.config.credentials import Credentials
+from ccarchiver_core.config.settings import Settings
 from tests.bridge.peer import on_the_wire
-from tests.core.place import LIMIT_S, eventually
+from tests.core.redis_helpers import LIMIT_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from pika.adapters.blocking_connection import BlockingChannel
 
-    from ccarchiver_sim.brokers import PrivateRabbit
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
 
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = ROOT / "deploy" / "rabbitmq-definitions.json"
@@ -92,12 +92,12 @@ def rabbit(rabbit_server: PrivateRabbit, tmp_path_factory: pytest.TempPathFactor
 
 
 @asynccontextmanager
-async def opened(rabbit: PrivateRabbit, password: str = PASSWORD, vhost: str = VHOST) -> AsyncIterator[Link]:
+async def opened(rabbit: PrivateRabbit, password: str = PASSWORD, vhost: str = VHOST) -> AsyncIterator[AmqpConnection]:
     """Be the archiver with the user of the file."""
     settings = Settings.model_validate({"BASE_BROKER_ADDR": rabbit.address_of(vhost)})
     user = definitions()["users"][0]["name"]
     credentials = Credentials.model_validate({"service_user": user, "service_passwd": password})
-    link = await Link.open(settings, credentials)
+    link = await AmqpConnection.open(settings, credentials)
     try:
         yield link
     finally:
@@ -138,7 +138,7 @@ async def test_peers_that_declare_as_always_are_not_refused(rabbit: PrivateRabbi
 async def test_a_foreign_queue_cannot_be_declared_bound_or_emptied(rabbit: PrivateRabbit) -> None:
     async with opened(rabbit) as link:
         for refused in (link.declare(FOREIGN), link.declare("quite_new"), link.declare(DEAD), link.purge(FOREIGN)):
-            with pytest.raises(LinkError, match="ACCESS_REFUSED"):
+            with pytest.raises(AmqpError, match="ACCESS_REFUSED"):
                 await refused
 
 

@@ -6,7 +6,7 @@ import re
 from configparser import RawConfigParser
 from pathlib import Path
 
-from ccarchiver_core.settings import Settings
+from ccarchiver_core.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"

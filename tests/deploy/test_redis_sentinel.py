@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 from redis.asyncio import Redis
 
-from ccarchiver_core.settings import Settings
-from ccarchiver_sim.brokers import PrivateSentinel
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_core.config.settings import Settings
+from ccarchiver_sim.testbed.brokers import PrivateSentinel
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "redis-sentinel.conf"
 OWN = re.compile(r"(port|dir|sentinel monitor) ")
@@ -24,7 +24,7 @@ async def test_a_sentinel_starts_with_it_and_watches_the_master_of_the_site_file
     redis_server: PrivateRedis, tmp_path: Path
 ) -> None:
     lines = [line for line in CONFIGURATION.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
-    master = Settings().redis_master
+    master = Settings().sentinel_service_name
     assert any(line.startswith(f"sentinel monitor {master} ") for line in lines)
     ours = [line for line in lines if not OWN.match(line)]
     assert len(lines) == len(ours) + 3

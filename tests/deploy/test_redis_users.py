@@ -22,25 +22,25 @@ from redis.backoff import NoBackoff
 from ccarchiver_cli.doctor import redis_data, redis_server
 from ccarchiver_cli.doctor.finding import Level
 from ccarchiver_core import keys
+from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import SessionUp
-from ccarchiver_core.redis_client import text, transact
-from ccarchiver_core.settings import Settings, load_settings
-from ccarchiver_core.step import Outcome, Step
-from ccarchiver_core.vitals import read_vitals
-from ccarchiver_core.worker import WorkerContext
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK
-from tests.cli.doctor.place import look, only, site_of
-from tests.core.place import post, site
+from ccarchiver_core.redis.client import text, transact
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from tests.cli.doctor.doctor_helpers import look, only, site_of
+from tests.core.redis_helpers import post, site
 from tests.health.exposition import scrape
-from tests.health.shift import shift_at_work
+from tests.health.metrics_scenario import shift_at_work
 from tests.support.brokers import empty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
 
 ROOT = Path(__file__).parent.parent.parent
 USERS = ROOT / "deploy" / "redis-users.acl"
@@ -99,14 +99,18 @@ async def at_work(worker: Worker, settings: Settings) -> AsyncIterator[WorkerCon
 async def test_steps_lease_mailbox_and_signs_of_life_work(server: PrivateRedis, archiver: Redis) -> None:
     settings = site(server.port)
     async with at_work(Worker.HEALTH, settings) as context:
-        step = Step().do("SETEX", settings.association_key, 10, "f99").do("RPUSH", keys.FORWARDER_LIST, "entry")
-        assert await context.runner.apply(step.count("anything")) is Outcome.APPLIED
-        await post(archiver, Worker.HEALTH, SessionUp(session_id="one"))
+        step = (
+            Transaction()
+            .command("SETEX", settings.association_key, 10, "f99")
+            .command("RPUSH", keys.FORWARDER_LIST, "entry")
+        )
+        assert await context.transactions.apply(step.count("anything")) is Outcome.APPLIED
+        await post(archiver, Worker.HEALTH, SessionStarted(session_id="one"))
         letters = [letter for _ in range(2) for letter in await context.mailbox.read()]
-        assert [letter.mail for letter in letters] == [SessionUp(session_id="one")]
-        assert await context.runner.apply(Step().settle(Worker.HEALTH, letters[0].id)) is Outcome.APPLIED
+        assert [letter.message for letter in letters] == [SessionStarted(session_id="one")]
+        assert await context.transactions.apply(Transaction().ack(Worker.HEALTH, letters[0].id)) is Outcome.APPLIED
         assert await context.redis.exists(PRESENCE) == 0
-        assert await context.redis.lmove(keys.FORWARDER_LIST, keys.CANDIDATE, "RIGHT", "LEFT") == b"entry"
+        assert await context.redis.lmove(keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT") == b"entry"
         await transact(context.redis, ("SET", "ccarchiver:any", 1), ("DEL", "ccarchiver:any"))
     assert await archiver.exists(Worker.HEALTH.lease) == 0, "given back"
 
@@ -127,16 +131,16 @@ async def test_a_whole_image_goes_its_way_under_the_same_rules(
     with PrivateRedis(tmp_path, users=path) as restricted:
         async with shift_at_work(restricted, rabbit_server, fresh_vhost) as shift:
             await shift.complete("one")
-            record = await shift.desk.record("one")
+            record = await shift.harness.record("one")
             assert record["state"] == "complete"
-            assert await read_vitals(shift.desk.redis, Worker.BRIDGE) is not None
-            assert (await scrape(shift.desk.redis, shift.desk.settings)).samples
+            assert await read_heartbeat(shift.harness.redis, Worker.BRIDGE) is not None
+            assert (await scrape(shift.harness.redis, shift.harness.settings)).samples
             checks = (redis_server.reach, redis_server.persistence, redis_server.memory, redis_server.clock)
             for check in (*checks, redis_data.database):
                 finding = only(await asyncio.to_thread(look, check, site_of(restricted)))  # it has a loop of its own
                 assert finding.level is not Level.FAILURE, finding
             with pytest.raises(exceptions.NoPermissionError):
-                await shift.desk.redis.flushdb()
+                await shift.harness.redis.flushdb()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ccarchiver_core.credentials import CREDENTIAL_DIR_VARIABLE
-from ccarchiver_core.settings import CONFIG_DIR_VARIABLE, LOG_DIR_VARIABLE
+from ccarchiver_core.config.credentials import CREDENTIAL_DIR_VARIABLE
+from ccarchiver_core.config.settings import CONFIG_DIR_VARIABLE, LOG_DIR_VARIABLE
 from ccarchiver_sim import pace
 
 ROOT = Path(__file__).parent.parent.parent

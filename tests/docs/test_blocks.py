@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ccarchiver_core.settings import Settings
+from ccarchiver_core.config.settings import Settings
 from tests.docs.documents import ROOT, pages
 from tests.support.markdown import Block, blocks
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.command_registry import LINES, Way, commands_of, line_of
 from tests.docs.documents import ROOT, commands
-from tests.docs.verified import LINES, Way, commands_of, line_of
 
 pytestmark = pytest.mark.processes
 
@@ -36,7 +36,7 @@ def shell(command: str, cwd: Path, *options: str) -> subprocess.CompletedProcess
 
 def test_each_command_is_accounted_for() -> None:
     unknown = {command: places for command, places in SHOWN.items() if line_of(command) is None}
-    assert unknown == {}, "add a line to tests/docs/verified.py for each, one that runs it if that is possible"
+    assert unknown == {}, "add a line to tests/docs/command_registry.py for each, one that runs it if that is possible"
 
 
 def test_no_line_is_left_over_from_commands_that_were() -> None:

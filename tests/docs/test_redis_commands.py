@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.rig import waiting
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from tests.docs.command_registry import Way, commands_of
 from tests.docs.documents import DOCS, ROOT, commands
-from tests.docs.verified import Way, commands_of
 from tests.support.markdown import blocks
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ async def test_a_backup_is_made_and_put_back_as_the_page_says(own_redis: Private
     port = free_port()
     start = restore[0].replace("deploy/redis.conf", str(ROOT / "deploy" / "redis.conf"))
     run(f"{start} --port {port} --dir {folder}", tmp_path, port)
-    await waiting.until(lambda: answers(port), LIMIT_S, "the Redis in the background to answer")
+    await polling.wait_for(lambda: answers(port), LIMIT_S, "the Redis in the background to answer")
     try:
         run(restore[1], tmp_path, port)
-        await waiting.until(
+        await polling.wait_for(
             lambda: is_whole(run(restore[2], tmp_path, port)), LIMIT_S, "an append-only file that is whole"
         )
     finally:

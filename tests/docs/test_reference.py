@@ -7,8 +7,8 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.settings import Settings
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.config.settings import Settings
 from docs._ext.reference.api import api_lines
 from docs._ext.reference.error_codes import error_code_lines
 from docs._ext.reference.interface import interface_lines

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core.error_codes import ErrorCode
-from ccarchiver_core.measures import Measure
-from ccarchiver_core.view import alarms
-from ccarchiver_core.view.alarms import ALARM_NAMES, AlarmName, fault_alarm
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.status import alarms
+from ccarchiver_core.status.alarms import ALARM_NAMES, AlarmName, fault_alarm
+from ccarchiver_core.store.stage_durations import Stage
 from tests.health.exposition import scrape
-from tests.health.shift import shift_at_work
+from tests.health.metrics_scenario import shift_at_work
 from tests.support.markdown import headings, links, rows
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 
 ROOT = Path(__file__).parent.parent.parent
 RUNBOOK = ROOT / "docs" / "operations"
@@ -73,7 +73,7 @@ async def test_the_list_of_metrics_is_the_exposition(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
     async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as shift:
-        seen = await scrape(shift.desk.redis, shift.desk.settings)
+        seen = await scrape(shift.harness.redis, shift.harness.settings)
     told = dict(re.findall(r"^# HELP (\w+) (.*)$", seen.body.decode(), re.MULTILINE))
     listed = {
         row[0].strip("`"): (sorted(re.findall(r"`(\w+)`", row[1])), row[2])
@@ -89,8 +89,8 @@ async def test_the_list_of_metrics_is_the_exposition(
 
 
 def test_each_step_that_is_measured_is_explained() -> None:
-    explained = [row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Measure)]
-    assert explained == [measure.value for measure in Measure]
+    explained = [row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Stage)]
+    assert explained == [measure.value for measure in Stage]
 
 
 def test_the_page_of_operations_leads_to_every_other() -> None:

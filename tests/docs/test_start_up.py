@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_sim import pace
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.environment import sal_environment
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.environment import sal_environment
+from tests.docs.command_registry import START_UP, line_of
 from tests.docs.documents import DOCS, ROOT, commands
-from tests.docs.verified import START_UP, line_of
 from tests.support.markdown import blocks
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 LIMIT_S = 60.0
 WELL, SOMETHING_WRONG = 0, 1
 """Exit codes of `ccarchiver doctor`: here it finds no RabbitMQ."""
 WORKERS = {
-    "run_ccarchiver_health": b"page.off",
+    "run_ccarchiver_health": b"page.disabled",
     "run_ccarchiver_bridge": b"worker.starting",
     "run_ccarchiver_sal": b"history.read",
 }
@@ -125,14 +125,14 @@ async def test_the_workers_are_started_and_stopped_as_the_page_says(shell: Shell
     finally:
         shell.types(down[0])
     pid_file = shell.folder / "run" / "supervisord.pid"
-    await waiting.until(lambda: not pid_file.exists(), LIMIT_S, "supervisord's end")
+    await polling.wait_for(lambda: not pid_file.exists(), LIMIT_S, "supervisord's end")
 
     logs = shell.folder / "logs"
     awaited = {logs / f"{program.removeprefix('run_')}.log": event for program, event in WORKERS.items()}
     before = {path: path.stat().st_size for path in awaited}
     started = [shell.starts(program) for program in by_hand]
     try:
-        await waiting.until(
+        await polling.wait_for(
             lambda: all(awaited[path] in path.read_bytes()[size:] for path, size in before.items()),
             LIMIT_S,
             "each worker to be up",

@@ -13,7 +13,7 @@ from tests.support.promtool import check_metrics
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 Labels = frozenset[tuple[str, str]]
 

@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import clock, deadletter, keys, ledger
-from ccarchiver_core.exposure import StartIntegration
+from ccarchiver_core import keys
+from ccarchiver_core.base import clock
+from ccarchiver_core.domain.exposure import StartIntegration
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.step import Step
+from ccarchiver_core.store import dead_letters, ledger
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.presence import PresenceWatch
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import counter, dead_letters, holding, looking_into, plain_client, site
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.redis_helpers import counter, holding, looking_into, plain_client, read_dead_letters, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.worker import WorkerContext
+    from ccarchiver_core.runtime.worker import WorkerContext
 
 START = StartIntegration(image_name="i", image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0)
 DAY = 86400.0
@@ -29,14 +31,18 @@ DAY = 86400.0
 
 async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState) -> None:
     """Have an image in the ledger that was accepted some time ago."""
-    step = Step()
-    ledger.record_event(step, ledger.Heard(obsid, job, "s", START, time.time()), ImageState.ACCEPTED, is_new=True)
+    transaction = Transaction()
+    ledger.record_event(
+        transaction, ledger.ReceivedEvent(obsid, job, "s", START, time.time()), ImageState.ACCEPTED, is_new=True
+    )
     if state is not ImageState.ACCEPTED:
-        ledger.finish(step, obsid, state)
+        ledger.finish(transaction, obsid, state)
     now = clock.now()
     then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
-    step.set_fields(keys.image(obsid), then.fields(ledger.WAITING)).do("ZADD", keys.IMAGES, then.wall, obsid)
-    await context.runner.apply(step)
+    transaction.set_fields(keys.image(obsid), then.fields(ledger.WAITING)).command(
+        "ZADD", keys.IMAGES, then.wall, obsid
+    )
+    await context.transactions.apply(transaction)
 
 
 async def state_of(redis: Redis, obsid: str) -> str | None:
@@ -65,29 +71,29 @@ async def test_an_image_that_waits_too_long_is_marked_as_stalled_once_and_stays_
 
 
 async def test_old_finished_images_are_let_go_and_unfinished_ones_never(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, LEDGER_DAYS=30)
+    settings = site(fresh_redis.port, LEDGER_RETENTION_DAYS=30)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "oldest, unfinished", 1, 40 * DAY, ImageState.ACCEPTED)
         await accept(context, "old, complete", 2, 31 * DAY, ImageState.COMPLETE)
         await accept(context, "old, failed", 3, 31 * DAY, ImageState.FAILED)
         await accept(context, "young", 4, 29 * DAY, ImageState.COMPLETE)
 
-        await Housekeeping(context).let_go()
+        await Housekeeping(context).prune()
 
         assert await redis.zrange(keys.IMAGES, 0, -1) == [b"oldest, unfinished", b"young"]
-        assert await counter(redis, "images_let_go") == 2
+        assert await counter(redis, "images_pruned") == 2
         assert not await redis.exists(keys.image("old, complete"), keys.image("old, failed"))
         assert await state_of(redis, "oldest, unfinished") == ImageState.ACCEPTED
 
 
 async def test_beyond_the_bound_the_oldest_finished_images_go_early(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, MAX_LEDGER=3)
+    settings = site(fresh_redis.port, MAX_LEDGER_IMAGES=3)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "unfinished", 1, 100, ImageState.ACCEPTED)
         for number in range(5):
             await accept(context, f"done {number}", 2 + number, 50 - number, ImageState.COMPLETE)
 
-        await Housekeeping(context).let_go()
+        await Housekeeping(context).prune()
 
         assert await redis.zrange(keys.IMAGES, 0, -1) == [b"unfinished", b"done 3", b"done 4"]
 
@@ -132,29 +138,29 @@ async def test_an_image_that_nobody_finishes_is_a_dead_letter_after_a_day(fresh_
 
         assert await state_of(redis, "old") == ImageState.FAILED
         assert await ledger.unfinished(redis) == []
-        [dead] = await dead_letters(redis)
+        [dead] = await read_dead_letters(redis)
         assert (dead["obsid"], dead["origin"]) == (b"old", keys.UNFINISHED.encode())
         assert b"waits for the Controller" in dead["reason"]
 
 
 async def test_the_oldest_dead_letters_go_when_all_together_are_too_large(fresh_redis: PrivateRedis) -> None:
     limit, size, count = 1_000_000, 50_000, 40
-    settings = site(fresh_redis.port, MAX_DEAD_LETTERS_MEMORY=limit)
+    settings = site(fresh_redis.port, DEAD_LETTERS_TOTAL_BYTES=limit)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         for number in range(count):
-            step = Step()
+            transaction = Transaction()
             raw = str(number).encode().ljust(size)
-            deadletter.add(step, settings, origin="telemetry_queue", reason="too odd", raw=raw)
-            await context.runner.apply(step)
+            dead_letters.add(transaction, settings, origin="telemetry_queue", reason="too odd", raw=raw)
+            await context.transactions.apply(transaction)
 
         await Housekeeping(context).report_bounds()
-        left = [int(letter["raw"]) for letter in await dead_letters(redis)]
+        left = [int(letter["raw"]) for letter in await read_dead_letters(redis)]
         assert left == list(range(count - len(left), count)), "the newest are kept"
         assert limit / size / 2 < len(left) <= limit / size
-        assert await counter(redis, "dead_letters_let_go") == count - len(left)
+        assert await counter(redis, "dead_letters_trimmed") == count - len(left)
 
         await Housekeeping(context).report_bounds()
-        assert len(await dead_letters(redis)) == len(left), "what fits is left alone"
+        assert len(await read_dead_letters(redis)) == len(left), "what fits is left alone"
 
 
 async def test_a_stepped_clock_makes_no_forwarder_look_dead(

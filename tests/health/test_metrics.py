@@ -10,37 +10,41 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import clock, keys, ledger
-from ccarchiver_core.csc_state import STATE_NAMES
+from ccarchiver_core import keys
+from ccarchiver_core.base import clock
+from ccarchiver_core.domain.worker_messages import StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import StatusTopic
-from ccarchiver_core.measures import BOUNDS_S, Measure
-from ccarchiver_core.redis_client import read_hash
-from ccarchiver_core.step import Step
-from ccarchiver_core.view.alarms import ALARM_NAMES
+from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.status.alarms import ALARM_NAMES
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.csc_state import STATE_NAMES
+from ccarchiver_core.store.stage_durations import BOUNDS_S, Stage
+from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.metrics import reading
 from ccarchiver_health.metrics.counters import COUNTERS, NO_COUNTERS
 from ccarchiver_sal.adapter import State
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.bridge.desk import start_of
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.bridge.harness import start_of
 from tests.bridge.peer import ACKS
-from tests.core.place import counter, eventually, holding, looking_into, site
+from tests.core.redis_helpers import counter, eventually, holding, looking_into, site
 from tests.health.exposition import scrape
-from tests.health.shift import SENSORS, shift_at_work
+from tests.health.metrics_scenario import SENSORS, shift_at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit
-    from tests.health.shift import Shift
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
+    from tests.health.metrics_scenario import MetricsScenario
 
 ROOT = Path(__file__).parent.parent.parent
 RUNNING = ("ccarchiver_core", "ccarchiver_sal", "ccarchiver_bridge", "ccarchiver_health", "ccarchiver_cli")
 
 
 @pytest.fixture
-async def shift(fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str) -> AsyncIterator[Shift]:
+async def scenario(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> AsyncIterator[MetricsScenario]:
     async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as ready:
         yield ready
 
@@ -57,26 +61,28 @@ async def test_an_archiver_that_did_nothing_yet_has_every_counter_at_zero(fresh_
         assert seen.kinds[metric.name] == "counter"
     assert seen.value("redis_up") == 1
     assert seen.labelled("worker_up", "worker") == {"sal": 0, "bridge": 0, "health": 0}
-    assert seen.value("alarm_active", alarm="worker_away") == 1
+    assert seen.value("alarm_active", alarm="worker_unavailable") == 1
 
 
-async def test_images_are_counted_by_outcome_and_their_messages_and_statuses_by_topic(shift: Shift) -> None:
-    await shift.complete("one")
-    await shift.order("two")
-    await shift.report("two", StatusTopic.RETRIEVAL, code=7)
-    await shift.report("three", StatusTopic.IN_OODS, twice=True)
-    step = Step()
-    ledger.fail(step, "two", "a test")
-    await shift.desk.sal.runner.apply(step)
+async def test_images_are_counted_by_outcome_and_their_messages_and_statuses_by_topic(
+    scenario: MetricsScenario,
+) -> None:
+    await scenario.complete("one")
+    await scenario.order("two")
+    await scenario.report("two", StatusTopic.RETRIEVAL, code=7)
+    await scenario.report("three", StatusTopic.IN_OODS, twice=True)
+    transaction = Transaction()
+    ledger.fail(transaction, "two", "a test")
+    await scenario.harness.sal.transactions.apply(transaction)
 
-    seen = await scrape(shift.desk.redis, shift.desk.settings)
+    seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert seen.value("images_accepted_total") == 2
-    assert seen.labelled("images_total", "outcome") == {"complete": 1, "failed": 1, "skipped": 0, "foreign": 1}
+    assert seen.labelled("images_total", "outcome") == {"complete": 1, "failed": 1, "skipped": 0, "unannounced": 1}
     reported = {"imageRetrievalForArchiving": 18, "imageInOODS": 18}
     assert seen.labelled("statuses_reported_total", "topic") == reported
     assert seen.labelled("statuses_failed_total", "topic") == {"imageRetrievalForArchiving": 9, "imageInOODS": 0}
-    assert seen.labelled("statuses_repeated_total", "topic") == {"imageRetrievalForArchiving": 0, "imageInOODS": 9}
+    assert seen.labelled("duplicate_statuses_total", "topic") == {"imageRetrievalForArchiving": 0, "imageInOODS": 9}
     assert seen.value("orders_confirmed_total") == 8
     assert seen.value("orders_replayed_total") == seen.value("resends_total") == 0
     assert seen.value("rabbitmq_connections_total") == 1
@@ -84,19 +90,19 @@ async def test_images_are_counted_by_outcome_and_their_messages_and_statuses_by_
     assert seen.value("last_job_number") == 0, "the CSC's intake gives it, and there was none here"
 
 
-async def test_each_step_of_a_complete_image_is_in_its_histogram_once(shift: Shift) -> None:
-    await shift.complete("one")
+async def test_each_step_of_a_complete_image_is_in_its_histogram_once(scenario: MetricsScenario) -> None:
+    await scenario.complete("one")
 
-    seen = await scrape(shift.desk.redis, shift.desk.settings)
+    seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
-    assert seen.kinds["ccarchiver_step_duration_seconds"] == "histogram"
-    assert seen.labelled("step_duration_seconds_count", "step") == {measure.value: 1 for measure in Measure}
-    sums = seen.labelled("step_duration_seconds_sum", "step")
-    for measure in Measure:
+    assert seen.kinds["ccarchiver_stage_duration_seconds"] == "histogram"
+    assert seen.labelled("stage_duration_seconds_count", "stage") == {measure.value: 1 for measure in Stage}
+    sums = seen.labelled("stage_duration_seconds_sum", "stage")
+    for measure in Stage:
         places = [
             (float(dict(labels)["le"]), value)
             for (name, labels), value in seen.samples.items()
-            if name == "ccarchiver_step_duration_seconds_bucket" and ("step", measure.value) in labels
+            if name == "ccarchiver_stage_duration_seconds_bucket" and ("stage", measure.value) in labels
         ]
         assert [bound for bound, _ in places] == [*BOUNDS_S, float("inf")]
         below = [value for _, value in places]
@@ -106,18 +112,20 @@ async def test_each_step_of_a_complete_image_is_in_its_histogram_once(shift: Shi
         assert 0 <= sums[measure.value] <= upper
 
 
-async def test_what_is_late_double_or_bad_is_counted(shift: Shift) -> None:
-    desk = shift.desk
-    desk.peer.say(ACKS, MSG_TYPE="CC_FWDR_END_READOUT_ACK", ACK_ID="nobody_owes_it", ACK_BOOL="TRUE", COMPONENT="F")
-    desk.peer.say_raw(ACKS, b"no message at all")
+async def test_what_is_late_double_or_bad_is_counted(scenario: MetricsScenario) -> None:
+    harness = scenario.harness
+    harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_END_READOUT_ACK", ACK_ID="nobody_owes_it", ACK_BOOL="TRUE", COMPONENT="F")
+    harness.peer.say_raw(ACKS, b"no message at all")
 
     async def both() -> bool:
-        return await counter(desk.redis, "acks_ignored") + await counter(desk.redis, "dead_letters") == 2
+        return await counter(harness.redis, "unexpected_acks") + await counter(harness.redis, "dead_letters") == 2
 
     await eventually(both, "an ack ignored and a dead letter")
-    seen = await scrape(desk.redis, desk.settings)
+    seen = await scrape(harness.redis, harness.settings)
 
-    assert seen.value("acks_ignored_total") == seen.value("dead_letters_total") == seen.value("dead_letters_kept") == 1
+    assert (
+        seen.value("unexpected_acks_total") == seen.value("dead_letters_total") == seen.value("dead_letters_kept") == 1
+    )
     assert seen.value("alarm_active", alarm="dead_letters") == 1
     assert seen.labelled("alarms", "severity") == {"critical": 0, "warning": 1}
 
@@ -128,11 +136,11 @@ async def test_stalled_and_waiting_images_are_seen_with_their_age(fresh_redis: P
         for number, age_s in enumerate((500.0, 200.0, 0.0)):
             now, name = clock.now(), f"i{number}"
             then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
-            step = Step()
-            heard = ledger.Heard(name, number, "s", start_of(name), then.wall)
-            ledger.record_event(step, heard, ledger.ImageState.ACCEPTED, is_new=True)
-            step.set_fields(keys.image(name), then.fields(ledger.WAITING))
-            await context.runner.apply(step)
+            transaction = Transaction()
+            heard = ledger.ReceivedEvent(name, number, "s", start_of(name), then.wall)
+            ledger.record_event(transaction, heard, ledger.ImageState.ACCEPTED, is_new=True)
+            transaction.set_fields(keys.image(name), then.fields(ledger.WAITING))
+            await context.transactions.apply(transaction)
         await Housekeeping(context).report_stalled()
 
         seen = await scrape(redis, settings)
@@ -143,17 +151,17 @@ async def test_stalled_and_waiting_images_are_seen_with_their_age(fresh_redis: P
     assert seen.value("alarm_active", alarm="images_stalled") == 1
 
 
-async def test_the_state_of_csc_pairing_and_workers_is_there(shift: Shift) -> None:
+async def test_the_state_of_csc_pairing_and_workers_is_there(scenario: MetricsScenario) -> None:
     before = time.time()
-    await shift.fall_silent(Worker.HEALTH)
-    await shift.say_state(State.FAULT, 5753, "a test")
+    await scenario.fall_silent(Worker.HEALTH)
+    await scenario.say_state(State.FAULT, 5753, "a test")
 
-    seen = await scrape(shift.desk.redis, shift.desk.settings)
+    seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert seen.labelled("csc_state", "state") == {name: float(name == "FAULT") for name in STATE_NAMES.values()}
     assert seen.value("csc_error_code") == 5753
     assert seen.labelled("alarm_active", "alarm") == {
-        name: float(name in ("fault_5753", "worker_away")) for name in ALARM_NAMES
+        name: float(name in ("fault_5753", "worker_unavailable")) for name in ALARM_NAMES
     }
     assert seen.labelled("pairing_state", "state") == {"none": 0, "searching": 0, "paired": 1}
     assert seen.value("pairing_epoch") == 1
@@ -175,30 +183,30 @@ async def test_counters_go_on_after_a_restart_of_a_worker_and_of_redis(
     tmp_path: Path, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
     with PrivateRedis(tmp_path / "redis") as redis:
-        async with shift_at_work(redis, rabbit_server, fresh_vhost) as shift:
-            await shift.complete("one")
-            first = await scrape(shift.desk.redis, shift.desk.settings)
+        async with shift_at_work(redis, rabbit_server, fresh_vhost) as scenario:
+            await scenario.complete("one")
+            first = await scrape(scenario.harness.redis, scenario.harness.settings)
 
             redis.stop()
             redis.start()
-            await shift.restart_bridge()
-            await shift.complete("two")
-            second = await scrape(shift.desk.redis, shift.desk.settings)
+            await scenario.restart_bridge()
+            await scenario.complete("two")
+            second = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     shrunk = {key for key, value in first.cumulative.items() if second.cumulative[key] < value}
     assert not shrunk
     assert first.value("images_total", outcome="complete") == 1
     assert second.value("images_total", outcome="complete") == 2
-    assert second.value("step_duration_seconds_count", step="image") == 2
+    assert second.value("stage_duration_seconds_count", stage="image") == 2
     assert second.value("worker_starts_total", worker="bridge") == 2
 
 
-async def test_no_series_belongs_to_one_image_peer_or_process(shift: Shift) -> None:
-    await shift.complete("one")
-    first = await scrape(shift.desk.redis, shift.desk.settings)
+async def test_no_series_belongs_to_one_image_peer_or_process(scenario: MetricsScenario) -> None:
+    await scenario.complete("one")
+    first = await scrape(scenario.harness.redis, scenario.harness.settings)
     for image in ("two", "three"):
-        await shift.complete(image)
-    second = await scrape(shift.desk.redis, shift.desk.settings)
+        await scenario.complete(image)
+    second = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert first.samples.keys() == second.samples.keys()
     values = {value for _, labels in second.samples for _, value in labels}
@@ -217,7 +225,7 @@ async def test_without_redis_the_metrics_say_so_and_nothing_stale(tmp_path: Path
             again = await scrape(redis, settings)
 
     assert seen.value("redis_up") == 0
-    assert seen.value("alarm_active", alarm="redis_away") == 1
+    assert seen.value("alarm_active", alarm="redis_unavailable") == 1
     assert not seen.cumulative
     assert "ccarchiver_csc_state" not in seen.names
     assert again.value("redis_up") == 1
@@ -271,8 +279,8 @@ def test_every_counter_of_the_code_is_a_metric_and_every_metric_is_counted() -> 
         assert any(re.fullmatch(pattern, field) for pattern in counted), f"{field} is never counted"
 
 
-async def test_every_field_the_workers_wrote_is_a_metric(shift: Shift) -> None:
-    await shift.complete("one")
-    written = set(await read_hash(shift.desk.redis, keys.COUNTERS))
+async def test_every_field_the_workers_wrote_is_a_metric(scenario: MetricsScenario) -> None:
+    await scenario.complete("one")
+    written = set(await read_hash(scenario.harness.redis, keys.COUNTERS))
 
     assert written <= {field for metric in COUNTERS for field in metric.fields} | NO_COUNTERS.keys()

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.support.stage import Stage, short, staged
-from tests.support.typist import Typist
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.support.archiver_harness import ArchiverHarness, short, staged
+from tests.support.cli_server import CliServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
     from tests.support.brokers import VhostPool
 
 HERE = Path(__file__).parent
@@ -30,9 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def stage(
+async def harness(
     tmp_path_factory: pytest.TempPathFactory, rabbit_server: PrivateRabbit, vhosts: VhostPool
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[ArchiverHarness]:
     """An archiver for the tests of all modules that leave it as they found it; starting one takes 15 s of a core.
 
     It has a Redis of its own, and a virtual host of the session's RabbitMQ. Its logs stay in pytest's folder.
@@ -49,7 +49,7 @@ async def own_stage(
     tmp_path_factory: pytest.TempPathFactory,
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[ArchiverHarness]:
     """The same for one module, which has ROOT keys of its own in SETTINGS."""
     folder = tmp_path_factory.mktemp("stage")
     settings = short(**request.module.SETTINGS)
@@ -59,9 +59,9 @@ async def own_stage(
 
 
 @pytest.fixture(scope="package")
-def typist() -> Iterator[Typist]:
+def cli_server() -> Iterator[CliServer]:
     """Runs `ccarchiver`."""
-    with Typist() as ready:
+    with CliServer() as ready:
         yield ready
 
 

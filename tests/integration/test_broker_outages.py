@@ -7,40 +7,44 @@ from typing import TYPE_CHECKING
 import pytest
 from lsst.ts import salobj
 
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.observer import END_READOUT
-from tests.support.stage import LIMIT_S
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.sal_observer import END_READOUT
+from tests.support.archiver_harness import LIMIT_S
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
+    from tests.support.archiver_harness import ArchiverHarness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_redis_is_killed_within_an_image(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.begun(forwarder)
-    stage.rig.redis.kill()
+async def test_redis_is_killed_within_an_image(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.begun(forwarder)
+    harness.rig.redis.kill()
     # Kept in memory until Redis is back.
-    stage.rig.end_exposure(name)
-    await waiting.until(lambda: bool(stage.sal.of(END_READOUT, imageName=name)), LIMIT_S, "the camera's endReadout")
-    await stage.rig.start_broker(stage.rig.redis)
-    await stage.completed(name)
-    assert stage.sal.state == salobj.State.ENABLED
-    await stage.image()
+    harness.rig.end_exposure(name)
+    await polling.wait_for(
+        lambda: bool(harness.sal.of(END_READOUT, imageName=name)), LIMIT_S, "the camera's endReadout"
+    )
+    await harness.rig.start_broker(harness.rig.redis)
+    await harness.completed(name)
+    assert harness.sal.state == salobj.State.ENABLED
+    await harness.image()
 
 
-async def test_rabbitmq_is_killed_within_an_image(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.begun(forwarder)
-    stage.tap.close()
-    stage.rig.rabbit.kill()
-    stage.rig.end_exposure(name)
-    await waiting.until(lambda: bool(stage.sal.of(END_READOUT, imageName=name)), LIMIT_S, "the camera's endReadout")
-    await stage.rig.start_broker(stage.rig.rabbit)
-    stage.tap_again()
-    await stage.completed(name)
-    assert stage.sal.state == salobj.State.ENABLED
-    await stage.image()
+async def test_rabbitmq_is_killed_within_an_image(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.begun(forwarder)
+    harness.tap.close()
+    harness.rig.rabbit.kill()
+    harness.rig.end_exposure(name)
+    await polling.wait_for(
+        lambda: bool(harness.sal.of(END_READOUT, imageName=name)), LIMIT_S, "the camera's endReadout"
+    )
+    await harness.rig.start_broker(harness.rig.rabbit)
+    harness.tap_again()
+    await harness.completed(name)
+    assert harness.sal.state == salobj.State.ENABLED
+    await harness.image()

@@ -9,10 +9,10 @@ import pytest
 import redis
 from lsst.ts import salobj
 
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-from ccarchiver_sim.rig.rig import Rig
+from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.testbed.rig import Rig
+from tests.support.archiver_harness import short
 from tests.support.brokers import empty
-from tests.support.stage import short
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,18 +11,18 @@ import pytest_asyncio
 from tests.support.doctor import Doctor, checks_of
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
-    from tests.support.typist import Typist
+    from tests.support.archiver_harness import ArchiverHarness
+    from tests.support.cli_server import CliServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def doctor(stage: Stage, typist: Typist) -> Doctor:
+async def doctor(harness: ArchiverHarness, cli_server: CliServer) -> Doctor:
     """The doctor of an archiver that is ENABLED."""
-    await stage.set(())
-    await stage.enable()
-    ready = Doctor(typist, stage.rig)
+    await harness.set(())
+    await harness.enable()
+    ready = Doctor(cli_server, harness.rig)
     await ready.settled()
     return ready
 
@@ -31,21 +31,23 @@ async def test_all_well(doctor: Doctor) -> None:
     assert await doctor.report(0) == []
 
 
-async def test_it_can_be_read_in_a_narrow_terminal_and_shows_no_password(stage: Stage, doctor: Doctor) -> None:
+async def test_it_can_be_read_in_a_narrow_terminal_and_shows_no_password(
+    harness: ArchiverHarness, doctor: Doctor
+) -> None:
     done = await doctor.run()
     assert done.returncode == 0
     assert not done.stderr
-    long = [line for line in done.stdout.splitlines() if len(line) > 80 and str(stage.rig.folder.root) not in line]
+    long = [line for line in done.stdout.splitlines() if len(line) > 80 and str(harness.rig.folder.root) not in line]
     assert not long
-    assert stage.rig.rabbit.password not in done.stdout
+    assert harness.rig.rabbit.password not in done.stdout
     assert done.stdout.splitlines()[-1].endswith(", failures: 0")
 
 
-async def test_a_worker_stopped(stage: Stage, doctor: Doctor) -> None:
-    await asyncio.to_thread(stage.rig.supervisor.stop_worker, "bridge")
+async def test_a_worker_stopped(harness: ArchiverHarness, doctor: Doctor) -> None:
+    await asyncio.to_thread(harness.rig.supervisor.stop_worker, "bridge")
     bad = await doctor.report(1)
     assert checks_of(bad) == {"rabbitmq.consumers", "supervisor", "worker.bridge"}
     [finding] = [one for one in bad if one["check"] == "supervisor"]
-    assert finding["do"] == "supervisorctl start ccarchiver:bridge"
-    await asyncio.to_thread(stage.rig.supervisor.start_worker, "bridge")
+    assert finding["remedy"] == "supervisorctl start ccarchiver:bridge"
+    await asyncio.to_thread(harness.rig.supervisor.start_worker, "bridge")
     await doctor.settled()

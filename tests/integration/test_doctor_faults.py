@@ -10,38 +10,38 @@ import pytest
 import pytest_asyncio
 import redis
 
-from ccarchiver_core.settings import load_settings
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from tests.support.archiver_harness import ArchiverHarness, staged
 from tests.support.doctor import Doctor, checks_of
-from tests.support.stage import Stage, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from pika.adapters.blocking_connection import BlockingChannel
 
-    from ccarchiver_sim.rig.rig import Rig
-    from tests.support.typist import Typist
+    from ccarchiver_sim.testbed.rig import Rig
+    from tests.support.cli_server import CliServer
 
 # Extended: tests/cli/doctor has each check with what it finds; test_doctor.py has one fault of a running archiver.
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def own_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ArchiverHarness]:
     """An archiver, ENABLED, on brokers of its own, which are frozen and reconfigured here."""
     folder = tmp_path_factory.mktemp("s")
     with PrivateRedis(folder / "redis") as server, PrivateRabbit(folder / "rabbit") as rabbit:
-        async with staged(folder, redis_server=server, rabbit=rabbit) as stage:
-            await stage.set(())
-            await stage.enable()
-            yield stage
+        async with staged(folder, redis_server=server, rabbit=rabbit) as harness:
+            await harness.set(())
+            await harness.enable()
+            yield harness
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def doctor(own_stage: Stage, typist: Typist) -> Doctor:
-    ready = Doctor(typist, own_stage.rig)
+async def doctor(own_stage: ArchiverHarness, cli_server: CliServer) -> Doctor:
+    ready = Doctor(cli_server, own_stage.rig)
     await ready.settled()
     return ready
 
@@ -54,7 +54,7 @@ def channel_to(rig: Rig) -> Iterator[BlockingChannel]:
         yield connection.channel()
 
 
-async def test_redis_configured_wrongly(own_stage: Stage, doctor: Doctor) -> None:
+async def test_redis_configured_wrongly(own_stage: ArchiverHarness, doctor: Doctor) -> None:
     with redis.Redis(host=LOOPBACK, port=own_stage.rig.redis.port) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("appendfsync", "everysec")
@@ -65,7 +65,7 @@ async def test_redis_configured_wrongly(own_stage: Stage, doctor: Doctor) -> Non
     await doctor.settled()
 
 
-async def test_a_foreigner_on_our_queue(own_stage: Stage, doctor: Doctor) -> None:
+async def test_a_foreigner_on_our_queue(own_stage: ArchiverHarness, doctor: Doctor) -> None:
     with channel_to(own_stage.rig) as channel:
         channel.basic_consume("oods_publish_to_cc", lambda *_: None)
         [finding] = await doctor.report(1)
@@ -94,7 +94,7 @@ async def test_a_foreigner_on_our_queue(own_stage: Stage, doctor: Doctor) -> Non
     ids=["redis", "rabbitmq"],
 )
 async def test_a_frozen_broker(
-    own_stage: Stage, doctor: Doctor, broker: Callable[[Rig], Any], expected: set[str]
+    own_stage: ArchiverHarness, doctor: Doctor, broker: Callable[[Rig], Any], expected: set[str]
 ) -> None:
     frozen = broker(own_stage.rig)
     frozen.freeze()
@@ -108,7 +108,7 @@ async def test_a_frozen_broker(
     await doctor.settled()
 
 
-async def test_a_queue_deleted(own_stage: Stage, doctor: Doctor) -> None:
+async def test_a_queue_deleted(own_stage: ArchiverHarness, doctor: Doctor) -> None:
     settings = load_settings(own_stage.rig.folder.site_file)
     await own_stage.rig.end_peers(["oods"])
     with channel_to(own_stage.rig) as channel:
@@ -121,7 +121,7 @@ async def test_a_queue_deleted(own_stage: Stage, doctor: Doctor) -> None:
     await doctor.settled()
 
 
-async def test_a_wrong_configuration(own_stage: Stage, doctor: Doctor) -> None:
+async def test_a_wrong_configuration(own_stage: ArchiverHarness, doctor: Doctor) -> None:
     path = own_stage.rig.folder.site_file
     before = path.read_text(encoding="utf-8")
     path.write_text(f"{before}  NO_SUCH_KEY: 1\n", encoding="utf-8")

@@ -17,22 +17,22 @@ import pytest
 import pytest_asyncio
 from lsst.ts import salobj
 
-from ccarchiver_core import deadletter
-from ccarchiver_core.redis_client import make_client
-from ccarchiver_core.settings import load_settings
-from ccarchiver_core.step import Step
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.pace import scaled, within
-from ccarchiver_sim.rig.environment import applied
+from ccarchiver_sim.testbed.environment import applied
+from tests.docs.command_registry import Way, commands_of
 from tests.docs.documents import DOCS, ROOT, commands
-from tests.docs.verified import Way, commands_of
+from tests.support.archiver_harness import LIMIT_S, ArchiverHarness
+from tests.support.ledger_builder import LedgerBuilder
 from tests.support.markdown import blocks
-from tests.support.scribe import Scribe
-from tests.support.stage import LIMIT_S, Stage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.support.typist import Typist
+    from tests.support.cli_server import CliServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -58,14 +58,14 @@ NIGHTS_DATE = "2026-11-22"
 
 
 @asynccontextmanager
-async def typed(stage: Stage, command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def typed(harness: ArchiverHarness, command: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start what a page has typed, with the environment of the site; it is ended with the block."""
     process = await asyncio.create_subprocess_exec(
         "/bin/bash",
         "-c",
         f"exec {command}",
         cwd=ROOT,
-        env=stage.rig.env,
+        env=harness.rig.env,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -92,7 +92,7 @@ async def until_says(process: asyncio.subprocess.Process, words: str) -> list[st
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rehearsal(own_stage: Stage) -> AsyncIterator[Stage]:
+async def rehearsal(own_stage: ArchiverHarness) -> AsyncIterator[ArchiverHarness]:
     """The peers as the page of the simulators starts them, all at once."""
     async with contextlib.AsyncExitStack() as running:
         # Any free port for the headers: the usual one may be taken here.
@@ -104,14 +104,14 @@ async def rehearsal(own_stage: Stage) -> AsyncIterator[Stage]:
         yield own_stage
 
 
-async def take(stage: Stage, *options: str) -> str:
+async def take(harness: ArchiverHarness, *options: str) -> str:
     """Take an image as the page does, and give its name."""
-    async with typed(stage, " ".join([CAMERA, *options])) as camera:
+    async with typed(harness, " ".join([CAMERA, *options])) as camera:
         lines = await until_says(camera, '"topic": "endReadout"')
     return str(json.loads(lines[-1])["image"])
 
 
-async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: Stage) -> None:
+async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: ArchiverHarness) -> None:
     cells = [block.text for block in blocks(NIGHT) if block.kind == "python"]
     waits = next(number for number, cell in enumerate(cells) if "evt_endReadout.next" in cell)
     names: dict[str, object] = {}
@@ -134,7 +134,7 @@ async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: S
     assert rehearsal.sal.state is salobj.State.STANDBY
 
 
-async def test_the_script_follows_an_image(rehearsal: Stage) -> None:
+async def test_the_script_follows_an_image(rehearsal: ArchiverHarness) -> None:
     [command] = [typed for block in blocks(NIGHT) for typed in block.commands if "night_remote" in typed]
     shown = next(block.text for block in blocks(NIGHT) if block.kind == "text" and "files ingested" in block.text)
 
@@ -148,7 +148,7 @@ async def test_the_script_follows_an_image(rehearsal: Stage) -> None:
     assert "\n".join([*before, *after]).replace(image, "IMAGE") == re.sub(r"CC_O_\w+", "IMAGE", shown).strip()
 
 
-async def test_what_the_page_types_commands_the_csc(rehearsal: Stage) -> None:
+async def test_what_the_page_types_commands_the_csc(rehearsal: ArchiverHarness) -> None:
     [page] = [block for block in blocks(NIGHT) if block.commands == ["command_ccarchiver"]]
     lines = page.text.splitlines()[1:]
     words = [line for line in lines if re.fullmatch("[a-z]+", line)]
@@ -166,33 +166,33 @@ async def test_what_the_page_types_commands_the_csc(rehearsal: Stage) -> None:
     assert rehearsal.sal.state is salobj.State.STANDBY
 
 
-async def bury(stage: Stage, count: int) -> list[str]:
+async def bury(harness: ArchiverHarness, count: int) -> list[str]:
     """Put letters among the dead, and give their ids."""
-    settings = load_settings(stage.rig.folder.site_file)
+    settings = load_settings(harness.rig.folder.site_file)
     async with make_client(settings) as client:
-        scribe = Scribe(client, settings)
+        ledger_builder = LedgerBuilder(client, settings)
         for _ in range(count):
-            step = Step()
-            deadletter.add(step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}")
-            await scribe.write(step)
-        return [letter.id for letter in await deadletter.newest(client, count)]
+            step = Transaction()
+            dead_letters.add(step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}")
+            await ledger_builder.write(step)
+        return [letter.id for letter in await dead_letters.newest(client, count)]
 
 
-def placed(command: str, stage: Stage, image: str, letters: list[str]) -> str:
+def placed(command: str, harness: ArchiverHarness, image: str, letters: list[str]) -> str:
     """Put what there is here in the places that a page leaves to its reader."""
-    words = command.replace("127.0.0.1:8094", f"127.0.0.1:{stage.rig.status_port}")
+    words = command.replace("127.0.0.1:8094", f"127.0.0.1:{harness.rig.status_port}")
     if "pair next" in words:
         words = words.replace(" [NAME]", "")  # without a name it only tells
     words = re.sub(r"\bCC_O_\w+|\bNAME\b|\bIMAGE\b", image, words)
     words = re.sub(r"\bID\b|\b\d{13}-\d\b", lambda _: letters.pop(), words)
-    words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(stage.rig.folder.site_file), words)
+    words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(harness.rig.folder.site_file), words)
     words = words.replace("NEW", "new.yaml").replace("[DATE]", NIGHTS_DATE)
     if "--watch" in words:
         words = f"timeout --preserve-status --signal INT {scaled(WATCHED_S):.1f} {words}"
     return words
 
 
-async def test_each_command_is_understood(rehearsal: Stage, typist: Typist) -> None:
+async def test_each_command_is_understood(rehearsal: ArchiverHarness, cli_server: CliServer) -> None:
     shown = commands_of(Way.AT_WORK, list(commands()))
     letters = await bury(rehearsal, sum("deadletter" in command for command in shown))
     image = str(rehearsal.sal.of("imageInOODS")[-1].fields["obsid"])
@@ -203,7 +203,8 @@ async def test_each_command_is_understood(rehearsal: Stage, typist: Typist) -> N
             program, *words = shlex.split(command)
             if program == "ccarchiver" and _PLAIN.fullmatch(command):
                 rig = rehearsal.rig
-                answer = await asyncio.to_thread(typist.run, tuple(words), rig.env, rig.folder.root)
+                env = rig.rabbit.control_environment(rig.env) if "--rabbitmqctl" in words else rig.env
+                answer = await asyncio.to_thread(cli_server.run, tuple(words), env, rig.folder.root)
                 return command, answer.returncode, answer.stdout + answer.stderr
             process = await asyncio.create_subprocess_exec(
                 "/bin/bash",

@@ -13,23 +13,23 @@ import pytest
 import pytest_asyncio
 from lsst.ts import salobj
 
-from ccarchiver_bridge.amqp.errors import LinkError
-from ccarchiver_bridge.amqp.link import Link
-from ccarchiver_core.redis_client import AWAY_ERRORS, make_client
-from ccarchiver_core.settings import Settings, load_settings
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.wiretap import WireTap
+from ccarchiver_bridge.amqp.connection import AmqpConnection
+from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.wiretap import WireTap
 from tests.bridge.peer import credentials_of
-from tests.support.authority import Authority
-from tests.support.stage import Stage, short
+from tests.support.archiver_harness import ArchiverHarness, short
+from tests.support.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.rig.host import Host
-    from tests.support.authority import Paper
-    from tests.support.typist import Typist
+    from ccarchiver_sim.testbed.host import Host
+    from tests.support.certificates import Certificate
+    from tests.support.cli_server import CliServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -45,7 +45,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def client(authority: Authority) -> Paper:
+def client(authority: Authority) -> Certificate:
     """The archiver's certificate."""
     return authority.sign()
 
@@ -68,7 +68,7 @@ def rabbit_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -
         yield server
 
 
-def encrypted(redis: PrivateRedis, rabbit: PrivateRabbit, paper: Paper) -> dict[str, object]:
+def encrypted(redis: PrivateRedis, rabbit: PrivateRabbit, paper: Certificate) -> dict[str, object]:
     """Give the keys of a site that reaches these brokers by their encrypted ports."""
     return {
         "REDIS_PORT": redis.tls_port,
@@ -80,8 +80,8 @@ def encrypted(redis: PrivateRedis, rabbit: PrivateRabbit, paper: Paper) -> dict[
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def secured(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[Stage, Host]]:
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[ArchiverHarness, Host]]:
     """An archiver that knows only the encrypted ports, and peers as they are deployed."""
     rig = Rig(short(), redis=redis_tls, rabbit=rabbit_tls, parent=tmp_path_factory.mktemp("s"))
     login = {"service_user": USER, "service_passwd": PASSWORD}
@@ -92,42 +92,44 @@ async def secured(
             host.supervisor.start()
             await rig.observer.wait_heard()
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                yield Stage(rig, tap), host
+                yield ArchiverHarness(rig, tap), host
     finally:
         await rig.close()
 
 
-async def test_images_are_complete_over_encrypted_connections(secured: tuple[Stage, Host]) -> None:
-    stage, _host = secured
-    await stage.set(())
-    await stage.enable()
-    mark = stage.sal.mark
-    await stage.image()
-    await stage.image()
-    assert stage.sal.state == salobj.State.ENABLED
-    assert not stage.sal.error_codes(since=mark)
+async def test_images_are_complete_over_encrypted_connections(secured: tuple[ArchiverHarness, Host]) -> None:
+    harness, _host = secured
+    await harness.set(())
+    await harness.enable()
+    mark = harness.sal.mark
+    await harness.image()
+    await harness.image()
+    assert harness.sal.state == salobj.State.ENABLED
+    assert not harness.sal.error_codes(since=mark)
 
 
-async def test_the_command_line_comes_in_as_well(secured: tuple[Stage, Host], typist: Typist) -> None:
+async def test_the_command_line_comes_in_as_well(secured: tuple[ArchiverHarness, Host], cli_server: CliServer) -> None:
     _stage, host = secured
-    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env)
+    doctor = await asyncio.to_thread(cli_server.run, ("doctor", "--json"), host.env)
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
     assert checks["redis"]["level"] == checks["rabbitmq"]["level"] == "ok", checks
-    status = await asyncio.to_thread(typist.run, ("status", "--json"), host.env)
+    status = await asyncio.to_thread(cli_server.run, ("status", "--json"), host.env)
     assert json.loads(status.stdout)["redis"]["answers"]
 
 
 async def test_a_wrong_password_for_redis_is_said_to_be_one(
-    secured: tuple[Stage, Host], typist: Typist, tmp_path: Path
+    secured: tuple[ArchiverHarness, Host], cli_server: CliServer, tmp_path: Path
 ) -> None:
-    stage, host = secured
+    harness, host = secured
     folder = tmp_path / "wrong"
     folder.mkdir(mode=0o700)
     wrong = folder / "iip_cred.yaml"
     wrong.touch(mode=0o600)
-    text = (stage.rig.folder.credentials / "iip_cred.yaml").read_text(encoding="utf-8")
+    text = (harness.rig.folder.credentials / "iip_cred.yaml").read_text(encoding="utf-8")
     wrong.write_text(text.replace(PASSWORD, "x" + PASSWORD), encoding="utf-8")
-    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env | {"IIP_CREDENTIAL_DIR": str(folder)})
+    doctor = await asyncio.to_thread(
+        cli_server.run, ("doctor", "--json"), host.env | {"IIP_CREDENTIAL_DIR": str(folder)}
+    )
     said = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
     assert said["level"] == "failure"
     assert "refuses the login" in said["found"]
@@ -136,19 +138,19 @@ async def test_a_wrong_password_for_redis_is_said_to_be_one(
 
 
 async def test_a_server_that_is_not_believed_is_not_to_be_restarted(
-    secured: tuple[Stage, Host], typist: Typist, tmp_path: Path
+    secured: tuple[ArchiverHarness, Host], cli_server: CliServer, tmp_path: Path
 ) -> None:
     _stage, host = secured
     other = Authority(tmp_path / "other").ca
     site = tmp_path / host.site_file.name
     text = host.site_file.read_text(encoding="utf-8")
     site.write_text(text.replace(f"CA_FILE: {load_settings(host.site_file).redis_tls.ca_file}", f"CA_FILE: {other}"))
-    doctor = await asyncio.to_thread(typist.run, ("doctor", "--json"), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
+    doctor = await asyncio.to_thread(cli_server.run, ("doctor", "--json"), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
     for name in ("redis", "rabbitmq"):
         assert "certificate verify failed" in checks[name]["found"]
-        assert "Encrypted connections" in checks[name]["do"]
-    status = await asyncio.to_thread(typist.run, ("status",), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
+        assert "Encrypted connections" in checks[name]["remedy"]
+    status = await asyncio.to_thread(cli_server.run, ("status",), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
     assert "does not let us in: ccarchiver doctor" in " ".join(status.stdout.split())
 
 
@@ -156,7 +158,7 @@ async def test_a_server_that_is_not_believed_is_not_to_be_restarted(
 
 
 async def test_a_server_that_another_authority_signed_is_not_believed(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper, tmp_path: Path
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate, tmp_path: Path
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client)
     keys["REDIS_TLS"] = keys["RABBITMQ_TLS"] = client.section | {"CA_FILE": str(Authority(tmp_path / "other").ca)}
@@ -164,7 +166,7 @@ async def test_a_server_that_another_authority_signed_is_not_believed(
 
 
 async def test_a_server_of_another_name_is_not_believed(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_HOST": "localhost"}
     keys["BASE_BROKER_ADDR"] = str(keys["BASE_BROKER_ADDR"]).replace("127.0.0.1", "localhost")
@@ -172,7 +174,7 @@ async def test_a_server_of_another_name_is_not_believed(
 
 
 async def test_who_shows_no_certificate_is_not_let_in(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     only_ca = {"USE": True, "CA_FILE": str(client.ca)}
     keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": only_ca, "RABBITMQ_TLS": only_ca}
@@ -180,20 +182,20 @@ async def test_who_shows_no_certificate_is_not_let_in(
 
 
 async def test_who_speaks_in_the_open_is_not_let_in(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Paper
+    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": {}, "RABBITMQ_TLS": {}}
     await refused(Settings.model_validate(keys), rabbit_tls, "")
 
 
 async def test_a_site_file_names_what_is_wrong_with_its_certificates(
-    secured: tuple[Stage, Host], typist: Typist, client: Paper
+    secured: tuple[ArchiverHarness, Host], cli_server: CliServer, client: Certificate
 ) -> None:
     _stage, host = secured
     settings = load_settings(host.site_file)
     client.key.chmod(0o640)
     try:
-        status = await asyncio.to_thread(typist.run, ("status",), host.env)
+        status = await asyncio.to_thread(cli_server.run, ("status",), host.env)
     finally:
         client.key.chmod(0o600)
     assert status.returncode == 78
@@ -203,10 +205,10 @@ async def test_a_site_file_names_what_is_wrong_with_its_certificates(
 async def refused(settings: Settings, rabbit: PrivateRabbit, why: str) -> None:
     """See that neither broker is reached, for a reason."""
     redis = make_client(settings)
-    with pytest.raises(AWAY_ERRORS) as by_redis:
+    with pytest.raises(UNAVAILABLE_ERRORS) as by_redis:
         await redis.ping()
     await redis.aclose()
-    with pytest.raises(LinkError) as by_rabbit:
-        await Link.open(settings, credentials_of(rabbit))
+    with pytest.raises(AmqpError) as by_rabbit:
+        await AmqpConnection.open(settings, credentials_of(rabbit))
     assert why in str(by_redis.value)
     assert why in str(by_rabbit.value)

@@ -8,96 +8,96 @@ import psutil
 import pytest
 from lsst.ts import salobj
 
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.observer import END_READOUT, INGESTED, RETRIEVED
-from ccarchiver_sim.rig.proof import count_files, prove
-from tests.support.stage import LIMIT_S, queue_of
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.delivery_check import count_files, prove
+from ccarchiver_sim.testbed.sal_observer import END_READOUT, INGESTED, RETRIEVED
+from tests.support.archiver_harness import LIMIT_S, queue_of
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
+    from tests.support.archiver_harness import ArchiverHarness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 CCDS = {("22", f"S{board}{ccd}") for board in range(3) for ccd in range(3)}
 
 
-async def test_one_image_end_to_end(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.image()
+async def test_one_image_end_to_end(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.image()
     for topic in (RETRIEVED, INGESTED):
-        events = stage.sal.of(topic, obsid=name)
+        events = harness.sal.of(topic, obsid=name)
         assert {(event.fields["raft"], event.fields["sensor"]) for event in events} == CCDS
         assert len(events) == len(CCDS)
         assert {event.fields["camera"] for event in events} == {"COMCAM"}
         assert {event.fields["archiverName"] for event in events} == {"CCArchiver"}
         assert {event.fields["statusCode"] for event in events} == {0}
-    assert not stage.sal.error_codes()
+    assert not harness.sal.error_codes()
     # One number for the image, the same in all its messages; the order that saves the image.
     to_forwarder = [
         message
-        for message in stage.tap.heard(key=queue_of(forwarder.name), IMAGE_ID=name)
+        for message in harness.tap.heard(key=queue_of(forwarder.name), IMAGE_ID=name)
         if message["MSG_TYPE"].startswith("CC_FWDR_")
     ]
     assert to_forwarder[0]["MSG_TYPE"] == "CC_FWDR_XFER_PARAMS"
     assert {message["MSG_TYPE"] for message in to_forwarder[1:]} == {"CC_FWDR_END_READOUT", "CC_FWDR_HEADER_READY"}
-    [item] = stage.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
+    [item] = harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
     numbers = {message["JOB_NUM"] for message in (item, *to_forwarder) if "JOB_NUM" in message}
     assert numbers == {item["JOB_NUM"]}
 
 
-async def test_images_in_quick_succession_keep_apart(stage: Stage) -> None:
-    await stage.set(())
-    await stage.enable()
-    names = [stage.rig.take(exposure=0.0) for _ in range(5)]
+async def test_images_in_quick_succession_keep_apart(harness: ArchiverHarness) -> None:
+    await harness.set(())
+    await harness.enable()
+    names = [harness.rig.take(exposure=0.0) for _ in range(5)]
     for name in names:
-        await stage.completed(name)
-        assert len(stage.sal.of(INGESTED, obsid=name)) == len(CCDS)
-    numbers = [stage.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names]
+        await harness.completed(name)
+        assert len(harness.sal.of(INGESTED, obsid=name)) == len(CCDS)
+    numbers = [harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names]
     assert numbers == sorted(set(numbers))
 
 
-async def test_two_exposures_may_overlap(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    first = await stage.begun(forwarder)
-    second = await stage.begun(forwarder)
-    stage.rig.end_exposure(first)
-    stage.rig.end_exposure(second)
+async def test_two_exposures_may_overlap(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    first = await harness.begun(forwarder)
+    second = await harness.begun(forwarder)
+    harness.rig.end_exposure(first)
+    harness.rig.end_exposure(second)
     for name in (first, second):
-        await stage.completed(name)
-        [item] = stage.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
-        [readout] = stage.tap.heard("CC_FWDR_END_READOUT", IMAGE_ID=name)
+        await harness.completed(name)
+        [item] = harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
+        [readout] = harness.tap.heard("CC_FWDR_END_READOUT", IMAGE_ID=name)
         assert readout["JOB_NUM"] == item["JOB_NUM"]
 
 
-async def test_an_image_in_disabled_is_left_alone(stage: Stage) -> None:
-    await stage.set(())
-    await stage.sal.go_to(salobj.State.DISABLED)
-    skipped = stage.rig.take()
-    await waiting.until(lambda: bool(stage.sal.of(END_READOUT, imageName=skipped)), LIMIT_S, "the camera")
-    await stage.enable()
+async def test_an_image_in_disabled_is_left_alone(harness: ArchiverHarness) -> None:
+    await harness.set(())
+    await harness.sal.go_to(salobj.State.DISABLED)
+    skipped = harness.rig.take()
+    await polling.wait_for(lambda: bool(harness.sal.of(END_READOUT, imageName=skipped)), LIMIT_S, "the camera")
+    await harness.enable()
     # The one after it has passed the same way, so nothing of the first is still to come.
-    await stage.image()
-    assert not stage.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=skipped)
-    assert count_files(stage.rig.folder.oods_staging, skipped) == 0
-    assert prove(stage.sal, stage.rig.folder, skipped).retrieved == 0
+    await harness.image()
+    assert not harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=skipped)
+    assert count_files(harness.rig.folder.oods_staging, skipped) == 0
+    assert prove(harness.sal, harness.rig.folder, skipped).retrieved == 0
 
 
-async def test_standby_releases_the_forwarder(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    assert stage.paired() == forwarder.name
-    await stage.sal.go_to(salobj.State.STANDBY)
+async def test_standby_releases_the_forwarder(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    assert harness.paired() == forwarder.name
+    await harness.sal.go_to(salobj.State.STANDBY)
     # Not left to expire: the Forwarder looks every 10 s, and an expiring key would cost it another 10.
-    await waiting.until(lambda: stage.paired() is None, LIMIT_S, "the association key to be removed")
-    await stage.enable()
-    await stage.image()
+    await polling.wait_for(lambda: harness.paired() is None, LIMIT_S, "the association key to be removed")
+    await harness.enable()
+    await harness.image()
 
 
-async def test_the_password_shows_nowhere(stage: Stage) -> None:
-    password = stage.rig.rabbit.password
-    for path in stage.rig.folder.logs.iterdir():
+async def test_the_password_shows_nowhere(harness: ArchiverHarness) -> None:
+    password = harness.rig.rabbit.password
+    for path in harness.rig.folder.logs.iterdir():
         assert password not in path.read_text(encoding="utf-8", errors="replace"), path
     for process in psutil.process_iter(["cmdline"]):
         assert password not in " ".join(process.info["cmdline"] or [])

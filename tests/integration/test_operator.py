@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys, ledger
-from ccarchiver_core.redis_client import make_client
-from ccarchiver_core.settings import load_settings
-from tests.support.scribe import Scribe, fields_of
+from ccarchiver_core import keys
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.store import ledger
+from tests.support.ledger_builder import LedgerBuilder, fields_of
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
-    from tests.support.typist import Typist
+    from tests.support.archiver_harness import ArchiverHarness
+    from tests.support.cli_server import CliServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -22,14 +23,16 @@ WELL = 0
 
 
 @pytest.fixture
-def terminal(stage: Stage, typist: Typist) -> Terminal:
-    return Terminal(typist, stage.rig)
+def terminal(harness: ArchiverHarness, cli_server: CliServer) -> Terminal:
+    return Terminal(cli_server, harness.rig)
 
 
-async def test_an_exposure_is_followed_from_its_first_event_to_its_last(stage: Stage, terminal: Terminal) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.begun(forwarder)
+async def test_an_exposure_is_followed_from_its_first_event_to_its_last(
+    harness: ArchiverHarness, terminal: Terminal
+) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.begun(forwarder)
 
     await terminal.until_answered("the camera's endReadout", "status")
     during = await terminal.until_answered("no alarms", "status")  # workers that have just started are one for a moment
@@ -38,8 +41,8 @@ async def test_an_exposure_is_followed_from_its_first_event_to_its_last(stage: S
         assert part in during.words
     await terminal.until_answered("connected for", "status")  # the bridge's vital signs say so, once a second
 
-    stage.rig.end_exposure(name)
-    await stage.completed(name)
+    harness.rig.end_exposure(name)
+    await harness.completed(name)
     after = await terminal.until_answered("state complete", "image", name)
     assert after.code == WELL
     for part in ("startIntegration heard", "CC_FWDR_XFER_PARAMS answered", "22 S00 retrieved", "22 S22 ingested"):
@@ -53,14 +56,16 @@ async def test_an_exposure_is_followed_from_its_first_event_to_its_last(stage: S
     assert (night.code, "complete: nothing is missing" in night.words) == (WELL, True), night
 
 
-async def test_the_records_other_tests_make_are_those_of_the_archiver(stage: Stage, terminal: Terminal) -> None:
+async def test_the_records_other_tests_make_are_those_of_the_archiver(
+    harness: ArchiverHarness, terminal: Terminal
+) -> None:
     [listed] = (await terminal.type_in("images", "--state", "complete", "--json", "--last", "1")).json
-    settings = load_settings(stage.rig.folder.site_file)
+    settings = load_settings(harness.rig.folder.site_file)
     redis = make_client(settings)
     try:
-        scribe = Scribe(redis, settings)
+        ledger_builder = LedgerBuilder(redis, settings)
         real = fields_of(await ledger.read_record(redis, listed["image"]))
-        await scribe.exposure("made", 0, 0.0)
+        await ledger_builder.exposure("made", 0, 0.0)
         made = fields_of(await ledger.read_record(redis, "made"))
         await redis.delete(keys.image("made"))
         await redis.zrem(keys.IMAGES, "made")

@@ -11,8 +11,8 @@ import pytest
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
-    from tests.support.typist import Typist
+    from tests.support.archiver_harness import ArchiverHarness
+    from tests.support.cli_server import CliServer
 
 SETTINGS = {"STALLED_AFTER": 5}
 
@@ -23,11 +23,11 @@ WELL, WRONG = 0, 1
 
 
 @pytest.fixture
-def terminal(own_stage: Stage, typist: Typist) -> Terminal:
-    return Terminal(typist, own_stage.rig)
+def terminal(own_stage: ArchiverHarness, cli_server: CliServer) -> Terminal:
+    return Terminal(cli_server, own_stage.rig)
 
 
-async def test_a_worker_that_is_down_is_named_with_what_to_do(own_stage: Stage, terminal: Terminal) -> None:
+async def test_a_worker_that_is_down_is_named_with_what_to_do(own_stage: ArchiverHarness, terminal: Terminal) -> None:
     await own_stage.set(())
     await own_stage.enable()
     await asyncio.to_thread(own_stage.rig.supervisor.stop_worker, "bridge")
@@ -42,7 +42,7 @@ async def test_a_worker_that_is_down_is_named_with_what_to_do(own_stage: Stage, 
     await own_stage.image()
 
 
-async def test_a_stalled_image_is_replayed(own_stage: Stage, terminal: Terminal) -> None:
+async def test_a_stalled_image_is_replayed(own_stage: ArchiverHarness, terminal: Terminal) -> None:
     [forwarder] = await own_stage.set(())
     await own_stage.enable()
     name = await own_stage.begun(forwarder)
@@ -71,7 +71,7 @@ async def test_a_stalled_image_is_replayed(own_stage: Stage, terminal: Terminal)
 
 
 async def test_a_released_forwarder_is_replaced_and_the_next_one_finishes_its_images(
-    own_stage: Stage, terminal: Terminal
+    own_stage: ArchiverHarness, terminal: Terminal
 ) -> None:
     first, second = await own_stage.set(("--fail-code", "5612"), ())
     await own_stage.enable()

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from lsst.ts import salobj
 
-from ccarchiver_sim.brokers import PrivateRabbit
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.wiretap import WireTap
+from ccarchiver_sim.testbed.brokers import PrivateRabbit
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.wiretap import WireTap
+from tests.support.archiver_harness import ArchiverHarness, short
 from tests.support.brokers import empty
-from tests.support.stage import Stage, short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 # Extended: test_broker_outages.py has a broker that dies; tests/bridge/amqp has a list of addresses.
 pytestmark = [pytest.mark.integration, pytest.mark.extended]
@@ -52,20 +52,20 @@ async def test_the_archiver_goes_on_with_the_other_node_and_no_image_is_lost(
                 host.supervisor.start()
                 await rig.observer.wait_heard()
                 with WireTap(second, rig.vhost) as tap:
-                    stage = Stage(rig, tap)
-                    await stage.set(())
-                    await stage.enable()
-                    await stage.image()
-                    mark = stage.sal.mark
+                    harness = ArchiverHarness(rig, tap)
+                    await harness.set(())
+                    await harness.enable()
+                    await harness.image()
+                    mark = harness.sal.mark
 
                     images = [rig.take(), rig.take()]
                     first.kill()
                     images.append(rig.take())
                     for image in images:
-                        await stage.completed(image)
+                        await harness.completed(image)
 
-                    await stage.image()
-                    assert stage.sal.state == salobj.State.ENABLED
-                    assert not stage.sal.error_codes(since=mark)
+                    await harness.image()
+                    assert harness.sal.state == salobj.State.ENABLED
+                    assert not harness.sal.error_codes(since=mark)
         finally:
             await rig.close()

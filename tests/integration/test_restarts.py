@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from lsst.ts import salobj
 
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
-from ccarchiver_sim.rig.supervisor import WORKERS
-from tests.support.stage import LIMIT_S
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
+from ccarchiver_sim.testbed.supervisor import WORKERS
+from tests.support.archiver_harness import LIMIT_S
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
+    from tests.support.archiver_harness import ArchiverHarness
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -21,56 +21,56 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 # Extended: a worker that is restarted does less than one that is killed, see below.
 @pytest.mark.extended
 @pytest.mark.parametrize("worker", WORKERS)
-async def test_restart_of_a_worker_between_two_images(stage: Stage, worker: str) -> None:
-    await stage.set(())
-    await stage.enable()
-    mark = stage.sal.mark
-    await stage.image()
-    before = stage.sal.mark
-    await stage.rig.restart_worker(worker)
-    await enabled(stage, worker, since=before)
-    await stage.image()
-    assert not stage.sal.error_codes(since=mark)
+async def test_restart_of_a_worker_between_two_images(harness: ArchiverHarness, worker: str) -> None:
+    await harness.set(())
+    await harness.enable()
+    mark = harness.sal.mark
+    await harness.image()
+    before = harness.sal.mark
+    await harness.rig.restart_worker(worker)
+    await enabled(harness, worker, since=before)
+    await harness.image()
+    assert not harness.sal.error_codes(since=mark)
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-async def test_death_of_a_worker_within_an_image(stage: Stage, worker: str) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    mark = stage.sal.mark
-    name = await stage.begun(forwarder)
-    pid = stage.rig.supervisor.status()[worker].pid
-    before = stage.sal.mark
-    stage.rig.supervisor.kill_worker(worker)
+async def test_death_of_a_worker_within_an_image(harness: ArchiverHarness, worker: str) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    mark = harness.sal.mark
+    name = await harness.begun(forwarder)
+    pid = harness.rig.supervisor.status()[worker].pid
+    before = harness.sal.mark
+    harness.rig.supervisor.kill_worker(worker)
     # While it is away: this is what it has to catch up with.
-    stage.rig.end_exposure(name)
-    await stage.completed(name)
-    await waiting.until(
-        lambda: stage.rig.supervisor.status()[worker].pid not in {None, pid}, LIMIT_S, f"a new {worker} process"
+    harness.rig.end_exposure(name)
+    await harness.completed(name)
+    await polling.wait_for(
+        lambda: harness.rig.supervisor.status()[worker].pid not in {None, pid}, LIMIT_S, f"a new {worker} process"
     )
-    await enabled(stage, worker, since=before)
+    await enabled(harness, worker, since=before)
     for topic in (RETRIEVED, INGESTED):
-        assert len(stage.sal.of(topic, obsid=name)) == stage.expected
-    assert not stage.sal.error_codes(since=mark)
+        assert len(harness.sal.of(topic, obsid=name)) == harness.expected
+    assert not harness.sal.error_codes(since=mark)
     # And it is at its post again.
-    await stage.image()
+    await harness.image()
 
 
 # Extended: each alone is above.
 @pytest.mark.extended
-async def test_all_three_at_once(stage: Stage) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.begun(forwarder)
-    before = stage.sal.mark
+async def test_all_three_at_once(harness: ArchiverHarness) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.begun(forwarder)
+    before = harness.sal.mark
     for worker in WORKERS:
-        stage.rig.supervisor.kill_worker(worker)
-    stage.rig.end_exposure(name)
-    await stage.completed(name)
-    await enabled(stage, "sal", since=before)
-    await stage.image()
+        harness.rig.supervisor.kill_worker(worker)
+    harness.rig.end_exposure(name)
+    await harness.completed(name)
+    await enabled(harness, "sal", since=before)
+    await harness.image()
 
 
-async def enabled(stage: Stage, worker: str, *, since: int) -> None:
+async def enabled(harness: ArchiverHarness, worker: str, *, since: int) -> None:
     """Wait until the CSC is ENABLED; it must have said so again, if it is what was started again."""
-    await stage.sal.wait_state(salobj.State.ENABLED, since=since if worker == "sal" else 0)
+    await harness.sal.wait_state(salobj.State.ENABLED, since=since if worker == "sal" else 0)

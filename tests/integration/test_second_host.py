@@ -12,17 +12,17 @@ from lsst.ts import salobj
 
 from ccarchiver_core.keys import Worker
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.wiretap import WireTap
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.wiretap import WireTap
+from tests.support.archiver_harness import LIMIT_S, ArchiverHarness, short
 from tests.support.brokers import VhostPool, empty
-from tests.support.stage import LIMIT_S, Stage, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-    from ccarchiver_sim.rig.host import Host
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.host import Host
 
 # Extended: tests/core/test_lease.py has a holder that waits, is lost, or hands over.
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
@@ -40,10 +40,10 @@ async def pair(
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[ArchiverHarness]:
     """Two hosts, the first of them at work."""
     empty(redis_server)
-    settings = short(WHEN_LEASE_IS_HELD="wait")
+    settings = short(STANDBY=True)
     rig = Rig(
         settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=tmp_path_factory.mktemp("s")
     )
@@ -54,12 +54,12 @@ async def pair(
             await rig.observer.wait_heard()
             south.supervisor.start()
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                yield Stage(rig, tap)
+                yield ArchiverHarness(rig, tap)
     finally:
         await rig.close()
 
 
-async def test_the_second_host_waits(pair: Stage) -> None:
+async def test_the_second_host_waits(pair: ArchiverHarness) -> None:
     south = pair.rig.hosts[SOUTH]
     await stands_by(pair.rig.hosts[SOUTH])
     assert active(pair) == dict.fromkeys(Worker, NORTH)
@@ -68,7 +68,7 @@ async def test_the_second_host_waits(pair: Stage) -> None:
     assert {status.state for status in south.supervisor.status().values()} == {"RUNNING"}
 
 
-async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost(pair: Stage) -> None:
+async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost(pair: ArchiverHarness) -> None:
     [forwarder] = await pair.set(())
     await pair.enable()
     images = [await pair.image() for _ in range(BEFORE)]
@@ -91,7 +91,7 @@ async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost
     assert not pair.sal.error_codes(since=mark)
 
 
-async def test_the_first_host_comes_back_as_the_standby(pair: Stage) -> None:
+async def test_the_first_host_comes_back_as_the_standby(pair: ArchiverHarness) -> None:
     north = pair.rig.hosts[NORTH]
     north.supervisor.start()
     await stands_by(north)
@@ -99,10 +99,10 @@ async def test_the_first_host_comes_back_as_the_standby(pair: Stage) -> None:
     assert active(pair) == dict.fromkeys(Worker, SOUTH)
 
 
-async def test_a_host_that_is_stopped_hands_over_at_once(pair: Stage) -> None:
+async def test_a_host_that_is_stopped_hands_over_at_once(pair: ArchiverHarness) -> None:
     mark = pair.sal.mark
     await asyncio.to_thread(pair.rig.hosts[SOUTH].supervisor.stop)
-    await waiting.until(
+    await polling.wait_for(
         lambda: active(pair) == dict.fromkeys(Worker, NORTH), LIMIT_S, lambda: f"{NORTH} to be at work: {active(pair)}"
     )
     await pair.sal.wait_state(salobj.State.ENABLED, since=mark)
@@ -113,23 +113,24 @@ async def test_a_host_that_is_stopped_hands_over_at_once(pair: Stage) -> None:
 async def stands_by(host: Host) -> None:
     """Wait until all three workers of a host have said that they stand by."""
     # Logs of an earlier run of the host have no such line: it was the active one then.
-    await waiting.until(
+    await polling.wait_for(
         lambda: (
-            {path.stem for path in host.logs.glob("*.out") if "lease.standing_by" in path.read_text()} >= set(Worker)
+            {path.stem for path in host.logs.glob("*.out") if "lease.standby_started" in path.read_text()}
+            >= set(Worker)
         ),
         LIMIT_S,
         lambda: f"three workers of {host.name} to stand by",
     )
 
 
-def active(stage: Stage) -> dict[Worker, str]:
+def active(harness: ArchiverHarness) -> dict[Worker, str]:
     """Give the host that holds each worker's lease."""
-    with stage.redis() as client:
+    with harness.redis() as client:
         held = {worker: client.get(worker.lease) for worker in Worker}
     return {worker: json.loads(str(owner))["host"] for worker, owner in held.items() if owner}
 
 
-def epochs(stage: Stage) -> list[int]:
+def epochs(harness: ArchiverHarness) -> list[int]:
     """Give the epochs of the leases."""
-    with stage.redis() as client:
-        return [int(str(client.get(worker.lease_epoch))) for worker in Worker]
+    with harness.redis() as client:
+        return [int(str(client.get(worker.fencing_token))) for worker in Worker]

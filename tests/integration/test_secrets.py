@@ -19,20 +19,20 @@ import redis as redis_py
 from lsst.ts import salobj
 
 from ccarchiver_core import keys
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from ccarchiver_sim.child import ChildError
 from ccarchiver_sim.pace import scaled
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.rig import Rig
-from ccarchiver_sim.rig.wiretap import WireTap
-from tests.support.stage import LIMIT_S, Stage, short
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.child_process import ChildError
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.wiretap import WireTap
+from tests.support.archiver_harness import LIMIT_S, ArchiverHarness, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
     from tests.support.brokers import VhostPool
-    from tests.support.typist import Typist
+    from tests.support.cli_server import CliServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -93,10 +93,10 @@ def redis_user(redis_server: PrivateRedis) -> Iterator[None]:
 class Scene:
     """An archiver whose passwords are known, and what goes wrong with it."""
 
-    def __init__(self, stage: Stage, typist: Typist) -> None:
-        self.stage = stage
-        self._typist = typist
-        self.rig = stage.rig
+    def __init__(self, harness: ArchiverHarness, cli_server: CliServer) -> None:
+        self.harness = harness
+        self._typist = cli_server
+        self.rig = harness.rig
         self.search = Search(self.rig.rabbit.user, self.rig.rabbit.password, REDIS_PASSWORD, WRONG)
 
     def write(self, *, rabbit: str | None = None, redis: str = REDIS_PASSWORD) -> None:
@@ -112,12 +112,12 @@ class Scene:
     async def crashed(self, worker: str, wanted: str) -> None:
         """Have a worker abort, and wait until its successor has said something."""
         before = len(self.log(worker))
-        await waiting.until_async(lambda: self._signalled(worker), LIMIT_S, f"{worker} to run")
+        await polling.wait_for_async(lambda: self._signalled(worker), LIMIT_S, f"{worker} to run")
         await self.said(worker, wanted, before)
 
     async def said(self, worker: str, wanted: str, before: int) -> None:
         """Wait until a worker has said something after a place in its log."""
-        await waiting.until(
+        await polling.wait_for(
             lambda: wanted in self.log(worker)[before:],
             LIMIT_S,
             lambda: f"{wanted!r} of {worker}; the whole logs:\n{self.log(worker)}\n{self.log('health')}",
@@ -195,7 +195,7 @@ async def scene(
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
     tmp_path_factory: pytest.TempPathFactory,
-    typist: Typist,
+    cli_server: CliServer,
 ) -> AsyncIterator[Scene]:
     """An archiver that logs in to both brokers, after a bad night."""
     del redis_user
@@ -205,7 +205,7 @@ async def scene(
     try:
         async with rig:
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                played = Scene(Stage(rig, tap), typist)
+                played = Scene(ArchiverHarness(rig, tap), cli_server)
                 played.write()
                 await rig.start_workers()
                 await a_bad_night(played)
@@ -216,10 +216,10 @@ async def scene(
 
 async def a_bad_night(scene: Scene) -> None:
     """Let everything go wrong that has to do with a password, and look each time."""
-    stage, rig = scene.stage, scene.rig
+    harness, rig = scene.harness, scene.rig
     await rig.start_controller().wait_ready()  # no camera: an image knows no password
-    await stage.add_forwarder()
-    await stage.enable()
+    await harness.add_forwarder()
+    await harness.enable()
     scene.search.seen |= processes()
 
     said = len(scene.log("health"))
@@ -238,7 +238,7 @@ async def a_bad_night(scene: Scene) -> None:
     credentials.write_text(f"rabbitmq_users: [{rig.rabbit.password}", encoding="utf-8")
     await scene.crashed("bridge", "not valid YAML")
     said = len(scene.log("bridge"))
-    with stage.redis() as client:
+    with harness.redis() as client:
         client.rename(keys.SESSION, "kept")
         client.set(keys.SESSION, "not a hash")
     scene.write()
@@ -274,7 +274,7 @@ async def test_no_password_is_in_redis_or_on_sal(scene: Scene) -> None:
     held = contents(scene.rig.redis, 14)
     assert f"Redis {keys.CSC}" in held
     assert scene.search.hits(held) == []
-    events = {f"event {event.order}": repr(event.fields).encode() for event in scene.stage.sal.events}
-    assert scene.stage.sal.state is not None
-    assert scene.stage.sal.state is not salobj.State.OFFLINE
+    events = {f"event {event.order}": repr(event.fields).encode() for event in scene.harness.sal.events}
+    assert scene.harness.sal.state is not None
+    assert scene.harness.sal.state is not salobj.State.OFFLINE
     assert scene.search.hits(events) == []

@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 
 from ccarchiver_sim.pace import within
-from ccarchiver_sim.rig.observer import INGESTED, RETRIEVED
-from ccarchiver_sim.rig.site import settings_of
-from tests.support.stage import LIMIT_S, queue_of
+from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
+from ccarchiver_sim.testbed.site import settings_of
+from tests.support.archiver_harness import LIMIT_S, queue_of
 
 if TYPE_CHECKING:
-    from tests.support.stage import Stage
+    from tests.support.archiver_harness import ArchiverHarness
 
 SITE_FILE = Path(__file__).parent.parent.parent / "deploy" / "examples" / "atarchiver_config.yaml"
 
@@ -27,7 +27,7 @@ SETTINGS = settings_of(SITE_FILE)
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def start(own_stage: Stage, program: str, *words: str) -> asyncio.subprocess.Process:
+async def start(own_stage: ArchiverHarness, program: str, *words: str) -> asyncio.subprocess.Process:
     """Start a program with the site's environment."""
     path = shutil.which(program, path=own_stage.rig.env["PATH"])
     assert path is not None
@@ -37,7 +37,7 @@ async def start(own_stage: Stage, program: str, *words: str) -> asyncio.subproce
     )
 
 
-async def test_two_exposures_of_latiss_are_archived(own_stage: Stage) -> None:
+async def test_two_exposures_of_latiss_are_archived(own_stage: ArchiverHarness) -> None:
     [forwarder] = await own_stage.set(())
     await own_stage.enable()
 
@@ -62,7 +62,7 @@ async def test_two_exposures_of_latiss_are_archived(own_stage: Stage) -> None:
     assert own_stage.paired() == forwarder.name
 
 
-async def test_operators_see_its_name(own_stage: Stage) -> None:
+async def test_operators_see_its_name(own_stage: ArchiverHarness) -> None:
     status = await start(own_stage, "ccarchiver", "status", "--json")
     overview = json.loads((await status.communicate())[0])
     assert overview["archiver"] == "ATArchiver"
@@ -72,7 +72,7 @@ async def test_operators_see_its_name(own_stage: Stage) -> None:
     assert [ccd["sensor"] for ccd in snapshot["overview"]["recent"][0]["ccds"]] == ["S00"]
 
 
-async def test_the_commander_meets_it(own_stage: Stage) -> None:
+async def test_the_commander_meets_it(own_stage: ArchiverHarness) -> None:
     """It says what it hears of the CSC: nothing, were its name another."""
     process = await start(own_stage, "command_ccarchiver")
     assert process.stdin is not None

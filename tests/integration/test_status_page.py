@@ -14,19 +14,19 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from ccarchiver_core import keys
-from ccarchiver_sim.rig import waiting
-from ccarchiver_sim.rig.observer import RETRIEVED
-from ccarchiver_sim.rig.rig import OODS
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.rig import OODS
+from ccarchiver_sim.testbed.sal_observer import RETRIEVED
+from tests.support.archiver_harness import LIMIT_S
 from tests.support.browser import browser, limit_ms, opened
-from tests.support.stage import LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Locator, Page
 
+    from tests.support.archiver_harness import ArchiverHarness
     from tests.support.browser import Watched
-    from tests.support.stage import Stage
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
@@ -36,9 +36,9 @@ CONNECTION_LOST = "error: Failed to load resource: net::ERR_"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def watched(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    await waiting.until_async(lambda: _is_served(stage), LIMIT_S, "the status page")
-    async with browser(tmp_path_factory.mktemp("b")) as context, opened(context, stage.rig.status_url) as page:
+async def watched(harness: ArchiverHarness, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    await polling.wait_for_async(lambda: _is_served(harness), LIMIT_S, "the status page")
+    async with browser(tmp_path_factory.mktemp("b")) as context, opened(context, harness.rig.status_url) as page:
         yield page
 
 
@@ -52,8 +52,8 @@ async def page(watched: Watched) -> AsyncIterator[Page]:
     assert watched.complaints == []
 
 
-async def _is_served(stage: Stage) -> bool:
-    return "page.ready" in (stage.rig.folder.logs / "health.out").read_text(encoding="utf-8")
+async def _is_served(harness: ArchiverHarness) -> bool:
+    return "page.ready" in (harness.rig.folder.logs / "health.out").read_text(encoding="utf-8")
 
 
 @asynccontextmanager
@@ -76,40 +76,40 @@ async def cells(page: Page, image: str, state: str, count: int = 9) -> None:
     await expect(card(page, image).locator(f'.cell[data-ccd="{state}"]')).to_have_count(count)
 
 
-async def test_the_states_of_the_csc_show(stage: Stage, page: Page) -> None:
-    await stage.set(())
+async def test_the_states_of_the_csc_show(harness: ArchiverHarness, page: Page) -> None:
+    await harness.set(())
     await expect(page.locator("#csc")).to_have_attribute("data-state", "STANDBY")
-    await stage.enable()
+    await harness.enable()
     await expect(page.locator("#csc")).to_have_attribute("data-state", "ENABLED")
     await expect(page.locator("#csc strong")).to_have_text("ENABLED")
     await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "well")
-    await expect(page.locator("#pairing")).to_contain_text(stage.paired() or "nobody")
+    await expect(page.locator("#pairing")).to_contain_text(harness.paired() or "nobody")
     await expect(page).to_have_title("✔ ENABLED · CCArchiver")
 
-    mark = stage.sal.mark
-    stage.rig.peers["controller"].kill()
-    assert await stage.fault_after(mark) == 5751
+    mark = harness.sal.mark
+    harness.rig.peers["controller"].kill()
+    assert await harness.fault_after(mark) == 5751
     await expect(page.locator("#csc")).to_have_attribute("data-state", "FAULT")
     await expect(page.locator("#csc p")).to_contain_text("5751")
     await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "critical")
     await expect(page.locator('#alarms [data-name="fault_5751"] .do')).to_contain_text("command_ccarchiver standby")
 
-    await stage.set(())
-    await stage.enable()
+    await harness.set(())
+    await harness.enable()
     await expect(page.locator("#csc")).to_have_attribute("data-state", "ENABLED")
     await expect(page.locator('#alarms [data-severity="critical"]')).to_have_count(0)
 
 
-async def test_the_cells_of_an_exposure_go_through_their_states(stage: Stage, page: Page) -> None:
-    [forwarder] = await stage.set(())
-    await stage.rig.end_peers([OODS])
-    await stage.enable()
-    name = await stage.begun(forwarder)
+async def test_the_cells_of_an_exposure_go_through_their_states(harness: ArchiverHarness, page: Page) -> None:
+    [forwarder] = await harness.set(())
+    await harness.rig.end_peers([OODS])
+    await harness.enable()
+    name = await harness.begun(forwarder)
     await cells(page, name, "waiting")
     await expect(card(page, name)).to_contain_text("endReadout")
-    stage.rig.end_exposure(name)
+    harness.rig.end_exposure(name)
     await cells(page, name, "retrieved")
-    await stage.rig.start_oods().wait_ready()
+    await harness.rig.start_oods().wait_ready()
     await cells(page, name, "ingested")
     await expect(card(page, name)).to_contain_text("complete")
     assert await card(page, name).locator(".cell").all_text_contents() == ["I"] * 9
@@ -117,78 +117,80 @@ async def test_the_cells_of_an_exposure_go_through_their_states(stage: Stage, pa
 
 
 @pytest.mark.extended  # tests/health/web has the states of a file.
-async def test_a_file_that_failed_shows_with_its_reason(stage: Stage, page: Page) -> None:
-    await stage.set(("--fail-code", "5611"))
-    await stage.enable()
-    name = stage.rig.take()
-    await waiting.until(lambda: bool(stage.sal.of(RETRIEVED, obsid=name)), LIMIT_S, "the Forwarder's report")
+async def test_a_file_that_failed_shows_with_its_reason(harness: ArchiverHarness, page: Page) -> None:
+    await harness.set(("--fail-code", "5611"))
+    await harness.enable()
+    name = harness.rig.take()
+    await polling.wait_for(lambda: bool(harness.sal.of(RETRIEVED, obsid=name)), LIMIT_S, "the Forwarder's report")
     failed = card(page, name).locator('.cell[data-ccd="failed"]')
     await expect(failed.first).to_have_text("F")
     await expect(failed.first).to_have_attribute("title", re.compile("5611"))
 
 
 @pytest.mark.extended  # tests/cli has a worker that is away.
-async def test_a_killed_worker_shows_and_a_stopped_one_is_an_alarm(stage: Stage, page: Page) -> None:
-    await stage.set(())
-    pid = stage.rig.supervisor.status()["bridge"].pid
+async def test_a_killed_worker_shows_and_a_stopped_one_is_an_alarm(harness: ArchiverHarness, page: Page) -> None:
+    await harness.set(())
+    pid = harness.rig.supervisor.status()["bridge"].pid
     await expect(worker(page, "bridge")).to_contain_text(f"pid {pid}")
-    stage.rig.supervisor.kill_worker("bridge")
+    harness.rig.supervisor.kill_worker("bridge")
     await expect(worker(page, "bridge")).not_to_contain_text(f"pid {pid}")
     await expect(worker(page, "bridge").locator(".mark")).to_contain_text("started")
 
-    await asyncio.to_thread(stage.rig.supervisor.stop_worker, "bridge")
+    await asyncio.to_thread(harness.rig.supervisor.stop_worker, "bridge")
     await expect(worker(page, "bridge")).to_have_attribute("data-health", "away")
-    await expect(page.locator('#alarms [data-name="worker_away"]')).to_contain_text("ccarchiver:bridge")
+    await expect(page.locator('#alarms [data-name="worker_unavailable"]')).to_contain_text("ccarchiver:bridge")
     await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "critical")
-    await asyncio.to_thread(stage.rig.supervisor.start_worker, "bridge")
+    await asyncio.to_thread(harness.rig.supervisor.start_worker, "bridge")
     await expect(worker(page, "bridge")).to_have_attribute("data-health", "well")
     await expect(page.locator("#verdict")).not_to_have_attribute("data-verdict", "critical")
 
 
 async def test_a_server_that_hangs_or_is_gone_shows_as_stale_and_comes_back(
-    stage: Stage, watched: Watched, page: Page
+    harness: ArchiverHarness, watched: Watched, page: Page
 ) -> None:
-    await stage.set(())
+    await harness.set(())
     await expect(page.locator("body")).to_have_attribute("data-link", "live")
     async with server_away(watched):
-        stage.rig.supervisor.signal_worker("health", signal.SIGSTOP)
+        harness.rig.supervisor.signal_worker("health", signal.SIGSTOP)
         await expect(page.locator("body")).to_have_attribute("data-link", "stale")
         await expect(page.locator("#notice")).to_contain_text("No news for")
         await expect(page.locator("#verdict strong")).to_have_text("UNKNOWN")
-        stage.rig.supervisor.signal_worker("health", signal.SIGCONT)
+        harness.rig.supervisor.signal_worker("health", signal.SIGCONT)
         await expect(page.locator("body")).to_have_attribute("data-link", "live")
         await expect(page.locator("#notice")).to_be_hidden()
 
-        await asyncio.to_thread(stage.rig.supervisor.stop_worker, "health")
+        await asyncio.to_thread(harness.rig.supervisor.stop_worker, "health")
         await expect(page.locator("body")).to_have_attribute("data-link", "stale")
-        await asyncio.to_thread(stage.rig.supervisor.start_worker, "health")
+        await asyncio.to_thread(harness.rig.supervisor.start_worker, "health")
         await expect(page.locator("body")).to_have_attribute("data-link", "live")
         await expect(page.locator("#verdict strong")).not_to_have_text("UNKNOWN")
         await expect(worker(page, "health")).to_have_attribute("data-health", "well")
 
 
 @pytest.mark.extended  # tests/health/web has a Redis that is away.
-async def test_redis_away_shows_with_the_last_known_state_and_its_return_too(stage: Stage, page: Page) -> None:
-    await stage.set(())
-    await stage.enable()
-    name = await stage.image()
+async def test_redis_away_shows_with_the_last_known_state_and_its_return_too(
+    harness: ArchiverHarness, page: Page
+) -> None:
+    await harness.set(())
+    await harness.enable()
+    name = await harness.image()
     await cells(page, name, "ingested")
-    stage.rig.redis.freeze()
+    harness.rig.redis.freeze()
     try:
         await expect(page.locator("body")).to_have_attribute("data-link", "redis")
         await expect(page.locator("#notice")).to_contain_text("Redis at")
-        await expect(page.locator('#alarms [data-name="redis_away"]')).to_be_visible()
+        await expect(page.locator('#alarms [data-name="redis_unavailable"]')).to_be_visible()
         await cells(page, name, "ingested")
     finally:
-        stage.rig.redis.thaw()
+        harness.rig.redis.thaw()
     await expect(page.locator("body")).to_have_attribute("data-link", "live")
-    await expect(page.locator('#alarms [data-name="redis_away"]')).to_have_count(0)
+    await expect(page.locator('#alarms [data-name="redis_unavailable"]')).to_have_count(0)
 
 
-async def test_an_exposures_timeline_opens_by_the_keyboard_alone(stage: Stage, page: Page) -> None:
-    await stage.set(())
-    await stage.enable()
-    first, second = await stage.image(), await stage.image()
+async def test_an_exposures_timeline_opens_by_the_keyboard_alone(harness: ArchiverHarness, page: Page) -> None:
+    await harness.set(())
+    await harness.enable()
+    first, second = await harness.image(), await harness.image()
     await cells(page, second, "ingested")
     await page.locator("body").click(position={"x": 1, "y": 1})
     await page.keyboard.press("Tab")
@@ -211,21 +213,21 @@ async def test_an_exposures_timeline_opens_by_the_keyboard_alone(stage: Stage, p
 
 
 @pytest.mark.extended  # the timeline is opened above.
-async def test_an_open_timeline_follows_its_exposure(stage: Stage, page: Page) -> None:
-    [forwarder] = await stage.set(())
-    await stage.enable()
-    name = await stage.begun(forwarder)
+async def test_an_open_timeline_follows_its_exposure(harness: ArchiverHarness, page: Page) -> None:
+    [forwarder] = await harness.set(())
+    await harness.enable()
+    name = await harness.begun(forwarder)
     await card(page, name).click()
     await expect(page.locator("#timeline-body")).to_contain_text("waits for the camera's endReadout")
-    stage.rig.end_exposure(name)
+    harness.rig.end_exposure(name)
     await expect(page.locator("#timeline .what").filter(has_text="complete")).to_have_count(1)
     await page.locator("#timeline-close").click()
 
 
-async def test_a_name_with_markup_in_it_is_shown_as_text(stage: Stage, page: Page) -> None:
-    await stage.set(())
+async def test_a_name_with_markup_in_it_is_shown_as_text(harness: ArchiverHarness, page: Page) -> None:
+    await harness.set(())
     now = time.time()
-    with stage.redis() as client:
+    with harness.redis() as client:
         record = {"obsid": MARKUP, "job": "0", "at": str(now), "state": "failed", "failed": MARKUP}
         for field, value in record.items():
             client.hset(keys.image(MARKUP), field, value)
@@ -239,7 +241,7 @@ async def test_a_name_with_markup_in_it_is_shown_as_text(stage: Stage, page: Pag
         await page.keyboard.press("Escape")
         assert await page.locator("img, #strip b, #timeline b").count() == 0
     finally:
-        with stage.redis() as client:
+        with harness.redis() as client:
             client.delete(keys.image(MARKUP))
             client.zrem(keys.IMAGES, MARKUP)
     await expect(odd).to_have_count(0)

@@ -35,7 +35,7 @@ PROGRAMS = (
     "run_ccarchiver_sal",
     "run_ccarchiver_bridge",
     "run_ccarchiver_health",
-    "run_ccarchiver_watch",
+    "run_ccarchiver_event_listener",
 )
 SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
 """The checkout may be another user's, as in a container."""
@@ -51,8 +51,8 @@ for program in sys.argv[1:]:
         runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
         assert not end.code, (program, end.code)
-import ccarchiver_core.worker
-print(ccarchiver_core.worker.__file__)
+import ccarchiver_core.runtime.worker
+print(ccarchiver_core.runtime.worker.__file__)
 """
 """Run programs one after the other in one process, as most of their time is the import of the same modules."""
 

@@ -13,10 +13,10 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.step import Step
-from ccarchiver_core.worker import WorkerContext
-from ccarchiver_sal.reports import Reports
-from tests.core.place import site
+from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sal.status_publisher import StatusPublisher
+from tests.core.redis_helpers import site
 
 if TYPE_CHECKING:
     from ccarchiver_sal.adapter import TypedCsc
@@ -44,16 +44,16 @@ class Counting:
 async def main(port: int, count: int, pause: float) -> None:
     context, csc = WorkerContext(Worker.SAL, site(port)), Counting()
     await context.lease.acquire()
-    reports = Reports(context, cast("TypedCsc", csc))
+    reports = StatusPublisher(context, cast("TypedCsc", csc))
     entries = await context.mailbox.read() or await context.mailbox.read()
-    for obsid in {entry.mail.obsid for entry in entries}:  # type: ignore[union-attr]  # all are statuses
+    for obsid in {entry.message.obsid for entry in entries}:  # type: ignore[union-attr]  # all are statuses
         await reports._record(obsid)  # as in the middle of an image
-    await context.runner.apply(Step().count("begun"))
+    await context.transactions.apply(Transaction().count("begun"))
     if pause:
         os.kill(int(sys.argv[4]), signal.SIGSTOP)
         asyncio.get_running_loop().call_later(pause, csc.die)
     for entry in entries[:count]:
-        await reports.report(entry.mail, entry.id)  # type: ignore[arg-type]  # likewise
+        await reports.publish(entry.message, entry.id)  # type: ignore[arg-type]  # likewise
     csc.die()
 
 

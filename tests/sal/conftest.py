@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_sim.rig.environment import sal_environment
+from ccarchiver_sim.testbed.environment import sal_environment
 from tests.middleware.settling import settle_at_the_machines_pace
 
 if TYPE_CHECKING:

@@ -13,21 +13,21 @@ import pytest
 from lsst.ts import salobj
 
 from ccarchiver_core import __version__
+from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import SessionFault, SessionUp
-from ccarchiver_core.session import read_session
-from ccarchiver_core.worker import WorkerContext
+from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.session import read_session
 from ccarchiver_sal.csc import CCArchiverCsc
 from ccarchiver_sim import pace
 from ccarchiver_sim.pace import scaled
-from tests.core.place import LIMIT_S, counter, eventually, looking_into, site
-from tests.sal.crew import Crew, crew_at_work
-from tests.sal.stand import csc_at_work, limit
+from tests.core.redis_helpers import LIMIT_S, counter, eventually, looking_into, site
+from tests.sal.csc_harness import csc_at_work, limit
+from tests.sal.fake_workers import FakeWorkers, crew_at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 pytestmark = pytest.mark.processes
 
@@ -43,14 +43,14 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
         return CCArchiverCsc(self.context)
 
     @contextlib.asynccontextmanager
-    async def at_work(self) -> AsyncIterator[Crew]:
+    async def at_work(self) -> AsyncIterator[FakeWorkers]:
         asyncio.get_running_loop().set_debug(False)
         self.context = WorkerContext(Worker.SAL, self.settings)
         try:
-            async with crew_at_work(self.settings) as crew:
+            async with crew_at_work(self.settings) as workers:
                 await self.context.lease.acquire()
                 async with self.make_csc(initial_state=salobj.State.STANDBY, timeout=limit()):
-                    yield crew
+                    yield workers
         finally:
             await self.context.close()
 
@@ -90,8 +90,8 @@ def test_the_programs_tell_their_version(program: str) -> None:
 
 async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
-        crew.silent = True
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
+        workers.silent = True
         progress = await stand.remote.cmd_start.start(timeout=limit(), wait_done=False)
         while progress.ack == salobj.SalRetCode.CMD_ACK:
             progress = await stand.remote.cmd_start.next_ackcmd(progress, timeout=limit(), wait_done=False)
@@ -99,19 +99,19 @@ async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fres
         assert stand.csc.summary_state == salobj.State.STANDBY
 
         async def wanted() -> str:
-            session = await read_session(crew.redis)
-            return session.id if session.wanted else ""
+            session = await read_session(workers.redis)
+            return session.id if session.is_active else ""
 
         session_id = await eventually(wanted, "a session")
-        await crew.tell(SessionUp(session_id=session_id))
+        await workers.tell(SessionStarted(session_id=session_id))
 
         await stand.reaches(salobj.State.DISABLED)
 
 
 async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
-        crew.refuse_with = (5701, "no living Forwarder")
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
+        workers.refuse_with = (5701, "no living Forwarder")
 
         with salobj.assertRaisesAckError(ack=salobj.SalRetCode.CMD_FAILED, result_contains="no living Forwarder"):
             await stand.to("start")
@@ -123,16 +123,16 @@ async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_
         assert (error.errorCode, error.errorReport) == (5701, "no living Forwarder")
 
         async def ended() -> bool:
-            return not (await read_session(crew.redis)).wanted
+            return not (await read_session(workers.redis)).is_active
 
         await eventually(ended, "the session's end")
-        assert await counter(crew.redis, "faults:5701") == 1
+        assert await counter(workers.redis, "faults:5701") == 1
         await stand.to("resetFromFault")
         assert stand.csc.summary_state == salobj.State.STANDBY
-        crew.refuse_with = None
+        workers.refuse_with = None
         await stand.to("start", "enable")
         assert stand.csc.summary_state == salobj.State.ENABLED
-        assert await counter(crew.redis, "sessions_begun") == 2
+        assert await counter(workers.redis, "sessions_begun") == 2
 
 
 async def test_reset_from_fault_is_for_fault_only(fresh_redis: PrivateRedis) -> None:
@@ -151,11 +151,11 @@ async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_
     fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
         await stand.to("start", "enable")
-        session = await read_session(crew.redis)
-        await crew.tell(SessionFault(session_id="of long ago", code=5753, report="old"))
-        await crew.tell(SessionFault(session_id=session.id, code=5755, report="the Forwarder is gone"))
+        session = await read_session(workers.redis)
+        await workers.tell(SessionFailed(session_id="of long ago", code=5753, report="old"))
+        await workers.tell(SessionFailed(session_id=session.id, code=5755, report="the Forwarder is gone"))
 
         await stand.reaches(salobj.State.FAULT)
 
@@ -165,10 +165,10 @@ async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_
         assert 5753 not in codes
 
         async def counted() -> bool:
-            return await counter(crew.redis, "faults:5755") == 1
+            return await counter(workers.redis, "faults:5755") == 1
 
         await eventually(counted, "the fault in the counters")
-        assert await counter(crew.redis, "faults:5753") == 0
+        assert await counter(workers.redis, "faults:5753") == 0
 
 
 @pytest.mark.parametrize("way", [("standby",), ("standby", "exitControl")], ids=lambda way: way[-1])
@@ -176,14 +176,14 @@ async def test_when_the_session_has_ended_the_association_key_is_gone(
     fresh_redis: PrivateRedis, way: tuple[str, ...]
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
         await stand.to("start", "enable", "disable")
-        assert await crew.redis.get("ccarchiver_association") == b"f99"
+        assert await workers.redis.get("ccarchiver_association") == b"f99"
 
         await stand.to(*way)
 
-        assert not await crew.redis.exists("ccarchiver_association")
-        assert not (await read_session(crew.redis)).wanted
+        assert not await workers.redis.exists("ccarchiver_association")
+        assert not (await read_session(workers.redis)).is_active
 
 
 async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
@@ -191,18 +191,18 @@ async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
 ) -> None:
     monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", scaled(0.5))
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
         await stand.to("start")
-        crew.silent = True
+        workers.silent = True
 
         await stand.to("standby")
 
         assert stand.csc.summary_state == salobj.State.STANDBY
-        assert not await crew.redis.exists("ccarchiver_association")
+        assert not await workers.redis.exists("ccarchiver_association")
 
 
 async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) -> None:
-    settings = site(fresh_redis.port, DEGRADED_LIMIT=scaled(0.5))
+    settings = site(fresh_redis.port, WORKER_OUTAGE_LIMIT=scaled(0.5))
     async with csc_at_work(settings) as stand:
         async with crew_at_work(settings):
             await stand.to("start", "enable")
@@ -215,7 +215,7 @@ async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) ->
 async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_is_away(
     fresh_redis: PrivateRedis,
 ) -> None:
-    settings = site(fresh_redis.port, BROKER_AWAY_LIMIT=scaled(4))
+    settings = site(fresh_redis.port, BROKER_OUTAGE_LIMIT=scaled(4))
     async with csc_at_work(settings) as stand, looking_into(settings) as redis:
         async with crew_at_work(settings):
             await stand.to("start", "enable")
@@ -238,8 +238,8 @@ async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_i
 async def test_a_worker_whose_key_outlives_it_counts_as_away(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, name: Worker
 ) -> None:
-    monkeypatch.setattr("ccarchiver_sal.degraded.TTL", scaled(0.5))
-    settings = site(fresh_redis.port, DEGRADED_LIMIT=scaled(0.5))
+    monkeypatch.setattr("ccarchiver_sal.dependency_monitor.TTL", scaled(0.5))
+    settings = site(fresh_redis.port, WORKER_OUTAGE_LIMIT=scaled(0.5))
     async with csc_at_work(settings) as stand:
         async with crew_at_work(settings):
             await stand.to("start", "enable")
@@ -248,7 +248,7 @@ async def test_a_worker_whose_key_outlives_it_counts_as_away(
             await redis.persist(name.alive)  # as one whose end is an hour away, after the clock was set back
 
             async def faulted() -> bool:
-                await Crew(redis).show_life(other)
+                await FakeWorkers(redis).show_life(other)
                 return bool(stand.csc.summary_state == salobj.State.FAULT)
 
             await eventually(faulted, "FAULT")

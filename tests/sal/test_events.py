@@ -13,20 +13,22 @@ import pytest
 import yaml
 from lsst.ts import salobj
 
-from ccarchiver_core import clock, keys, session
+from ccarchiver_core import keys
+from ccarchiver_core.base import clock
+from ccarchiver_core.domain.session import new_session_id
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import FileStatus, StatusTopic
-from ccarchiver_core.session import read_session
-from ccarchiver_sal import resume
+from ccarchiver_core.store.session import read_session
+from ccarchiver_sal import saved_state
 from ccarchiver_sim.pace import scaled
-from tests.core.place import eventually, looking_into, mail_in, site
-from tests.sal.crew import Crew, crew_at_work
-from tests.sal.stand import csc_at_work, end_readout, header_ready, limit, sender, start_integration
+from tests.core.redis_helpers import eventually, looking_into, mail_in, site
+from tests.sal.csc_harness import csc_at_work, end_readout, header_ready, limit, sender, start_integration
+from tests.sal.fake_workers import FakeWorkers, crew_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 pytestmark = pytest.mark.processes
 
@@ -34,19 +36,19 @@ RESUME_WINDOW_S = 60.0
 """As by default: a CSC that is away for longer begins in STANDBY."""
 
 
-async def accepted(crew: Crew, count: int) -> list[tuple[str, str]]:
+async def accepted(workers: FakeWorkers, count: int) -> list[tuple[str, str]]:
     async def passed() -> list[tuple[str, str]] | None:
-        if await crew.redis.xlen(Worker.BRIDGE.mailbox) < count:
+        if await workers.redis.xlen(Worker.BRIDGE.mailbox) < count:
             return None  # to read thousands of letters again and again takes the processor from those who write them
-        found = [(str(mail.event.kind), mail.obsid) for mail in await crew.exposures()]
+        found = [(str(message.event.kind), message.obsid) for message in await workers.exposures()]
         return found if len(found) >= count else None
 
     return await eventually(passed, f"{count} events in the bridge's mailbox")
 
 
-async def skipped(crew: Crew, image: str) -> None:
+async def skipped(workers: FakeWorkers, image: str) -> None:
     async def known() -> bool:
-        return image in await crew.images()
+        return image in await workers.images()
 
     await eventually(known, f"{image} in the ledger")
 
@@ -56,32 +58,32 @@ async def test_events_are_taken_in_enabled_only_and_no_burst_is_too_much(fresh_r
     async with (
         sender("CCCamera") as camera,
         sender("CCHeaderService") as headers,
-        crew_at_work(settings) as crew,
+        crew_at_work(settings) as workers,
         csc_at_work(settings) as stand,
     ):
         await stand.to("start")
         start_integration(camera, "in_DISABLED")
-        await skipped(crew, "in_DISABLED")
-        assert await crew.exposures() == []
+        await skipped(workers, "in_DISABLED")
+        assert await workers.exposures() == []
 
         await stand.to("enable")
         start_integration(camera, "i")
-        await accepted(crew, 1)
+        await accepted(workers, 1)
         end_readout(camera, "i")
-        await accepted(crew, 2)
+        await accepted(workers, 2)
         header_ready(headers, "i")
-        assert await accepted(crew, 3) == [
+        assert await accepted(workers, 3) == [
             ("startIntegration", "i"),
             ("endReadout", "i"),
             ("largeFileObjectAvailable", "i"),
         ]
 
         for burst, size in (("small", 200), ("large", 2000)):
-            before = len(await crew.exposures())
+            before = len(await workers.exposures())
             names = [f"{burst}_{number}" for number in range(size)]
             for name in names:
                 end_readout(camera, name)
-            found = await accepted(crew, before + size)
+            found = await accepted(workers, before + size)
             assert [image for _, image in found[before:]] == names
 
 
@@ -102,11 +104,11 @@ def status(number: int, **changes: object) -> FileStatus:
 
 async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, csc_at_work(settings) as stand:
+    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
         nine = [status(number) for number in range(9)]
         long = status(9, raft="123456789", sensor="S0123456789", description="é" * 1000, status_code=5612)
-        await crew.tell(*nine, *nine, long)
-        await crew.tell(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
+        await workers.tell(*nine, *nine, long)
+        await workers.tell(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
 
         events = [await stand.remote.evt_imageInOODS.next(flush=False, timeout=limit()) for _ in range(10)]
         retrieval = await stand.remote.evt_imageRetrievalForArchiving.next(flush=False, timeout=limit())
@@ -119,19 +121,19 @@ async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fre
         assert stand.remote.evt_imageInOODS.get_oldest() is None
 
         async def settled() -> bool:
-            return await mail_in(crew.redis, Worker.SAL) == []
+            return await mail_in(workers.redis, Worker.SAL) == []
 
         await eventually(settled, "the mailbox to be empty")
 
 
 async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, RESUME_WINDOW=scaled(RESUME_WINDOW_S))
-    async with sender("CCCamera") as camera, crew_at_work(settings) as crew:
+    async with sender("CCCamera") as camera, crew_at_work(settings) as workers:
         async with csc_at_work(settings) as stand:
             await stand.to("start", "enable")
             start_integration(camera, "a")
-            await accepted(crew, 1)
-            before = await read_session(crew.redis)
+            await accepted(workers, 1)
+            before = await read_session(workers.redis)
         end_readout(camera, "a")
         start_integration(camera, "b")
 
@@ -139,40 +141,40 @@ async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(
             assert stand.csc.summary_state == salobj.State.ENABLED
             state = await stand.remote.evt_summaryState.aget(timeout=limit())
             assert state.summaryState == salobj.State.ENABLED
-            found = await accepted(crew, 3)
+            found = await accepted(workers, 3)
             end_readout(camera, "b")
-            found = await accepted(crew, 4)
+            found = await accepted(workers, 4)
 
             assert sorted(found) == sorted(
                 [("startIntegration", "a"), ("endReadout", "a"), ("startIntegration", "b"), ("endReadout", "b")]
             )
-            assert await read_session(crew.redis) == before
+            assert await read_session(workers.redis) == before
             await stand.to("disable", "standby")
-            assert not (await read_session(crew.redis)).wanted
+            assert not (await read_session(workers.redis)).is_active
 
 
 @pytest.mark.parametrize("how", ["too late", "its session has been ended", "after exitControl"])
 async def test_otherwise_a_restart_begins_in_standby_without_a_session(fresh_redis: PrivateRedis, how: str) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew:
+    async with crew_at_work(settings) as workers:
         async with csc_at_work(settings) as stand:
             await stand.to("start", "enable")
             if how == "after exitControl":
                 await stand.to("disable", "standby", "exitControl")
         if how == "too late":
             past = clock.now().uptime - settings.resume_window - 1
-            await crew.redis.hset(keys.CSC, "alive_uptime", past)
+            await workers.redis.hset(keys.CSC, "alive_uptime", past)
         elif how == "its session has been ended":
-            await crew.redis.hset(keys.SESSION, "wanted", "down")
+            await workers.redis.hset(keys.SESSION, "wanted", "down")
 
         async with csc_at_work(settings, resumed=True) as stand:
             assert stand.csc.summary_state == salobj.State.STANDBY
 
             async def ended() -> bool:
-                return not (await read_session(crew.redis)).wanted
+                return not (await read_session(workers.redis)).is_active
 
             await eventually(ended, "the session's end")
-            assert not await crew.redis.exists("ccarchiver_association") or how == "its session has been ended"
+            assert not await workers.redis.exists("ccarchiver_association") or how == "its session has been ended"
 
 
 @pytest.fixture
@@ -208,10 +210,10 @@ async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
     fresh_redis: PrivateRedis, program: Program
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as crew, looking_into(settings) as redis, salobj.Domain() as domain:
+    async with crew_at_work(settings) as workers, looking_into(settings) as redis, salobj.Domain() as domain:
         await redis.hset(keys.CSC, "state", int(salobj.State.ENABLED))
-        await resume.write_alive(redis)
-        await redis.hset(keys.SESSION, mapping={"id": session.new_session_id(), "wanted": "up", "pairing": "paired"})
+        await saved_state.write_alive(redis)
+        await redis.hset(keys.SESSION, mapping={"id": new_session_id(), "wanted": "up", "pairing": "paired"})
         for options, expected in (((), salobj.State.ENABLED), (("--no-resume",), salobj.State.STANDBY)):
             async with salobj.Remote(domain, "CCArchiver") as remote:
                 remote.evt_summaryState.flush()
@@ -224,4 +226,4 @@ async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
 
                 await eventually(saved, "the state in Redis")
             program.kill()
-        assert not (await read_session(crew.redis)).wanted
+        assert not (await read_session(workers.redis)).is_active

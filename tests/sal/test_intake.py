@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys, ledger
+from ccarchiver_core import keys
+from ccarchiver_core.domain.worker_messages import ExposureEventMessage
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import ExposureMail
-from ccarchiver_core.step import Outcome
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.transaction import Outcome
 from ccarchiver_sal.adapter import Sample
-from ccarchiver_sal.intake import Intake, _Writing
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import counter, dead_letters, end, eventually, holding, looking_into, mail_in, site
+from ccarchiver_sal.event_intake import EventIntake, _Batch
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.redis_helpers import counter, end, eventually, holding, looking_into, mail_in, read_dead_letters, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.settings import Settings
+    from ccarchiver_core.config.settings import Settings
 
 START, END, HEADER = "startIntegration", "endReadout", "largeFileObjectAvailable"
 
@@ -53,7 +54,7 @@ class Desk:
         self.enabled = True
         self.faulted = False
         self.overflows: list[str] = []
-        self.intake: Intake | None = None
+        self.intake: EventIntake | None = None
         self._number = 0
 
     def hear(self, *heard: tuple[str, str]) -> None:
@@ -79,8 +80,12 @@ class Desk:
         async def passed() -> list[tuple[str, str, int]] | None:
             if await self.redis.xlen(Worker.BRIDGE.mailbox) < count:
                 return None  # to read thousands of letters again and again is slow
-            letters = [mail for mail in await mail_in(self.redis, Worker.BRIDGE) if isinstance(mail, ExposureMail)]
-            found = [(str(mail.event.kind), mail.obsid, mail.job) for mail in letters]
+            letters = [
+                message
+                for message in await mail_in(self.redis, Worker.BRIDGE)
+                if isinstance(message, ExposureEventMessage)
+            ]
+            found = [(str(message.event.kind), message.obsid, message.job) for message in letters]
             return found if len(found) >= count else None
 
         return await eventually(passed, f"{count} letters to the bridge")
@@ -104,7 +109,7 @@ class Desk:
 async def intake_at_work(settings: Settings, desk: Desk) -> AsyncIterator[Desk]:
     """Have a freshly started intake at work."""
     async with holding(Worker.SAL, settings) as context:
-        intake = Intake(
+        intake = EventIntake(
             context, lambda: desk.enabled, lambda: desk.faulted, lambda: "the session", desk.overflows.append
         )
         await intake.load()
@@ -149,7 +154,7 @@ async def test_a_repeated_event_is_counted_and_not_passed_on(fresh_redis: Privat
         async with intake_at_work(settings, desk):
             desk.hear((START, "a"), (END, "a"), (HEADER, "a"))
             assert await desk.passed_on(3) == [(START, "a", 1), (END, "a", 1), (HEADER, "a", 1)]
-            await desk.counted("events_repeated", 3)
+            await desk.counted("duplicate_events", 3)
 
 
 async def test_job_numbers_go_on_after_a_restart(fresh_redis: PrivateRedis) -> None:
@@ -195,7 +200,7 @@ async def test_an_event_without_an_image_name_is_dead_lettered(fresh_redis: Priv
         desk.hear((START, ""), (START, "a"))
 
         assert await desk.passed_on(1) == [(START, "a", 1)]
-        assert len(await dead_letters(desk.redis)) == 1
+        assert len(await read_dead_letters(desk.redis)) == 1
 
 
 async def test_an_event_with_a_hostile_name_is_dead_lettered_and_goes_no_further(fresh_redis: PrivateRedis) -> None:
@@ -204,7 +209,7 @@ async def test_an_event_with_a_hostile_name_is_dead_lettered_and_goes_no_further
 
         assert await desk.images(1) == ["b"]
 
-        [letter] = await dead_letters(desk.redis)
+        [letter] = await read_dead_letters(desk.redis)
         assert b"$(reboot)" in letter["raw"]
         assert b"is refused" in letter["reason"]
         assert not await desk.redis.exists(keys.image("$(reboot)"))
@@ -267,7 +272,7 @@ async def test_a_sender_whose_clock_is_set_while_the_csc_is_away_loses_no_event(
             desk.hear((END, "last"))
             expected = [one.data.imageName for one in [*before[1:], *missed]]
             assert await desk.images(6) == [*expected, "last"]
-            assert await counter(client, "events_repeated") == 0
+            assert await counter(client, "duplicate_events") == 0
 
 
 async def test_all_of_a_camera_that_was_restarted_is_new_even_under_the_same_process_number(
@@ -353,7 +358,7 @@ async def test_a_burst_of_two_thousand_events_is_written_whole_and_in_order(fres
 @pytest.mark.processes
 async def test_events_wait_in_memory_while_redis_is_away(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
-        settings = site(server.port, MAX_MEMORY_EVENTS=5)
+        settings = site(server.port, MAX_BUFFERED_EVENTS=5)
         async with looking_into(settings) as client, intake_at_work(settings, Desk(client)) as desk:
             desk.hear((START, "before"))
             await desk.passed_on(1)
@@ -361,7 +366,7 @@ async def test_events_wait_in_memory_while_redis_is_away(tmp_path: Path) -> None
             server.stop()
             desk.hear((END, "before"), *((START, f"i{number}") for number in range(6)))
             assert len(desk.overflows) == 1, "said once"
-            assert "MAX_MEMORY_EVENTS" in desk.overflows[0]
+            assert "MAX_BUFFERED_EVENTS" in desk.overflows[0]
             server.start()
             await client.connection_pool.disconnect()
 
@@ -407,14 +412,14 @@ async def test_a_batch_that_is_refused_marks_nothing_as_written(fresh_redis: Pri
         desk.hear_sample(sample(START, "a", 1, sender="first"))
         await desk.passed_on(1)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        intake = Intake(context, lambda: True, lambda: False, lambda: "the session", print)
+        intake = EventIntake(context, lambda: True, lambda: False, lambda: "the session", print)
         await intake.load()
         intake.handle(sample(START, "a", 2, sender="first"))  # it is known, but not to this process
         intake.handle(sample(START, "b", 1, sender="second"))
         applied = []
 
-        async def dies_after_two(writing: _Writing) -> Outcome:
-            applied.append(await Intake._apply(intake, writing))
+        async def dies_after_two(writing: _Batch) -> Outcome:
+            applied.append(await EventIntake._apply(intake, writing))
             if len(applied) == 2:
                 raise KeyboardInterrupt
             return applied[-1]
@@ -423,6 +428,6 @@ async def test_a_batch_that_is_refused_marks_nothing_as_written(fresh_redis: Pri
         with pytest.raises(KeyboardInterrupt):
             await intake._write(list(intake._waiting))
 
-        assert applied == [Outcome.REFUSED, Outcome.APPLIED]
+        assert applied == [Outcome.PRECONDITION_FAILED, Outcome.APPLIED]
         marked = await redis.hget(keys.CSC, f"heard:{START}")
         assert list(json.loads(marked or "{}")) == ["first"]

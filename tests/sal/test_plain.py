@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ccarchiver_core.exposure import EndReadout, HeaderReady
-from ccarchiver_sal.plain import problem
+from ccarchiver_core.domain.exposure import EndReadout, HeaderReady
+from ccarchiver_sal.event_validation import validate
 
 GOOD_URL = "http://127.0.0.1:8000/CCHeaderService_header_CC_O_20261122_000001.yaml"
 
@@ -14,11 +14,11 @@ BAD = " \n\0;|*'\"`\\<>&:%"
 
 
 def of_image(name: str) -> str:
-    return problem(name, EndReadout(image_name=name, image_index=0, images_in_sequence=1))
+    return validate(name, EndReadout(image_name=name, image_index=0, images_in_sequence=1))
 
 
 def of_url(url: str) -> str:
-    return problem("CC_O_20261122_000001", HeaderReady(url=url))
+    return validate("CC_O_20261122_000001", HeaderReady(url=url))
 
 
 @pytest.mark.parametrize("name", ["CC_O_20261122_000001", "AT_O_20261122_000001", "i", "rehearsal-1.b", "n" * 64])

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import ledger
-from ccarchiver_core.exposure import StartIntegration
+from ccarchiver_core.domain.exposure import StartIntegration
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.mail import FileStatus, StatusTopic
-from ccarchiver_core.step import Step
-from ccarchiver_sal.reports import Reports, event_fields
-from tests.core.place import counter, dead_letters, holding, looking_into, mail_in, post, site
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sal.status_publisher import StatusPublisher, event_fields
+from tests.core.redis_helpers import counter, holding, looking_into, mail_in, post, read_dead_letters, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from redis.asyncio import Redis
 
-    from ccarchiver_core.worker import WorkerContext
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_core.runtime.worker import WorkerContext
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 IMAGE = "CC_O_20261122_735514"
 SENSORS = ("S00", "S01", "S02", "S10", "S11", "S12", "S20", "S21", "S22")
@@ -74,18 +74,20 @@ class Desk:
 
     def restart(self) -> None:
         """Begin anew with nothing in memory."""
-        self.reports = Reports(self.context, self.recorder)  # type: ignore[arg-type]  # all that is used of the CSC
+        self.reports = StatusPublisher(self.context, self.recorder)  # type: ignore[arg-type]  # all that is used of the CSC
 
     async def report(self, *statuses: FileStatus) -> None:
         for one in statuses:
             [entry] = await post(self.redis, Worker.SAL, one)
-            await self.reports.report(one, entry)
-        await self.reports.settled()
+            await self.reports.publish(one, entry)
+        await self.reports.drain()
 
     async def accept(self) -> None:
-        step = Step()
-        ledger.record_event(step, ledger.Heard(IMAGE, 1, "s", START, at=1.0), ImageState.ACCEPTED, is_new=True)
-        await self.context.runner.apply(step)
+        transaction = Transaction()
+        ledger.record_event(
+            transaction, ledger.ReceivedEvent(IMAGE, 1, "s", START, received_at=1.0), ImageState.ACCEPTED, is_new=True
+        )
+        await self.context.transactions.apply(transaction)
 
 
 @asynccontextmanager
@@ -106,7 +108,7 @@ async def test_a_repeated_report_gives_no_second_event_even_after_a_restart(
         await desk.report(status(), status())
 
         assert len(desk.recorder.put) == 1
-        assert await counter(desk.redis, f"statuses_repeated:{status().topic}") == 2
+        assert await counter(desk.redis, f"duplicate_statuses:{status().topic}") == 2
         assert await mail_in(desk.redis, Worker.SAL) == [], "all are settled"
 
 
@@ -178,7 +180,7 @@ async def test_a_status_of_an_image_nobody_accepted_is_an_event_and_is_kept_as_f
         await desk.report(status())
 
         assert len(desk.recorder.put) == 1
-        assert (await ledger.read_record(desk.redis, IMAGE))["state"] == ImageState.FOREIGN
+        assert (await ledger.read_record(desk.redis, IMAGE))["state"] == ImageState.UNANNOUNCED
         assert await ledger.unfinished(desk.redis) == []
 
 
@@ -199,7 +201,7 @@ async def test_an_event_sal_refuses_is_dead_lettered_and_the_next_one_is_put(fre
         desk.recorder.refuse = False
         await desk.report(status("S01"))
 
-        [dead] = await dead_letters(desk.redis)
+        [dead] = await read_dead_letters(desk.redis)
         assert b"does not fit" in dead["reason"]
         assert len(desk.recorder.put) == 1
         assert await mail_in(desk.redis, Worker.SAL) == []

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import keys
-from ccarchiver_core.errors import FencedError
+from ccarchiver_core.base.errors import FencedError
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker, image
-from ccarchiver_core.mail import FileStatus, StatusTopic
-from ccarchiver_core.step import Step
-from ccarchiver_sal import reports as reports_module
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sal import status_publisher as reports_module
 from ccarchiver_sim import pace
-from tests.core.place import dead_letters, eventually, holding, looking_into, mail_in, post, site
+from tests.core.redis_helpers import eventually, holding, looking_into, mail_in, post, read_dead_letters, site
 from tests.sal.test_reports import Desk
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 LIMIT_S = 60.0
 FEW = 25
@@ -88,16 +88,16 @@ async def test_also_if_redis_hangs_meanwhile(fresh_redis: PrivateRedis) -> None:
 async def test_what_redis_has_answered_is_read_before_the_next_event_is_put(fresh_redis: PrivateRedis) -> None:
     """Of a process that dies with a reply unread, Redis may forget what it has not read."""
     async with holding(Worker.SAL, site(fresh_redis.port)) as context:
-        await context.runner.apply(Step().count("begun"))
-        connection = context.runner._open
+        await context.transactions.apply(Transaction().count("begun"))
+        connection = context.transactions._connection
         assert connection is not None
         socket = connection._writer.get_extra_info("socket")  # type: ignore[union-attr]  # it is connected
 
-        given = await context.runner.give(Step().count("given"))
+        given = await context.transactions.submit(Transaction().count("given"))
         is_answered, _, _ = select.select([socket], [], [], pace.scaled(LIMIT_S))  # while the event loop stands still
         assert is_answered
 
-        await context.runner.ready()
+        await context.transactions.wait_until_safe()
         assert select.select([socket], [], [], 0) == ([], [], [])
         await given
 
@@ -123,16 +123,16 @@ async def test_while_redis_refuses_writes_few_events_go_out(fresh_redis: Private
 
 async def all_of(desk: Desk, statuses: list[FileStatus]) -> None:
     for one in statuses:
-        await desk.reports.report(one, "1-1")
-    await desk.reports.settled()
+        await desk.reports.publish(one, "1-1")
+    await desk.reports.drain()
 
 
 async def test_a_csc_that_cannot_be_sure_of_its_lease_asks_before_it_puts(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         desk = Desk(redis, context)
-        await redis.incr(Worker.SAL.lease_epoch)  # it was frozen, and another one took over
-        context.runner.sure_until = 0.0
+        await redis.incr(Worker.SAL.fencing_token)  # it was frozen, and another one took over
+        context.transactions.lease_valid_until = 0.0
 
         with pytest.raises(FencedError):
             await desk.report(status("I", "S00"))
@@ -172,6 +172,6 @@ async def test_a_record_that_redis_cannot_write_is_a_dead_letter(fresh_redis: Pr
 
         await desk.report(status("I", "S00"))
 
-        [letter] = await dead_letters(redis)
+        [letter] = await read_dead_letters(redis)
         assert b"a defect of the archiver" in letter["reason"]
         assert await mail_in(redis, Worker.SAL) == []

@@ -12,14 +12,14 @@ import pytest
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_sal.adapter import State
-from ccarchiver_sim.child import base_environment
 from ccarchiver_sim.pace import within
-from tests.core.place import LIMIT_S, eventually, looking_into, site
+from ccarchiver_sim.testbed.child_process import base_environment
+from tests.core.redis_helpers import LIMIT_S, eventually, looking_into, site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 pytestmark = pytest.mark.processes
 
@@ -28,7 +28,7 @@ ACTIVE = json.dumps({"host": "the-other-host", "pid": 1, "since": "2026-11-22T08
 
 async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis, tmp_path: Path) -> None:
     (tmp_path / "ccarchiver_config.yaml").write_text(
-        f"ROOT:\n  REDIS_HOST: 127.0.0.1\n  REDIS_PORT: {fresh_redis.port}\n  WHEN_LEASE_IS_HELD: wait\n",
+        f"ROOT:\n  REDIS_HOST: 127.0.0.1\n  REDIS_PORT: {fresh_redis.port}\n  STANDBY: true\n",
         encoding="utf-8",
     )
     env = base_environment() | {
@@ -40,7 +40,7 @@ async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis,
     }
     async with looking_into(site(fresh_redis.port)) as redis:
         await redis.set(Worker.SAL.lease, ACTIVE)
-        await redis.set(Worker.SAL.lease_epoch, 1)
+        await redis.set(Worker.SAL.fencing_token, 1)
         await redis.hset(keys.CSC, "state", int(State.STANDBY))
         standby = await asyncio.create_subprocess_exec(sys.executable, "-m", "ccarchiver_sal.main", env=env)
         try:

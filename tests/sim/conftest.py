@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+from tests.sim.peer_rig import ArchiverEnd, Peers, SiteFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
     from tests.support.brokers import VhostPool
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ccarchiver_sim.camera.exposure import Exposure, image_name
-from ccarchiver_sim.camera.remote_control import CommandError, parse
-from ccarchiver_sim.child import ChildProcess
 from ccarchiver_sim.pace import scaled
-from tests.sim.rig import LIMIT_S, Peer, Peers, wait_for
+from ccarchiver_sim.peers.camera.exposure import Exposure, image_name
+from ccarchiver_sim.peers.camera.remote_control import CommandError, parse
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from tests.sim.peer_rig import LIMIT_S, Peer, Peers, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
-from ccarchiver_sim.camera.exposure import image_name
-from ccarchiver_sim.header_service.web import serve_folder
-from tests.sim import literal
-from tests.sim.rig import wait_for
+from ccarchiver_sim.peers.camera.exposure import image_name
+from ccarchiver_sim.peers.header_service.web import serve_folder
+from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+from tests.sim import wire_samples
+from tests.sim.peer_rig import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+    from tests.sim.peer_rig import ArchiverEnd, Peers, SiteFolder
 
 IMAGES = [image_name("20261122", number) for number in range(1, 4)]
-FILES = [(image, sensor) for image in IMAGES for sensor in literal.SENSORS]
+FILES = [(image, sensor) for image in IMAGES for sensor in wire_samples.SENSORS]
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
 
 def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
     """Do what the archiver does for one image, waiting for each answer."""
-    archiver.send("archive_ctrl_consume", literal.new_item(image))
+    archiver.send("archive_ctrl_consume", wire_samples.new_item(image))
     answer = archiver.take("cc_foreman_ack_publish", MSG_TYPE="NEW_CC_ARCHIVE_ITEM_ACK", IMAGE_ID=image)
     for name, message in (
-        ("XFER_PARAMS", literal.xfer_params(str(answer["TARGET_DIR"]), image)),
-        ("END_READOUT", literal.end_readout(image)),
-        ("HEADER_READY", literal.header_ready(header_url, image)),
+        ("XFER_PARAMS", wire_samples.xfer_params(str(answer["TARGET_DIR"]), image)),
+        ("END_READOUT", wire_samples.end_readout(image)),
+        ("HEADER_READY", wire_samples.header_ready(header_url, image)),
     ):
         archiver.send("f99_consume", message)
         archiver.take("cc_foreman_ack_publish", MSG_TYPE=f"CC_FWDR_{name}_ACK", IMAGE_ID=image)
@@ -56,7 +56,7 @@ def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
 
 def take_files(archiver: ArchiverEnd, queue: str, image: str, status: object) -> list[str]:
     """Take the reports about an image's nine files; a killed broker may have repeated those of another image."""
-    reports = [archiver.take(queue, OBSID=image, STATUS_CODE=status) for _ in literal.SENSORS]
+    reports = [archiver.take(queue, OBSID=image, STATUS_CODE=status) for _ in wire_samples.SENSORS]
     return [str(report["SENSOR"]) for report in reports]
 
 
@@ -82,18 +82,18 @@ def test_every_file_is_delivered_linked_and_ingested_also_after_both_brokers_wer
     started = [programs.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
     for peer in started:
         peer.wait_said("serving")
-    (tmp_path / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
+    (tmp_path / "header.yaml").write_text(wire_samples.HEADER_FILE, encoding="utf-8")
     with serve_folder(tmp_path, port=0) as address:
         take_image(archiver, IMAGES[0], f"{address}/header.yaml")
-        assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(literal.SENSORS)
+        assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(wire_samples.SENSORS)
         kill_and_start(archiver, rabbit, redis_server)
         for image in IMAGES[1:]:
             take_image(archiver, image, f"{address}/header.yaml")
-            assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(literal.SENSORS)
+            assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(wire_samples.SENSORS)
 
     wait_for("the Forwarder's presence key", lambda: archiver.redis.get("f99_association") == "pong")
     for image in IMAGES:
-        assert take_files(archiver, "telemetry_queue", image, "0") == list(literal.SENSORS)
+        assert take_files(archiver, "telemetry_queue", image, "0") == list(wire_samples.SENSORS)
     archive = site.settings.archive
     assert not [path for path in archive.forwarder_staging.rglob("*") if path.is_file()]
     expected = sorted(f"{image}-R22{sensor}.fits" for image, sensor in FILES)

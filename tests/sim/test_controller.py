@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_sim.controller.staging import observing_day
-from tests.sim import literal
-from tests.sim.rig import wait_for
+from ccarchiver_sim.peers.controller.staging import observing_day
+from tests.sim import wire_samples
+from tests.sim.peer_rig import wait_for
 
 if TYPE_CHECKING:
-    from tests.sim.rig import ArchiverEnd, Body, Peers, SiteFolder
+    from tests.sim.peer_rig import ArchiverEnd, Body, Peers, SiteFolder
 
 
 def arrived(site: SiteFolder, sensor: str = "S00") -> Path:
     directory = site.settings.archive.forwarder_staging / "2026-11-22"
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{literal.IMAGE}-R22{sensor}.fits"
+    path = directory / f"{wire_samples.IMAGE}-R22{sensor}.fits"
     path.write_bytes(b"pixels")
     return path
 
@@ -34,7 +34,7 @@ def test_names_the_directory_of_the_day_and_makes_it(archiver: ArchiverEnd, peer
     archiver.declare()
     peers.start("controller")
     before = observing_day(dt.datetime.now(dt.UTC))
-    archiver.send("archive_ctrl_consume", literal.new_item())
+    archiver.send("archive_ctrl_consume", wire_samples.new_item())
 
     answer = archiver.take("cc_foreman_ack_publish")
     day = Path(str(answer["TARGET_DIR"])).name
@@ -44,26 +44,26 @@ def test_names_the_directory_of_the_day_and_makes_it(archiver: ArchiverEnd, peer
     assert answer == {
         "MSG_TYPE": "NEW_CC_ARCHIVE_ITEM_ACK",
         "TARGET_DIR": f"{directory}/",
-        "ACK_ID": f"{literal.SESSION}_3",
+        "ACK_ID": f"{wire_samples.SESSION}_3",
         "JOB_NUM": 1,
-        "IMAGE_ID": literal.IMAGE,
+        "IMAGE_ID": wire_samples.IMAGE,
         "COMPONENT": "ARCHIVE_CTRL",
         "ACK_BOOL": "TRUE",
-        "SESSION_ID": literal.SESSION,
+        "SESSION_ID": wire_samples.SESSION,
     }
 
 
 def test_answers_health_checks_on_its_configured_queue(archiver: ArchiverEnd, peers: Peers) -> None:
     archiver.declare()
     peers.start("controller")
-    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+    archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
     assert archiver.take("cc_foreman_ack_publish") == {
         "MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK",
         "COMPONENT": "ARCHIVE_CTRL",
         "ACK_BOOL": "TRUE",
-        "ACK_ID": f"{literal.SESSION}_1",
-        "SESSION_ID": literal.SESSION,
+        "ACK_ID": f"{wire_samples.SESSION}_1",
+        "SESSION_ID": wire_samples.SESSION,
     }
 
 
@@ -71,7 +71,7 @@ def test_answers_over_the_message_exchange_only(archiver: ArchiverEnd, peers: Pe
     archiver.declare()
     archiver.unbind("cc_foreman_ack_publish")
     controller = peers.start("controller")
-    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+    archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
     controller.wait_logged("no queue takes what goes to cc_foreman_ack_publish")
     assert archiver.depth("cc_foreman_ack_publish") == 0
@@ -84,7 +84,7 @@ def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
     peers.start("controller")
     path = arrived(site)
     archive = site.settings.archive
-    message = literal.file_transferred(str(path).replace("2026-11-22/", "2026-11-22//"))
+    message = wire_samples.file_transferred(str(path).replace("2026-11-22/", "2026-11-22//"))
     requests: list[Body] = []
     for _ in range(2):
         archiver.send("archive_ctrl_consume", message)
@@ -100,7 +100,7 @@ def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
         "MSG_TYPE": "CC_FILE_INGEST_REQUEST",
         "CAMERA": "COMCAM",
         "ARCHIVER": "CCArchiver",
-        "OBSID": literal.IMAGE,
+        "OBSID": wire_samples.IMAGE,
         "RAFT": "22",
         "SENSOR": "S00",
         "FILENAME": str(linked),
@@ -113,7 +113,7 @@ def test_a_file_sent_again_takes_the_place_of_the_first(archiver: ArchiverEnd, p
     for content in (b"half", b"whole"):
         path = arrived(site)
         path.write_bytes(content)
-        archiver.send("archive_ctrl_consume", literal.file_transferred(str(path)))
+        archiver.send("archive_ctrl_consume", wire_samples.file_transferred(str(path)))
         archiver.take("cc_publish_to_oods")
 
     for tree in (site.settings.archive.oods_staging, site.settings.archive.dbb_staging):
@@ -125,11 +125,11 @@ def test_reports_files_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site:
     peers.start("controller")
     for name in ("gone.fits", "../../../outside.fits"):
         filename = str(arrived(site).parent / name)
-        archiver.send("archive_ctrl_consume", literal.file_transferred(filename))
+        archiver.send("archive_ctrl_consume", wire_samples.file_transferred(filename))
 
         report = archiver.take("archive_ctrl_publish")
         assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
-        assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (literal.IMAGE, filename, "S00")
+        assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (wire_samples.IMAGE, filename, "S00")
     assert archiver.depth("cc_publish_to_oods") == 0
 
 
@@ -140,7 +140,7 @@ def test_is_not_deaf_after_messages_it_cannot_understand_or_act_on(
     staging = site.settings.archive.forwarder_staging
     staging.parent.mkdir()
     staging.write_text("a file where a directory should be", encoding="utf-8")
-    archiver.send("archive_ctrl_consume", literal.new_item())
+    archiver.send("archive_ctrl_consume", wire_samples.new_item())
     peers.start("controller")
     for poison in (
         b"",
@@ -151,7 +151,7 @@ def test_is_not_deaf_after_messages_it_cannot_understand_or_act_on(
         b"MSG_TYPE: NEW_CC_ARCHIVE_ITEM",
     ):
         archiver.send("archive_ctrl_consume", poison)
-    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
+    archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
     assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK_ACK"
     wait_for("an empty queue", lambda: archiver.depth("archive_ctrl_consume") == 0)
@@ -163,8 +163,8 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
     peers.start(
         "controller", "--negative", "--ack-delay", "0.1", "--mute", "ARCHIVE_HEALTH_CHECK", "--target-dir", hostile
     )
-    archiver.send("archive_ctrl_consume", literal.ARCHIVE_HEALTH_CHECK)
-    archiver.send("archive_ctrl_consume", literal.new_item())
+    archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
+    archiver.send("archive_ctrl_consume", wire_samples.new_item())
 
     answer = archiver.take("cc_foreman_ack_publish")
     assert (answer["MSG_TYPE"], answer["ACK_BOOL"]) == ("NEW_CC_ARCHIVE_ITEM_ACK", "FALSE")
@@ -174,8 +174,8 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
 def test_delays_what_it_acknowledges_and_nothing_else(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
     archiver.declare()
     peers.start("controller", "--ack-delay", "3600")
-    archiver.send("archive_ctrl_consume", literal.new_item())
-    archiver.send("archive_ctrl_consume", literal.file_transferred(str(arrived(site).parent / "gone.fits")))
+    archiver.send("archive_ctrl_consume", wire_samples.new_item())
+    archiver.send("archive_ctrl_consume", wire_samples.file_transferred(str(arrived(site).parent / "gone.fits")))
 
     assert archiver.take("archive_ctrl_publish")["MSG_TYPE"] == "IMAGE_IN_OODS"
     assert archiver.depth("cc_foreman_ack_publish") == 0

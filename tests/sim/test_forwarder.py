@@ -10,15 +10,15 @@ import pytest
 import redis
 from astropy.io import fits
 
-from tests.sim import literal
-from tests.sim.rig import LIMIT_S, wait_for
+from tests.sim import wire_samples
+from tests.sim.peer_rig import LIMIT_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ccarchiver_sim.brokers import PrivateRedis
-    from tests.sim.rig import ArchiverEnd, Body, Peers
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
+    from tests.sim.peer_rig import ArchiverEnd, Body, Peers
 
 OWN_NAME = ("--hostname", "comfwd", "--ip", "127.0.0.1")
 
@@ -27,7 +27,7 @@ OWN_NAME = ("--hostname", "comfwd", "--ip", "127.0.0.1")
 def header_url(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "headers"
     folder.mkdir()
-    (folder / "header.yaml").write_text(literal.HEADER_FILE, encoding="utf-8")
+    (folder / "header.yaml").write_text(wire_samples.HEADER_FILE, encoding="utf-8")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -50,7 +50,7 @@ def answers(archiver: ArchiverEnd, count: int) -> list[Body]:
 
 def pair(archiver: ArchiverEnd) -> None:
     archiver.redis.set("ccarchiver_association", "comfwd")
-    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.send("f99_consume", wire_samples.ASSOCIATED)
     archiver.take("cc_foreman_ack_publish")
 
 
@@ -103,10 +103,10 @@ def test_answers_associated_in_quoted_flow_style_over_the_default_exchange(archi
     archiver.unbind("cc_foreman_ack_publish")
     peers.start("forwarder", *OWN_NAME)
     archiver.redis.set("ccarchiver_association", "comfwd")
-    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.send("f99_consume", wire_samples.ASSOCIATED)
 
     assert archiver.take_raw("cc_foreman_ack_publish").decode() == (
-        f'{{"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", "ACK_ID": "{literal.SESSION}_2"}}'
+        f'{{"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", "ACK_ID": "{wire_samples.SESSION}_2"}}'
     )
 
 
@@ -116,11 +116,11 @@ def test_lists_itself_once_more_when_the_archivers_key_is_gone_and_goes_on_servi
     archiver.declare()
     peers.start("forwarder", *OWN_NAME)
     archiver.redis.delete("forwarder_list")
-    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.send("f99_consume", wire_samples.ASSOCIATED)
     archiver.take("cc_foreman_ack_publish")
 
     wait_for("new entry in the list", lambda: archiver.redis.llen("forwarder_list") == 1)
-    archiver.send("f99_consume", literal.end_readout())
+    archiver.send("f99_consume", wire_samples.end_readout())
     assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "CC_FWDR_END_READOUT_ACK"
     assert archiver.redis.llen("forwarder_list") == 1
 
@@ -132,8 +132,8 @@ def test_delivers_nine_files_whichever_of_header_and_readout_comes_first(
     forwarder = peers.start("forwarder", *OWN_NAME)
     pair(archiver)
     for image, header_first in (("CC_O_20261122_000001", False), ("CC_O_20261122_000002", True)):
-        archiver.send("f99_consume", literal.xfer_params(f"{target}/", image))
-        both = [literal.end_readout(image), literal.header_ready(header_url, image)]
+        archiver.send("f99_consume", wire_samples.xfer_params(f"{target}/", image))
+        both = [wire_samples.end_readout(image), wire_samples.header_ready(header_url, image)]
         for message in reversed(both) if header_first else both:
             archiver.send("f99_consume", message)
         check_acknowledgements(archiver, image)
@@ -147,13 +147,13 @@ def check_acknowledgements(archiver: ArchiverEnd, image: str) -> None:
         "MSG_TYPE": "CC_FWDR_XFER_PARAMS_ACK",
         "IMAGE_ID": image,
         "COMPONENT": "127.0.0.1:comfwd",
-        "ACK_ID": f"{literal.SESSION}_4",
+        "ACK_ID": f"{wire_samples.SESSION}_4",
     }
     assert {str(ack["MSG_TYPE"]) for ack in acks[1:]} == {"CC_FWDR_END_READOUT_ACK", "CC_FWDR_HEADER_READY_ACK"}
 
 
 def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
-    for sensor in literal.SENSORS:
+    for sensor in wire_samples.SENSORS:
         filename = f"{target}//{image}-R22{sensor}.fits"
         assert archiver.take("archive_ctrl_consume") == {
             "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
@@ -161,7 +161,7 @@ def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
             "OBSID": image,
             "RAFT": "22",
             "SENSOR": sensor,
-            "SESSION_ID": literal.SESSION,
+            "SESSION_ID": wire_samples.SESSION,
             "JOB_NUM": "1",
             "REPLY_QUEUE": "f99_consume",
         }
@@ -175,7 +175,7 @@ def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
             "DESCRIPTION": f"{image}-R22{sensor}.fits is successfully transferred to ARC@127.0.0.1:{target}/",
         }
     assert sorted(path.name for path in target.glob(f"{image}*")) == [
-        f"{image}-R22{sensor}.fits" for sensor in literal.SENSORS
+        f"{image}-R22{sensor}.fits" for sensor in wire_samples.SENSORS
     ]
     with fits.open(target / f"{image}-R22S12.fits", checksum=True) as units:
         assert units[0].header["EXPTIME"] == 1.0
@@ -189,23 +189,27 @@ def test_readout_before_transfer_parameters_loses_the_image_until_it_is_told_aga
 ) -> None:
     archiver.declare()
     forwarder = peers.start("forwarder", *OWN_NAME)
-    for message in (literal.end_readout(), literal.xfer_params(f"{target}/"), literal.header_ready(header_url)):
+    for message in (
+        wire_samples.end_readout(),
+        wire_samples.xfer_params(f"{target}/"),
+        wire_samples.header_ready(header_url),
+    ):
         archiver.send("f99_consume", message)
     answers(archiver, 3)
 
-    assert f"{literal.IMAGE} is lost" in forwarder.log
+    assert f"{wire_samples.IMAGE} is lost" in forwarder.log
     assert archiver.depth("telemetry_queue") == 0
-    archiver.send("f99_consume", literal.end_readout())
+    archiver.send("f99_consume", wire_samples.end_readout())
     assert archiver.take("telemetry_queue")["STATUS_CODE"] == "0"
 
 
 def test_reports_a_header_that_cannot_be_fetched(archiver: ArchiverEnd, peers: Peers, header_url: str) -> None:
     archiver.declare()
     peers.start("forwarder")
-    archiver.send("f99_consume", literal.header_ready(f"{header_url}-missing"))
+    archiver.send("f99_consume", wire_samples.header_ready(f"{header_url}-missing"))
 
     report = archiver.take("telemetry_queue")
-    assert (report["STATUS_CODE"], report["OBSID"]) == ("5610", literal.IMAGE)
+    assert (report["STATUS_CODE"], report["OBSID"]) == ("5610", wire_samples.IMAGE)
     assert (report["RAFT"], report["SENSOR"], report["FILENAME"]) == ("", "", "")
 
 
@@ -215,7 +219,11 @@ def test_reports_a_target_directory_that_is_not_there(
     archiver.declare()
     peers.start("forwarder")
     hostile = f"{target}/$(touch pwned); rm -rf x/"
-    for message in (literal.xfer_params(hostile), literal.end_readout(), literal.header_ready(header_url)):
+    for message in (
+        wire_samples.xfer_params(hostile),
+        wire_samples.end_readout(),
+        wire_samples.header_ready(header_url),
+    ):
         archiver.send("f99_consume", message)
 
     assert archiver.take("telemetry_queue")["STATUS_CODE"] == "5612"
@@ -235,7 +243,7 @@ def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, 
         b"MSG_TYPE: [1]",
     ):
         archiver.send("f99_consume", poison)
-    archiver.send("f99_consume", literal.ASSOCIATED)
+    archiver.send("f99_consume", wire_samples.ASSOCIATED)
 
     assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ASSOCIATED_ACK"
 
@@ -245,7 +253,11 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str
     forwarder = peers.start(
         "forwarder", "--mute", "CC_FWDR_END_READOUT", "--duplicate-telemetry", "--die-mid-transfer", "2"
     )
-    for message in (literal.xfer_params(f"{target}/"), literal.end_readout(), literal.header_ready(header_url)):
+    for message in (
+        wire_samples.xfer_params(f"{target}/"),
+        wire_samples.end_readout(),
+        wire_samples.header_ready(header_url),
+    ):
         archiver.send("f99_consume", message)
 
     assert forwarder.process.wait_ended(LIMIT_S) == 70
@@ -259,18 +271,22 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str
 def test_fails_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path) -> None:
     archiver.declare()
     peers.start("forwarder", "--fail-code", "5611")
-    for message in (literal.xfer_params(f"{target}/"), literal.end_readout(), literal.header_ready(header_url)):
+    for message in (
+        wire_samples.xfer_params(f"{target}/"),
+        wire_samples.end_readout(),
+        wire_samples.header_ready(header_url),
+    ):
         archiver.send("f99_consume", message)
 
     report = archiver.take("telemetry_queue")
-    assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (literal.IMAGE, "5611", "")
+    assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (wire_samples.IMAGE, "5611", "")
     assert list(target.iterdir()) == []
 
 
 def test_dies_before_it_acknowledges(archiver: ArchiverEnd, peers: Peers, target: Path) -> None:
     archiver.declare()
     forwarder = peers.start("forwarder", "--die-after", "CC_FWDR_XFER_PARAMS")
-    archiver.send("f99_consume", literal.xfer_params(f"{target}/"))
+    archiver.send("f99_consume", wire_samples.xfer_params(f"{target}/"))
 
     assert forwarder.process.wait_ended(LIMIT_S) == 70
     assert archiver.depth("cc_foreman_ack_publish") == 0

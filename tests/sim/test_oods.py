@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_sim.forwarder import fitsfile
-from ccarchiver_sim.forwarder.sensors import Sensor
-from tests.sim import literal
+from ccarchiver_sim.peers.forwarder import fitsfile
+from ccarchiver_sim.peers.forwarder.sensors import Sensor
+from tests.sim import wire_samples
 
 if TYPE_CHECKING:
-    from tests.sim.rig import ArchiverEnd, Peers, SiteFolder
+    from tests.sim.peer_rig import ArchiverEnd, Peers, SiteFolder
 
 
 def write_file(folder: Path, sensor: str) -> Path:
-    path = folder / "linked" / f"{literal.IMAGE}-R22{sensor}.fits"
-    fitsfile.write(path, literal.IMAGE, Sensor(raft="22", name=sensor), [("EXPTIME", 1.0, "")], "MD5")
+    path = folder / "linked" / f"{wire_samples.IMAGE}-R22{sensor}.fits"
+    fitsfile.write(path, wire_samples.IMAGE, Sensor(raft="22", name=sensor), [("EXPTIME", 1.0, "")], "MD5")
     return path
 
 
@@ -37,7 +37,7 @@ def test_enters_a_file_once_and_reports_it_each_time_in_the_same_words(
     archiver.declare()
     peers.start("oods")
     for _ in range(2):
-        archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+        archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
     reports = [archiver.take("oods_publish_to_cc") for _ in range(2)]
 
     assert reports[0] == reports[1]
@@ -45,14 +45,14 @@ def test_enters_a_file_once_and_reports_it_each_time_in_the_same_words(
         "MSG_TYPE": "IMAGE_IN_OODS",
         "CAMERA": "COMCAM",
         "ARCHIVER": "CCArchiver",
-        "OBSID": literal.IMAGE,
+        "OBSID": wire_samples.IMAGE,
         "FILENAME": str(image_file),
         "RAFT": "22",
         "SENSOR": "S00",
         "STATUS_CODE": 0,
-        "DESCRIPTION": f"OBSID {literal.IMAGE}: file {image_file} ingested into OODS",
+        "DESCRIPTION": f"OBSID {wire_samples.IMAGE}: file {image_file} ingested into OODS",
     }
-    assert rows(site) == [(str(image_file), literal.IMAGE, "22", "S00", 2)]
+    assert rows(site) == [(str(image_file), wire_samples.IMAGE, "22", "S00", 2)]
 
 
 def truncate(path: Path) -> None:
@@ -77,7 +77,7 @@ def test_reports_files_that_are_not_what_was_written(
     ):
         path = write_file(tmp_path, sensor)
         harm(path)
-        archiver.send("cc_publish_to_oods", literal.ingest_request(str(path), sensor=sensor))
+        archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(path), sensor=sensor))
         report = archiver.take("oods_publish_to_cc")
         assert (report["STATUS_CODE"], report["SENSOR"]) == (1, sensor)
         assert reason in str(report["DESCRIPTION"])
@@ -87,7 +87,7 @@ def test_reports_files_that_are_not_what_was_written(
 def test_refuses_a_file_of_another_image(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
     archiver.declare()
     peers.start("oods")
-    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file), image="CC_O_20261122_000099"))
+    archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file), image="CC_O_20261122_000099"))
 
     assert "its header says OBSID" in str(archiver.take("oods_publish_to_cc")["DESCRIPTION"])
 
@@ -95,7 +95,7 @@ def test_refuses_a_file_of_another_image(archiver: ArchiverEnd, peers: Peers, im
 def test_behaves_like_other_releases_as_told(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
     archiver.declare()
     peers.start("oods", "--no-raft", "--legacy-status", "--duplicate")
-    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+    archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
 
     for _ in range(2):
         report = archiver.take("oods_publish_to_cc")
@@ -109,6 +109,6 @@ def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, 
     peers.start("oods")
     for poison in (b"", b"{unclosed", b"MSG_TYPE: NOT_KNOWN", b"MSG_TYPE: CC_FILE_INGEST_REQUEST"):
         archiver.send("cc_publish_to_oods", poison)
-    archiver.send("cc_publish_to_oods", literal.ingest_request(str(image_file)))
+    archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
 
     assert archiver.take("oods_publish_to_cc")["STATUS_CODE"] == 0

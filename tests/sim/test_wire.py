@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccarchiver_sim.peer import wire
+from ccarchiver_sim.peers.common import wire
 
 SCALARS = st.text(st.characters(min_codepoint=32, max_codepoint=0x7E)) | st.integers() | st.booleans()
 MESSAGES = st.dictionaries(

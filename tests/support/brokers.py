@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from ccarchiver_sim.brokers.ports import LOOPBACK
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRabbit, PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 
 FIRST_VHOSTS = 8
 """Made at the broker's start, 0.05 s each; a run of few tests needs no more."""

@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from ccarchiver_sim.rig import waiting
-from tests.support.stage import LIMIT_S
+from ccarchiver_sim.testbed import polling
+from tests.support.archiver_harness import LIMIT_S
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.rig.rig import Rig
-    from tests.support.typist import Typed, Typist
+    from ccarchiver_sim.testbed.rig import Rig
+    from tests.support.cli_server import CliServer, Typed
 
 Report = dict[str, Any]
 
@@ -30,8 +30,8 @@ class Doctor:
         The archiver.
     """
 
-    def __init__(self, typist: Typist, rig: Rig) -> None:
-        self._typist = typist
+    def __init__(self, cli_server: CliServer, rig: Rig) -> None:
+        self._typist = cli_server
         self._rig = rig
 
     async def run(self, *options: str) -> Typed:
@@ -55,7 +55,7 @@ class Doctor:
             last[:] = _bad(await self.run("--json"))
             return not last
 
-        await waiting.until_async(well, LIMIT_S, lambda: f"the doctor to find nothing; it found {last}")
+        await polling.wait_for_async(well, LIMIT_S, lambda: f"the doctor to find nothing; it found {last}")
 
 
 def checks_of(bad: list[Report]) -> set[str]:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
-from ccarchiver_sim.child import ChildProcess
-from ccarchiver_sim.rig.peer import Peer
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from ccarchiver_sim.testbed.peer_process import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKED = frozenset(f"ccarchiver_sim.{name}.main" for name in ("controller", "forwarder", "oods"))
+FORKED = frozenset(f"ccarchiver_sim.peers.{name}.main" for name in ("controller", "forwarder", "oods"))
 """Those that take no part in SAL; the others are started once for many tests."""
 FORKING.set_forkserver_preload(sorted(FORKED))
 PR_SET_PDEATHSIG = 1

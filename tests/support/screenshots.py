@@ -15,7 +15,7 @@ from lsst.ts import salobj
 from playwright.async_api import expect
 
 from ccarchiver_sim.pace import scaled
-from ccarchiver_sim.rig.rig import FORWARDER, OODS, Rig
+from ccarchiver_sim.testbed.rig import FORWARDER, OODS, Rig
 from tests.support.browser import browser, limit_ms, opened
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ccarchiver_sim.rig import waiting
-from tests.cli.operator import Answer
-from tests.support.stage import LIMIT_S
+from ccarchiver_sim.testbed import polling
+from tests.cli.cli_runner import Answer
+from tests.support.archiver_harness import LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ccarchiver_sim.rig.rig import Rig
-    from tests.support.typist import Typist
+    from ccarchiver_sim.testbed.rig import Rig
+    from tests.support.cli_server import CliServer
 
 
 class Terminal:
@@ -27,8 +27,8 @@ class Terminal:
         The site.
     """
 
-    def __init__(self, typist: Typist, rig: Rig) -> None:
-        self._typist = typist
+    def __init__(self, cli_server: CliServer, rig: Rig) -> None:
+        self._typist = cli_server
         self._rig = rig
 
     async def type_in(self, *words: str) -> Answer:
@@ -51,5 +51,5 @@ class Terminal:
             last = await self.type_in(*words)
             return condition(last)
 
-        await waiting.until_async(answered, LIMIT_S, lambda: f"{what} from {words}; the last answer was {last}")
+        await polling.wait_for_async(answered, LIMIT_S, lambda: f"{what} from {words}; the last answer was {last}")
         return last

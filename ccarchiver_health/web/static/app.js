@@ -29,7 +29,7 @@ const link = new Link({
   onBeat(beat) {
     problem = beat.problem;
     for (const part of known?.overview.workers ?? []) {
-      if (part.vitals && part.worker in beat.beats) part.vitals.beat = beat.beats[part.worker];
+      if (part.heartbeat && part.worker in beat.beats) part.heartbeat.written_at = beat.beats[part.worker];
     }
     drawAges();
   },

@@ -92,7 +92,7 @@ const PLOT = { width: 420, height: 290, left: 44, bottom: 18, top: 8 };
 // A scale for these times: seconds to a height in the plot, in decades.
 function scaleFor(recent) {
   const times = recent.flatMap(({ summary, ccds }) =>
-    ccds.flatMap((ccd) => [ccd.retrieved_at, ccd.ingested_at]).map((at) => (at ? at - (summary.heard_last ?? summary.at) : 0)),
+    ccds.flatMap((ccd) => [ccd.retrieved_at, ccd.ingested_at]).map((at) => (at ? at - (summary.last_event_at ?? summary.at) : 0)),
   );
   const top = 10 ** Math.ceil(Math.log10(Math.max(LEAST_TOP_S, ...times)));
   const decades = Math.log10(top / LOWEST_S);
@@ -105,7 +105,7 @@ function scaleFor(recent) {
 }
 
 export function showRecent(recent) {
-  show(byId("recent"), recent.map((image) => [image.summary.obsid, image.summary.heard_last, image.ccds]), () => {
+  show(byId("recent"), recent.map((image) => [image.summary.obsid, image.summary.last_event_at, image.ccds]), () => {
     const chart = svg("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": spoken(recent) });
     const { heightOf, lines } = scaleFor(recent);
     for (const line of lines) {
@@ -125,7 +125,7 @@ function spoken(recent) {
 
 function column({ summary, ccds }, left, step, heightOf) {
   const group = svg("g", {}, svg("title", {}, summary.obsid));
-  const since = summary.heard_last ?? summary.at;
+  const since = summary.last_event_at ?? summary.at;
   const inner = step * 0.7;
   ccds.forEach((ccd, place) => {
     const x = left + step * 0.15 + (inner * (place + 0.5)) / Math.max(1, ccds.length);

@@ -19,7 +19,7 @@ export function showAlarms(alarms) {
           "div",
           {},
           el("p", {}, el("span", { class: "unseen" }, `${alarm.severity}: `), alarm.text),
-          el("p", { class: "do" }, alarm.do),
+          el("p", { class: "do" }, alarm.remedy),
         ),
       ),
     );
@@ -31,22 +31,22 @@ export function showWorkers(workers, now) {
   const list = byId("workers");
   workers.forEach((part, place) => {
     const card = list.children[place] ?? list.appendChild(workerCard());
-    const { vitals } = part;
-    const beat = vitals ? now - vitals.beat : Infinity;
-    const up = vitals && vitals.started ? now - Date.parse(vitals.started) / 1000 : 0;
-    const health = !vitals ? "away" : vitals.trouble ? "trouble" : beat > BEAT_LATE_S ? "late" : "well";
+    const { heartbeat } = part;
+    const beat = heartbeat ? now - heartbeat.written_at : Infinity;
+    const up = heartbeat && heartbeat.started ? now - Date.parse(heartbeat.started) / 1000 : 0;
+    const health = !heartbeat ? "away" : heartbeat.degraded_reason ? "trouble" : beat > BEAT_LATE_S ? "late" : "well";
     card.dataset.worker = part.worker;
     card.dataset.health = health;
     put(card, ".glyph", { away: "✖", trouble: "✖", late: "▲", well: "✔" }[health]);
     put(card, "strong", part.worker);
-    const mark = health === "late" ? `silent ${age(beat)}` : vitals && up < NEW_S ? `started ${age(up)} ago` : "";
+    const mark = health === "late" ? `silent ${age(beat)}` : heartbeat && up < NEW_S ? `started ${age(up)} ago` : "";
     put(card, ".mark", mark);
-    put(card, ".doing", !vitals ? "shows no life" : vitals.trouble || vitals.state);
+    put(card, ".doing", !heartbeat ? "shows no life" : heartbeat.degraded_reason || heartbeat.state);
     put(
       card,
       ".facts",
-      vitals
-        ? `pid ${vitals.pid} · up ${age(up)} · ${mebibytes(vitals.rss_bytes)} · CPU ${Math.round(vitals.cpu_share * 100)} %`
+      heartbeat
+        ? `pid ${heartbeat.pid} · up ${age(up)} · ${mebibytes(heartbeat.rss_bytes)} · CPU ${Math.round(heartbeat.cpu_share * 100)} %`
         : "no process, or one that hangs",
     );
     const oldest = part.mailbox_oldest_s >= 1 ? `, oldest ${age(part.mailbox_oldest_s)}` : "";
@@ -71,9 +71,9 @@ function put(card, selector, text) {
 
 export function showPairing(pairing, now) {
   const paired = pairing && pairing.hostname;
-  const word = paired ? `paired with ${pairing.hostname}` : pairing && pairing.wanted ? "looking for a Forwarder" : "no session";
+  const word = paired ? `paired with ${pairing.hostname}` : pairing && pairing.is_active ? "looking for a Forwarder" : "no session";
   const node = byId("pairing");
-  node.dataset.pairing = paired ? (pairing.presence_ttl_s === null ? "silent" : "paired") : pairing && pairing.wanted ? "searching" : "none";
+  node.dataset.pairing = paired ? (pairing.presence_ttl_s === null ? "silent" : "paired") : pairing && pairing.is_active ? "searching" : "none";
   const glyph = { paired: "✔", silent: "▲", searching: "✖", none: "○" }[node.dataset.pairing];
   const facts = [];
   if (paired) {
@@ -81,7 +81,7 @@ export function showPairing(pairing, now) {
     const left = pairing.presence_ttl_s === null ? "is NOT there" : `lives ${age(pairing.presence_ttl_s)} more`;
     facts.push(`its key ${pairing.presence_key} ${left}`);
   } else if (pairing && pairing.loss) facts.push(pairing.loss);
-  if (pairing && pairing.wanted) facts.push(`session ${pairing.session_id}`);
+  if (pairing && pairing.is_active) facts.push(`session ${pairing.session_id}`);
   show(node, [glyph, word, facts], () => [
     el("p", {}, el("span", { class: "glyph", "aria-hidden": "true" }, glyph), el("strong", {}, word)),
     ...facts.map((fact) => el("p", { class: "facts" }, fact)),
@@ -108,7 +108,7 @@ export function showNight(snapshot, now) {
     ),
   );
   setText(byId("unfinished-count"), String(overview.unfinished));
-  const waiting = overview.waiting.slice(0, 6).map((image) => [image.obsid, image.state, age(now - image.since), image.waits_for]);
+  const waiting = overview.waiting.slice(0, 6).map((image) => [image.obsid, image.state, age(now - image.since), image.waiting_on]);
   show(byId("unfinished"), waiting, () =>
     waiting.length
       ? waiting.map(([name, state, since, who]) =>

@@ -16,7 +16,7 @@ const STATES = {
   failed: ["✖", "failed"],
   stalled: ["▲", "stalled"],
   skipped: ["–", "skipped"],
-  foreign: ["?", "foreign"],
+  unannounced: ["?", "unannounced"],
 };
 
 const NUMBERED = /^(.*_)(\d+)$/su;
@@ -119,12 +119,12 @@ function update(card, image, now) {
   );
 }
 
-function factsOf({ summary, waits_for: waitsFor }, now) {
-  if (summary.state === "complete" && summary.finished && summary.heard_last) {
-    return `${clock(summary.at)}\nin ${seconds(Math.max(0, summary.finished - summary.heard_last))}`;
+function factsOf({ summary, waiting_on: waitingOn }, now) {
+  if (summary.state === "complete" && summary.finished && summary.last_event_at) {
+    return `${clock(summary.at)}\nin ${seconds(Math.max(0, summary.finished - summary.last_event_at))}`;
   }
   if (summary.state === "accepted" || summary.state === "stalled") {
-    return `${age(now - summary.at)}: ${waitsFor}`;
+    return `${age(now - summary.at)}: ${waitingOn}`;
   }
   if (summary.state === "failed") return `${clock(summary.at)}\n${summary.failed_code || ""} ${summary.failed}`;
   return clock(summary.at);

@@ -5,7 +5,7 @@ import { clock, fineClock, seconds } from "./format.js";
 import { CELLS, ccdTitle, cell, stateWord } from "./strip.js";
 
 const AXIS = 100;
-const FINISHED = ["complete", "failed", "skipped", "foreign"];
+const FINISHED = ["complete", "failed", "skipped", "unannounced"];
 
 let current = ""; // the image shown; an answer about another one comes too late
 let loading = false;
@@ -59,14 +59,14 @@ async function load() {
   }
 }
 
-function show({ summary, ccds, moments, waits_for: waitsFor, target_dir: targetDir }) {
+function show({ summary, ccds, moments, waiting_on: waitingOn, target_dir: targetDir }) {
   settled = FINISHED.includes(summary.state);
-  const took = summary.finished && summary.heard_last ? Math.max(0, summary.finished - summary.heard_last) : null;
+  const took = summary.finished && summary.last_event_at ? Math.max(0, summary.finished - summary.last_event_at) : null;
   const facts = [
     `job ${summary.job}`,
     `first heard of ${clock(summary.at)} UTC`,
     took === null ? "" : `${seconds(took)} from its last event to its end`,
-    settled ? "" : `waits for ${waitsFor}`,
+    settled ? "" : `waits for ${waitingOn}`,
     targetDir && `to ${targetDir}`,
     summary.failed && `${summary.failed_code || ""} ${summary.failed}`,
   ].filter(Boolean);

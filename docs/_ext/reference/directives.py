@@ -12,7 +12,8 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 from typing_extensions import override
 
-from ccarchiver_core import error_codes, settings, site_sections
+from ccarchiver_core.base import error_codes
+from ccarchiver_core.config import settings, site_sections
 from docs._ext.reference.api import api_lines
 from docs._ext.reference.error_codes import error_code_lines
 from docs._ext.reference.interface import DEFINITIONS, interface_lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccarchiver_core.error_codes import ErrorCode
+from ccarchiver_core.base.error_codes import ErrorCode
 from docs._ext.reference.markdown import table
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from ccarchiver_core.settings import Settings
-from ccarchiver_core.site_file import SiteFile
+from ccarchiver_core.config.settings import Settings
+from ccarchiver_core.config.site_file import SiteFile
 from docs._ext.reference.markdown import code, table
 
 if TYPE_CHECKING:

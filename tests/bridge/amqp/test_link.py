@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_bridge.amqp.errors import LinkError, UnroutableError
-from ccarchiver_bridge.amqp.link import Delivery, Link
-from ccarchiver_core.credentials import Credentials
-from ccarchiver_core.settings import Settings
-from ccarchiver_sim.brokers import PrivateRabbit
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
+from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
+from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError
+from ccarchiver_core.config.credentials import Credentials
+from ccarchiver_core.config.settings import Settings
 from ccarchiver_sim.pace import scaled, within
+from ccarchiver_sim.testbed.brokers import PrivateRabbit
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 from tests.bridge.peer import credentials_of, on_the_wire
-from tests.core.place import LIMIT_S, eventually
+from tests.core.redis_helpers import LIMIT_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,8 +32,8 @@ def address(rabbit: PrivateRabbit, vhost: str, **changes: object) -> Settings:
 
 
 @asynccontextmanager
-async def opened(rabbit: PrivateRabbit, vhost: str, **changes: object) -> AsyncIterator[Link]:
-    link = await Link.open(address(rabbit, vhost, **changes), credentials_of(rabbit))
+async def opened(rabbit: PrivateRabbit, vhost: str, **changes: object) -> AsyncIterator[AmqpConnection]:
+    link = await AmqpConnection.open(address(rabbit, vhost, **changes), credentials_of(rabbit))
     try:
         yield link
     finally:
@@ -83,15 +83,15 @@ async def test_of_several_brokers_the_first_that_answers_is_taken(
         vhost = rabbit_server.address_of(fresh_vhost).partition("/")[2]
         nodes = [f"{LOOPBACK}:{port}/{vhost}" for port in (free_port(), hung, rabbit_server.port)]
         settings = Settings.model_validate({"BASE_BROKER_ADDR": nodes, "CONNECT_TIMEOUT": scaled(3)})
-        link = await Link.open(settings, credentials_of(rabbit_server))
+        link = await AmqpConnection.open(settings, credentials_of(rabbit_server))
         try:
             assert f":{rabbit_server.port} " in link.broker
         finally:
             await link.close()
 
         none = Settings.model_validate({"BASE_BROKER_ADDR": nodes[:2], "CONNECT_TIMEOUT": scaled(1)})
-        with pytest.raises(LinkError) as caught:
-            await Link.open(none, credentials_of(rabbit_server))
+        with pytest.raises(AmqpError) as caught:
+            await AmqpConnection.open(none, credentials_of(rabbit_server))
         assert all(node.partition("/")[0] in str(caught.value) for node in nodes[:2])
 
 
@@ -114,15 +114,15 @@ async def test_it_shows_since_when_it_is_open_and_the_last_confirmation(
 ) -> None:
     async with opened(rabbit_server, fresh_vhost) as link:
         await link.declare("q")
-        before = link.signs
+        before = link.stats
 
         await link.publish("q", b"body", message_id="m")
 
         assert before.since > 0
         assert (before.published_at, before.publish_s) == (0.0, 0.0)
-        assert link.signs.since == before.since
-        assert link.signs.published_at >= before.since
-        assert link.signs.publish_s > 0
+        assert link.stats.since == before.since
+        assert link.stats.published_at >= before.since
+        assert link.stats.publish_s > 0
 
 
 async def test_a_message_nobody_needs_later_expires(rabbit_server: PrivateRabbit, fresh_vhost: str) -> None:
@@ -181,7 +181,7 @@ async def test_a_queue_with_other_arguments_is_refused_and_the_link_lives_on(
     async with opened(rabbit_server, fresh_vhost) as link, on_the_wire(rabbit_server, fresh_vhost) as peer:
         peer.channel.queue_declare("q", durable=True, arguments={"x-max-length": 5})
 
-        with pytest.raises(LinkError, match="PRECONDITION_FAILED"):
+        with pytest.raises(AmqpError, match="PRECONDITION_FAILED"):
             await link.declare("q")
 
         assert not link.closed.done()
@@ -243,8 +243,8 @@ async def test_refused_credentials_are_reported_without_the_password(
 ) -> None:
     wrong = Credentials.model_validate({"service_user": user, "service_passwd": SECRET})
 
-    with pytest.raises(LinkError) as caught:
-        await Link.open(address(rabbit_server, fresh_vhost), wrong)
+    with pytest.raises(AmqpError) as caught:
+        await AmqpConnection.open(address(rabbit_server, fresh_vhost), wrong)
 
     text = "".join(traceback.format_exception(caught.value))
     assert f"127.0.0.1:{rabbit_server.port} (vhost {fresh_vhost})" in str(caught.value)
@@ -254,24 +254,24 @@ async def test_refused_credentials_are_reported_without_the_password(
 
 
 async def test_a_vhost_that_is_not_there_is_named(rabbit_server: PrivateRabbit) -> None:
-    with pytest.raises(LinkError, match=r"vhost /nowhere.*not found"):
-        await Link.open(address(rabbit_server, "/nowhere"), credentials_of(rabbit_server))
+    with pytest.raises(AmqpError, match=r"vhost /nowhere.*not found"):
+        await AmqpConnection.open(address(rabbit_server, "/nowhere"), credentials_of(rabbit_server))
 
 
 async def test_nobody_at_the_address_is_reported_with_the_address(rabbit_server: PrivateRabbit) -> None:
     port = free_port()
     settings = Settings.model_validate({"BASE_BROKER_ADDR": f"127.0.0.1:{port}/%2fx"})
 
-    with pytest.raises(LinkError, match=rf"127\.0\.0\.1:{port}.*refused"):
-        await Link.open(settings, credentials_of(rabbit_server))
+    with pytest.raises(AmqpError, match=rf"127\.0\.0\.1:{port}.*refused"):
+        await AmqpConnection.open(settings, credentials_of(rabbit_server))
 
 
 async def test_a_silent_server_is_given_up_after_the_limit(rabbit_server: PrivateRabbit) -> None:
     async with silent_server() as port:
         settings = Settings.model_validate({"BASE_BROKER_ADDR": f"127.0.0.1:{port}/%2fx", "CONNECT_TIMEOUT": 0.3})
         async with within(LIMIT_S):
-            with pytest.raises(LinkError, match=r"127\.0\.0\.1"):
-                await Link.open(settings, credentials_of(rabbit_server))
+            with pytest.raises(AmqpError, match=r"127\.0\.0\.1"):
+                await AmqpConnection.open(settings, credentials_of(rabbit_server))
 
 
 async def test_a_closed_link_publishes_nothing_and_closes_again_without_harm(
@@ -281,9 +281,9 @@ async def test_a_closed_link_publishes_nothing_and_closes_again_without_harm(
         await link.close()
         assert link.closed.done()
 
-        with pytest.raises(LinkError):
+        with pytest.raises(AmqpError):
             await link.publish("q", b"x", message_id="m")
-        with pytest.raises(LinkError):
+        with pytest.raises(AmqpError):
             await link.declare("q")
         link.ack(1)
 
@@ -300,7 +300,7 @@ async def test_a_broker_that_hangs_or_stops_ends_the_link_and_nobody_waits_for_e
             await stopped.declare("q")
             rabbit.freeze()
             async with within(LIMIT_S):
-                with pytest.raises(LinkError, match="confirm"):
+                with pytest.raises(AmqpError, match="confirm"):
                     await hung.publish("q", b"x", message_id="m")
                 await hung.closed
             rabbit.thaw()
@@ -308,5 +308,5 @@ async def test_a_broker_that_hangs_or_stops_ends_the_link_and_nobody_waits_for_e
             await asyncio.to_thread(rabbit.stop)
             async with within(LIMIT_S):
                 assert await stopped.closed
-                with pytest.raises(LinkError):
+                with pytest.raises(AmqpError):
                     await stopped.publish("q", b"x", message_id="m")

@@ -9,13 +9,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccarchiver_bridge.messages.incoming import Incoming, Reader
+from ccarchiver_bridge.messages.incoming import Incoming, MessageDecoder
 from ccarchiver_bridge.messages.target_dir import check
-from ccarchiver_core.errors import RejectedError
-from ccarchiver_core.settings import Settings
-from tests.bridge.messages.literal import RECEIVED, STYLES, received_body
+from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.config.settings import Settings
+from tests.bridge.messages.wire_samples import RECEIVED, STYLES, received_body
 
-READER = Reader(Settings())
+READER = MessageDecoder(Settings())
 GOOD = [received_body(name, style) for name in RECEIVED for style in STYLES]
 
 ALIAS_BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121))

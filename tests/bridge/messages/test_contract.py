@@ -8,17 +8,17 @@ from ccarchiver_bridge.messages.incoming import (
     AssociatedAck,
     ForwarderAck,
     HealthCheckAck,
+    IgnoredAck,
     Incoming,
     Ingest,
+    MessageDecoder,
     NewItemAck,
-    OtherAck,
-    Reader,
     Retrieval,
 )
-from ccarchiver_bridge.messages.outgoing import Writer
-from ccarchiver_core.exposure import Exposure, Order
-from ccarchiver_core.settings import Settings, load_settings
-from tests.bridge.messages.literal import (
+from ccarchiver_bridge.messages.outgoing import MessageBuilder
+from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.domain.exposure import Exposure, Instruction
+from tests.bridge.messages.wire_samples import (
     EXPOSURE,
     FORWARDER,
     IMAGE,
@@ -30,7 +30,7 @@ from tests.bridge.messages.literal import (
     received_body,
     sent_body,
 )
-from tests.core.place import DATA
+from tests.core.redis_helpers import DATA
 
 FILE = f"{IMAGE}-R22S00.fits"
 STATUS = {"OBSID": IMAGE, "RAFT": "22", "SENSOR": "S00", "FILENAME": FILE, "STATUS_CODE": 0}
@@ -48,8 +48,8 @@ EXPECTED: dict[str, tuple[type[Incoming], dict[str, object]]] = {
     "CC_FWDR_END_READOUT_ACK": (ForwarderAck, FORWARDER_ACK | {"ACK_ID": f"{SESSION}_5"}),
     "CC_FWDR_HEADER_READY_ACK": (ForwarderAck, FORWARDER_ACK | {"ACK_ID": f"{SESSION}_6"}),
     "ARCHIVE_HEALTH_CHECK_ACK": (HealthCheckAck, {"ACK_ID": f"{SESSION}_1", "SESSION_ID": SESSION}),
-    "CC_FWDR_HEALTH_CHECK_ACK": (OtherAck, {"ACK_ID": f"{SESSION}_7"}),
-    "CC_ITEMS_XFERD_ACK": (OtherAck, {"ACK_ID": f"{SESSION}_8"}),
+    "CC_FWDR_HEALTH_CHECK_ACK": (IgnoredAck, {"ACK_ID": f"{SESSION}_7"}),
+    "CC_ITEMS_XFERD_ACK": (IgnoredAck, {"ACK_ID": f"{SESSION}_8"}),
     "IMAGE_RETRIEVAL_FOR_ARCHIVING": (Retrieval, STATUS | {"DESCRIPTION": "ok"}),
     "IMAGE_IN_OODS": (Ingest, INGEST),
     "CC_FILE_INGEST_REQUEST": (Ingest, INGEST),
@@ -57,8 +57,8 @@ EXPECTED: dict[str, tuple[type[Incoming], dict[str, object]]] = {
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
-    return Reader(Settings())
+def reader() -> MessageDecoder:
+    return MessageDecoder(Settings())
 
 
 @pytest.mark.parametrize("name", all_sent())
@@ -68,7 +68,7 @@ def test_a_message_is_sent_byte_for_byte_as_the_peers_know_it(name: str) -> None
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_message_is_understood_in_both_styles(reader: Reader, name: str, style: str) -> None:
+def test_a_message_is_understood_in_both_styles(reader: MessageDecoder, name: str, style: str) -> None:
     model, fields = EXPECTED[name]
 
     message = reader.read(received_body(name, style))
@@ -92,8 +92,10 @@ def test_the_forwarder_style_is_one_line_of_quoted_scalars() -> None:
 
 
 def test_a_site_may_call_its_messages_otherwise() -> None:
-    settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml", plaintext="allowed")
-    sent = Writer(settings).order(Order.XFER_PARAMS, EXPOSURE, ack_id="a", session_id="s", forwarder=FORWARDER)
+    settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml", is_old=True)
+    sent = MessageBuilder(settings).instruction(
+        Instruction.XFER_PARAMS, EXPOSURE, ack_id="a", session_id="s", forwarder=FORWARDER
+    )
     body = sent.body().decode()
 
     for line in (
@@ -105,13 +107,13 @@ def test_a_site_may_call_its_messages_otherwise() -> None:
         "  - 33/1",
     ):
         assert f"{line}\n" in body
-    read = Reader(settings).read(b"MSG_TYPE: NEW_OC_ARCHIVE_ITEM_ACK\nACK_ID: a\nTARGET_DIR: /x/\n")
+    read = MessageDecoder(settings).read(b"MSG_TYPE: NEW_OC_ARCHIVE_ITEM_ACK\nACK_ID: a\nTARGET_DIR: /x/\n")
     assert isinstance(read, NewItemAck)
 
 
 @pytest.mark.parametrize("fields", ["", "RAFT: ''\nSENSOR: ''\nFILENAME: ''\n", "RAFT:\nSENSOR: ~\nFILENAME: null\n"])
 @pytest.mark.parametrize("kind", ["IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS", "CC_FILE_INGEST_REQUEST"])
-def test_a_status_may_lack_raft_sensor_and_file(reader: Reader, kind: str, fields: str) -> None:
+def test_a_status_may_lack_raft_sensor_and_file(reader: MessageDecoder, kind: str, fields: str) -> None:
     body = f"MSG_TYPE: {kind}\nOBSID: i\nCAMERA: c\nARCHIVER: a\nSTATUS_CODE: 5611\nDESCRIPTION:\n{fields}"
 
     message = reader.read(body.encode())
@@ -123,20 +125,20 @@ def test_a_status_may_lack_raft_sensor_and_file(reader: Reader, kind: str, field
 
 
 @pytest.mark.parametrize("value", ["FALSE", "'FALSE'", "false", '"False"'])
-def test_a_refusal_of_the_controller_is_understood(reader: Reader, value: str) -> None:
+def test_a_refusal_of_the_controller_is_understood(reader: MessageDecoder, value: str) -> None:
     message = reader.read(f"MSG_TYPE: NEW_CC_ARCHIVE_ITEM_ACK\nACK_ID: a\nACK_BOOL: {value}\n".encode())
 
     assert isinstance(message, NewItemAck)
     assert message.ACK_BOOL is False
 
 
-def test_fields_nobody_told_us_of_are_ignored(reader: Reader) -> None:
+def test_fields_nobody_told_us_of_are_ignored(reader: MessageDecoder) -> None:
     body = received_body("CC_FWDR_END_READOUT_ACK", "block") + b"NEW_FIELD:\n  of: [a, later, release]\n"
 
     assert isinstance(reader.read(body), ForwarderAck)
 
 
-def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: Reader) -> None:
+def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: MessageDecoder) -> None:
     body = (
         b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: 0x10\nCAMERA: yes\nARCHIVER: 1_000\nRAFT: 022\nSENSOR: 1e3\nSTATUS_CODE: 0\n"
     )
@@ -148,7 +150,9 @@ def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: Reade
     assert (message.RAFT, message.SENSOR) == ("022", "1e3")
 
 
-@pytest.mark.parametrize("order", list(Order))
-def test_a_message_about_an_image_that_is_not_so_far_is_a_defect(order: Order) -> None:
+@pytest.mark.parametrize("instruction", list(Instruction))
+def test_a_message_about_an_image_that_is_not_so_far_is_a_defect(instruction: Instruction) -> None:
     with pytest.raises(ValueError, match="not ready"):
-        Writer(Settings()).order(order, Exposure(obsid=IMAGE, job=1), ack_id="a", session_id="s", forwarder=None)
+        MessageBuilder(Settings()).instruction(
+            instruction, Exposure(obsid=IMAGE, job=1), ack_id="a", session_id="s", forwarder=None
+        )

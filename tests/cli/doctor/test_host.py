@@ -11,7 +11,7 @@ from ccarchiver_cli.doctor import clock, dds, files, storage
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.site import Site, read_site
 from ccarchiver_sim import pace
-from tests.cli.doctor.place import bad, look, only, site_of, write_credentials
+from tests.cli.doctor.doctor_helpers import bad, look, only, site_of, write_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_credentials_that_others_can_read_and_the_command_that_mends_it(
     path.parent.chmod(folder_mode)
     finding = only(look(files.credentials, NOWHERE))
     assert finding.level is Level.FAILURE
-    command, mode, target = finding.do.split()
+    command, mode, target = finding.remedy.split()
     assert command == "chmod"
     os.chmod(target, int(mode, 8))  # noqa: PTH101  as typed
     good = only(look(files.credentials, NOWHERE))
@@ -113,7 +113,8 @@ def test_staging_trees_of_another_host_are_not_looked_at(tmp_path: Path) -> None
 def test_log_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert only(look(storage.logs, site_of())).level is Level.WARNING
     assert (
-        only(no_room(look(storage.logs, site_of(LOGGING_DIR=str(tmp_path / "no"))))).do == f"install -d {tmp_path}/no"
+        only(no_room(look(storage.logs, site_of(LOGGING_DIR=str(tmp_path / "no"))))).remedy
+        == f"install -d {tmp_path}/no"
     )
     monkeypatch.setattr(storage, "LITTLE_LOG", 0)
     monkeypatch.setattr(storage, "FEW_LOG", 0)
@@ -121,7 +122,7 @@ def test_log_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     finding = only(look(storage.logs, site_of(LOGGING_DIR=str(tmp_path))))
     assert finding.level is Level.FAILURE
-    assert finding.do.startswith("chown ")
+    assert finding.remedy.startswith("chown ")
 
 
 # ---- clock
@@ -144,7 +145,7 @@ def test_this_hosts_clock() -> None:
     ],
 )
 def test_clocks_that_differ(used: float, kernel: float, days_left: float, level: Level, text: str) -> None:
-    finding = clock.judge_tai(used=used, table=37.0, kernel=kernel, days_left=days_left)
+    finding = clock.evaluate_tai(used=used, table=37.0, kernel=kernel, days_left=days_left)
     assert finding.level is level
     assert text in finding.found
 
@@ -174,7 +175,7 @@ def test_a_table_that_ended_stops_the_observatorys_own_package(monkeypatch: pyte
     ],
 )
 def test_wrong_environments(environ: dict[str, str], text: str) -> None:
-    assert text in only(dds.judge_environment("dds.environment", environ)).found
+    assert text in only(dds.evaluate_environment("dds.environment", environ)).found
 
 
 def test_a_right_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,14 @@ import redis
 from ccarchiver_cli.doctor import page
 from ccarchiver_cli.doctor.finding import Level
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.vitals import Vitals
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.place import look, only, site_of
+from ccarchiver_core.runtime.heartbeat import Heartbeat
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.doctor_helpers import look, only, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
 @contextmanager
@@ -36,30 +36,30 @@ def another_program() -> Iterator[int]:
 
 
 def test_a_page_that_is_switched_off_is_well() -> None:
-    finding = only(look(page.look, site_of(STATUS_PORT=0)))
+    finding = only(look(page.check, site_of(STATUS_PORT=0)))
     assert (finding.level, "switched off" in finding.found) == (Level.OK, True)
 
 
 def test_a_port_where_nobody_listens() -> None:
     port = free_port()
-    finding = only(look(page.look, site_of(STATUS_PORT=port)))
+    finding = only(look(page.check, site_of(STATUS_PORT=port)))
     assert finding.level is Level.WARNING
     assert f"127.0.0.1:{port}" in finding.found
-    assert "ccarchiver:health" in finding.do
+    assert "ccarchiver:health" in finding.remedy
 
 
 def test_on_the_standby_host_the_page_is_on_the_other_one(fresh_redis: PrivateRedis) -> None:
-    site = site_of(fresh_redis, STATUS_PORT=free_port(), WHEN_LEASE_IS_HELD="wait")
-    assert only(look(page.look, site)).level is Level.WARNING
-    vitals = Vitals(worker=Worker.HEALTH, host="north").model_dump_json()
+    site = site_of(fresh_redis, STATUS_PORT=free_port(), STANDBY=True)
+    assert only(look(page.check, site)).level is Level.WARNING
+    heartbeat = Heartbeat(worker=Worker.HEALTH, host="north").model_dump_json()
     with redis.Redis(port=fresh_redis.port, db=site.settings.archiver_redis_db) as client:
-        client.set(Worker.HEALTH.alive, vitals)
-    finding = only(look(page.look, site))
+        client.set(Worker.HEALTH.alive, heartbeat)
+    finding = only(look(page.check, site))
     assert (finding.level, "on north" in finding.found) == (Level.OK, True)
 
 
 def test_a_port_that_another_program_has() -> None:
     with another_program() as port:
-        finding = only(look(page.look, site_of(STATUS_PORT=port)))
+        finding = only(look(page.check, site_of(STATUS_PORT=port)))
     assert (finding.level, "another program" in finding.found) == (Level.WARNING, True)
-    assert f":{port}" in finding.do
+    assert f":{port}" in finding.remedy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pika
@@ -17,20 +16,21 @@ from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError
 from ccarchiver_cli.doctor.registry import CHECKS
 from ccarchiver_cli.doctor.runner import run
 from ccarchiver_core import keys
-from ccarchiver_core.redis_client import make_client, transact
+from ccarchiver_core.redis.client import make_client, transact
 from ccarchiver_sim import pace
-from ccarchiver_sim.brokers import PrivateRabbit
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.place import bad, look, only, site_of, unhurried, write_credentials
+from ccarchiver_sim.testbed.brokers import PrivateRabbit
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.doctor_helpers import bad, look, only, site_of, unhurried, write_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pika.adapters.blocking_connection import BlockingChannel
 
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.settings import Settings
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 OURS = ("archive_ctrl_publish", "cc_foreman_ack_publish", "oods_publish_to_cc", "telemetry_queue")
 THEIRS = ("archive_ctrl_consume", "cc_publish_to_oods")
@@ -90,7 +90,7 @@ def test_a_rabbitmq_as_it_has_to_be(site: Site, rabbit_server: PrivateRabbit) ->
     with channel_to(site, rabbit_server) as channel:
         make_all(channel)
         consume(channel, *OURS, *THEIRS)
-        findings = [*look(server_checks.reach, site), *look(rabbit_queues.look, site)]
+        findings = [*look(server_checks.reach, site), *look(rabbit_queues.check, site)]
     assert [(one.check, one.level) for one in findings] == [
         ("rabbitmq", Level.OK),
         ("rabbitmq.exchange", Level.OK),
@@ -100,7 +100,7 @@ def test_a_rabbitmq_as_it_has_to_be(site: Site, rabbit_server: PrivateRabbit) ->
 
 
 def test_on_a_new_broker_it_says_who_makes_what_is_missing(site: Site) -> None:
-    findings = look(rabbit_queues.look, site)
+    findings = look(rabbit_queues.check, site)
     assert {one.level for one in findings} == {Level.WARNING}
     assert "the bridge makes it with the next start" in only(of(findings, "exchange")).found
     for name in (*OURS, *THEIRS):
@@ -108,7 +108,7 @@ def test_on_a_new_broker_it_says_who_makes_what_is_missing(site: Site) -> None:
 
 
 def test_looking_makes_nothing(site: Site, rabbit_server: PrivateRabbit) -> None:
-    look(rabbit_queues.look, site)
+    look(rabbit_queues.check, site)
     with channel_to(site, rabbit_server) as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare(OURS[0], passive=True)
 
@@ -119,10 +119,10 @@ def test_a_queue_missing_in_a_session_is_a_failure(site: Site, rabbit_server: Pr
         make_all(channel)
         channel.queue_delete("archive_ctrl_consume")
         consume(channel, *OURS)
-        finding = only(of(look(rabbit_queues.look, site), "queues"))
+        finding = only(of(look(rabbit_queues.check, site), "queues"))
     assert finding.level is Level.FAILURE
     assert finding.found.startswith("not there: archive_ctrl_consume, though")
-    assert finding.do == "supervisorctl restart ccarchiver:bridge"
+    assert finding.remedy == "supervisorctl restart ccarchiver:bridge"
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_a_queue_made_otherwise(
         make_all(channel)
         channel.queue_delete("telemetry_queue")
         make(channel)
-        finding = only(bad(of(look(rabbit_queues.look, site), "queues")))
+        finding = only(bad(of(look(rabbit_queues.check, site), "queues")))
         assert finding.level is Level.FAILURE
         assert text in finding.found
-        assert "delete_queue -p " + site.settings.vhost + " telemetry_queue" in finding.do
+        assert "delete_queue -p " + site.settings.vhost + " telemetry_queue" in finding.remedy
         channel.queue_declare("telemetry_queue", passive=True)  # nothing was changed
 
 
@@ -153,7 +153,7 @@ def test_a_queue_made_otherwise(
 def test_an_exchange_made_otherwise(site: Site, rabbit_server: PrivateRabbit, kind: str, durable: bool) -> None:  # noqa: FBT001  a row
     with channel_to(site, rabbit_server) as channel:
         channel.exchange_declare("message", kind, durable=durable)
-        finding = only(of(look(rabbit_queues.look, site), "exchange"))
+        finding = only(of(look(rabbit_queues.check, site), "exchange"))
     assert finding.level is Level.FAILURE
     assert "not as it has to be (direct, durable)" in finding.found
 
@@ -163,7 +163,7 @@ def consumers_found(site: Site, rabbit: PrivateRabbit, *consumed: str) -> list[F
         make_all(channel)
         channel.basic_publish("message", OURS[0], b"lost?")
         consume(channel, *consumed)
-        return bad(of(look(rabbit_queues.look, site), "consumers"))
+        return bad(of(look(rabbit_queues.check, site), "consumers"))
 
 
 def test_a_bridge_that_is_not_connected(site: Site, rabbit_server: PrivateRabbit) -> None:
@@ -177,7 +177,7 @@ def test_peers_that_do_not_run(site: Site, rabbit_server: PrivateRabbit) -> None
     begin_session(site)
     findings = consumers_found(site, rabbit_server, *OURS)
     assert [one.level for one in findings] == [Level.WARNING] * 2
-    assert [one.do for one in findings] == ["start or restart the Controller", "start or restart the OODS"]
+    assert [one.remedy for one in findings] == ["start or restart the Controller", "start or restart the OODS"]
 
 
 def test_a_foreigner_beside_the_bridge(site: Site, rabbit_server: PrivateRabbit) -> None:
@@ -190,7 +190,7 @@ def test_a_foreigner_beside_the_bridge(site: Site, rabbit_server: PrivateRabbit)
 def test_a_foreigner_while_no_session_is_wanted(site: Site, rabbit_server: PrivateRabbit) -> None:
     finding = only(consumers_found(site, rabbit_server, *THEIRS, "telemetry_queue"))
     assert finding.level is Level.FAILURE
-    assert "replaced archiver" in finding.do
+    assert "replaced archiver" in finding.remedy
 
 
 def test_two_controllers(site: Site, rabbit_server: PrivateRabbit) -> None:
@@ -205,7 +205,7 @@ def test_without_redis_the_queues_are_looked_at_all_the_same(site: Site, rabbit_
     with channel_to(site, rabbit_server) as channel:
         make_all(channel)
         consume(channel, *THEIRS)
-        findings = look(rabbit_queues.look, blind)
+        findings = look(rabbit_queues.check, blind)
     assert {one.level for one in findings} == {Level.OK}
     assert "is in Redis" in only(of(findings, "consumers")).found
 
@@ -216,7 +216,7 @@ def test_a_wrong_password_is_said_and_never_shown(site: Site, rabbit_server: Pri
     finding = only(look(server_checks.reach, site))
     assert finding.level is Level.FAILURE
     assert "refuses the user or the password" in finding.found
-    assert str(credentials) in finding.do
+    assert str(credentials) in finding.remedy
     assert wrong not in f"{finding}"
 
 
@@ -224,9 +224,9 @@ def test_a_virtual_host_that_is_not_there(site: Site, rabbit_server: PrivateRabb
     finding = only(look(server_checks.reach, site_of(rabbit=rabbit_server, vhost="/nowhere")))
     assert finding.level is Level.FAILURE
     assert "does not let the user into the virtual host" in finding.found
-    assert "rabbitmqctl add_vhost /nowhere" in finding.do
+    assert "rabbitmqctl add_vhost /nowhere" in finding.remedy
     with pytest.raises(NotCheckedError, match="RabbitMQ cannot be reached"):
-        look(rabbit_queues.look, site_of(rabbit=rabbit_server, vhost="/nowhere"))
+        look(rabbit_queues.check, site_of(rabbit=rabbit_server, vhost="/nowhere"))
     assert only(look(server_checks.reach, site)).level is Level.OK
 
 
@@ -240,8 +240,8 @@ def test_no_rabbitmq(site: Site) -> None:
 
 
 def test_an_old_rabbitmq_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_checks, "OLDEST", (99, 1))
-    assert only(look(server_checks.reach, site)).do == "install RabbitMQ 99.1 or later"
+    monkeypatch.setattr(server_checks, "MIN_VERSION", (99, 1))
+    assert only(look(server_checks.reach, site)).remedy == "install RabbitMQ 99.1 or later"
 
 
 @pytest.fixture(scope="module")
@@ -287,16 +287,14 @@ def test_a_rabbitmq_that_freezes_after_the_login_is_reported(
 
 
 def test_bindings_by_rabbitmqctl(site: Site, rabbit_server: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in rabbit_server._environment().items():
+    for name, value in rabbit_server.control_environment(os.environ).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(rabbit_bindings, "PROGRAM_LIMIT", pace.scaled(rabbit_bindings.PROGRAM_LIMIT))
-    programs = Path(rabbit_server._program()).parent  # the wrapper on the PATH would change to the user rabbitmq
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     with channel_to(site, rabbit_server) as channel:
         make_all(channel)
-        assert only(look(rabbit_bindings.look, site)).level is Level.OK
+        assert only(look(rabbit_bindings.check, site)).level is Level.OK
         channel.queue_unbind("telemetry_queue", "message", "telemetry_queue")
-        finding = only(look(rabbit_bindings.look, site))
+        finding = only(look(rabbit_bindings.check, site))
     assert finding.level is Level.FAILURE
     assert finding.found.startswith("telemetry_queue is not bound to the exchange message")
 
@@ -304,4 +302,4 @@ def test_bindings_by_rabbitmqctl(site: Site, rabbit_server: PrivateRabbit, monke
 def test_without_rabbitmqctl_the_bindings_are_not_checked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotCheckedError, match="no program rabbitmqctl"):
-        look(rabbit_bindings.look, site)
+        look(rabbit_bindings.check, site)

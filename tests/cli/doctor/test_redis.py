@@ -12,10 +12,10 @@ from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError
 from ccarchiver_cli.doctor.registry import CHECKS
 from ccarchiver_cli.doctor.runner import run
 from ccarchiver_core import keys
-from ccarchiver_core.settings import Settings
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.place import look, only, site_of, unhurried
+from ccarchiver_core.config.settings import Settings
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from tests.cli.doctor.doctor_helpers import look, only, site_of, unhurried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_a_wrong_configuration_is_found_and_the_command_mends_it(
             finding = only(look(check, site))
             assert finding.level is level
             assert text in finding.found
-            command = finding.do.split(" (")[0].split()
+            command = finding.remedy.split(" (")[0].split()
             assert command[:5] == ["redis-cli", "-h", LOOPBACK, "-p", str(own_redis.port)]
             settings.execute_command(*command[5:])
             assert only(look(check, site)).level is Level.OK
@@ -99,7 +99,7 @@ def test_no_redis_is_named_with_its_address_and_the_rest_is_not_checked() -> Non
     finding = only(look(redis_server.reach, site))
     assert finding.level is Level.FAILURE
     assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in finding.found
-    assert f"redis-cli -h 127.0.0.1 -p {port} ping" in finding.do
+    assert f"redis-cli -h 127.0.0.1 -p {port} ping" in finding.remedy
     with pytest.raises(NotCheckedError, match="Redis does not answer"):
         look(redis_server.persistence, site)
 
@@ -123,14 +123,14 @@ def test_a_frozen_redis_holds_nobody_up(tmp_path: Path) -> None:
 def test_a_database_that_redis_does_not_have(fresh_redis: PrivateRedis) -> None:
     finding = only(look(redis_server.reach, site_of(fresh_redis, ARCHIVER_REDIS_DB=99)))
     assert finding.level is Level.FAILURE
-    assert "ARCHIVER_REDIS_DB" in finding.do
+    assert "ARCHIVER_REDIS_DB" in finding.remedy
 
 
 def test_an_old_redis_is_refused(fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "OLDEST", (99, 1))
+    monkeypatch.setattr(redis_server, "MIN_VERSION", (99, 1))
     finding = only(look(redis_server.reach, site_of(fresh_redis)))
     assert finding.level is Level.FAILURE
-    assert finding.do == "install Redis 99.1 or later"
+    assert finding.remedy == "install Redis 99.1 or later"
 
 
 def database(server: PrivateRedis) -> Finding:
@@ -151,7 +151,7 @@ def test_foreign_keys_in_our_database(fresh_redis: PrivateRedis) -> None:
     finding = database(fresh_redis)
     assert finding.level is Level.WARNING
     assert "has keys that are not the archiver's (5): CC_O_0, CC_O_1, CC_O_2 …" in finding.found
-    assert f"-p {fresh_redis.port} -n 14 --scan" in finding.do
+    assert f"-p {fresh_redis.port} -n 14 --scan" in finding.remedy
 
 
 def test_an_archiver_in_the_forwarders_database(fresh_redis: PrivateRedis) -> None:
@@ -167,7 +167,7 @@ def test_a_forwarder_that_lists_itself_where_nobody_looks(fresh_redis: PrivateRe
         theirs.lpush(keys.FORWARDER_LIST, "{}")
     finding = database(fresh_redis)
     assert finding.level is Level.WARNING
-    assert "database 14 as the archiver's" in finding.do
+    assert "database 14 as the archiver's" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_forwarder_that_lists_itself_where_nobody_looks(fresh_redis: PrivateRe
     ],
 )
 def test_clocks_apart(difference: float, uncertainty: float, text: str | None) -> None:
-    finding = redis_server.judge_clock(Settings(), difference, uncertainty)
+    finding = redis_server.evaluate_clock(Settings(), difference, uncertainty)
     assert finding.level is (Level.WARNING if text else Level.OK)
     assert text is None or text in finding.found
 
@@ -188,7 +188,7 @@ def test_clocks_apart(difference: float, uncertainty: float, text: str | None) -
 @pytest.mark.parametrize(("used", "level"), [(50, Level.OK), (89, Level.OK), (95, Level.WARNING), (100, Level.FAILURE)])
 def test_memory_that_runs_out(used: int, level: Level) -> None:
     info = {"maxmemory_policy": "noeviction", "maxmemory": 100_000_000, "used_memory": used * 1_000_000}
-    finding = redis_server.judge_memory(Settings(), info)
+    finding = redis_server.evaluate_memory(Settings(), info)
     assert finding.level is level
     assert f"{used} of 100 MB" in finding.found
 
@@ -202,6 +202,6 @@ def test_memory_that_runs_out(used: int, level: Level) -> None:
     ],
 )
 def test_a_disk_that_redis_cannot_write(info: dict[str, object], level: Level, text: str) -> None:
-    finding = redis_server.judge_persistence(Settings(), info, "always")
+    finding = redis_server.evaluate_persistence(Settings(), info, "always")
     assert finding.level is level
     assert text in finding.found

@@ -13,9 +13,9 @@ import pytest
 from ccarchiver_cli.doctor import supervisor
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.site import Site
-from ccarchiver_sim.child import ChildProcess
-from tests.cli.doctor.place import look, only
-from tests.core.place import eventually
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from tests.cli.doctor.doctor_helpers import look, only
+from tests.core.redis_helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ async def found_when(text: str) -> list[Finding]:
     """Look until a finding says something; programs need a moment to get there."""
 
     async def ask() -> list[Finding]:
-        findings = look(supervisor.look, SITE)
+        findings = look(supervisor.check, SITE)
         return findings if any(text in one.found for one in findings) else []
 
     return await eventually(ask, f"supervisord to show {text!r}")
@@ -88,7 +88,7 @@ async def test_each_program_that_does_not_run_has_its_line(run_dir: Path) -> Non
     told = {one.found.partition(" is ")[0]: one for one in findings}
     assert set(told) == {"ccarchiver:bridge", "ccarchiver:sal"}
     assert told["ccarchiver:sal"].level is Level.WARNING
-    assert told["ccarchiver:sal"].do == "supervisorctl start ccarchiver:sal"
+    assert told["ccarchiver:sal"].remedy == "supervisorctl start ccarchiver:sal"
 
 
 async def test_a_program_that_ends_right_after_its_start(run_dir: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_program_that_ends_right_after_its_start(run_dir: Path) -> None:
         findings = await found_when("ccarchiver:bridge is BACKOFF")
     finding = only(one for one in findings if "BACKOFF" in one.found)  # the others may be starting still
     assert finding.level is Level.FAILURE
-    assert finding.do == "supervisorctl tail ccarchiver:bridge"
+    assert finding.remedy == "supervisorctl tail ccarchiver:bridge"
 
 
 async def test_a_program_that_is_missing_in_the_configuration(run_dir: Path) -> None:
@@ -106,10 +106,10 @@ async def test_a_program_that_is_missing_in_the_configuration(run_dir: Path) -> 
 
 
 def test_no_supervisord(run_dir: Path) -> None:
-    finding = only(look(supervisor.look, SITE))
+    finding = only(look(supervisor.check, SITE))
     assert finding.level is Level.FAILURE
     assert finding.found == f"supervisord does not run: nobody listens on {run_dir}/supervisor.sock"
-    assert finding.do == "supervisord -c supervisord.conf"
+    assert finding.remedy == "supervisord -c supervisord.conf"
 
 
 async def test_a_socket_left_by_a_dead_supervisord(run_dir: Path) -> None:
@@ -117,21 +117,21 @@ async def test_a_socket_left_by_a_dead_supervisord(run_dir: Path) -> None:
         await found_when("knows no program")
         child.kill()
     assert (run_dir / "supervisor.sock").exists()
-    assert "nobody listens" in only(look(supervisor.look, SITE)).found
+    assert "nobody listens" in only(look(supervisor.check, SITE)).found
 
 
 async def test_a_frozen_supervisord(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER) as child:
         await found_when("knows no program")
         child.freeze()
-        finding = only(look(supervisor.look, SITE))
+        finding = only(look(supervisor.check, SITE))
     assert finding.level is Level.FAILURE
     assert "supervisord hangs" in finding.found
-    assert f"$(cat {run_dir}/supervisord.pid)" in finding.do
+    assert f"$(cat {run_dir}/supervisord.pid)" in finding.remedy
 
 
 def test_without_the_variable_nobody_knows_where_to_ask() -> None:
-    finding = only(look(supervisor.look, SITE))
+    finding = only(look(supervisor.check, SITE))
     assert finding.level is Level.WARNING
     assert "CCARCHIVER_RUN_DIR is not set" in finding.found
 
@@ -143,9 +143,11 @@ def test_an_event_listener_that_does_not_run_is_a_warning() -> None:
     ]
     listener = {"group": "watch", "name": "watch", "statename": "BACKOFF", "description": "", "pid": 0}
 
-    levels = [finding.level for finding in supervisor.judge([*workers, listener])]
+    levels = [finding.level for finding in supervisor.evaluate([*workers, listener])]
     assert levels == [Level.WARNING, Level.OK]
-    assert [finding.level for finding in supervisor.judge([*workers, listener | {"statename": "RUNNING"}])] == [
+    assert [finding.level for finding in supervisor.evaluate([*workers, listener | {"statename": "RUNNING"}])] == [
         Level.OK
     ]
-    assert [finding.level for finding in supervisor.judge(workers)] == [Level.OK], "a supervisord of before knows none"
+    assert [finding.level for finding in supervisor.evaluate(workers)] == [Level.OK], (
+        "a supervisord of before knows none"
+    )

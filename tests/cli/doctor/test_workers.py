@@ -15,16 +15,16 @@ from ccarchiver_cli.doctor import processes, workers
 from ccarchiver_cli.doctor.finding import Level
 from ccarchiver_core import __version__
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.vitals import Vitals
-from ccarchiver_core.worker import WorkerContext
-from tests.cli.doctor.place import bad, look, only, site_of
-from tests.core.place import looking_into
+from ccarchiver_core.runtime.heartbeat import Heartbeat
+from ccarchiver_core.runtime.worker import WorkerContext
+from tests.cli.doctor.doctor_helpers import bad, look, only, site_of
+from tests.core.redis_helpers import looking_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 HOST = socket.gethostname()
 
@@ -51,10 +51,10 @@ def show_life(site: Site, *chosen: Worker, pid: int | None = None, version: str 
         for worker in chosen:
             context = WorkerContext(worker, site.settings)
             await context.lease.acquire()
-            vitals = context.heart.read(0).model_copy(update={"version": version, "state": "at work"})
+            heartbeat = context.heartbeat.read(0).model_copy(update={"version": version, "state": "at work"})
             if pid is not None:
-                vitals = vitals.model_copy(update={"pid": pid})
-            await context.redis.set(worker.alive, vitals.model_dump_json())
+                heartbeat = heartbeat.model_copy(update={"pid": pid})
+            await context.redis.set(worker.alive, heartbeat.model_dump_json())
             await context.redis.aclose()
             await context._blocking_redis.aclose()
 
@@ -71,7 +71,7 @@ def forget(site: Site, *names: str) -> None:
 
 def test_three_workers_as_they_have_to_be(site: Site) -> None:
     show_life(site, *Worker)
-    findings = look(workers.look, site)
+    findings = look(workers.check, site)
     assert [one.check for one in findings] == ["worker.sal", "worker.bridge", "worker.health", "worker.versions"]
     assert not bad(findings)
     assert findings[0].found == f"pid {os.getpid()} on {HOST}, holds its lease: at work"
@@ -80,24 +80,24 @@ def test_three_workers_as_they_have_to_be(site: Site) -> None:
 def test_a_worker_that_shows_no_life(site: Site) -> None:
     show_life(site, *Worker)
     forget(site, Worker.BRIDGE.alive)
-    finding = only(bad(look(workers.look, site)))
+    finding = only(bad(look(workers.check, site)))
     assert (finding.check, finding.level) == ("worker.bridge", Level.FAILURE)
     assert finding.found == f"shows no life; its lease is held by pid {os.getpid()} on {HOST}"
-    assert finding.do.endswith("supervisorctl restart ccarchiver:bridge")
+    assert finding.remedy.endswith("supervisorctl restart ccarchiver:bridge")
 
 
 def test_a_worker_without_its_lease(site: Site) -> None:
     show_life(site, *Worker)
     forget(site, Worker.SAL.lease)
-    assert "holds no lease" in only(bad(look(workers.look, site))).found
+    assert "holds no lease" in only(bad(look(workers.check, site))).found
 
 
 @pytest.mark.processes
 def test_two_instances_of_a_worker(other_process: int) -> None:
     seen = workers.Seen(
-        Vitals(worker=Worker.HEALTH, pid=other_process, host=HOST), {"pid": 1, "host": HOST, "since": "now"}
+        Heartbeat(worker=Worker.HEALTH, pid=other_process, host=HOST), {"pid": 1, "host": HOST, "since": "now"}
     )
-    finding = workers.judge_worker(Worker.HEALTH, seen)
+    finding = workers.evaluate_worker(Worker.HEALTH, seen)
     assert finding.level is Level.FAILURE
     assert f"pid {other_process} on {HOST} shows life, but the lease is held by pid 1 on {HOST}" in finding.found
 
@@ -106,13 +106,13 @@ def test_two_instances_of_a_worker(other_process: int) -> None:
 def test_a_process_that_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    seen = workers.Seen(Vitals(worker=Worker.SAL, pid=process.pid, host=HOST), {"pid": process.pid, "host": HOST})
-    assert "this process is gone" in workers.judge_worker(Worker.SAL, seen).found
+    seen = workers.Seen(Heartbeat(worker=Worker.SAL, pid=process.pid, host=HOST), {"pid": process.pid, "host": HOST})
+    assert "this process is gone" in workers.evaluate_worker(Worker.SAL, seen).found
 
 
 def test_a_worker_in_trouble_says_which() -> None:
-    vitals = Vitals(worker=Worker.BRIDGE, pid=1, host="elsewhere", trouble="waiting for RabbitMQ")
-    finding = workers.judge_worker(Worker.BRIDGE, workers.Seen(vitals, {"pid": 1, "host": "elsewhere"}))
+    heartbeat = Heartbeat(worker=Worker.BRIDGE, pid=1, host="elsewhere", degraded_reason="waiting for RabbitMQ")
+    finding = workers.evaluate_worker(Worker.BRIDGE, workers.Seen(heartbeat, {"pid": 1, "host": "elsewhere"}))
     assert finding.level is Level.WARNING
     assert finding.found == "pid 1 on elsewhere: waiting for RabbitMQ"
 
@@ -120,7 +120,7 @@ def test_a_worker_in_trouble_says_which() -> None:
 def test_workers_of_two_versions(site: Site) -> None:
     show_life(site, Worker.SAL, Worker.BRIDGE)
     show_life(site, Worker.HEALTH, version="0.0.9")
-    finding = only(bad(look(workers.look, site)))
+    finding = only(bad(look(workers.check, site)))
     assert (finding.check, finding.level) == ("worker.versions", Level.WARNING)
     assert "health 0.0.9, this command " in finding.found
 

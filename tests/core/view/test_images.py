@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.view.images import find_names, names_between, newest_names, summaries
-from tests.core.place import looking_into, site
-from tests.support.scribe import Scribe, Way
+from ccarchiver_core.status.images import find_names, names_between, newest_names, summaries
+from ccarchiver_core.store.ledger import ImageState
+from tests.core.redis_helpers import looking_into, site
+from tests.support.ledger_builder import LedgerBuilder, Way
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 NAMES = ("CC_O_20261121_000012", "CC_O_20261122_000002", "CC_O_20261122_000012", "odd[1]*_name")
 
@@ -35,7 +35,7 @@ async def test_a_name_is_found_by_what_a_person_remembers(
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         for at, name in enumerate(NAMES):
-            await Scribe(redis, settings).exposure(name, at, float(at))
+            await LedgerBuilder(redis, settings).exposure(name, at, float(at))
 
         assert await find_names(redis, wanted, 10) == found
         assert await find_names(redis, wanted, 1) == found[:1]
@@ -52,10 +52,10 @@ async def test_a_name_is_found_among_thousands(fresh_redis: PrivateRedis) -> Non
 async def test_summaries_count_what_was_heard_retrieved_and_ingested(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        scribe = Scribe(redis, settings)
-        await scribe.exposure("whole", 1, 100.0)
-        await scribe.exposure("part", 2, 200.0, Way.RETRIEVED, files=4)
-        await scribe.failed("failed", 3, 300.0, "refused", 5752)
+        ledger_builder = LedgerBuilder(redis, settings)
+        await ledger_builder.exposure("whole", 1, 100.0)
+        await ledger_builder.exposure("part", 2, 200.0, Way.RETRIEVED, files=4)
+        await ledger_builder.failed("failed", 3, 300.0, "refused", 5752)
 
         whole, part, failed = await summaries(redis, ["whole", "part", "gone", "failed"])
 

@@ -4,9 +4,9 @@ import datetime as dt
 
 import pytest
 
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.view.images import ImageSummary, bounds_of, observing_day
-from ccarchiver_core.view.night import Gap, find_gaps, make_report
+from ccarchiver_core.status.images import ImageSummary, bounds_of, observing_day
+from ccarchiver_core.status.night import Gap, find_gaps, summarize
+from ccarchiver_core.store.ledger import ImageState
 
 DAY = dt.date(2026, 11, 22)
 BEGIN = bounds_of(DAY)[0]
@@ -14,13 +14,13 @@ BEGIN = bounds_of(DAY)[0]
 
 def summary(number: int, state: ImageState = ImageState.COMPLETE, *, took: float = 1.0, code: int = 0) -> ImageSummary:
     heard = BEGIN + number
-    is_accepted = state not in (ImageState.SKIPPED, ImageState.FOREIGN)
+    is_accepted = state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
     return ImageSummary(
         obsid=f"CC_O_20261122_{number:06d}",
         job=number,
         state=state,
         at=heard,
-        heard_last=heard,
+        last_event_at=heard,
         events=3,
         finished=heard + took if state in (ImageState.COMPLETE, ImageState.FAILED) else None,
         retrieved=9 if is_accepted else 0,
@@ -40,7 +40,7 @@ def test_every_image_is_counted_by_what_became_of_it() -> None:
     images = [summary(number, state) for number, state in enumerate(states, start=1)]
     images += [summary(7, ImageState.FAILED, code=5752), summary(8, ImageState.FAILED, code=5752)]
 
-    report = make_report(DAY, images, 9)
+    report = summarize(DAY, images, 9)
 
     assert (report.seen, report.complete) == (8, 3)
     assert report.unfinished == [images[3].obsid, images[4].obsid]
@@ -48,28 +48,28 @@ def test_every_image_is_counted_by_what_became_of_it() -> None:
     assert report.failed == {5752: [images[6].obsid, images[7].obsid]}
     assert report.files_expected == 7 * 9
     assert report.files_ingested == 3 * 9
-    assert not report.all_well
+    assert not report.is_complete
 
 
 def test_a_foreign_image_is_nothing_that_is_missing_here() -> None:
-    assert make_report(DAY, [summary(1), summary(2, ImageState.FOREIGN)], 9).all_well
-    assert not make_report(DAY, [summary(1), summary(2, ImageState.SKIPPED)], 9).all_well
-    assert not make_report(DAY, [summary(1), summary(3)], 9).all_well, "2 was never heard of"
+    assert summarize(DAY, [summary(1), summary(2, ImageState.UNANNOUNCED)], 9).is_complete
+    assert not summarize(DAY, [summary(1), summary(2, ImageState.SKIPPED)], 9).is_complete
+    assert not summarize(DAY, [summary(1), summary(3)], 9).is_complete, "2 was never heard of"
 
 
 def test_percentiles_are_of_complete_images_by_nearest_rank() -> None:
     images = [summary(number, took=float(number)) for number in range(1, 101)]
 
-    report = make_report(DAY, images, 9)
+    report = summarize(DAY, images, 9)
 
     assert report.percentiles_s == pytest.approx({50: 50.0, 90: 90.0, 99: 99.0})
     assert [slow.took_s for slow in report.slowest] == pytest.approx([100.0, 99.0, 98.0, 97.0, 96.0])
 
 
 def test_an_empty_night_is_well_and_has_no_percentiles() -> None:
-    report = make_report(DAY, [], 9)
+    report = summarize(DAY, [], 9)
 
-    assert (report.seen, report.percentiles_s, report.all_well) == (0, {}, True)
+    assert (report.seen, report.percentiles_s, report.is_complete) == (0, {}, True)
 
 
 def test_gaps_are_found_within_each_sequence_of_names() -> None:

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import deadletter, keys, session
+from ccarchiver_core import keys
+from ccarchiver_core.domain.session import PairedForwarder, Pairing
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.ledger import ImageState
-from ccarchiver_core.session import PairedForwarder, Pairing
-from ccarchiver_core.step import Step
-from ccarchiver_core.view.alarms import Alarm, Severity, alarms_of
-from ccarchiver_core.view.overview import Overview, collect, without_redis
-from ccarchiver_core.vitals import Vitals
-from ccarchiver_sim.brokers.ports import free_port
-from tests.core.place import looking_into, site
-from tests.support.scribe import Scribe, Way
+from ccarchiver_core.runtime.heartbeat import Heartbeat
+from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
+from ccarchiver_core.status.overview import Overview, collect, without_redis
+from ccarchiver_core.store import dead_letters, session
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_sim.testbed.brokers.ports import free_port
+from tests.core.redis_helpers import looking_into, site
+from tests.support.ledger_builder import LedgerBuilder, Way
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 FORWARDER = PairedForwarder(
     hostname="fwd1", ip_address="127.0.0.1", consume_queue="fwd1_consume", presence_key="fwd1_association", since=1.0
@@ -26,25 +27,25 @@ FORWARDER = PairedForwarder(
 NOW = 1_795_000_000.0
 
 
-async def overview_after(server: PrivateRedis, *steps: Step) -> Overview:
+async def overview_after(server: PrivateRedis, *steps: Transaction) -> Overview:
     settings = site(server.port)
     async with looking_into(settings) as redis:
-        await Scribe(redis, settings).write(*steps)
+        await LedgerBuilder(redis, settings).write(*steps)
         return await collect(redis, settings)
 
 
-def alive(*workers: Worker, **signs: object) -> Step:
-    step = Step()
+def alive(*workers: Worker, **signs: object) -> Transaction:
+    transaction = Transaction()
     for worker in workers:
-        step.do("SET", worker.alive, Vitals(worker=worker).model_copy(update=signs).model_dump_json())
-    return step
+        transaction.command("SET", worker.alive, Heartbeat(worker=worker).model_copy(update=signs).model_dump_json())
+    return transaction
 
 
-def paired() -> Step:
-    step = Step()
-    session.begin(step, "s")
+def paired() -> Transaction:
+    transaction = Transaction()
+    session.begin(transaction, "s")
     forwarder = FORWARDER.model_dump_json()
-    return step.set_fields(keys.SESSION, {"epoch": 3, "pairing": Pairing.PAIRED, "forwarder": forwarder})
+    return transaction.set_fields(keys.SESSION, {"epoch": 3, "pairing": Pairing.PAIRED, "forwarder": forwarder})
 
 
 def names(alarms: list[Alarm]) -> list[str]:
@@ -52,9 +53,9 @@ def names(alarms: list[Alarm]) -> list[str]:
 
 
 async def test_a_site_with_a_second_host_is_told_when_nobody_stands_by(fresh_redis: PrivateRedis) -> None:
-    two_hosts = site(fresh_redis.port, WHEN_LEASE_IS_HELD="wait")
+    two_hosts = site(fresh_redis.port, STANDBY=True)
     async with looking_into(two_hosts) as redis:
-        await Scribe(redis, two_hosts).write(alive(*Worker))
+        await LedgerBuilder(redis, two_hosts).write(alive(*Worker))
         for worker in (Worker.SAL, Worker.BRIDGE):
             await redis.set(worker.standby, '{"host": "south", "pid": 7}')
         view = await collect(redis, two_hosts)
@@ -76,9 +77,9 @@ async def test_a_redis_that_lacks_its_replicas_says_that_it_refuses_writes(fresh
             await redis.config_set("min-replicas-to-write", 0)
         well = await collect(redis, settings)
 
-    assert "0 of the 1 replicas" in view.redis.refuses_writes
-    assert "redis_refuses_writes" in names(alarms_of(view))
-    assert well.redis.refuses_writes == ""
+    assert "0 of the 1 replicas" in view.redis.write_rejection
+    assert "redis_read_only" in names(alarms_of(view))
+    assert well.redis.write_rejection == ""
 
 
 @pytest.mark.parametrize(
@@ -91,15 +92,15 @@ async def test_a_redis_that_lacks_its_replicas_says_that_it_refuses_writes(fresh
 )
 def test_a_redis_that_does_not_let_us_in_is_not_to_be_restarted(error: str, do: str) -> None:
     [alarm] = alarms_of(without_redis(site(free_port()), error))
-    assert do in alarm.do
+    assert do in alarm.remedy
 
 
 async def test_an_empty_redis_gives_an_overview(fresh_redis: PrivateRedis) -> None:
-    view = await overview_after(fresh_redis, Step().do("DEL", "nothing"))
+    view = await overview_after(fresh_redis, Transaction().command("DEL", "nothing"))
 
     assert (view.redis.answers, view.redis.is_durable, view.csc, view.unfinished) == (True, True, None, 0)
     assert "fsync always" in view.redis.durability
-    assert [part.vitals for part in view.workers] == [None, None, None]
+    assert [part.heartbeat for part in view.workers] == [None, None, None]
 
 
 async def test_redis_away_is_part_of_the_overview() -> None:
@@ -109,7 +110,7 @@ async def test_redis_away_is_part_of_the_overview() -> None:
 
     assert not view.redis.answers
     assert view.redis.error
-    assert names(alarms_of(view)) == ["redis_away"]
+    assert names(alarms_of(view)) == ["redis_unavailable"]
 
 
 async def test_rabbitmq_is_shown_as_the_bridge_sees_it(fresh_redis: PrivateRedis) -> None:
@@ -117,21 +118,25 @@ async def test_rabbitmq_is_shown_as_the_bridge_sees_it(fresh_redis: PrivateRedis
     view = await overview_after(fresh_redis, alive(Worker.BRIDGE, **signs))
 
     assert view.broker is not None
-    assert view.broker.bridge_lives
+    assert view.broker.is_bridge_alive
     assert (view.broker.since, view.broker.published_at, view.broker.publish_s) == (10.0, 20.0, 0.004)
 
 
 async def test_a_bridge_without_a_connection_says_why(fresh_redis: PrivateRedis) -> None:
-    view = await overview_after(fresh_redis, alive(Worker.BRIDGE, trouble="waiting for RabbitMQ"))
+    view = await overview_after(fresh_redis, alive(Worker.BRIDGE, degraded_reason="waiting for RabbitMQ"))
 
     assert view.broker is not None
-    assert (view.broker.since, view.broker.publish_s, view.broker.trouble) == (None, None, "waiting for RabbitMQ")
-    assert "worker_in_trouble" in names(alarms_of(view))
+    assert (view.broker.since, view.broker.publish_s, view.broker.degraded_reason) == (
+        None,
+        None,
+        "waiting for RabbitMQ",
+    )
+    assert "worker_degraded" in names(alarms_of(view))
 
 
 async def test_the_pairing_tells_how_long_the_key_lives(fresh_redis: PrivateRedis) -> None:
-    step = paired().do("SET", FORWARDER.presence_key, "pong", "EX", 600)
-    view = await overview_after(fresh_redis, step)
+    transaction = paired().command("SET", FORWARDER.presence_key, "pong", "EX", 600)
+    view = await overview_after(fresh_redis, transaction)
 
     assert view.pairing is not None
     assert (view.pairing.hostname, view.pairing.epoch) == ("fwd1", 3)
@@ -143,70 +148,70 @@ async def test_images_in_work_are_listed_with_who_owes_what_since_when(fresh_red
     settings = site(fresh_redis.port)
     at = time.time() - 100
     async with looking_into(settings) as redis:
-        scribe = Scribe(redis, settings)
-        await scribe.exposure("done", 1, at)
-        await scribe.exposure("open", 2, at, Way.PLACED)
-        await scribe.failed("failed", 3, at, "refused", 5752)
-        await scribe.exposure("long ago", 4, at - 7200)
+        ledger_builder = LedgerBuilder(redis, settings)
+        await ledger_builder.exposure("done", 1, at)
+        await ledger_builder.exposure("open", 2, at, Way.PLACED)
+        await ledger_builder.failed("failed", 3, at, "refused", 5752)
+        await ledger_builder.exposure("long ago", 4, at - 7200)
         view = await collect(redis, settings)
 
     [waiting] = view.waiting
-    assert (waiting.obsid, waiting.waits_for) == ("open", "the camera's endReadout")
+    assert (waiting.obsid, waiting.waiting_on) == ("open", "the camera's endReadout")
     assert waiting.since == pytest.approx(at, abs=0.01)
-    assert waiting.owed_since == pytest.approx(at + 0.04, abs=0.01)
+    assert waiting.last_progress_at == pytest.approx(at + 0.04, abs=0.01)
     assert (view.rates.accepted, view.rates.complete, view.rates.failed) == (3, 1, 1)
 
 
 async def test_the_error_that_is_the_fault_is_told_once(fresh_redis: PrivateRedis) -> None:
     report = "the Forwarder on queue f99_consume did not answer end_readout"
-    step = paired()
-    step.set_fields(keys.CSC, {"state": 3, "error_code": 5753, "error_report": report, "alive_at": time.time()})
-    error = f"session.fault error_code=5753 report={report}"
-    view = await overview_after(fresh_redis, step, alive(*Worker, last_error=error, last_error_at=time.time()))
+    transaction = paired()
+    transaction.set_fields(keys.CSC, {"state": 3, "error_code": 5753, "error_report": report, "alive_at": time.time()})
+    error = f"session.failed error_code=5753 report={report}"
+    view = await overview_after(fresh_redis, transaction, alive(*Worker, last_error=error, last_error_at=time.time()))
 
     assert [name for name in names(alarms_of(view)) if name in ("fault_5753", "worker_error")] == ["fault_5753"]
 
 
 async def test_every_alarm_has_what_to_do_and_critical_ones_come_first(fresh_redis: PrivateRedis) -> None:
     old_letter = "1000-0"
-    step = paired()
-    step.set_fields(keys.CSC, {"state": 3, "error_code": 5755, "error_report": "gone", "alive_at": time.time()})
-    deadletter.add(step, site(fresh_redis.port), origin="q", reason="odd", raw=b"")
-    step.do("XADD", Worker.SAL.mailbox, old_letter, "mail", "{}")
+    transaction = paired()
+    transaction.set_fields(keys.CSC, {"state": 3, "error_code": 5755, "error_report": "gone", "alive_at": time.time()})
+    dead_letters.add(transaction, site(fresh_redis.port), origin="q", reason="odd", raw=b"")
+    transaction.command("XADD", Worker.SAL.mailbox, old_letter, "message", "{}")
     life = alive(Worker.SAL, Worker.HEALTH, last_error="it broke", last_error_at=time.time())
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await Scribe(redis, settings).stalled("i", 1, 1.0, Way.HEARD)
-    view = await overview_after(fresh_redis, step, life)
+        await LedgerBuilder(redis, settings).stalled("i", 1, 1.0, Way.HEARD)
+    view = await overview_after(fresh_redis, transaction, life)
 
     alarms = alarms_of(view)
 
     assert names(alarms) == [
-        *("fault_5755", "worker_away", "mail_late", "worker_error", "worker_error"),
+        *("fault_5755", "worker_unavailable", "mailbox_backlog", "worker_error", "worker_error"),
         *("forwarder_silent", "images_stalled", "dead_letters"),
     ]
     assert [alarm.severity for alarm in alarms][:2] == [Severity.CRITICAL] * 2
     assert {alarm.severity for alarm in alarms[2:]} == {Severity.WARNING}
-    assert all(alarm.do for alarm in alarms)
+    assert all(alarm.remedy for alarm in alarms)
 
 
 async def test_a_redis_that_refuses_writes_is_critical(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await Scribe(redis, settings).write(alive(*Worker))
+        await LedgerBuilder(redis, settings).write(alive(*Worker))
         await redis.config_set("maxmemory", 1)
         try:
             alarms = alarms_of(await collect(redis, settings))
         finally:
             await redis.config_set("maxmemory", 0)
 
-    assert names(alarms) == ["redis_refuses_writes"]
+    assert names(alarms) == ["redis_read_only"]
     assert alarms[0].severity is Severity.CRITICAL
     assert "maxmemory" in alarms[0].text
 
 
 async def test_a_session_without_a_forwarder_is_critical_and_none_wanted_is_not(fresh_redis: PrivateRedis) -> None:
-    searching, unwanted = Step(), Step()
+    searching, unwanted = Transaction(), Transaction()
     session.begin(searching, "s")
     session.end(unwanted, "ccarchiver_association")
     life = alive(*Worker)
@@ -216,10 +221,10 @@ async def test_a_session_without_a_forwarder_is_critical_and_none_wanted_is_not(
 
 
 async def test_old_dead_letters_and_skipped_images_are_no_alarm(fresh_redis: PrivateRedis) -> None:
-    step = alive(*Worker).do("XADD", keys.DEAD_LETTERS, "1000-0", "raw", "")
+    transaction = alive(*Worker).command("XADD", keys.DEAD_LETTERS, "1000-0", "raw", "")
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await Scribe(redis, settings).outsider("i", NOW, ImageState.SKIPPED)
-    view = await overview_after(fresh_redis, step)
+        await LedgerBuilder(redis, settings).outsider("i", NOW, ImageState.SKIPPED)
+    view = await overview_after(fresh_redis, transaction)
 
     assert (view.dead_letters, names(alarms_of(view))) == (1, [])

@@ -4,29 +4,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys, ledger
-from ccarchiver_core.exposure import Order, Sent
-from ccarchiver_core.mail import StatusTopic
-from ccarchiver_core.statuses import field_of, value_of
-from ccarchiver_core.step import Step
-from ccarchiver_core.view.ccds import CcdState, ccds_of
-from ccarchiver_core.view.timeline import last_step_at, timeline
-from tests.core.place import looking_into, site
-from tests.support.scribe import EXPOSURE_S, HOP_S, READY_S, Scribe, Way, status_of
+from ccarchiver_core import keys
+from ccarchiver_core.domain.exposure import Instruction, SentInstruction
+from ccarchiver_core.domain.worker_messages import StatusTopic
+from ccarchiver_core.status.ccds import CcdState, ccds_of
+from ccarchiver_core.status.timeline import last_progress_at, timeline
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.file_status_fields import field_of, value_of
+from ccarchiver_core.store.transaction import Transaction
+from tests.core.redis_helpers import looking_into, site
+from tests.support.ledger_builder import EXPOSURE_S, HOP_S, READY_S, LedgerBuilder, Way, status_of
 
 if TYPE_CHECKING:
-    from ccarchiver_core.settings import Settings
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 AT = 1_795_000_000.0
 
 
-async def record_of(server: PrivateRedis, way: Way, *more: Step, files: int | None = None) -> dict[str, str]:
+async def record_of(server: PrivateRedis, way: Way, *more: Transaction, files: int | None = None) -> dict[str, str]:
     settings = site(server.port)
     async with looking_into(settings) as redis:
-        scribe = Scribe(redis, settings)
-        await scribe.exposure("i", 1, AT, way, files)
-        await scribe.write(*more)
+        ledger_builder = LedgerBuilder(redis, settings)
+        await ledger_builder.exposure("i", 1, AT, way, files)
+        await ledger_builder.write(*more)
         return await ledger.read_record(redis, "i")
 
 
@@ -48,10 +49,15 @@ async def test_steps_are_in_order_with_what_each_took(fresh_redis: PrivateRedis)
 
 
 async def test_an_order_of_an_earlier_pairing_is_told_too(fresh_redis: PrivateRedis) -> None:
-    step = Step()
-    ledger.record_past(step, "i", Order.XFER_PARAMS, Sent(ack_id="a:1", session_id="s", epoch=0, at=AT + 0.02))
+    transaction = Transaction()
+    ledger.record_superseded(
+        transaction,
+        "i",
+        Instruction.XFER_PARAMS,
+        SentInstruction(ack_id="a:1", session_id="s", epoch=0, sent_at=AT + 0.02),
+    )
 
-    moments = timeline(await record_of(fresh_redis, Way.PLACED, step), settings_of(fresh_redis))
+    moments = timeline(await record_of(fresh_redis, Way.PLACED, transaction), settings_of(fresh_redis))
 
     sent = [moment.what for moment in moments if moment.what.startswith("CC_FWDR_XFER_PARAMS")]
     assert sent[0] == "CC_FWDR_XFER_PARAMS (earlier pairing) sent"
@@ -62,23 +68,23 @@ async def test_an_order_of_an_earlier_pairing_is_told_too(fresh_redis: PrivateRe
     [(Way.HEARD, HOP_S), (Way.PLACED, 4 * HOP_S), (Way.TOLD, READY_S + 2 * HOP_S)],
 )
 async def test_the_next_step_is_owed_since_the_last_one(fresh_redis: PrivateRedis, way: Way, after: float) -> None:
-    assert last_step_at(await record_of(fresh_redis, way)) == pytest.approx(AT + after, abs=0.002)
+    assert last_progress_at(await record_of(fresh_redis, way)) == pytest.approx(AT + after, abs=0.002)
 
 
 async def test_an_operators_retry_is_a_step(fresh_redis: PrivateRedis) -> None:
-    step = Step().set_fields(keys.image("i"), {ledger.RETRIED_AT: AT + 900, ledger.REPLAYED_AT: AT + 950})
+    transaction = Transaction().set_fields(keys.image("i"), {ledger.RETRIED_AT: AT + 900, ledger.REPLAYED_AT: AT + 950})
 
-    record = await record_of(fresh_redis, Way.HEARD, step)
+    record = await record_of(fresh_redis, Way.HEARD, transaction)
 
-    assert last_step_at(record) == AT + 950
+    assert last_progress_at(record) == AT + 950
     assert [moment.worker for moment in timeline(record, settings_of(fresh_redis))][-2:] == [None, None]
 
 
 async def test_ccds_are_those_of_the_focal_plane_and_how_far_each_is(fresh_redis: PrivateRedis) -> None:
     bad = status_of("i", StatusTopic.IN_OODS, "22", "S01", code=5620)
-    step = Step().set_fields(keys.image("i"), {field_of(bad): value_of(bad, AT + EXPOSURE_S + 9)})
+    transaction = Transaction().set_fields(keys.image("i"), {field_of(bad): value_of(bad, AT + EXPOSURE_S + 9)})
 
-    ccds = ccds_of(await record_of(fresh_redis, Way.COMPLETE, step, files=2), settings_of(fresh_redis))
+    ccds = ccds_of(await record_of(fresh_redis, Way.COMPLETE, transaction, files=2), settings_of(fresh_redis))
 
     assert [ccd.sensor for ccd in ccds] == ["S00", "S01", "S02", "S10", "S11", "S12", "S20", "S21", "S22"]
     assert [ccd.state for ccd in ccds[:3]] == [CcdState.INGESTED, CcdState.FAILED, CcdState.RETRIEVED]

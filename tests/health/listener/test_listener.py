@@ -15,15 +15,16 @@ import pytest
 
 from ccarchiver_cli import supervisord
 from ccarchiver_core import keys
+from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
+from ccarchiver_core.domain.worker_messages import ProcessExited
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.mail import ProgramEnded
-from ccarchiver_core.programs import Program, ProgramState, read_programs
-from ccarchiver_core.redis_client import patiently
-from ccarchiver_core.view.alarms import AlarmName, alarms_of
-from ccarchiver_core.view.overview import collect
-from ccarchiver_sim.brokers import PrivateRedis
-from ccarchiver_sim.child import ChildProcess, base_environment
-from tests.core.place import eventually, looking_into, mail_in, site
+from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.status.alarms import AlarmName, alarms_of
+from ccarchiver_core.status.overview import collect
+from ccarchiver_core.store.supervised_processes import read_processes
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from ccarchiver_sim.testbed.child_process import ChildProcess, base_environment
+from tests.core.redis_helpers import eventually, looking_into, mail_in, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,19 +79,19 @@ async def supervised(folder: Path, port: int) -> AsyncIterator[ChildProcess]:
         child.stop(STOP_LIMIT_S)
 
 
-async def state_of(redis: Redis, name: str, *states: ProgramState) -> Program:
+async def state_of(redis: Redis, name: str, *states: ProcessState) -> SupervisedProcess:
     """Wait until a program is known to be in one of these states."""
 
-    async def known() -> Program | None:
+    async def known() -> SupervisedProcess | None:
         # Patiently: the connection to a Redis that was away is found broken when it is used again.
-        found = {program.name: program for program in await patiently(lambda: read_programs(redis))}
+        found = {program.name: program for program in await retry_until_available(lambda: read_processes(redis))}
         return found[name] if name in found and found[name].state in states else None
 
     return await eventually(known, f"{name} to be {states}")
 
 
-async def letters(redis: Redis) -> list[Program]:
-    return [mail.program for mail in await mail_in(redis, Worker.HEALTH) if isinstance(mail, ProgramEnded)]
+async def letters(redis: Redis) -> list[SupervisedProcess]:
+    return [message.process for message in await mail_in(redis, Worker.HEALTH) if isinstance(message, ProcessExited)]
 
 
 def ask(verb: str, name: str) -> None:
@@ -108,34 +109,36 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
         settings = site(server.port)
         async with looking_into(settings) as redis:
             here, there = (
-                Program(name="ccarchiver:gone", state=ProgramState.FATAL, host=host, supervisord="another one")
+                SupervisedProcess(
+                    name="ccarchiver:gone", state=ProcessState.FATAL, host=host, supervisord="another one"
+                )
                 for host in (HOST, socket.gethostname())
             )
             for one in (here, there):
-                await redis.hset(keys.PROGRAMS, one.field, one.model_dump_json())
+                await redis.hset(keys.SUPERVISED_PROCESSES, one.field, one.model_dump_json())
             async with supervised(folder, server.port) as child:
                 # Killed: a letter with the process that is gone, and the record of its successor.
-                first = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                first = await state_of(redis, "ccarchiver:sal", ProcessState.RUNNING)
                 os.kill(first.pid, signal.SIGKILL)
 
-                async def successor() -> Program | None:
-                    now = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                async def successor() -> SupervisedProcess | None:
+                    now = await state_of(redis, "ccarchiver:sal", ProcessState.RUNNING)
                     return now if now.pid != first.pid else None
 
                 second = await eventually(successor, "the next process")
                 [ended] = await letters(redis)
-                assert (ended.name, ended.state, ended.pid) == ("ccarchiver:sal", ProgramState.EXITED, first.pid)
+                assert (ended.name, ended.state, ended.pid) == ("ccarchiver:sal", ProcessState.EXITED, first.pid)
                 assert ended.has_crashed
-                told_by_others = [it for it in await read_programs(redis) if it.name == "ccarchiver:gone"]
+                told_by_others = [it for it in await read_processes(redis) if it.name == "ccarchiver:gone"]
                 assert told_by_others == [there], "what a supervisord said that was here before is gone"
 
                 # Given up: an alarm, though neither that worker nor health has ever lived.
                 ask("startProcess", "ccarchiver:bridge")
-                await state_of(redis, "ccarchiver:bridge", ProgramState.FATAL)
+                await state_of(redis, "ccarchiver:bridge", ProcessState.FATAL)
                 shown = alarms_of(await collect(redis, settings))
-                fatal = [alarm.text for alarm in shown if alarm.name == AlarmName.PROGRAM_FATAL]
+                fatal = [alarm.text for alarm in shown if alarm.name == AlarmName.PROCESS_FATAL]
                 assert any(f"{HOST} has given ccarchiver:bridge up" in text for text in fatal)
-                assert "worker_away" not in [alarm.name for alarm in shown if "bridge" in alarm.text]
+                assert "worker_unavailable" not in [alarm.name for alarm in shown if "bridge" in alarm.text]
 
                 # Redis away: supervisord goes on as ever, and what happened meanwhile is there when Redis is back.
                 server.stop()
@@ -154,7 +157,7 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
                 server.start()
 
                 async def third() -> bool:
-                    known = await state_of(redis, "ccarchiver:sal", ProgramState.RUNNING)
+                    known = await state_of(redis, "ccarchiver:sal", ProcessState.RUNNING)
                     return known.pid not in {first.pid, second.pid}
 
                 await eventually(third, "the record of the third process")
@@ -163,11 +166,11 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
 
                 # Stopped by hand: no news for health, but whoever asks is told.
                 ask("stopProcess", "ccarchiver:sal")
-                await state_of(redis, "ccarchiver:sal", ProgramState.STOPPED)
+                await state_of(redis, "ccarchiver:sal", ProcessState.STOPPED)
                 assert await letters(redis) == told
                 shown = alarms_of(await collect(redis, settings))
                 [away] = [alarm for alarm in shown if "ccarchiver:sal" in alarm.text]
-                assert away.name == AlarmName.WORKER_AWAY
+                assert away.name == AlarmName.WORKER_UNAVAILABLE
                 assert "it was stopped" in away.text
                 states = {program.name: program.state for program in supervisord.programs() or []}
                 assert states["watch"] == "RUNNING"

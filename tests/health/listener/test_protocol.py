@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from ccarchiver_core.programs import ProgramState
+from ccarchiver_core.domain.supervised_process import ProcessState
 from ccarchiver_health.listener import protocol
-from ccarchiver_health.listener.protocol import Event, Kept, listen
-from ccarchiver_health.listener.teller import program_of
+from ccarchiver_health.listener.event_recorder import program_of
+from ccarchiver_health.listener.protocol import Event, EventBuffer, listen
 from ccarchiver_sim.pace import within
 
 HEADER = "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
@@ -44,11 +44,11 @@ async def test_each_event_is_answered_and_read(capsys: pytest.CaptureFixture[str
     assert second is not None
     assert (first.name, first.state, first.tries, first.has_crashed) == (
         "ccarchiver:sal",
-        ProgramState.BACKOFF,
+        ProcessState.BACKOFF,
         4,
         True,
     )
-    assert (second.state, second.expected, second.pid, second.has_crashed) == (ProgramState.EXITED, True, 2766, False)
+    assert (second.state, second.expected, second.pid, second.has_crashed) == (ProcessState.EXITED, True, 2766, False)
 
 
 @pytest.mark.parametrize("line", [b"no header\n", b"ver:3.0\n", b"eventname:X len:ten\n", b"eventname:X len:-1\n"])
@@ -74,7 +74,7 @@ def test_an_event_of_another_version_is_left_out(name: str, facts: dict[str, str
 
 
 async def test_the_newest_of_a_quiet_program_is_kept_beside_one_that_fails_over_and_over() -> None:
-    kept = Kept()
+    kept = EventBuffer()
     quiet, failing = {"groupname": "g", "processname": "health"}, {"groupname": "g", "processname": "sal"}
     kept.put(Event("PROCESS_STATE_FATAL", quiet, 0.0))
     kept.put(Event("PROCESS_STATE_RUNNING", quiet, 1.0))
@@ -86,7 +86,7 @@ async def test_the_newest_of_a_quiet_program_is_kept_beside_one_that_fails_over_
 
 
 async def test_the_newest_are_kept_and_one_that_is_dropped_while_it_is_told_is_not_told_twice() -> None:
-    kept = Kept()
+    kept = EventBuffer()
     events = [Event(str(number), {}, 0.0) for number in range(protocol.KEPT + 2)]
     for event in events[: protocol.KEPT]:
         kept.put(event)

@@ -8,12 +8,12 @@ import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
-from ccarchiver_health.web import feed as feed_module
-from ccarchiver_health.web.feed import MAX_CLIENTS, Client
+from ccarchiver_health.web import sse as feed_module
 from ccarchiver_health.web.snapshot import read_snapshot
-from ccarchiver_sim.brokers import PrivateRedis
-from tests.core.place import eventually, holding, looking_into
-from tests.health.web.visitor import accept, be_in, page_site, served, show_life
+from ccarchiver_health.web.sse import MAX_CLIENTS, Client
+from ccarchiver_sim.testbed.brokers import PrivateRedis
+from tests.core.redis_helpers import eventually, holding, looking_into
+from tests.health.web.web_client import accept, be_in, page_site, served, show_life
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,16 +32,16 @@ async def listeners(server: StatusServer, count: int) -> None:
 
 async def test_who_comes_gets_all_there_is_at_once(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with looking_into(settings) as redis, served(settings) as (_server, visitor):
+    async with looking_into(settings) as redis, served(settings) as (_server, client):
         await be_in(redis, ENABLED)
         await show_life(redis)
-        async with visitor.listening() as stream:
+        async with client.listening() as stream:
             assert stream.answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             name, first = await stream.next()
             assert name == "snapshot"
             assert first["overview"]["csc"]["state"] == "ENABLED"
             assert first["verdict"] == "well"
-            async with visitor.listening() as late:
+            async with client.listening() as late:
                 name, same = await late.next()
                 assert (name, same["overview"]["csc"]["state"]) == ("snapshot", "ENABLED")
 
@@ -54,8 +54,8 @@ async def test_a_change_is_sent_and_no_change_is_not(
     async with (
         looking_into(settings) as redis,
         holding(Worker.SAL, settings) as sal,
-        served(settings) as (_server, visitor),
-        visitor.listening() as stream,
+        served(settings) as (_server, client),
+        client.listening() as stream,
     ):
         await stream.snapshot()
         assert [(await stream.next())[0] for _ in range(3)] == ["beat"] * 3
@@ -66,15 +66,15 @@ async def test_a_change_is_sent_and_no_change_is_not(
         found = await stream.snapshot_with("FAULT", "overview.csc.state", "FAULT")
         assert found["alarms"][0]["name"] == "fault_5752"
         await show_life(redis, Worker.BRIDGE, state="another state")
-        await stream.snapshot_with("the bridge's state", "overview.workers.1.vitals.state", "another state")
+        await stream.snapshot_with("the bridge's state", "overview.workers.1.heartbeat.state", "another state")
         beat = await stream.beat()
         assert set(beat["beats"]) == {"bridge"}
 
 
 async def test_redis_is_left_alone_while_nobody_listens(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with looking_into(settings) as redis, served(settings) as (server, visitor):
-        async with visitor.listening() as stream:
+    async with looking_into(settings) as redis, served(settings) as (server, client):
+        async with client.listening() as stream:
             await stream.beat()
             assert server.feed.looks > 0
         await listeners(server, 0)
@@ -92,8 +92,8 @@ async def test_redis_is_left_alone_while_nobody_listens(fresh_redis: PrivateRedi
 
 
 async def test_many_who_listen_cost_redis_no_more_than_one(fresh_redis: PrivateRedis) -> None:
-    async with served(page_site(fresh_redis.port)) as (server, visitor), AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(visitor.listening()) for _ in range(MAX_CLIENTS)]
+    async with served(page_site(fresh_redis.port)) as (server, client), AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(client.listening()) for _ in range(MAX_CLIENTS)]
         for stream in streams:
             await stream.beat()
         before = server.feed.looks
@@ -103,19 +103,19 @@ async def test_many_who_listen_cost_redis_no_more_than_one(fresh_redis: PrivateR
 
 
 async def test_there_are_so_many_places_and_one_that_is_left_is_free_again(fresh_redis: PrivateRedis) -> None:
-    async with served(page_site(fresh_redis.port)) as (server, visitor), AsyncExitStack() as stack:
+    async with served(page_site(fresh_redis.port)) as (server, client), AsyncExitStack() as stack:
         leaving = AsyncExitStack()
-        await leaving.enter_async_context(visitor.listening())
+        await leaving.enter_async_context(client.listening())
         for _ in range(MAX_CLIENTS - 1):
-            await stack.enter_async_context(visitor.listening())
-        refused = await visitor.ask("/events")
+            await stack.enter_async_context(client.listening())
+        refused = await client.ask("/events")
         assert refused.status == 503
         assert str(MAX_CLIENTS) in refused.text
         assert server.feed.listening == MAX_CLIENTS
-        assert (await visitor.ask("/healthz")).status == 503, "other requests are answered: the workers are away"
+        assert (await client.ask("/healthz")).status == 503, "other requests are answered: the workers are away"
         await leaving.aclose()
         await listeners(server, MAX_CLIENTS - 1)
-        async with visitor.listening() as stream:
+        async with client.listening() as stream:
             assert stream.answer.status == 200
             await stream.snapshot()
 
@@ -133,15 +133,15 @@ async def test_one_who_is_slow_has_the_newest_waiting_and_nothing_else() -> None
 @pytest.mark.processes
 async def test_redis_away_is_told_and_its_return_too(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
-        async with served(page_site(server.port)) as (_server, visitor), visitor.listening() as stream:
+        async with served(page_site(server.port)) as (_server, client), client.listening() as stream:
             await stream.snapshot_with("Redis", "overview.redis.answers", wanted=True)
             await asyncio.to_thread(server.stop)
             found = await stream.snapshot_with("the outage", "overview.redis.answers", wanted=False)
             assert found["verdict"] == "critical"
-            assert [alarm["name"] for alarm in found["alarms"]] == ["redis_away"]
-            answer = await visitor.ask("/healthz")
+            assert [alarm["name"] for alarm in found["alarms"]] == ["redis_unavailable"]
+            answer = await client.ask("/healthz")
             assert (answer.status, answer.json["status"]) == (503, "critical")
-            assert (await visitor.ask("/api/image?name=x")).status == 503
+            assert (await client.ask("/api/image?name=x")).status == 503
             server.launch()
             await asyncio.to_thread(server.wait_ready)
             await stream.snapshot_with("the return", "overview.redis.answers", wanted=True)
@@ -158,16 +158,16 @@ async def test_a_redis_that_hangs_is_told_before_the_reader_would_think_the_page
             server.thaw()
     assert not found.overview.redis.answers
     assert found.overview.redis.error
-    assert [alarm.name for alarm in found.alarms] == ["redis_away"]
+    assert [alarm.name for alarm in found.alarms] == ["redis_unavailable"]
 
 
 async def test_a_record_that_cannot_be_read_is_told_and_ends_nothing(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with looking_into(settings) as redis, served(settings) as (_server, visitor), visitor.listening() as stream:
+    async with looking_into(settings) as redis, served(settings) as (_server, client), client.listening() as stream:
         assert (await stream.beat())["problem"] == ""
         await redis.hset(keys.image("odd"), mapping={"obsid": "odd", "state": "of a later version", "at": 1})
         await redis.zadd(keys.IMAGES, {"odd": 1})
-        await redis.incr(Worker.SAL.lease_epoch)  # as any step would, it makes the page look
+        await redis.incr(Worker.SAL.fencing_token)  # as any step would, it makes the page look
 
         async def told() -> bool:
             return "of a later version" in (await stream.beat())["problem"]

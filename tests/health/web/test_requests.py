@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.settings import Settings
 from ccarchiver_health.web import assets
-from ccarchiver_health.web.guard import HEADERS, may_be_asked_as, own_names
-from tests.core.place import holding, looking_into
-from tests.health.web.visitor import accept, be_in, page_site, served, show_life
+from ccarchiver_health.web.security import HEADERS, may_be_asked_as, own_names
+from tests.core.redis_helpers import holding, looking_into
+from tests.health.web.web_client import accept, be_in, page_site, served, show_life
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 MARKUP = '<img src=x onerror="alert(1)">'
 STANDBY = 5
 
 
 async def test_the_page_and_everything_it_names_is_there_with_its_type(fresh_redis: PrivateRedis) -> None:
-    async with served(page_site(fresh_redis.port)) as (_server, visitor):
-        index = await visitor.ask("/")
+    async with served(page_site(fresh_redis.port)) as (_server, client):
+        index = await client.ask("/")
         assert index.headers["Content-Type"] == "text/html; charset=utf-8"
         named = re.findall(r'(?:href|src)="(static/[^"]+)"', index.text)
         assert len(named) == 3
         scripts = [f"static/{path.name}" for path in assets.FOLDER.glob("*.js")]
         for name in {*named, *scripts}:
-            answer = await visitor.ask(f"/{name}")
+            answer = await client.ask(f"/{name}")
             assert answer.status == 200, name
             assert answer.headers["Content-Type"].startswith(assets.CONTENT_TYPES[Path(name).suffix]), name
 
@@ -50,8 +50,8 @@ def test_no_script_or_style_is_in_the_page_and_no_script_makes_html_of_text() ->
     "path", ["/", "/static/app.js", "/healthz", "/nothing", "/static/nothing", "/api/image?name=x"]
 )
 async def test_every_answer_forbids_a_browser_what_the_page_does_not_need(fresh_redis: PrivateRedis, path: str) -> None:
-    async with served(page_site(fresh_redis.port)) as (_server, visitor):
-        answer = await visitor.ask(path)
+    async with served(page_site(fresh_redis.port)) as (_server, client):
+        answer = await client.ask(path)
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -62,24 +62,24 @@ async def test_every_answer_forbids_a_browser_what_the_page_does_not_need(fresh_
     ["/nothing", "/static/", "/static/nothing.js", "/static/../server.py", "/static/%2e%2e%2fserver.py", "/server.py"],
 )
 async def test_what_is_not_the_pages_is_not_served(fresh_redis: PrivateRedis, path: str) -> None:
-    async with served(page_site(fresh_redis.port)) as (_server, visitor):
-        assert (await visitor.ask(path)).status == 404
+    async with served(page_site(fresh_redis.port)) as (_server, client):
+        assert (await client.ask(path)).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/api/image", "/events"])
 async def test_nothing_can_be_written(fresh_redis: PrivateRedis, method: str, path: str) -> None:
-    async with served(page_site(fresh_redis.port)) as (_server, visitor):
-        answer = await visitor.ask(path, method)
+    async with served(page_site(fresh_redis.port)) as (_server, client):
+        answer = await client.ask(path, method)
         assert answer.status == 405
         assert answer.headers["Allow"] == "GET, HEAD"
 
 
 async def test_head_gives_the_headers_alone(fresh_redis: PrivateRedis) -> None:
-    async with served(page_site(fresh_redis.port)) as (server, visitor):
-        answer = await visitor.ask("/", "HEAD")
+    async with served(page_site(fresh_redis.port)) as (server, client):
+        answer = await client.ask("/", "HEAD")
         assert (answer.status, answer.text) == (200, "")
-        assert (await visitor.ask("/events", "HEAD")).status == 405, "a stream has no headers without a stream"
+        assert (await client.ask("/events", "HEAD")).status == 405, "a stream has no headers without a stream"
         assert server.feed.listening == 0
 
 
@@ -109,61 +109,61 @@ def test_only_names_that_cannot_be_rebound_are_answered(host: str, *, allowed: b
 
 
 async def test_a_rebound_name_gets_nothing(fresh_redis: PrivateRedis) -> None:
-    async with served(page_site(fresh_redis.port)) as (_server, visitor):
+    async with served(page_site(fresh_redis.port)) as (_server, client):
         for path in ("/", "/healthz", "/events", "/api/snapshot"):
-            answer = await visitor.ask(path, Host="rebound.example")
+            answer = await client.ask(path, Host="rebound.example")
             assert answer.status == 421
             assert "STATUS_HOST" in answer.text
-        assert (await visitor.ask("/", Host="localhost:9000")).status == 200, "as a tunnel has it"
+        assert (await client.ask("/", Host="localhost:9000")).status == 200, "as a tunnel has it"
 
 
 async def test_a_page_of_another_site_cannot_ask_behind_a_persons_back(fresh_redis: PrivateRedis) -> None:
     behind = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    async with served(page_site(fresh_redis.port)) as (server, visitor):
-        assert (await visitor.ask("/events", **behind)).status == 403
+    async with served(page_site(fresh_redis.port)) as (server, client):
+        assert (await client.ask("/events", **behind)).status == 403
         assert server.feed.listening == 0
-        assert (await visitor.ask("/", **followed)).status == 200
+        assert (await client.ask("/", **followed)).status == 200
 
 
 async def test_a_probe_is_told_critical_things_by_the_status_code(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with looking_into(settings) as redis, served(settings) as (_server, visitor):
-        away = await visitor.ask("/healthz")
+    async with looking_into(settings) as redis, served(settings) as (_server, client):
+        away = await client.ask("/healthz")
         assert (away.status, away.json["status"]) == (503, "critical")
-        assert {alarm["name"] for alarm in away.json["alarms"]} >= {"worker_away"}
+        assert {alarm["name"] for alarm in away.json["alarms"]} >= {"worker_unavailable"}
         await show_life(redis)
         await be_in(redis, STANDBY)
 
-    async with served(settings) as (_server, visitor):
-        well = await visitor.ask("/healthz")
+    async with served(settings) as (_server, client):
+        well = await client.ask("/healthz")
     assert (well.status, well.json["status"], well.json["csc"]) == (200, "well", "STANDBY")
     assert well.json["alarms"] == []
 
 
 async def test_a_warning_leaves_a_probe_content(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with looking_into(settings) as redis, served(settings) as (_server, visitor):
+    async with looking_into(settings) as redis, served(settings) as (_server, client):
         await show_life(redis)
-        await redis.xadd("ccarchiver:dead", {"at": "t", "origin": "o", "reason": "r", "obsid": "", "raw": b""})
-        answer = await visitor.ask("/healthz")
+        await redis.xadd("ccarchiver:dead_letters", {"at": "t", "origin": "o", "reason": "r", "obsid": "", "raw": b""})
+        answer = await client.ask("/healthz")
     assert (answer.status, answer.json["status"]) == (200, "warning")
     assert [alarm["name"] for alarm in answer.json["alarms"]] == ["dead_letters"]
 
 
 async def test_an_image_is_found_by_any_name_and_given_as_data(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with holding(Worker.SAL, settings) as sal, served(settings) as (_server, visitor):
+    async with holding(Worker.SAL, settings) as sal, served(settings) as (_server, client):
         await accept(sal, MARKUP)
         quoted = MARKUP.replace("<", "%3C").replace(" ", "%20").replace('"', "%22").replace(">", "%3E")
-        answer = await visitor.ask(f"/api/image?name={quoted}")
+        answer = await client.ask(f"/api/image?name={quoted}")
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert answer.json["summary"]["obsid"] == MARKUP
         assert [moment["what"] for moment in answer.json["moments"]] == ["startIntegration heard"]
         assert len(answer.json["ccds"]) == settings.files_per_image
-        assert (await visitor.ask("/api/image?name=nothing")).status == 404
-        assert (await visitor.ask("/api/image")).status == 404
+        assert (await client.ask("/api/image?name=nothing")).status == 404
+        assert (await client.ask("/api/image")).status == 404
 
 
 async def test_metrics_are_as_their_renderer_gives_them(fresh_redis: PrivateRedis) -> None:
@@ -171,8 +171,8 @@ async def test_metrics_are_as_their_renderer_gives_them(fresh_redis: PrivateRedi
         assert await redis.ping()
         return f"port {settings.redis_port}\n".encode(), "text/plain; version=1.0.0; charset=utf-8"
 
-    async with served(page_site(fresh_redis.port), render) as (_server, visitor):
-        answer = await visitor.ask("/metrics")
+    async with served(page_site(fresh_redis.port), render) as (_server, client):
+        answer = await client.ask("/metrics")
     assert answer.text == f"port {fresh_redis.port}\n"
     assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
 
@@ -182,9 +182,9 @@ async def test_a_crash_in_a_handler_costs_one_answer(fresh_redis: PrivateRedis) 
         raise ZeroDivisionError("a secret of the implementation")
 
     with capture_logs() as logs:
-        async with served(page_site(fresh_redis.port), render) as (_server, visitor):
-            crashed = await visitor.ask("/metrics")
-            assert (await visitor.ask("/")).status == 200
+        async with served(page_site(fresh_redis.port), render) as (_server, client):
+            crashed = await client.ask("/metrics")
+            assert (await client.ask("/")).status == 200
     assert crashed.status == 500
     assert "secret" not in crashed.text
     assert crashed.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 from structlog.testing import capture_logs
 
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.vitals import read_vitals
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_health.health import work
+from ccarchiver_health.web import page_runner
 from ccarchiver_health.web import server as server_module
-from ccarchiver_health.web import supervision
-from ccarchiver_health.web.supervision import run_page
-from ccarchiver_sim.brokers.ports import LOOPBACK, is_free
+from ccarchiver_health.web.page_runner import run_page
 from ccarchiver_sim.pace import within
-from tests.core.place import end, eventually, holding, looking_into
-from tests.health.web.visitor import page_site, served, visiting
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, is_free
+from tests.core.redis_helpers import end, eventually, holding, looking_into
+from tests.health.web.web_client import page_site, served, visiting
 
 if TYPE_CHECKING:
     import pytest
 
-    from ccarchiver_sim.brokers import PrivateRedis
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
 async def test_switched_off_it_returns_at_once_and_loads_nothing(fresh_redis: PrivateRedis) -> None:
     with capture_logs() as logs:
         await run_page(page_site(fresh_redis.port, STATUS_PORT=0))
-    assert [(line["event"], line["setting"]) for line in logs] == [("page.off", "STATUS_PORT")]
+    assert [(line["event"], line["setting"]) for line in logs] == [("page.disabled", "STATUS_PORT")]
 
 
 async def test_a_port_that_is_taken_is_said_and_taken_when_it_is_free(fresh_redis: PrivateRedis) -> None:
@@ -40,12 +40,12 @@ async def test_a_port_that_is_taken_is_said_and_taken_when_it_is_free(fresh_redi
                 return any(line["event"] == "page.port_taken" for line in logs)
 
             await eventually(said, f"the line of the log; there are {logs}")
-        async with visiting(settings) as visitor:
-            await eventually(visitor.answers, "the page")
+        async with visiting(settings) as client:
+            await eventually(client.answers, "the page")
             await end(task)
     line = next(line for line in logs if line["event"] == "page.port_taken")
     assert line["address"] == f"{LOOPBACK}:{settings.status_port}"
-    assert "STATUS_PORT" in line["do"]
+    assert "STATUS_PORT" in line["remedy"]
     assert not [line for line in logs if line["log_level"] in {"error", "critical"}]
     assert is_free(settings.status_port), "a page that has ended listens no more"
 
@@ -56,18 +56,18 @@ async def test_an_address_of_another_machine_is_said(fresh_redis: PrivateRedis) 
         task = asyncio.create_task(run_page(settings))
 
         async def said() -> bool:
-            return any(line["event"] == "page.cannot_listen" and "STATUS_HOST" in line["do"] for line in logs)
+            return any(line["event"] == "page.cannot_listen" and "STATUS_HOST" in line["remedy"] for line in logs)
 
         await eventually(said, f"the line of the log; there are {logs}")
         await end(task)
 
 
 async def test_a_page_that_ends_is_started_again(fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(supervision, "SETTLE_S", 0.0)
-    real, starts = supervision._load, list[int]()
+    monkeypatch.setattr(page_runner, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(page_runner, "SETTLE_S", 0.0)
+    real, starts = page_runner._load, list[int]()
 
-    def load() -> supervision.Maker:
+    def load() -> page_runner.Maker:
         starts.append(1)
         if len(starts) == 1:
             raise ImportError("No module named 'aiohttp'")
@@ -75,12 +75,12 @@ async def test_a_page_that_ends_is_started_again(fresh_redis: PrivateRedis, monk
             raise ZeroDivisionError
         return real()
 
-    monkeypatch.setattr(supervision, "_load", load)
+    monkeypatch.setattr(page_runner, "_load", load)
     settings = page_site(fresh_redis.port)
     with capture_logs() as logs:
         task = asyncio.create_task(run_page(settings))
-        async with visiting(settings) as visitor:
-            await eventually(visitor.answers, "the page")
+        async with visiting(settings) as client:
+            await eventually(client.answers, "the page")
         await end(task)
     assert [line["event"] for line in logs][:2] == ["page.library_missing", "page.failed"]
 
@@ -90,20 +90,20 @@ async def test_the_worker_works_whatever_becomes_of_its_page(fresh_redis: Privat
     async with (
         looking_into(settings) as redis,
         holding(Worker.HEALTH, settings) as context,
-        visiting(settings) as visitor,
+        visiting(settings) as client,
     ):
         with socket.create_server((LOOPBACK, settings.status_port)):
             task = asyncio.create_task(work(context))
-            beating = asyncio.create_task(context.heart.beat())
+            beating = asyncio.create_task(context.heartbeat.publish())
 
             async def at_work() -> bool:
-                vitals = await read_vitals(redis, Worker.HEALTH)
-                return vitals is not None and vitals.state == "idle: no session"
+                heartbeat = await read_heartbeat(redis, Worker.HEALTH)
+                return heartbeat is not None and heartbeat.state == "idle: no session"
 
             await eventually(at_work, "health at work without its page")
             assert not task.done()
-        await eventually(visitor.answers, "the page")
-        metrics = await visitor.ask("/metrics")
+        await eventually(client.answers, "the page")
+        metrics = await client.ask("/metrics")
         assert metrics.headers["Content-Type"].startswith("text/plain")
         assert "ccarchiver_redis_up 1.0\n" in metrics.text
         await end(task)
@@ -114,9 +114,9 @@ async def test_the_worker_works_whatever_becomes_of_its_page(fresh_redis: Privat
 async def test_open_streams_do_not_hold_up_the_end(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     task = asyncio.create_task(run_page(settings))
-    async with visiting(settings) as visitor:
-        await eventually(visitor.answers, "the page")
-        async with visitor.listening() as stream:
+    async with visiting(settings) as client:
+        await eventually(client.answers, "the page")
+        async with client.listening() as stream:
             await stream.snapshot()
             task.cancel()
             async with within(10 * server_module.STOP_LIMIT_S):
@@ -127,14 +127,14 @@ async def test_open_streams_do_not_hold_up_the_end(fresh_redis: PrivateRedis) ->
 
 async def test_idle_connections_are_bounded_and_give_their_places_back(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
-    async with served(settings) as (_server, visitor):
+    async with served(settings) as (_server, client):
         with ExitStack() as stack:
             for _ in range(server_module.MAX_CONNECTIONS):
                 stack.enter_context(socket.create_connection((LOOPBACK, settings.status_port)))
             await eventually(lambda: is_refused(settings.status_port), "a connection to be refused")
         async with visiting(settings) as another:
             await eventually(another.answers, "a place to be free again")
-        assert await visitor.answers()
+        assert await client.answers()
 
 
 async def is_refused(port: int) -> bool:

@@ -4,7 +4,7 @@
 import asyncio
 import sys
 
-from ccarchiver_core.spared_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import spared
 
 with spared():
     from lsst.ts import salobj

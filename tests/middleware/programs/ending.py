@@ -11,7 +11,7 @@ import sys
 
 from ts_dds_cyclone import history, jobs
 
-from ccarchiver_core.spared_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import spared
 
 with spared():
     from lsst.ts import salobj

@@ -1,0 +1,165 @@
+"""The floor: each hop alone, between processes, with the same clients and the same durability as the archiver has."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks.event_times import GOT, PUT
+from benchmarks.sink import FLOOR_QUEUE, FLOOR_RABBIT, FLOOR_REDIS, FLOOR_SAL, FLOOR_STREAM
+from benchmarks.stage import END, Stage
+from ccarchiver_bridge.messages.outgoing import EndReadout
+from ccarchiver_core.domain.exposure import EndReadout as EndReadoutEvent
+from ccarchiver_core.domain.worker_messages import ExposureEventMessage
+from ccarchiver_core.redis.client import transact
+from ccarchiver_sim.peers.camera.exposure import Exposure
+from ccarchiver_sim.peers.common.sal import tai_now
+
+SAL, RABBIT, REDIS, REDIS_LAX = "SAL", "RabbitMQ", "Redis", "Redis everysec"
+"""The hops; Redis once for each durability it can have."""
+STRICT: Final = "always"
+"""`appendfsync`: what the archiver asks for."""
+LAX: Final = "everysec"
+"""A crash of the machine loses a second; the archiver can be run so, and its targets are set so."""
+REDIS_HOPS: Final = {STRICT: REDIS, LAX: REDIS_LAX}
+"""The hop for each `appendfsync`."""
+SPACING_S = 0.01
+"""Between two of one kind: each is over, acknowledged and removed before the next begins."""
+
+WARM_UP = 5
+"""Of each hop at the beginning that are not counted."""
+
+BATCH = 50
+"""Letters of one write, as the bridge posts them in a burst."""
+NS_PER_S = 1e9
+
+Measured = Callable[[], None]
+
+
+def mail_text(image: str) -> str:
+    """Write a letter as the CSC posts for the bridge."""
+    event = EndReadoutEvent(image_name=image, image_index=0, images_in_sequence=1)
+    return ExposureEventMessage(obsid=image, job=1, event=event, received_at=0.0).model_dump_json()
+
+
+def message_body(image: str) -> bytes:
+    """Write a message as the bridge publishes to a Forwarder."""
+    return EndReadout(
+        MSG_TYPE="CC_FWDR_END_READOUT",
+        ACK_ID=f"CCArchiver_2026-11-22T00:00:00Z_{image}",
+        REPLY_QUEUE=FLOOR_QUEUE,
+        JOB_NUM=1,
+        SESSION_ID="CCArchiver_2026-11-22T00:00:00Z",
+        IMAGE_ID=image,
+        IMAGES_IN_SEQUENCE=1,
+        IMAGE_INDEX=0,
+    ).body()
+
+
+class Floor:
+    """Measures the hops.
+
+    Parameters
+    ----------
+    stage
+        The system, idle meanwhile.
+    done
+        Called after each measurement, for whoever shows progress.
+    """
+
+    def __init__(self, stage: Stage, done: Measured) -> None:
+        self._stage = stage
+        self._done = done
+        self._count = 0
+
+    async def measure(self, count: int) -> dict[str, list[float]]:
+        """Take each hop so many times; milliseconds by hop.
+
+        Raises
+        ------
+        RuntimeError
+            If something put did not come out: without the floor nothing here means anything.
+        """
+        await self._take_hops(self._new_keys(WARM_UP))
+        keys = self._new_keys(count)
+        await self._take_hops(keys)
+        found = {
+            SAL: await self._durations(FLOOR_SAL, keys),
+            REDIS: await self._durations(FLOOR_REDIS, keys),
+            RABBIT: await self._durations(FLOOR_RABBIT, keys),
+        }
+        lax = self._new_keys(count)
+        await self._stage.redis.config_set("appendfsync", LAX)
+        try:
+            for key in lax:
+                await self._redis(key)
+                await asyncio.sleep(SPACING_S)
+                self._done()
+        finally:
+            await self._stage.redis.config_set("appendfsync", STRICT)
+        return {**found, REDIS_LAX: await self._durations(FLOOR_REDIS, lax)}
+
+    async def measure_at_once(self, count: int) -> dict[str, float]:
+        """Give each hop so many at once; how many a second came out, from the first put to the last one's end.
+
+        Raises
+        ------
+        RuntimeError
+            If something put did not come out.
+        """
+        link, redis = self._stage.link, self._stage.floor_redis
+        keys = self._new_keys(count)
+        for key in keys:
+            self._sal(key)
+        found = {SAL: await self._rate(FLOOR_SAL, keys)}
+        keys = self._new_keys(count)
+        for batch in (keys[at : at + BATCH] for at in range(0, count, BATCH)):
+            for key in batch:
+                self._stage.receipts.note(PUT + FLOOR_REDIS, key)
+            await transact(
+                redis, *(("XADD", FLOOR_STREAM, "*", "message", mail_text(key), "key", key) for key in batch)
+            )
+        found[REDIS] = await self._rate(FLOOR_REDIS, keys)
+        keys = self._new_keys(count)
+        for key in keys:
+            self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
+        await asyncio.gather(*(link.publish(FLOOR_QUEUE, message_body(key), message_id=key) for key in keys))
+        found[RABBIT] = await self._rate(FLOOR_RABBIT, keys)
+        return found
+
+    async def _rate(self, hop: str, keys: list[str]) -> float:
+        await self._durations(hop, keys)
+        receipts = self._stage.receipts
+        began, ended = receipts.of(PUT + hop)[keys[0]], max(receipts.of(GOT + hop)[key] for key in keys)
+        return len(keys) / ((ended - began) / NS_PER_S)
+
+    async def _take_hops(self, keys: list[str]) -> None:
+        for key in keys:
+            self._sal(key)
+            await asyncio.sleep(SPACING_S)
+            await self._redis(key)
+            await asyncio.sleep(SPACING_S)
+            self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
+            await self._stage.link.publish(FLOOR_QUEUE, message_body(key), message_id=key)
+            await asyncio.sleep(SPACING_S)
+            self._done()
+
+    def _new_keys(self, count: int) -> list[str]:
+        first, self._count = self._count, self._count + count
+        return [f"floor_{number:06d}" for number in range(first, first + count)]
+
+    def _sal(self, key: str) -> None:
+        tai = tai_now()
+        fields = Exposure(key).end_readout(tai, tai)
+        self._stage.receipts.note(PUT + FLOOR_SAL, key)
+        self._stage.floor_camera.put(END, **fields)
+
+    async def _redis(self, key: str) -> None:
+        entry = {"message": mail_text(key), "key": key}
+        self._stage.receipts.note(PUT + FLOOR_REDIS, key)
+        await self._stage.floor_redis.xadd(FLOOR_STREAM, entry)  # type: ignore[arg-type]  # its dict is invariant
+
+    async def _durations(self, hop: str, keys: list[str]) -> list[float]:
+        missing = await self._stage.collect(GOT + hop, keys)
+        if missing:
+            raise RuntimeError(f"{len(missing)} of {len(keys)} did not pass the {hop}; logs: {self._stage.far.where()}")
+        return self._stage.receipts.durations_ms(PUT + hop, GOT + hop, keys)

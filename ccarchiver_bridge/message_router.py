@@ -1,0 +1,140 @@
+"""What becomes of a message that came in: mail to SAL, an answer taken in, or a dead letter with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_bridge.messages.incoming import Ack, IgnoredAck, Incoming, Ingest, MessageDecoder, Retrieval
+from ccarchiver_core import keys
+from ccarchiver_core.base import failpoint
+from ccarchiver_core.base.errors import CcArchiverError, RejectedError
+from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ccarchiver_bridge.ack_handler import AckHandler
+    from ccarchiver_bridge.amqp.connection import Delivery
+    from ccarchiver_bridge.context import BridgeContext
+    from ccarchiver_bridge.controller import ControllerWatch
+
+_log = structlog.get_logger(__name__)
+
+
+class MessageRouter:
+    """Handles messages, whatever queue or dead letter they come from.
+
+    Parameters
+    ----------
+    hub : `Hub`
+        Settings and steps.
+    answers : `Answers`
+        Handles acks.
+    controller : `ControllerWatch`
+        Hears of the Controller's messages.
+    """
+
+    def __init__(self, bridge: BridgeContext, answers: AckHandler, controller: ControllerWatch) -> None:
+        self._bridge = bridge
+        self._controller = controller
+        self._ack_handler = answers
+        self._reader = MessageDecoder(bridge.settings)
+
+    async def handle_batch(self, batch: list[Delivery], done: Callable[[Delivery], None]) -> None:
+        """Handle deliveries of one queue. Safe to repeat.
+
+        Statuses and refusals share steps, in order. Answers are handled side by side: those of one image stay in
+        order, because each takes the image's lock.
+
+        Parameters
+        ----------
+        batch : `list`
+            What came, all from one queue.
+        done : callable
+            Called for each when Redis has what it means.
+        """
+        transaction = Transaction()
+        answers: list[tuple[Ack, Delivery]] = []
+        for delivery in batch:
+            try:
+                message = self._reader.read(delivery.body)
+                if isinstance(message, Ack):
+                    answers.append((message, delivery))
+                else:
+                    self._add(transaction, message, delivery.queue)
+            except RejectedError as error:
+                self._refuse(transaction, delivery, str(error))
+        if len(answers) == 1:
+            await self._answer(*answers[0])
+        elif answers:
+            async with asyncio.TaskGroup() as group:
+                for ack, delivery in answers:
+                    group.create_task(self._answer(ack, delivery))
+        if transaction.commands:
+            failpoint.hit("bridge.before_status_step")
+            await self._bridge.runner.apply(transaction)
+            failpoint.hit("bridge.before_amqp_ack")
+        for delivery in batch:
+            done(delivery)
+
+    async def _answer(self, ack: Ack, delivery: Delivery) -> None:
+        with structlog.contextvars.bound_contextvars(**self._ack_handler.log_keys(ack)):
+            await self._answer_or_refuse(ack, delivery)
+
+    async def _answer_or_refuse(self, ack: Ack, delivery: Delivery) -> None:
+        try:
+            await self._ack_handler.handle(ack, delivery)
+        except RejectedError as error:
+            await self._refuse_alone(delivery, str(error))
+        except CcArchiverError:
+            raise
+        except Exception as error:  # noqa: BLE001  a defect of ours must not stop the good messages behind this one
+            _log.exception("message.handler_failed", queue=delivery.queue)
+            await self._refuse_alone(delivery, f"a defect of the archiver: {type(error).__name__}: {error}")
+
+    async def _refuse_alone(self, delivery: Delivery, reason: str) -> None:
+        transaction = Transaction()
+        self._refuse(transaction, delivery, reason)
+        await self._bridge.runner.apply(transaction)
+
+    def _refuse(self, transaction: Transaction, delivery: Delivery, reason: str) -> None:
+        _log.warning("message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body))
+        dead_letters.add(transaction, self._bridge.settings, origin=delivery.queue, reason=reason, raw=delivery.body)
+
+    def _add(self, transaction: Transaction, message: Incoming, queue: str) -> None:
+        match message:
+            case Ingest():
+                if queue == self._bridge.settings.archive_ctrl_publish_queue:
+                    self._controller.alive()
+                transaction.enqueue(
+                    keys.Worker.SAL, self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER)
+                )
+            case Retrieval():
+                settings = self._bridge.settings
+                transaction.enqueue(
+                    keys.Worker.SAL,
+                    self._status(StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name),
+                )
+            case IgnoredAck():
+                _log.debug("ack.received", msg_type=message.MSG_TYPE, ack_id=message.ACK_ID)
+            case _:
+                raise RejectedError(f"{message.MSG_TYPE} is not expected here")
+
+    @staticmethod
+    def _status(topic: StatusTopic, message: Retrieval, camera: str, archiver: str) -> FileStatus:
+        return FileStatus(
+            topic=topic,
+            camera=camera,
+            archiver=archiver,
+            obsid=message.OBSID,
+            raft=message.RAFT,
+            sensor=message.SENSOR,
+            filename=message.FILENAME,
+            status_code=message.STATUS_CODE,
+            description=message.DESCRIPTION,
+        )

@@ -1,0 +1,114 @@
+"""The text form of a message: one YAML mapping, read and written by libyaml.
+
+The Forwarder writes flow style with every scalar in double quotes, so its numbers come as text; Python peers
+write block style with plain numbers. Both become text here and the models turn numbers back into numbers.
+Reading works on the parser's events, so an alias or deep nesting is refused before anything is built, and a tag has
+no effect: every scalar is text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ccarchiver_core.base.errors import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_DEPTH = 8
+"""Nesting a message may have; real ones have one or two levels."""
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+Scalar = str | None
+Value = Scalar | list["Value"] | dict[str, "Value"]
+
+
+def read(body: bytes, max_message_bytes: int) -> dict[str, Value]:
+    """Read a message's body.
+
+    Parameters
+    ----------
+    body : `bytes`
+        As it came.
+    max_message_bytes : `int`
+        Bytes above which it is not even looked at.
+
+    Returns
+    -------
+    fields : `dict`
+        Scalars as text, ``null`` as None.
+
+    Raises
+    ------
+    RejectedError
+        If it is not one plain YAML mapping in UTF-8; the text says why.
+    """
+    if len(body) > max_message_bytes:
+        raise RejectedError(
+            f"body of {len(body)} bytes is longer than the {max_message_bytes} allowed (MAX_MESSAGE_BYTES)"
+        )
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RejectedError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        return _document(yaml.parse(text, Loader=yaml.CSafeLoader))
+    except yaml.YAMLError as error:
+        raise RejectedError(f"not YAML: {' '.join(str(error).split())}") from None
+
+
+def write(fields: dict[str, object]) -> bytes:
+    """Write a message's body in block style with sorted keys, as the peers have always seen it."""
+    text: str = yaml.dump(fields, Dumper=yaml.CSafeDumper, default_flow_style=False, sort_keys=True)
+    return text.encode("utf-8")
+
+
+def _document(events: Iterator[yaml.Event]) -> dict[str, Value]:
+    value: Value = None
+    documents = 0
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise RejectedError("more than one YAML document")
+            value = _value(next(events), events, 0)
+    if not isinstance(value, dict):
+        raise RejectedError("not a YAML mapping")
+    return value
+
+
+def _value(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Value:
+    if depth > MAX_DEPTH:
+        raise RejectedError(f"nested deeper than {MAX_DEPTH} levels")
+    if getattr(event, "anchor", None) is not None:
+        raise RejectedError("YAML anchors and aliases are not allowed in a message")
+    match event:
+        case yaml.ScalarEvent():
+            is_plain = not event.style  # the C parser says "" for it, PyYAML's own None
+            return None if is_plain and event.value in _NULLS else str(event.value)
+        case yaml.SequenceStartEvent():
+            return list(_items(events, depth))
+        case yaml.MappingStartEvent():
+            return _mapping(events, depth)
+        case _:
+            raise RejectedError(f"unexpected {type(event).__name__} in YAML")
+
+
+def _items(events: Iterator[yaml.Event], depth: int) -> Iterator[Value]:
+    while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        yield _value(event, events, depth + 1)
+
+
+def _mapping(events: Iterator[yaml.Event], depth: int) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    while not isinstance(event := next(events), yaml.MappingEndEvent):
+        key = _value(event, events, depth + 1)
+        if not isinstance(key, str):
+            raise RejectedError("a key of the mapping is not text")
+        if key in found:
+            raise RejectedError(f"key {key[:64]!r} is there twice")
+        found[key] = _value(next(events), events, depth + 1)
+    return found

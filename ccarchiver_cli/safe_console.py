@@ -1,0 +1,25 @@
+"""A console on which nobody's text can command the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.segment import Segment
+from typing_extensions import override
+
+from ccarchiver_cli.text_layout import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import ConsoleOptions, RenderableType
+
+
+class SafeConsole(Console):
+    """Shows control characters in a text as question marks; its own colours and movements stay."""
+
+    @override
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)

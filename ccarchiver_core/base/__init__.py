@@ -1,0 +1,1 @@
+"""Parts without knowledge of the archiver: errors, retries, clocks, tasks, failpoints."""

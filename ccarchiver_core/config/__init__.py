@@ -1,0 +1,1 @@
+"""The site file: settings, credentials and certificates."""

@@ -1,0 +1,11 @@
+"""The base of the models that workers exchange."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FrozenModel(BaseModel):
+    """An immutable model whose JSON keeps NaN and infinities, which a camera may send."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")

@@ -1,0 +1,1 @@
+"""Mailboxes: the Redis streams through which the workers exchange messages."""

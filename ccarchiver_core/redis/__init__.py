@@ -1,0 +1,1 @@
+"""Connections to Redis and the names of the archiver's keys."""

@@ -1,0 +1,155 @@
+"""Ends a worker that hangs: health watches the bridge and the CSC, the bridge watches health."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+import structlog
+
+from ccarchiver_core.base.host import host_name
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, retry_until_available
+from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from ccarchiver_core import keys
+    from ccarchiver_core.runtime.heartbeat import Heartbeat
+    from ccarchiver_core.runtime.worker import WorkerContext
+
+POLL_INTERVAL = 1.0
+"""Seconds between two looks; heartbeats come once a second."""
+
+STALE_POLL_S = 5.0
+"""Seconds by which a look may come late. Beyond it this process, maybe the machine, stood still itself, and in that
+time nobody could see whether the others lived."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Watched:
+    last: Heartbeat | None = None
+    heartbeat_at: float = field(default_factory=time.monotonic)
+    """When it last showed life."""
+    progress_at: float = field(default_factory=time.monotonic)
+    """When it last read its mailbox, or handled a letter."""
+    away_s: float = 0.0
+    """For how long it had shown no life at the last look."""
+
+    def reset(self) -> None:
+        """Give it its full time again."""
+        self.away_s = 0.0
+        self.heartbeat_at = self.progress_at = time.monotonic()
+
+
+class Watchdog:
+    """Watches heartbeats by the monotonic clock: a stepped wall clock makes nobody look dead.
+
+    Two that watch each other do not end each other over what neither can help: while Redis is away or refuses writes
+    nobody can show life, and that is forgiven.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, settings, and the watcher's own heart.
+    workers : `Worker`
+        Whom to watch.
+    """
+
+    def __init__(self, context: WorkerContext, *workers: keys.Worker) -> None:
+        self._context = context
+        self._watched = {worker: _Watched() for worker in workers}
+        self._looked_at = time.monotonic()
+
+    def away_for(self, worker: keys.Worker) -> float:
+        """Seconds for which a watched worker had shown no life at the last look."""
+        return self._watched[worker].away_s
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self._looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(POLL_INTERVAL)
+            await self._poll()
+
+    async def _poll(self) -> None:
+        now = time.monotonic()
+        late_s, self._looked_at = now - self._looked_at - POLL_INTERVAL, now
+        try:
+            heartbeat = {worker: await read_heartbeat(self._context.redis, worker) for worker in self._watched}
+        except UNAVAILABLE_ERRORS:
+            self._reset_all()
+            return
+        if late_s > STALE_POLL_S or not self._context.heartbeat.is_published:
+            self._reset_all()
+        for worker, watched in self._watched.items():
+            self._record(watched, heartbeat[worker])
+            watched.away_s = now - watched.heartbeat_at
+            silent_s = now - min(watched.heartbeat_at, watched.progress_at)
+            if watched.last is not None and silent_s > self._context.settings.watchdog_timeout:
+                await self._end_if_hung(worker, watched, watched.last, silent_s)
+
+    def _reset_all(self) -> None:
+        for watched in self._watched.values():
+            watched.reset()
+
+    @staticmethod
+    def _record(watched: _Watched, heartbeat: Heartbeat | None) -> None:
+        if heartbeat is None:
+            return
+        now, before = time.monotonic(), watched.last
+        is_same_process = before is not None and before.pid == heartbeat.pid
+        if before is None or heartbeat.written_at != before.written_at:
+            watched.heartbeat_at = now
+        progress = heartbeat.mailbox_progress  # None: its version does not tell
+        if before is None or not is_same_process or progress is None or progress != before.mailbox_progress:
+            watched.progress_at = now
+        watched.last = heartbeat
+
+    async def _end_if_hung(self, worker: keys.Worker, watched: _Watched, last: Heartbeat, silent_s: float) -> None:
+        """End a worker whose process is there but does nothing; supervisord starts it again."""
+        watched.last = None
+        watched.progress_at = time.monotonic()
+        if last.host != host_name():
+            await self._revoke(worker, last, silent_s)
+            return
+        if not _is_worker(last.pid, worker):
+            return
+        _log.error(
+            "worker.hung", hung_worker=str(worker), hung_pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL"
+        )
+        os.kill(last.pid, signal.SIGKILL)
+        await self._context.transactions.apply(Transaction().count(f"watchdog_kills:{worker}"))
+
+    async def _revoke(self, worker: keys.Worker, last: Heartbeat, silent_s: float) -> None:
+        """Take the lease from one that hangs on the other host, and still renews it: it ends itself then."""
+        held = await retry_until_available(lambda: self._context.redis.get(worker.lease))
+        holder = json.loads(held) if held else {}
+        if (holder.get("host"), holder.get("pid")) != (last.host, last.pid):
+            return  # its lease has ended, or is its successor's
+        _log.error(
+            "worker.hung",
+            hung_worker=str(worker),
+            hung_pid=last.pid,
+            host=last.host,
+            silent_s=round(silent_s, 1),
+            action="its lease is revoked",
+        )
+        transaction = Transaction().require(worker.lease, "", held).command("INCR", worker.fencing_token)
+        await self._context.transactions.apply(transaction.count(f"watchdog_kills:{worker}"))
+
+
+def _is_worker(pid: int, worker: keys.Worker) -> bool:
+    """Tell whether a process is that worker: its number may have gone to another program."""
+    try:
+        words = psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    return any(f"run_ccarchiver_{worker}" in word or f"ccarchiver_{worker}.main" in word for word in words)

@@ -1,0 +1,313 @@
+"""All that an operator should see at one glance, read from Redis in a few round trips."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel
+
+from ccarchiver_core import __version__, keys
+from ccarchiver_core.domain.session import Pairing, Session
+from ccarchiver_core.domain.supervised_process import SupervisedProcess
+from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, read_hash
+from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
+from ccarchiver_core.runtime.lease import read_standby
+from ccarchiver_core.status.ccds import Ccd, ccds_of
+from ccarchiver_core.status.images import ImageSummary, names_between, newest_names, summaries
+from ccarchiver_core.status.timeline import last_progress_at
+from ccarchiver_core.status.write_rejection import write_rejection_reason
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.csc_state import CscState, read_csc_state
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.session import read_session
+from ccarchiver_core.store.supervised_processes import read_processes
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.config.settings import Settings
+
+SHOWN = 20
+"""Unfinished images listed: what fits on a screen."""
+
+RECENT = 12
+"""Images of the strip with their CCDs: some minutes of a usual night."""
+
+HOUR_S = 3600.0
+
+
+class WorkerView(BaseModel):
+    """One worker: its vital signs, None if it shows no life, and its mailbox."""
+
+    worker: keys.Worker
+    heartbeat: Heartbeat | None
+    mailbox_depth: int
+    mailbox_oldest_s: float
+    """Age of the oldest letter it has not handled, 0 if there is none."""
+    standby: str = ""
+    """The host that waits to take it over; empty if none does."""
+
+
+class RedisView(BaseModel):
+    """Redis as it answered."""
+
+    address: str
+    answers: bool
+    error: str = ""
+    latency_s: float = 0.0
+    version: str = ""
+    durability: str = ""
+    """What a crash of Redis can cost, from its own settings; empty if it does not tell."""
+    is_durable: bool = True
+    write_rejection: str = ""
+    """Why it can be read but not written, as a full disk makes it; empty if it can."""
+    used_memory_bytes: int = 0
+
+
+class BrokerView(BaseModel):
+    """RabbitMQ as the bridge sees it; times are Unix seconds in UTC."""
+
+    address: str
+    is_bridge_alive: bool = False
+    """Without the bridge nobody knows anything of RabbitMQ."""
+    since: float | None = None
+    """Since when it is connected; None if it is not, as when no session is wanted."""
+    published_at: float | None = None
+    """When RabbitMQ last confirmed a message on this connection."""
+    publish_s: float | None = None
+    """Seconds that confirmation took."""
+    degraded_reason: str = ""
+
+
+class PairingView(BaseModel):
+    """The session and its Forwarder."""
+
+    is_active: bool
+    session_id: str
+    pairing: Pairing
+    epoch: int
+    hostname: str = ""
+    queue: str = ""
+    since: float = 0.0
+    """Unix time of the pairing, UTC, seconds."""
+    presence_key: str = ""
+    presence_ttl_s: float | None = None
+    """Seconds the Forwarder's key has left; None if it is not there."""
+    loss: str = ""
+    """Why the last Forwarder was given up, while another is looked for."""
+
+
+class WaitingImage(BaseModel):
+    """An unfinished image and who owes its next step."""
+
+    obsid: str
+    state: ImageState
+    since: float
+    """Unix time (UTC, seconds) from which its waiting counts."""
+    waiting_on: str
+    """Who owes its next step."""
+    last_progress_at: float = 0.0
+    """Unix time (UTC, seconds) of its last step, from which the next one is owed."""
+
+
+class RecentImage(BaseModel):
+    """One image of the strip."""
+
+    summary: ImageSummary
+    ccds: list[Ccd]
+    waiting_on: str
+
+
+class Rates(BaseModel):
+    """Images first heard of in the last hour, by what became of them."""
+
+    accepted: int = 0
+    complete: int = 0
+    failed: int = 0
+    skipped: int = 0
+    stalled: int = 0
+
+
+class Overview(BaseModel):
+    """Everything at a glance; only `redis` says anything when Redis is away."""
+
+    at: float
+    """Unix time of the reading, UTC, seconds."""
+    version: str
+    archiver: str
+    redis: RedisView
+    csc: CscState | None = None
+    rabbitmq: str = ""
+    """RabbitMQ's address."""
+    broker: BrokerView | None = None
+    workers: list[WorkerView] = []
+    has_second_host: bool = False
+    """Whether the site has a standby, or should."""
+    processes: list[SupervisedProcess] = []
+    """What supervisord said last of each of its programs."""
+    pairing: PairingView | None = None
+    unfinished: int = 0
+    waiting: list[WaitingImage] = []
+    """The oldest unfinished images."""
+    recent: list[RecentImage] = []
+    """The newest images, newest first."""
+    dead_letters: int = 0
+    newest_dead_letter_at: float | None = None
+    """Unix time, UTC, seconds."""
+    rates: Rates = Rates()
+    counters: dict[str, int] = {}
+
+    def worker(self, worker: keys.Worker) -> WorkerView | None:
+        """Find a worker's part."""
+        return next((view for view in self.workers if view.worker is worker), None)
+
+
+def without_redis(settings: Settings, error: str) -> Overview:
+    """Make the overview of an archiver whose Redis is away for a reason."""
+    return Overview(
+        at=time.time(),
+        version=__version__,
+        archiver=settings.archiver_name,
+        redis=RedisView(address=settings.redis_address, answers=False, error=error),
+        rabbitmq=settings.broker_text,
+        has_second_host=settings.standby,
+    )
+
+
+async def collect(redis: Redis, settings: Settings) -> Overview:
+    """Read the overview; never raises because Redis is away, the overview says it then."""
+    view = without_redis(settings, "")
+    try:
+        view.redis = await _redis(redis, settings)
+        view.csc = await read_csc_state(redis)
+        view.workers = [await _worker(redis, worker) for worker in keys.Worker]
+        view.processes = await read_processes(redis)
+        view.broker = _broker(settings, view.worker(keys.Worker.BRIDGE))
+        view.pairing = await read_pairing(redis, await read_session(redis))
+        await _images(view, redis, settings)
+        await _letters(view, redis)
+        view.counters = {
+            name: int(value) for name, value in (await read_hash(redis, keys.COUNTERS)).items() if value.isdecimal()
+        }
+    except UNAVAILABLE_ERRORS as error:
+        view.redis = RedisView(address=settings.redis_address, answers=False, error=" ".join(str(error).split()))
+    return view
+
+
+async def _redis(redis: Redis, settings: Settings) -> RedisView:
+    began = time.monotonic()
+    await redis.ping()
+    latency = time.monotonic() - began
+    info = cast("dict[str, object]", await redis.info())
+    durability, is_durable = await _durability(redis, info)
+    return RedisView(
+        address=settings.redis_address,
+        answers=True,
+        latency_s=latency,
+        version=str(info.get("redis_version", "")),
+        durability=durability,
+        is_durable=is_durable,
+        used_memory_bytes=int(str(info.get("used_memory", 0))),
+        write_rejection=await write_rejection_reason(redis),
+    )
+
+
+async def _durability(redis: Redis, info: dict[str, object]) -> tuple[str, bool]:
+    """Say what a crash of Redis can cost; a site may forbid CONFIG, then only on or off is known."""
+    if not int(str(info.get("aof_enabled", 0))):
+        return "not append-only: a crash of Redis loses what was accepted since its last snapshot", False
+    if info.get("aof_last_write_status") != "ok":
+        return "append-only, but its last write FAILED: look at its disk", False
+    try:
+        found = cast("dict[str, str]", await redis.config_get("appendfsync"))
+    except UNAVAILABLE_ERRORS:
+        raise
+    except Exception:  # noqa: BLE001 - NOPERM or an unknown command, in words of any version: it only does not tell
+        return "append-only", True
+    policy = found.get("appendfsync", "")
+    costs = {"always": "a crash loses nothing", "everysec": "a power failure may lose the last second"}
+    return f"append-only, fsync {policy}: {costs.get(policy, 'a power failure may lose half a minute')}", policy != "no"
+
+
+async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
+    depth = await redis.xlen(worker.mailbox)
+    oldest = cast("list[tuple[bytes, object]]", await redis.xrange(worker.mailbox, count=1))
+    age_s = time.time() - _stream_time(oldest[0][0]) if oldest else 0.0
+    heartbeat = await read_heartbeat(redis, worker)
+    return WorkerView(
+        worker=worker,
+        heartbeat=heartbeat,
+        mailbox_depth=depth,
+        mailbox_oldest_s=max(0.0, age_s),
+        standby=await read_standby(redis, worker),
+    )
+
+
+def _stream_time(entry_id: bytes) -> float:
+    """Give the Unix time (UTC, seconds) at which Redis numbered a stream's entry."""
+    return int(entry_id.partition(b"-")[0]) / 1000
+
+
+def _broker(settings: Settings, bridge: WorkerView | None) -> BrokerView:
+    view, heartbeat = BrokerView(address=settings.broker_text), bridge.heartbeat if bridge else None
+    if heartbeat is not None:
+        view.is_bridge_alive, view.degraded_reason = True, heartbeat.degraded_reason
+        view.since = heartbeat.link_since or None
+        view.published_at = heartbeat.published_at or None
+        view.publish_s = heartbeat.publish_s if heartbeat.published_at else None
+    return view
+
+
+async def read_pairing(redis: Redis, session: Session) -> PairingView:
+    """Read the pairing of a session, and how long its Forwarder's key has left."""
+    forwarder = session.forwarder
+    view = PairingView(
+        is_active=session.is_active,
+        session_id=session.id,
+        pairing=session.pairing,
+        epoch=session.epoch,
+        loss=session.loss.report if session.loss else "",
+    )
+    if forwarder is not None:
+        left_ms = int(await redis.pttl(forwarder.presence_key))
+        view.hostname, view.queue = forwarder.hostname, forwarder.consume_queue
+        view.since, view.presence_key = forwarder.since, forwarder.presence_key
+        view.presence_ttl_s = left_ms / 1000 if left_ms >= 0 else None
+    return view
+
+
+async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
+    names = await ledger.unfinished(redis)
+    view.unfinished = len(names)
+    for obsid in names[:SHOWN]:
+        record = await ledger.read_record(redis, obsid)
+        if "state" not in record:
+            continue  # finished and let go meanwhile
+        view.waiting.append(
+            WaitingImage(
+                obsid=obsid,
+                state=ImageState(record["state"]),
+                since=ledger.waiting_since(record),
+                waiting_on=ledger.waiting_on(record, settings.files_per_image),
+                last_progress_at=last_progress_at(record),
+            )
+        )
+    for summary in await summaries(redis, await newest_names(redis, RECENT)):
+        record = await ledger.read_record(redis, summary.obsid)
+        waiting_on = ledger.waiting_on(record, settings.files_per_image)
+        view.recent.append(RecentImage(summary=summary, ccds=ccds_of(record, settings), waiting_on=waiting_on))
+    states = [image.state for image in await summaries(redis, await names_between(redis, view.at - HOUR_S, view.at))]
+    view.rates = Rates(
+        accepted=sum(state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED) for state in states),
+        complete=states.count(ImageState.COMPLETE),
+        failed=states.count(ImageState.FAILED),
+        skipped=states.count(ImageState.SKIPPED),
+        stalled=states.count(ImageState.STALLED),
+    )
+
+
+async def _letters(view: Overview, redis: Redis) -> None:
+    view.dead_letters = await redis.xlen(keys.DEAD_LETTERS)
+    newest = cast("list[tuple[bytes, object]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1))
+    view.newest_dead_letter_at = _stream_time(newest[0][0]) if newest else None

@@ -1,0 +1,1 @@
+"""The archiver's state in Redis, and the transactions that change it."""

@@ -1,0 +1,197 @@
+"""Looks for a Forwarder: at the start of a session, and when the paired one is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_core import keys
+from ccarchiver_core.base.clock import unix_time
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.domain.session import PairedForwarder, Pairing
+from ccarchiver_core.domain.worker_messages import (
+    AssociateForwarder,
+    AssociationOutcome,
+    SessionChanged,
+    SessionFailed,
+    SessionStarted,
+)
+from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.store.association_attempts import AssociationAttempt
+from ccarchiver_core.store.session import require_active
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from ccarchiver_health.candidate_queue import CandidateQueue
+
+if TYPE_CHECKING:
+    from ccarchiver_core.domain.forwarder import ForwarderEntry
+    from ccarchiver_core.domain.session import Session
+    from ccarchiver_core.domain.worker_messages import AssociationResult
+    from ccarchiver_core.runtime.worker import WorkerContext
+    from ccarchiver_health.candidate_queue import Candidate
+
+LOOK_INTERVAL = 0.25
+"""Seconds between two looks at an empty list."""
+
+ASK_AGAIN_AFTER = 3.0
+"""Times ACK_TIMEOUT after which the bridge is asked again: it asks a Forwarder twice, so its answer was lost."""
+
+PRESENCE_WAIT = 3.5
+"""Seconds a Forwarder that took the pairing may need to show its key: it writes it every 3 s."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ForwarderSearch:
+    """One search for a Forwarder; make a new one for each.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis, steps, settings.
+    session : `Session`
+        As read when the search began.
+    """
+
+    def __init__(self, context: WorkerContext, session: Session) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._session = session
+        self._epoch = session.epoch
+        self._candidates = CandidateQueue(context)
+        self._mute = (
+            {session.loss.queue} if session.loss is not None and session.loss.exclude_from_search else set[str]()
+        )
+        self._silent: list[str] = []
+        self._answer: asyncio.Future[AssociationResult] | None = None
+
+    def answer(self, reply: AssociationResult) -> None:
+        """Take the bridge's answer in; one to an older question is ignored."""
+        asked = reply.session_id == self._session.id and reply.epoch == self._epoch
+        if asked and self._answer is not None and not self._answer.done():
+            self._answer.set_result(reply)
+
+    async def run(self) -> None:
+        """Search until somebody is paired or the time is over; ends when the session does."""
+        limit = self._settings.pair_timeout if self._session.loss is None else self._settings.reassign_grace
+        idle_s = 0.0  # only time with nobody to ask counts: a bridge that is starting is no lack of Forwarders
+        while True:
+            candidate = await self._candidates.next(self._mute)
+            if candidate is None:
+                if idle_s >= limit:
+                    await self._give_up(limit)
+                    return
+                await asyncio.sleep(LOOK_INTERVAL)
+                idle_s += LOOK_INTERVAL
+                continue
+            if candidate.listed:
+                verdict = await self._try(candidate)
+            else:
+                began = time.monotonic()
+                verdict = await self._try(candidate)
+                idle_s += time.monotonic() - began  # nobody asked us to ask this one
+            if verdict:
+                return
+
+    async def _try(self, candidate: Candidate) -> bool:
+        """Ask one candidate; True if the search is over."""
+        reply = await self._ask(candidate)
+        if reply is None:
+            return True
+        entry = candidate.entry
+        if reply.result is AssociationOutcome.ASSOCIATED and await self._shows_itself(reply.presence_key):
+            await self._pair(candidate, reply.presence_key)
+            return True
+        detail = reply.detail or f"its key {reply.presence_key} is not in Redis"
+        _log.info("forwarder.association_failed", **self._log_keys(entry), reason=detail)
+        if reply.result is AssociationOutcome.SILENT:
+            self._silent.append(f"{entry.hostname} ({detail})")
+            self._mute.add(entry.consume_queue)
+        transaction = Transaction().count("association_failures")
+        await self._candidates.complete(
+            transaction, candidate, AssociationAttempt(attempted_at=unix_time(), accepted=False, detail=detail)
+        )
+        await self._context.transactions.apply(transaction)
+        return False
+
+    async def _ask(self, candidate: Candidate) -> AssociationResult | None:
+        """Have the bridge ask a candidate under a new epoch; None if the session has ended."""
+        self._epoch += 1
+        self._answer = asyncio.get_running_loop().create_future()
+        entry = candidate.entry
+        _log.info("forwarder.association_requested", **self._log_keys(entry))
+        message = AssociateForwarder(session_id=self._session.id, epoch=self._epoch, forwarder=entry)
+        while True:
+            transaction = Transaction()
+            require_active(transaction, self._session.id)
+            transaction.command("HSET", keys.SESSION, "epoch", self._epoch)
+            transaction.enqueue(keys.Worker.BRIDGE, message)
+            if await self._context.transactions.apply(transaction) is Outcome.PRECONDITION_FAILED:
+                return None
+            await asyncio.wait({self._answer}, timeout=ASK_AGAIN_AFTER * self._settings.ack_timeout)
+            if self._answer.done():
+                return self._answer.result()
+
+    async def _shows_itself(self, presence_key: str) -> bool:
+        deadline = time.monotonic() + PRESENCE_WAIT
+        while True:
+            if await retry_until_available(lambda: self._context.redis.exists(presence_key)):
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    async def _pair(self, candidate: Candidate, presence_key: str) -> None:
+        entry = candidate.entry
+        paired = PairedForwarder(**entry.model_dump(), presence_key=presence_key, since=unix_time())
+        transaction = Transaction()
+        require_active(transaction, self._session.id)
+        transaction.set_fields(keys.SESSION, {"pairing": Pairing.PAIRED, "forwarder": paired.model_dump_json()})
+        transaction.command("HDEL", keys.SESSION, "loss")
+        write_association(transaction, self._context, paired)
+        transaction.count("forwarders_paired")
+        await self._candidates.complete(
+            transaction, candidate, AssociationAttempt(attempted_at=unix_time(), accepted=True)
+        )
+        for raw in await retry_until_available(lambda: self._candidates.listed(entry.consume_queue)):
+            transaction.command("LREM", keys.FORWARDER_LIST, 0, raw)  # so that a new entry of it is news, see Health
+        changed = SessionChanged(session_id=self._session.id)
+        transaction.enqueue(keys.Worker.BRIDGE, changed).enqueue(keys.Worker.HEALTH, changed)
+        transaction.enqueue(keys.Worker.SAL, SessionStarted(session_id=self._session.id))
+        await self._context.transactions.apply(transaction)
+        _log.info("forwarder.paired", **self._log_keys(entry))
+
+    async def _give_up(self, limit: float) -> None:
+        code, report = self._verdict(limit)
+        _log.error(
+            "forwarder.not_found", error_code=int(code), report=report, session=self._session.id, epoch=self._epoch
+        )
+        transaction = Transaction()
+        require_active(transaction, self._session.id)
+        transaction.enqueue(keys.Worker.SAL, SessionFailed(session_id=self._session.id, code=code, report=report))
+        await self._context.transactions.apply(transaction)
+
+    def _log_keys(self, entry: ForwarderEntry) -> dict[str, str | int]:
+        return {
+            "hostname": entry.hostname,
+            "queue": entry.consume_queue,
+            "session": self._session.id,
+            "epoch": self._epoch,
+        }
+
+    def _verdict(self, limit: float) -> tuple[int, str]:
+        where = f"list {keys.FORWARDER_LIST} in Redis at {self._settings.redis_address}"
+        loss = self._session.loss
+        if loss is not None:
+            return loss.code, f"{loss.report}; no other Forwarder took over within {limit:g} s ({where})"
+        if self._silent:
+            return ErrorCode.NO_XFER_PARAMS_ACK, f"no Forwarder answered ASSOCIATED: {'; '.join(self._silent)}"
+        return ErrorCode.NO_FORWARDER, f"no living Forwarder in {where} within {limit:g} s; is one running?"
+
+
+def write_association(transaction: Transaction, context: WorkerContext, forwarder: PairedForwarder) -> None:
+    """Show the paired Forwarder that its archiver lives."""
+    settings = context.settings
+    transaction.command("SETEX", settings.association_key, settings.beacon.seconds_to_expire, forwarder.hostname)

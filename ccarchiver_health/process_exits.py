@@ -1,0 +1,29 @@
+"""What health does when the event listener says that a program has ended: its log and the counters have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ccarchiver_core import keys
+
+if TYPE_CHECKING:
+    from ccarchiver_core.domain.supervised_process import SupervisedProcess
+    from ccarchiver_core.store.transaction import Transaction
+
+_log = structlog.get_logger(__name__)
+
+
+def record(transaction: Transaction, program: SupervisedProcess) -> None:
+    """Log the end of a program, and count it in the step that settles the letter."""
+    facts = {"program": program.name, "state": program.state.value, "ended_pid": program.pid, "tries": program.tries}
+    if not program.has_crashed and program.expected:
+        _log.info("process.exited", **facts)
+        return
+    _log.warning(
+        "process.exited", **facts, remedy=f"supervisorctl status {program.name}; supervisord says more in its log"
+    )
+    worker = next((one for one in keys.Worker if program.name == f"ccarchiver:{one}"), None)
+    if worker is not None and program.has_crashed:
+        transaction.count(f"worker_crashes:{worker}")

@@ -1,0 +1,141 @@
+"""Watches what the CSC depends on: Redis and the other two workers. Short absences are logged, long ones are faults."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+
+from ccarchiver_core import keys
+from ccarchiver_core.base import clock
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.redis.client import describe
+from ccarchiver_core.runtime.heartbeat import TTL, read_heartbeat
+from ccarchiver_sal import saved_state
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from ccarchiver_core.runtime.heartbeat import Heartbeat
+    from ccarchiver_core.runtime.worker import WorkerContext
+
+INTERVAL = 1.0
+"""Seconds between two looks."""
+
+NOTICE_AFTER = 2.0
+"""Seconds an absence lasts before the operator hears of it; a heartbeat outlives its worker by ten already."""
+
+REDIS = "Redis"
+
+
+class DependencyMonitor:
+    """Looks at Redis and at the other workers' heartbeats, by the monotonic clock.
+
+    Parameters
+    ----------
+    context : `WorkerContext`
+        Redis and settings.
+    log : `logging.Logger`
+        The CSC's: operators see it as logMessage events.
+    is_enabled : callable
+        Whether images are accepted now.
+    fault : callable
+        Called with code and report when an absence is too long and a session is wanted.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        log: logging.Logger,
+        is_enabled: Callable[[], bool],
+        fault: Callable[[ErrorCode, str], None],
+    ) -> None:
+        self._context = context
+        self._log = log
+        self._is_enabled = is_enabled
+        self._fault = fault
+        self._since: dict[str, float] = {}
+        self._noticed: set[str] = set()
+        self._troubles: dict[str, str] = {}
+        self._beats: dict[str, tuple[float, float]] = {}
+        self._clock_steps = clock.ClockJumpDetector()
+
+    def absent_for(self, name: str) -> float:
+        """Seconds that Redis or a worker has been away; 0 if it is there."""
+        since = self._since.get(name)
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        settings = self._context.settings
+        while True:
+            await asyncio.sleep(INTERVAL)
+            self._report_clock_step()
+            try:
+                await saved_state.write_alive(self._context.redis)
+                workers = {
+                    str(worker): await read_heartbeat(self._context.redis, worker)
+                    for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
+                }
+            except (RedisError, OSError) as error:
+                self._note(REDIS, there=False, why=describe(error))
+                if self.absent_for(REDIS) > settings.broker_outage_limit:
+                    self._fault(
+                        ErrorCode.NO_FORWARDER,
+                        f"Redis at {settings.redis_address} {describe(error)} (for {self.absent_for(REDIS):.0f} s)",
+                    )
+                continue
+            self._note(REDIS, there=True)
+            for name, heartbeat in workers.items():
+                self._note(name, there=heartbeat is not None and self._is_beating(name, heartbeat))
+                self._report_trouble(name, "" if heartbeat is None else heartbeat.degraded_reason)
+                if self.absent_for(name) > settings.worker_outage_limit:
+                    code = ErrorCode.NO_RABBITMQ if name == keys.Worker.BRIDGE else ErrorCode.NO_FORWARDER
+                    self._fault(
+                        code,
+                        f"worker ccarchiver:{name} has been away for {self.absent_for(name):.0f} s; "
+                        f"look at it with: supervisorctl status ccarchiver:{name}",
+                    )
+
+    def _report_trouble(self, name: str, trouble: str) -> None:
+        if trouble == self._troubles.get(name, ""):
+            return
+        self._troubles[name] = trouble
+        if trouble:
+            self._log.warning("degraded: ccarchiver:%s: %s%s", name, trouble, self._reassurance())
+        else:
+            self._log.info("ccarchiver:%s: its trouble is over", name)
+
+    def _reassurance(self) -> str:
+        return "; images are still accepted" if self._is_enabled() else ""
+
+    def _is_beating(self, name: str, heartbeat: Heartbeat) -> bool:
+        """Tell life from a key that outlives its worker: Redis ends keys by its wall clock, which may be set back."""
+        now = time.monotonic()
+        beat, seen_at = self._beats.get(name, (0.0, now))
+        if heartbeat.written_at != beat:
+            self._beats[name] = (heartbeat.written_at, now)
+            return True
+        return now - seen_at <= TTL
+
+    def _report_clock_step(self) -> None:
+        step_s = self._clock_steps.poll()
+        if step_s:
+            self._log.warning(
+                "this machine's clock was set by %+.0f s; nothing is lost by it%s", step_s, self._reassurance()
+            )
+
+    def _note(self, name: str, *, there: bool, why: str = "is away") -> None:
+        if there:
+            self._since.pop(name, None)
+            if name in self._noticed:
+                self._noticed.discard(name)
+                self._log.info("%s is back", name)
+            return
+        self._since.setdefault(name, time.monotonic())
+        if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:
+            self._noticed.add(name)
+            self._log.warning("degraded: %s %s%s", name, why, self._reassurance())

@@ -1,0 +1,22 @@
+"""Waiting until the archiver has caught up, without judging it: that is for the end of the scenario."""
+
+from contextlib import suppress
+
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.testbed import polling
+
+FEW_OUTSTANDING = 12
+"""Images under way at a usual rate with a peer that takes its time: four seconds' worth."""
+CATCH_UP_LIMIT_S = 40.0
+"""Above what a takeover with a backlog takes."""
+
+
+async def let_it_catch_up(stage: Stage) -> None:
+    """Wait until few images are outstanding, or the time for it has passed."""
+
+    def caught_up() -> bool:
+        stage.observe()
+        return len(stage.oracle.outstanding(stage.oracle.run)) <= FEW_OUTSTANDING
+
+    with suppress(polling.WaitError):
+        await polling.wait_for(caught_up, CATCH_UP_LIMIT_S, "the workers to catch up")

@@ -1,0 +1,235 @@
+"""The rig of a campaign: its workers reach the brokers through proxies and can be killed at named places."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Self, cast
+
+import psutil
+import redis.asyncio
+import yaml
+from lsst.ts import salobj
+from typing_extensions import override
+
+from ccarchiver_core.base.failpoint import FOLDER_VARIABLE
+from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.keys import DEAD_LETTERS
+from ccarchiver_sim.faults import timing
+from ccarchiver_sim.faults.oracle import STATUS_TOPICS, Oracle
+from ccarchiver_sim.faults.peer_pool import PeerPool
+from ccarchiver_sim.faults.proxy import TcpProxy
+from ccarchiver_sim.faults.sal_recorder import Witness
+from ccarchiver_sim.faults.sal_source import Sky
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
+from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.sal_observer import SUMMARY_STATE
+from ccarchiver_sim.testbed.supervisor import Supervisor
+
+SETTINGS: Mapping[str, object] = {
+    "ACK_TIMEOUT": timing.ACK_TIMEOUT_S,
+    "LEASE_TTL": timing.LEASE_TTL_S,
+    "PAIR_TIMEOUT": timing.PAIR_TIMEOUT_S,
+    "WATCHDOG_TIMEOUT": timing.HUNG_AFTER_S,
+    "CONNECT_TIMEOUT": timing.CONNECT_TIMEOUT_S,
+    "REASSIGN_GRACE": timing.REASSIGN_GRACE_S,
+}
+"""Settings with which a fault shows within seconds; limits after which an operator is needed stay a site's own."""
+SENSORS_PER_BOARD = 3
+"""CCDs a board reads; their names are S, board, place."""
+
+
+class CampaignRig(Rig):
+    """A rig whose workers have a site file of their own: the brokers' addresses in it are the proxies'."""
+
+    def __init__(self, settings: Mapping[str, object], parent: Path | None = None) -> None:
+        self.redis_port = free_port()
+        self.rabbit_port = free_port()
+        super().__init__(settings, parent=parent)
+        self.failpoints = self.folder.root / "failpoints"
+        self.failpoints.mkdir(mode=PRIVATE_DIRECTORY_MODE)
+        worker_env = self.env | {
+            "IIP_CONFIG_DIR": str(self._worker_config()),
+            FOLDER_VARIABLE: str(self.failpoints),
+        }
+        self.worker_env: Mapping[str, str] = worker_env
+        self.supervisor = Supervisor(worker_env, self.folder.logs)
+        self.witness = Witness()
+        self.observer = self.witness
+
+    @override
+    def write_site(self, **changes: object) -> None:
+        super().write_site(**changes)
+        site = yaml.safe_load(self.folder.site_file.read_text(encoding="utf-8"))
+        site["ROOT"]["REDIS_PORT"] = self.redis_port
+        address = self.rabbit.address_of(self.vhost).replace(f":{self.rabbit.port}/", f":{self.rabbit_port}/")
+        site["ROOT"]["BASE_BROKER_ADDR"] = address
+        (self._worker_config() / SITE_FILE).write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
+
+    def _worker_config(self) -> Path:
+        folder = self.folder.root / "config-workers"
+        folder.mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+        return folder
+
+
+class Stage:
+    """Everything a scenario can take hold of.
+
+    Parameters
+    ----------
+    seed
+        Of every choice the campaign makes.
+    parent
+        Where to make the run's folder.
+    settings
+        Keys of the site file that win over `SETTINGS`.
+    """
+
+    def __init__(
+        self, seed: int, parent: Path | None = None, settings: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        self.rig = CampaignRig({**SETTINGS, **settings}, parent)
+        self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
+        self.redis_proxy = TcpProxy(self.rig.redis_port, self.rig.redis.port)
+        self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)
+        self.settings = load_settings(self.rig.folder.site_file)
+        self.oracle = Oracle(self._sensors(), self._files_missing)
+        self.sky = Sky(self.rig.folder.root / "headers", self._note)
+        self.peer_pool = PeerPool(self)
+        self.may_be_refused = False
+        """Whether images may end as dead letters in the scenario that runs."""
+        self._stack = AsyncExitStack()
+        self._mark = 0
+
+    # ---- what is seen
+
+    @property
+    def state(self) -> salobj.State | None:
+        """What the CSC last said it is."""
+        return self.rig.witness.state
+
+    def observe(self) -> None:
+        """Give the oracle the events that came since the last call."""
+        fresh = self.rig.witness.after(self._mark)
+        self._mark += len(fresh)
+        for event in fresh:
+            if event.topic in STATUS_TOPICS:
+                self.oracle.reported(event.topic, event.fields, event.received)
+            elif event.topic == SUMMARY_STATE and event.fields[SUMMARY_STATE] != salobj.State.ENABLED:
+                self.oracle.left_enabled(event.received)
+
+    def redis(self, database: int | None = None) -> redis.asyncio.Redis:
+        """Return a client, of the archiver's database by default, that does not go through the proxy."""
+        db = self.settings.archiver_redis_db if database is None else database
+        return redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True)
+
+    async def note_refused(self) -> None:
+        """Give the oracle the images that are among the dead letters."""
+        # As bytes: the letters hold messages that are not text.
+        database = self.settings.archiver_redis_db
+        async with redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=database) as client:
+            letters = await client.xrange(DEAD_LETTERS)
+        for _, letter in cast("list[tuple[bytes, dict[bytes, bytes]]]", letters):
+            self.oracle.refuse(letter[b"obsid"].decode())
+
+    def _note(self, topic: str, image: str) -> None:
+        self.oracle.put(topic, image, time.monotonic(), enabled=self.state == salobj.State.ENABLED)
+
+    def _sensors(self) -> frozenset[tuple[str, str]]:
+        ccds = self.settings.wfs.ccds
+        return frozenset(
+            (raft, f"S{board}{place}")
+            for raft, board in (ccd.split("/") for ccd in ccds)
+            for place in range(SENSORS_PER_BOARD)
+        )
+
+    def _files_missing(self, obsid: str) -> int:
+        folder = self.rig.folder
+        names = [f"{obsid}-R{raft}{sensor}.fits" for raft, sensor in self._sensors()]
+        missing = 0
+        for tree in (folder.oods_staging, folder.dbb_staging):
+            days = [day for day in tree.iterdir() if day.is_dir()]
+            missing += sum(not any(_has_content(day / name) for day in days) for name in names)
+        return missing
+
+    # ---- workers
+
+    def worker_pid(self, worker: str) -> int | None:
+        """Return the process id of supervisord's own instance of a worker; None if it does not run now."""
+        supervisors = [child for child in psutil.Process().children() if _is_program(child, "supervisord")]
+        for supervisor in supervisors:
+            for process in supervisor.children():
+                if _is_program(process, f"run_ccarchiver_{worker}"):
+                    return process.pid
+        return None
+
+    def signal_worker(self, worker: str, number: signal.Signals) -> int | None:
+        """Send a worker a signal; return its process id, None if it does not run."""
+        pid = self.worker_pid(worker)
+        if pid is not None:
+            psutil.Process(pid).send_signal(number)
+        return pid
+
+    def arm(self, point: str) -> None:
+        """Let the next worker that reaches a kill point die there."""
+        (self.rig.failpoints / point).touch()
+
+    def disarm(self, point: str) -> bool:
+        """Take a kill point back; True if it had not been reached."""
+        path = self.rig.failpoints / point
+        armed = path.exists()
+        path.unlink(missing_ok=True)
+        return armed
+
+    # ---- the whole
+
+    async def open(self) -> None:
+        """Start brokers, workers and peers, and bring the CSC to ENABLED."""
+        await self.rig.start_brokers()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.rig.start_workers())
+            tasks.create_task(self.peer_pool.make_whole())
+        await self.rig.witness.go_to(salobj.State.ENABLED)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.rig.close)
+            await stack.enter_async_context(self.redis_proxy)
+            await stack.enter_async_context(self.rabbit_proxy)
+            await stack.enter_async_context(self.rig)
+            await stack.enter_async_context(self.sky)
+            stack.callback(self.thaw_all)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def thaw_all(self) -> None:
+        """Let everything frozen go on: what is frozen cannot be asked to end."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+
+def _is_program(process: psutil.Process, name: str) -> bool:
+    """Tell whether a process runs a program, be it a script after its interpreter, and has not ended."""
+    try:
+        words = process.cmdline()[:2]
+        return process.status() != psutil.STATUS_ZOMBIE and any(Path(word).name == name for word in words)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

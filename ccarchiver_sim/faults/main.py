@@ -1,0 +1,125 @@
+"""Command line of the fault campaign."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.registry import MAKERS, SHORT
+from ccarchiver_sim.faults.report import table_of, write_json
+from ccarchiver_sim.faults.result import Result
+from ccarchiver_sim.faults.runner import CampaignPlan, Runner
+from ccarchiver_sim.faults.scenario import Scenario
+
+SEEDS = 1_000_000
+"""Seeds made up are below this: short enough to be typed again."""
+KILLS = 30
+"""Rounds of each scenario of kills unless told: each of the bridge's places comes once."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What the command line asks for."""
+
+    scenarios: Sequence[Callable[[], Scenario]]
+    plan: CampaignPlan
+    seed: int
+    json: Path | None
+    keep: bool
+
+
+async def run_campaign(campaign: Campaign, console: Console) -> int:
+    """Run the scenarios and print the figures; everything started has ended when this returns.
+
+    Returns
+    -------
+    code
+        Zero if nothing was lost and nothing else went wrong.
+    """
+    stage = Stage(campaign.seed)
+    folder = stage.rig.folder
+    console.print(f"run folder: {folder.root}, seed {campaign.seed}")
+    results: list[Result] = []
+    code = EXIT_FAILED
+    try:
+        async with stage:
+            await stage.open()
+            runner = Runner(stage, campaign.plan, console.print)
+            console.print("brokers, workers and peers are up")
+            for make in campaign.scenarios:
+                results.append(await runner.run(make()))
+                _tell(console, results[-1])
+        code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
+    except asyncio.CancelledError:
+        console.print("campaign: interrupted; all it started has ended")
+        code = EXIT_INTERRUPTED
+    finally:
+        if results:
+            console.print(table_of(results, campaign.seed))
+        if campaign.json is not None:
+            write_json(campaign.json, results, campaign.seed)
+        if campaign.keep or code == EXIT_FAILED:
+            console.print(f"logs: {folder.logs}")
+        else:
+            folder.remove()
+    return code
+
+
+def _tell(console: Console, result: Result) -> None:
+    verdict = "ok" if result.passed else "FAILED"
+    console.print(
+        f"{result.scenario}: {verdict}, {result.accepted} accepted, {result.lost} lost, {result.recovered} recovered "
+        f"within {result.slowest_recovery_s:g} s, {result.seconds:g} s in all",
+        markup=False,
+    )
+    for text in result.failures:
+        console.print(f"  {text}", style="red", markup=False)
+
+
+def command(  # noqa: PLR0913 - each is an option of the command
+    *,
+    kills: Annotated[int | None, typer.Option(min=1, help="Rounds of each scenario of kills.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all choices; made up and shown if not given.")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Only this scenario; may be repeated. All if not given.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="One scenario of each kind, as with --once.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Each scenario once, with its shortest outage.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Outages of 120 s as well.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the scenarios and end.")] = False,
+) -> None:
+    """Inject faults into a running archiver that takes exposures all the time, and count what was lost.
+
+    Needs nothing running and leaves nothing running. Exit code 0 only if nothing was lost.
+    """
+    console = make_console()
+    if show:
+        for name, make in MAKERS.items():
+            console.print(f"{name:<28} {make().about}", markup=False, highlight=False)
+        return
+    unknown = [name for name in scenario or () if name not in MAKERS]
+    if unknown:
+        raise typer.BadParameter(f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario")
+    chosen = [MAKERS[name] for name in scenario or (SHORT if short else MAKERS)]
+    is_brief = short or once
+    plan = CampaignPlan(kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long)
+    wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
+    raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
+
+
+def main() -> None:
+    """Run the program."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Figures of one scenario, computed from its images' traces and the times of its faults."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ccarchiver_sim.faults.oracle import Oracle
+
+NORMAL_S = 2.0
+"""An undisturbed image is there 0.2 s after its last event, on a busy machine 1 s: what takes longer was held up."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault, in seconds of the monotonic clock."""
+
+    began: float
+    ended: float
+
+
+@dataclass
+class Result:
+    """Figures of one scenario."""
+
+    scenario: str
+    faults: int
+    """Faults injected; for a scenario of kills, deaths."""
+    accepted: int
+    delivered: int
+    lost: int
+    dead_lettered: int
+    """Images that were refused and are kept with the reason, where that is right."""
+    duplicated: int
+    """Status events that say again what was said: the window between an event and its record."""
+    recovered: int
+    """Images held up by a fault and delivered nevertheless."""
+    slowest_recovery_s: float
+    """From the end of a fault to the last image it had held up."""
+    csc_faults: list[int] = field(default_factory=list)
+    """Error codes with which the CSC went to FAULT: an operator was needed."""
+    failures: list[str] = field(default_factory=list)
+    """What else went wrong; images that were lost are named here."""
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost and nothing else went wrong."""
+        return self.lost == 0 and not self.failures
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for a JSON file."""
+        return asdict(self) | {"passed": self.passed}
+
+
+def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> Result:
+    """Count what became of a scenario's images."""
+    traces = oracle.of(run)
+    accepted = [trace for trace in traces if trace.is_accepted]
+    recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
+    for trace in accepted:
+        at = oracle.delivered_at(trace)
+        if at is None:
+            lost += not trace.is_refused
+            dead_lettered += trace.is_refused
+            continue
+        held_up_by = [fault for fault in faults if fault.began <= at and trace.first_put <= fault.ended]
+        if at - trace.last_put > NORMAL_S and held_up_by:
+            recovered += 1
+            slowest = max(slowest, at - held_up_by[-1].ended)
+    return Result(
+        scenario=scenario,
+        faults=len(faults),
+        accepted=len(accepted),
+        delivered=len(accepted) - lost - dead_lettered,
+        dead_lettered=dead_lettered,
+        lost=lost,
+        duplicated=sum(trace.duplicates for trace in traces),
+        recovered=recovered,
+        slowest_recovery_s=round(slowest, 2),
+        failures=[oracle.describe(trace) for trace in oracle.outstanding(run)],
+    )
+
+
+def total(results: Sequence[Result]) -> Result:
+    """Sum the figures of all scenarios up."""
+    return Result(
+        scenario="total",
+        faults=sum(result.faults for result in results),
+        accepted=sum(result.accepted for result in results),
+        delivered=sum(result.delivered for result in results),
+        lost=sum(result.lost for result in results),
+        dead_lettered=sum(result.dead_lettered for result in results),
+        duplicated=sum(result.duplicated for result in results),
+        recovered=sum(result.recovered for result in results),
+        slowest_recovery_s=max((result.slowest_recovery_s for result in results), default=0.0),
+        csc_faults=[code for result in results for code in result.csc_faults],
+        failures=[f"{result.scenario}: {text}" for result in results for text in result.failures],
+        seconds=round(sum(result.seconds for result in results), 1),
+    )

@@ -1,0 +1,107 @@
+"""What the campaign puts on SAL: the camera's and the header service's events, in any order, each of them noted."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ccarchiver_sim.peers.camera.exposure import Exposure, image_name, observing_date
+from ccarchiver_sim.peers.common.sal import SalComponent, sal_component, tai_now
+from ccarchiver_sim.peers.header_service import header_file
+from ccarchiver_sim.peers.header_service.web import MIME_TYPE, serve_folder
+
+CAMERA = "CCCamera"
+HEADER_SERVICE = "CCHeaderService"
+START = "startIntegration"
+END = "endReadout"
+HEADER = "largeFileObjectAvailable"
+TOPICS = (START, END, HEADER)
+"""What makes an exposure whole, in the usual order."""
+GENERATOR = "CCHeaderService"
+
+Note = Callable[[str, str], None]
+"""Told the topic and the image of each event put."""
+
+
+class Sky:
+    """Camera and header service in this process, so that the order of their events can be chosen freely.
+
+    Parameters
+    ----------
+    folder
+        Where header files go.
+    note
+        Called at each put, before it.
+    """
+
+    def __init__(self, folder: Path, note: Note) -> None:
+        self._folder = folder
+        self._note = note
+        self._stack = AsyncExitStack()
+        self._camera: SalComponent | None = None
+        self._headers: SalComponent | None = None
+        self._address = ""
+        self._images = 0
+        self._began: dict[str, float] = {}
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._address = stack.enter_context(serve_folder(self._folder, 0))
+            self._camera = await stack.enter_async_context(sal_component(CAMERA))
+            self._headers = await stack.enter_async_context(sal_component(HEADER_SERVICE))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def new_image(self) -> str:
+        """Name an image nobody has had."""
+        self._images += 1
+        return image_name(observing_date(datetime.now(UTC)), self._images)
+
+    def start(self, image: str) -> None:
+        """Begin an exposure."""
+        began = self._began[image] = tai_now()
+        self._put(self._camera, START, image, Exposure(image).start_integration(began))
+
+    def end(self, image: str) -> None:
+        """Read an exposure out, whether it was begun or not."""
+        now = tai_now()
+        self._put(self._camera, END, image, Exposure(image).end_readout(self._began.get(image, now), now))
+
+    def header(self, image: str) -> None:
+        """Write an image's header file and announce it."""
+        now = tai_now()
+        fields = Exposure(image).end_readout(self._began.get(image, now), now)
+        content = header_file.render(header_file.header_lines(fields))
+        name = header_file.file_name(image)
+        (self._folder / name).write_bytes(content)
+        announcement: dict[str, str | float | bool] = {
+            "url": f"{self._address}/{name}",
+            "generator": GENERATOR,
+            "version": 1.0,
+            "byteSize": len(content),
+            "checkSum": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            "mimeType": MIME_TYPE,
+            "id": image,
+        }
+        self._put(self._headers, HEADER, image, announcement)
+
+    def put(self, topic: str, image: str) -> None:
+        """Put one of the three events."""
+        {START: self.start, END: self.end, HEADER: self.header}[topic](image)
+
+    def _put(
+        self, component: SalComponent | None, topic: str, image: str, fields: dict[str, str | float | bool]
+    ) -> None:
+        if component is None:
+            raise RuntimeError("the sky was not entered")
+        self._note(topic, image)
+        component.put(topic, **fields)

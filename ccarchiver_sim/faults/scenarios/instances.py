@@ -1,0 +1,135 @@
+"""More than one instance of a worker, and workers that are frozen or hang."""
+
+import asyncio
+import signal
+
+from typing_extensions import override
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.timing import PAST_LEASE_S
+from ccarchiver_sim.testbed import polling
+from ccarchiver_sim.testbed.child_process import ChildProcess
+from ccarchiver_sim.testbed.supervisor import WORKERS
+
+END_LIMIT_S = 90.0
+"""For a second instance to see that it is one; importing takes most of it on a busy machine."""
+HUNG_LIMIT_S = 90.0
+"""WATCHDOG_TIMEOUT, and the start of the new process."""
+
+
+def second_instance(stage: Stage, worker: str) -> ChildProcess:
+    """Make another instance of a worker; start it from the main thread."""
+    name = f"second-{worker}"
+    log = stage.rig.folder.logs / f"{name}.out"
+    return ChildProcess(name, [f"run_ccarchiver_{worker}"], env=stage.rig.worker_env, log_path=log)
+
+
+async def stop(instance: ChildProcess) -> None:
+    """End an instance; not on the event loop, which carries what the instance says to Redis meanwhile."""
+    await asyncio.to_thread(instance.stop, END_LIMIT_S)
+
+
+class SecondInstance(Scenario):
+    """A second instance of each worker, started by hand."""
+
+    name = "second-instance"
+    about = "a second instance of each worker is started: it says who runs already and ends, the first goes on"
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        await asyncio.gather(*(self._start(stage, worker) for worker in WORKERS))
+
+    async def _start(self, stage: Stage, worker: str) -> None:
+        holder = stage.worker_pid(worker)
+        second = second_instance(stage, worker)
+        second.start()
+        try:
+            await polling.wait_for(lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end")
+        except polling.WaitError as error:
+            self.failures.append(str(error))
+        finally:
+            await stop(second)
+        self.expect(condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0")
+        self.expect(condition=f"pid {holder}" in second.tail(), otherwise=f"second {worker}: does not name {holder}")
+        self.expect(condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended")
+
+
+class FrozenPastLease(Scenario):
+    """A worker is frozen until its lease has ended and another has it, then it wakes up."""
+
+    name = "worker-frozen"
+    about = "a worker is frozen past its lease, another instance takes over, the first wakes up and ends; each in turn"
+    outages: tuple[float, ...] = (PAST_LEASE_S,) * len(WORKERS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left: list[str] = []
+        self._worker = ""
+        self._pid: int | None = None
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        self._worker = next_of(WORKERS, self._left, stage)
+        self.notes.append(self._worker)
+        self._pid = stage.signal_worker(self._worker, signal.SIGSTOP)
+
+    @override
+    async def heal(self, stage: Stage) -> None:
+        second = second_instance(stage, self._worker)
+        second.start()
+        try:
+            await polling.wait_for_async(lambda: self._leads(stage, second.pid), END_LIMIT_S, "the second to lead")
+            stage.signal_worker(self._worker, signal.SIGCONT)
+            await polling.wait_for(
+                lambda: stage.worker_pid(self._worker) != self._pid,
+                END_LIMIT_S,
+                f"the first {self._worker} to see that it was replaced, and to end",
+            )
+        except polling.WaitError as error:
+            self.failures.append(str(error))
+        finally:
+            if stage.worker_pid(self._worker) == self._pid:
+                stage.signal_worker(self._worker, signal.SIGCONT)
+            await stop(second)
+
+    async def _leads(self, stage: Stage, pid: int) -> bool:
+        async with stage.redis() as client:
+            holder = await client.get(Worker(self._worker).lease)
+        return holder is not None and f'"pid": {pid},' in holder
+
+
+class Hung(Scenario):
+    """A worker hangs for good: its process is there, its heartbeat is not."""
+
+    name = "worker-hung"
+    about = "a worker hangs; health ends it, or the bridge if it is health; supervisord starts it again; each in turn"
+    ends_at_once = True
+    outages: tuple[float, ...] = (0.0,) * len(WORKERS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left: list[str] = []
+
+    @override
+    async def inject(self, stage: Stage) -> None:
+        worker = next_of(WORKERS, self._left, stage)
+        self.notes.append(worker)
+        pid = stage.signal_worker(worker, signal.SIGSTOP)
+        try:
+            await polling.wait_for(lambda: stage.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process")
+        except polling.WaitError as error:
+            self.failures.append(f"{worker} hung: {error}")
+            stage.signal_worker(worker, signal.SIGCONT)
+
+
+def next_of(all_of_them: tuple[str, ...], left: list[str], stage: Stage) -> str:
+    """Choose one at random that has not been chosen before, until all have."""
+    if not left:
+        left += all_of_them
+        stage.random.shuffle(left)
+    return left.pop()
+
+
+SCENARIOS = [SecondInstance, FrozenPastLease, Hung]

@@ -1,0 +1,1 @@
+"""The simulated peers of the archiver, each a process of its own, and what they share."""

@@ -1,0 +1,116 @@
+"""Driving the camera by JSON lines on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ccarchiver_sim.peers.camera.exposure import Exposure
+from ccarchiver_sim.peers.common.runloop import say
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.peers.camera.shutter import Shutter
+
+ACTIONS: Final = ("take", "start", "end", "quit")
+
+FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "image": (str,),
+    "exposure": (int, float),
+    "index": (int,),
+    "in_sequence": (int,),
+}
+"""What an exposure may have, and of what type; all but the image may be left out."""
+
+HELP: Final = 'for example {"take": {"image": "CC_O_20261122_000001"}} or {"start": "..."} or {"quit": true}'
+
+
+class CommandError(ValueError):
+    """A line that is no command; its text says why."""
+
+
+def parse(line: str) -> tuple[str, Exposure | None]:
+    """Read one command: its action, and the exposure it is about; quit has none.
+
+    Raises
+    ------
+    CommandError
+        If it is none.
+    """
+    try:
+        command = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise CommandError(f"not JSON ({error}); {HELP}") from error
+    if not isinstance(command, dict) or len(command) != 1 or next(iter(command)) not in ACTIONS:
+        raise CommandError(f"not an object with one of {', '.join(ACTIONS)}; {HELP}")
+    action, subject = next(iter(command.items()))
+    if action == "quit":
+        return action, None
+    return action, _exposure({"image": subject} if isinstance(subject, str) else subject)
+
+
+def _exposure(subject: object) -> Exposure:
+    if not isinstance(subject, dict) or "image" not in subject:
+        raise CommandError(f"no image is named; {HELP}")
+    for key, value in subject.items():
+        kind = FIELDS.get(key)
+        if kind is None or isinstance(value, bool) or not isinstance(value, kind):
+            raise CommandError(f"{key}: {value!r} is not understood; {HELP}")
+    return Exposure(
+        image=subject["image"],
+        seconds=float(subject.get("exposure", 0.0)),
+        index=subject.get("index", 0),
+        in_sequence=subject.get("in_sequence", 1),
+    )
+
+
+async def run_commands(shutter: Shutter, stop: asyncio.Event) -> None:
+    """Carry out commands from standard input, one after the other, until quit, its end, or the peer is stopped."""
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    # A thread, as asyncio can wait for a pipe only, and standard input may be a file or a terminal.
+    threading.Thread(target=_read, args=(lines, asyncio.get_running_loop()), name="stdin", daemon=True).start()
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            next_line = asyncio.create_task(lines.get())
+            await asyncio.wait({next_line, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not next_line.done():
+                next_line.cancel()
+                return
+            line = next_line.result()
+            if line is None or not await _carry_out(line, shutter):
+                return
+    finally:
+        stopped.cancel()
+
+
+async def _carry_out(line: str, shutter: Shutter) -> bool:
+    """Carry out one command; False if it was to quit."""
+    try:
+        action, exposure = parse(line)
+    except CommandError as error:
+        say("error", line=line.strip(), problem=str(error))
+        return True
+    if exposure is None:
+        return False
+    if action == "take":
+        await shutter.take(exposure)
+    elif action == "start":
+        shutter.start(exposure)
+    else:
+        shutter.end(exposure)
+    return True
+
+
+def _read(lines: asyncio.Queue[str | None], loop: asyncio.AbstractEventLoop) -> None:
+    """Hand over lines that are not empty, then None; the target of a thread."""
+    try:
+        for line in sys.stdin:
+            if line.strip():
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+    except RuntimeError:
+        # The loop was closed while this thread waited for a line: the peer has ended and wants no more.
+        return

@@ -1,0 +1,73 @@
+"""The camera at work: exposures to events, and a line on stdout for each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_sim.peers.common.async_run import pause
+from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.sal import tai_now
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from ccarchiver_sim.peers.camera.exposure import Exposure
+    from ccarchiver_sim.peers.common.sal import SalComponent
+
+
+class Shutter:
+    """Takes exposures.
+
+    Parameters
+    ----------
+    component : `SalComponent`
+        The camera on SAL.
+    stop : `asyncio.Event`
+        Ends what goes on.
+    readout : `float`
+        Seconds from the end of an exposure to the end of its readout.
+    """
+
+    def __init__(self, component: SalComponent, stop: asyncio.Event, readout: float) -> None:
+        self._component = component
+        self._stop = stop
+        self._readout = readout
+        self._started: dict[str, float] = {}
+
+    def start(self, exposure: Exposure) -> None:
+        """Begin an exposure."""
+        started = tai_now()
+        self._started[exposure.image] = started
+        self._component.put("startIntegration", **exposure.start_integration(started))
+        _tell("startIntegration", exposure)
+
+    def end(self, exposure: Exposure) -> None:
+        """End the readout of an exposure; one that never began is ended as well, to rehearse surprises."""
+        now = tai_now()
+        started = self._started.pop(exposure.image, now)
+        self._component.put("endReadout", **exposure.end_readout(started, now))
+        _tell("endReadout", exposure)
+
+    async def take(self, exposure: Exposure) -> None:
+        """Take one exposure; if the camera is stopped meanwhile it has no endReadout."""
+        self.start(exposure)
+        if not await pause(self._stop, exposure.seconds + self._readout):
+            self.end(exposure)
+
+    async def take_all(self, exposures: Sequence[Exposure], cadence: float) -> None:
+        """Take exposures, beginning one every `cadence` seconds if the one before has ended by then."""
+        for exposure in exposures:
+            began = time.monotonic()
+            await self.take(exposure)
+            rest = cadence - (time.monotonic() - began)
+            is_last = exposure is exposures[-1]
+            if not is_last and rest > 0:
+                await pause(self._stop, rest)
+            if self._stop.is_set():
+                return
+
+
+def _tell(topic: str, exposure: Exposure) -> None:
+    say("put", topic=topic, image=exposure.image, index=exposure.index, time=time.time())

@@ -1,0 +1,85 @@
+"""A peer that lives on one queue: a link to RabbitMQ, an inbox, and the threads of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccarchiver_sim.peers.common.inbox import Inbox
+from ccarchiver_sim.peers.common.rabbit import RabbitLink
+from ccarchiver_sim.peers.common.runloop import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ccarchiver_sim.peers.common.rabbit import Intake
+    from ccarchiver_sim.peers.common.runloop import RunLoop
+    from ccarchiver_sim.peers.common.site import Site
+    from ccarchiver_sim.peers.common.wire import Message
+
+
+class QueueServer:
+    """Serves one queue until the run loop stops.
+
+    Parameters
+    ----------
+    loop : `RunLoop`
+        The process's run loop.
+    site : `Site`
+        Where RabbitMQ is, and the credentials.
+    intake : `Intake`
+        The queue and how to consume it.
+    exchange : `str`
+        Where answers are published.
+    """
+
+    def __init__(self, loop: RunLoop, site: Site, intake: Intake, exchange: str) -> None:
+        self._loop = loop
+        self._intake = intake
+        self._about: dict[str, object] = {}
+        self._is_ready = False
+        self._inbox = Inbox(loop)
+        self.link = RabbitLink(
+            loop=loop,
+            broker=site.settings.brokers[0],
+            credentials=site.credentials,
+            intake=intake,
+            exchange=exchange,
+            on_delivery=self._inbox.put,
+            on_serving=self._on_serving,
+        )
+
+    def serve(self, handlers: Mapping[str, Callable[[Message], None]], **about: object) -> None:
+        """Handle messages until the run loop stops, one after the other, all in one thread.
+
+        Parameters
+        ----------
+        handlers : mapping
+            A handler for each MSG_TYPE.
+        **about
+            What the line on stdout tells about this peer.
+
+        Raises
+        ------
+        PeerError
+            If the queue cannot be served in a way an operator has to mend.
+        """
+        self._about = about
+        if not self._intake.declare:
+            # Its queue may come only when another, who waits for this peer to be ready, declares it.
+            self._say_ready()
+        self.link.start()
+        worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.settle))
+        try:
+            self._loop.wait()
+        finally:
+            worker.join()
+            self.link.close()
+
+    def _on_serving(self) -> None:
+        say("serving", queue=self._intake.queue)
+        if not self._is_ready:
+            self._say_ready()
+
+    def _say_ready(self) -> None:
+        self._is_ready = True
+        self._loop.ready(queue=self._intake.queue, **self._about)

@@ -1,0 +1,120 @@
+"""The one place where simulated peers touch salobj, which has no types to rely on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from lsst.ts.utils import current_tai
+
+from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_sim.peers.common.runloop import PeerError
+
+with spared():
+    from lsst.ts.salobj import Controller, Remote
+    from lsst.ts.salobj.topics import RemoteEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    Fields = Mapping[str, Any]
+    """One event: its fields by name. `Any`, as a field's type is known only to the interface definition."""
+
+PARTITION_VARIABLE: Final = "LSST_DDS_PARTITION_PREFIX"
+
+QUEUE_LENGTH: Final = 10_000
+"""Events that may wait in this process: a night has fewer, so a burst is never the reason to lose one."""
+
+NO_HISTORY: Final = 0
+"""A peer acts on what happens while it runs; old events would be images taken long ago."""
+
+log = logging.getLogger(__name__)
+
+
+def tai_now() -> float:
+    """Give the time as SAL has it: TAI seconds since 1970."""
+    return float(current_tai())
+
+
+class SalComponent:
+    """A SAL component that sends events, and may listen to those of others.
+
+    Parameters
+    ----------
+    controller : `lsst.ts.salobj.Controller`
+        The component; make it with `sal_component`.
+    """
+
+    def __init__(self, controller: Any) -> None:  # noqa: ANN401 - salobj's own classes have no types
+        self._controller = controller
+        self._remotes: list[Any] = []
+
+    def put(self, event: str, **fields: str | float | bool) -> None:
+        """Send an event, also when it equals the last one."""
+        getattr(self._controller, f"evt_{event}").set_put(force_output=True, **fields)
+
+    async def listen(self, component: str, callbacks: Mapping[str, Callable[[Fields], None]]) -> None:
+        """Hear the events of another component from now on.
+
+        Parameters
+        ----------
+        component : `str`
+            The other component.
+        callbacks : mapping
+            For each event's name a function of its fields; it is called in the order of arrival and must be quick.
+        """
+        remote = Remote(self._controller.domain, component, readonly=True, include=[], start=False)
+        self._remotes.append(remote)
+        for name, callback in callbacks.items():
+            # Made here and not by the Remote, which would keep no more than 100 waiting events.
+            event = RemoteEvent(remote.salinfo, name, max_history=NO_HISTORY, queue_len=QUEUE_LENGTH)
+            event.callback = _with_fields(callback)
+            setattr(remote, f"evt_{name}", event)
+        await remote.start()
+
+    async def close(self) -> None:
+        """Stop listening, then leave SAL."""
+        for remote in self._remotes:
+            await remote.close()
+        await self._controller.close()
+
+
+@asynccontextmanager
+async def sal_component(name: str) -> AsyncIterator[SalComponent]:
+    """Be a SAL component for the time of a block.
+
+    Parameters
+    ----------
+    name : `str`
+        Name of the component, such as `CCCamera`.
+
+    Raises
+    ------
+    PeerError
+        If SAL is not set up on this machine.
+    """
+    if not os.environ.get(PARTITION_VARIABLE):
+        raise PeerError(
+            f"{PARTITION_VARIABLE} is not set; set it to the same word for all that shall hear each other, "
+            f"for example: export {PARTITION_VARIABLE}=rehearsal"
+        )
+    try:
+        controller = Controller(name, do_callbacks=False)
+    except RuntimeError as error:
+        # salobj says so of a missing interface definition.
+        raise PeerError(f"cannot be {name} on SAL: {error}; run `make setup`, which installs the interfaces") from error
+    component = SalComponent(controller)
+    try:
+        await controller.start_task
+        yield component
+    finally:
+        await component.close()
+
+
+def _with_fields(callback: Callable[[Fields], None]) -> Callable[[Any], None]:
+    def call(sample: Any) -> None:  # noqa: ANN401 - salobj's own classes have no types
+        callback(sample.get_vars())
+
+    return call

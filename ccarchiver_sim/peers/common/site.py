@@ -1,0 +1,80 @@
+"""What a peer takes from the site: configuration file, credentials, logging."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.credentials import Credentials, load_credentials
+from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_sim.peers.common.runloop import EXIT_FAILED, EXIT_OK, PeerError, RunLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The site's settings and its RabbitMQ credentials."""
+
+    settings: Settings
+    credentials: Credentials
+
+    @classmethod
+    def load(cls) -> Site:
+        """Read both, from the places the archiver reads them from.
+
+        Raises
+        ------
+        PeerError
+            If either is missing or wrong; its text says what to do.
+        """
+        try:
+            return cls(settings=load_settings(), credentials=load_credentials())
+        except ConfigError as error:
+            raise PeerError(str(error)) from error
+
+
+def start_logging(level: str) -> None:
+    """Log to stderr: stdout belongs to the JSON lines."""
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    # pika tells of every connection step at INFO and of every loss several times at ERROR; the link says it once.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def run_peer(name: str, log_level: str, work: Callable[[RunLoop], None]) -> int:
+    """Run a peer until a signal ends it.
+
+    Parameters
+    ----------
+    name : `str`
+        Name of the peer.
+    log_level : `str`
+        Python name of the logging level.
+    work : callable
+        The peer's main function; it returns when the loop's stop event is set.
+
+    Returns
+    -------
+    code : `int`
+        Exit code for the process.
+    """
+    start_logging(log_level)
+    loop = RunLoop(name)
+    loop.listen_to_signals()
+    try:
+        work(loop)
+    except PeerError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return EXIT_FAILED
+    return EXIT_OK

@@ -1,0 +1,112 @@
+"""Delivering one image: make its files, copy them, tell the Controller and the archiver."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from ccarchiver_sim.peers.common import wire
+from ccarchiver_sim.peers.forwarder import fitsfile, header, messages, transfer
+from ccarchiver_sim.peers.forwarder.options import COPY_FAILED, HEADER_FAILED, PIXELS_FAILED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_sim.peers.common.rabbit import RabbitLink
+    from ccarchiver_sim.peers.common.site import Site
+    from ccarchiver_sim.peers.forwarder.options import ForwarderOptions
+    from ccarchiver_sim.peers.forwarder.scoreboard import Order
+    from ccarchiver_sim.peers.forwarder.sensors import Sensor
+
+EXIT_DIED: Final = 70
+"""Exit code of a death on purpose, so that a fault campaign can tell it from a failure."""
+
+log = logging.getLogger(__name__)
+
+
+def die(link: RabbitLink, why: str) -> None:
+    """End the process at once, as a crash would, after what was published has left."""
+    log.warning("ending at once: %s", why)
+    link.flush()
+    os._exit(EXIT_DIED)
+
+
+class Delivery:
+    """Makes and delivers the files of images that are read out and have a header.
+
+    Parameters
+    ----------
+    site : `Site`
+        Queues and checksum type.
+    options : `ForwarderOptions`
+        Who this Forwarder is and how it misbehaves.
+    link : `RabbitLink`
+        Where to report.
+    """
+
+    def __init__(self, site: Site, options: ForwarderOptions, link: RabbitLink) -> None:
+        self._site = site
+        self._options = options
+        self._link = link
+        self._folder = options.work_dir / "fits"
+
+    def deliver(self, image_id: str, order: Order, sensors: tuple[Sensor, ...], header_file: Path) -> bool:
+        """Deliver an image; False if it failed, which the archiver has been told."""
+        wanted_failure = self._options.misbehaviour.fail_code
+        if wanted_failure is not None:
+            self.report_failure(image_id, wanted_failure, "failing on request (--fail-code)")
+            return False
+        files: list[Path] = []
+        try:
+            target = transfer.Target.parse(order.target)
+            keywords = header.read_keywords(header_file)
+            for sensor in sensors:
+                path = self._folder / sensor.filename(image_id)
+                files.append(path)
+                self._make_and_copy(image_id, sensor, path, keywords, target)
+            self._report_files(image_id, order, sensors, target)
+        except header.HeaderError as error:
+            self.report_failure(image_id, HEADER_FAILED, str(error))
+        except fitsfile.PixelError as error:
+            self.report_failure(image_id, PIXELS_FAILED, str(error))
+        except transfer.CopyError as error:
+            self.report_failure(image_id, COPY_FAILED, str(error))
+        else:
+            header_file.unlink(missing_ok=True)
+            log.info("%s: all %d files delivered to %s", image_id, len(files), order.target)
+            return True
+        finally:
+            for path in files:
+                path.unlink(missing_ok=True)
+        return False
+
+    def report_failure(self, image_id: str, code: int, description: str) -> None:
+        """Tell the archiver that an image cannot be delivered."""
+        log.error("%s: %s %s", image_id, code, description)
+        self._telemetry(messages.not_retrieved(image_id, code, description))
+
+    def _make_and_copy(
+        self, image_id: str, sensor: Sensor, path: Path, keywords: list[header.Keyword], target: transfer.Target
+    ) -> None:
+        checksum_type = self._site.settings.archive.checksum_type
+        checksum = fitsfile.write(path, image_id, sensor, keywords, checksum_type)
+        transfer.copy(path, target, self._options.identity.ip)
+        log.info("%s copied, %s %s", path.name, checksum_type, checksum)
+
+    def _report_files(self, image_id: str, order: Order, sensors: tuple[Sensor, ...], target: transfer.Target) -> None:
+        settings = self._site.settings
+        for number, sensor in enumerate(sensors, start=1):
+            name = sensor.filename(image_id)
+            path = target.path_of(name)
+            notice = messages.transfer_completed(image_id, sensor, path, order, self._options.identity.consume_queue)
+            self._link.publish(settings.archive_ctrl_consume_queue, wire.encode_quoted(notice))
+            description = f"{name} is successfully transferred to {order.target}"
+            self._telemetry(messages.retrieved(image_id, sensor, path, description))
+            if number == self._options.misbehaviour.die_mid_transfer:
+                die(self._link, f"{number} files of {image_id} delivered (--die-mid-transfer)")
+
+    def _telemetry(self, report: wire.Message) -> None:
+        copies = 2 if self._options.misbehaviour.duplicate_telemetry else 1
+        for _ in range(copies):
+            self._link.publish(self._site.settings.telemetry_queue, wire.encode_quoted(report))

@@ -1,0 +1,98 @@
+"""Command line of the simulated Forwarder."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccarchiver_sim.peers.common.cli import LogLevel, MuteOption, app_of
+from ccarchiver_sim.peers.common.site import Site, run_peer
+from ccarchiver_sim.peers.forwarder.options import FAIL_CODES, PRESENCE_KEY, ForwarderOptions, Identity, Misbehaviour
+from ccarchiver_sim.peers.forwarder.service import Forwarder
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.peers.common.runloop import RunLoop
+
+
+def forwarder(  # noqa: PLR0913 - each is an option of the command
+    *,
+    name: Annotated[str, typer.Option(help="Name of this Forwarder; its queue is NAME_consume unless given.")] = "f99",
+    hostname: Annotated[
+        str | None, typer.Option(help="Hostname it lists itself with; this machine's if not given.")
+    ] = None,
+    ip: Annotated[str, typer.Option(help="Address it lists itself with.")] = "127.0.0.1",
+    consume_queue: Annotated[
+        str | None, typer.Option(help="Queue it takes messages from; NAME_consume if not given.")
+    ] = None,
+    presence_key: Annotated[
+        str, typer.Option(help="Redis key that shows that it lives; the known release has one for all Forwarders.")
+    ] = PRESENCE_KEY,
+    redis_db: Annotated[
+        int | None,
+        typer.Option(min=0, help="Its own Redis database, EMPTIED at start; FORWARDER_REDIS_DB if not given."),
+    ] = None,
+    wait_for_queue: Annotated[
+        bool, typer.Option(help="Wait for the queue to be declared; the real Forwarder exits if it is missing.")
+    ] = True,
+    work_dir: Annotated[Path | None, typer.Option(help="Where it keeps files in work; temporary if not given.")] = None,
+    ack_delay: Annotated[float, typer.Option(min=0, help="Seconds to wait before each acknowledgement.")] = 0.0,
+    mute: MuteOption = None,
+    fail_code: Annotated[
+        int | None,
+        typer.Option(help=f"Report every image as failed with this code ({', '.join(map(str, FAIL_CODES))})."),
+    ] = None,
+    die_after: Annotated[str | None, typer.Option(help="End at once on receipt of this type of message.")] = None,
+    die_mid_transfer: Annotated[
+        int | None, typer.Option(min=1, help="End at once after so many files of an image.")
+    ] = None,
+    duplicate_telemetry: Annotated[
+        bool, typer.Option("--duplicate-telemetry", help="Send every report about a file twice.")
+    ] = False,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run a simulated Forwarder until SIGTERM or Ctrl-C.
+
+    It lists itself as free in Redis, waits to be paired, and for each image makes a small FITS file a CCD and copies
+    them to where the archiver says. It declares no queue. It reads the archiver's site file in $IIP_CONFIG_DIR.
+    """
+    if fail_code is not None and fail_code not in FAIL_CODES:
+        raise typer.BadParameter(f"{fail_code} is none of {', '.join(map(str, FAIL_CODES))}", param_hint="--fail-code")
+    identity = Identity(
+        name=name,
+        hostname=hostname or socket.gethostname(),
+        ip=ip,
+        consume_queue=consume_queue or f"{name}_consume",
+        presence_key=presence_key,
+    )
+    misbehaviour = Misbehaviour(
+        ack_delay=ack_delay,
+        mute=frozenset(mute or ()),
+        fail_code=fail_code,
+        die_after=die_after,
+        die_mid_transfer=die_mid_transfer,
+        duplicate_telemetry=duplicate_telemetry,
+    )
+
+    def work(loop: RunLoop) -> None:
+        site = Site.load()
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as temporary:
+            options = ForwarderOptions(
+                identity=identity,
+                misbehaviour=misbehaviour,
+                redis_db=site.settings.forwarder_redis_db if redis_db is None else redis_db,
+                wait_for_queue=wait_for_queue,
+                work_dir=work_dir or Path(temporary),
+            )
+            Forwarder(loop, site, options).run()
+
+    raise typer.Exit(run_peer("forwarder", log_level, work))
+
+
+main = app_of(forwarder)
+
+if __name__ == "__main__":
+    main()

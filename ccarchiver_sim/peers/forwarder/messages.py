@@ -1,0 +1,69 @@
+"""The messages a Forwarder sends, field by field in the order it writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.peers.common.wire import Message
+    from ccarchiver_sim.peers.forwarder.options import Identity
+    from ccarchiver_sim.peers.forwarder.scoreboard import Order
+    from ccarchiver_sim.peers.forwarder.sensors import Sensor
+
+TRANSFERRED: int = 0
+"""STATUS_CODE of a file that arrived."""
+
+
+def acknowledgement(message_type: str, image_id: str, component: str, ack_id: str) -> Message:
+    """Build the answer to any message about an image."""
+    return {"MSG_TYPE": f"{message_type}_ACK", "IMAGE_ID": image_id, "COMPONENT": component, "ACK_ID": ack_id}
+
+
+def associated_ack(presence_key: str, ack_id: str) -> Message:
+    """Build the answer to ASSOCIATED: under which key this Forwarder shows that it lives."""
+    return {"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": presence_key, "ACK_ID": ack_id}
+
+
+def list_entry(identity: Identity) -> Message:
+    """Build the entry in the list of free Forwarders."""
+    return {"hostname": identity.hostname, "ip_address": identity.ip, "consume_queue": identity.consume_queue}
+
+
+def transfer_completed(image_id: str, sensor: Sensor, filename: str, order: Order, reply_queue: str) -> Message:
+    """Build the Controller's notice that one file is in its staging directory."""
+    return {
+        "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
+        "FILENAME": filename,
+        "OBSID": image_id,
+        "RAFT": sensor.raft,
+        "SENSOR": sensor.name,
+        "SESSION_ID": order.session_id,
+        "JOB_NUM": order.job_num,
+        "REPLY_QUEUE": reply_queue,
+    }
+
+
+def retrieved(image_id: str, sensor: Sensor, filename: str, description: str) -> Message:
+    """Build the archiver's report of one file that arrived."""
+    return {
+        "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
+        "OBSID": image_id,
+        "RAFT": sensor.raft,
+        "SENSOR": sensor.name,
+        "FILENAME": filename,
+        "STATUS_CODE": TRANSFERRED,
+        "DESCRIPTION": description,
+    }
+
+
+def not_retrieved(image_id: str, code: int, description: str) -> Message:
+    """Build the archiver's report of an image that could not be delivered; it names no file."""
+    return {
+        "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
+        "OBSID": image_id,
+        "RAFT": "",
+        "SENSOR": "",
+        "FILENAME": "",
+        "STATUS_CODE": code,
+        "DESCRIPTION": description,
+    }

@@ -1,0 +1,89 @@
+"""A Forwarder in Redis: the list of free Forwarders, its sign of life, its look-out for the archiver."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ccarchiver_sim.peers.common import wire
+from ccarchiver_sim.peers.forwarder import messages
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.peers.common.redis_db import RedisDatabase
+    from ccarchiver_sim.peers.common.runloop import RunLoop
+    from ccarchiver_sim.peers.forwarder.options import Identity
+
+FORWARDER_LIST: Final = "forwarder_list"
+
+LIVES_FOR_S: Final = 10
+"""Life of the presence key without renewal."""
+
+RENEWED_EVERY_S: Final = 3
+"""How often the presence key is renewed: two renewals may fail before it is gone."""
+
+PRESENCE_VALUE: Final = "pong"
+
+FIRST_LOOK_S: Final = 0.5
+LOOKS_EVERY_S: Final = 10.0
+"""When a paired Forwarder looks for the archiver's key: soon after ASSOCIATED, then at this interval."""
+
+log = logging.getLogger(__name__)
+
+
+class Presence:
+    """What a Forwarder writes and reads in the archiver's Redis database.
+
+    Parameters
+    ----------
+    loop : `RunLoop`
+        The peer's run loop.
+    identity : `Identity`
+        Who this Forwarder is.
+    database : `RedisDatabase`
+        The archiver's database.
+    """
+
+    def __init__(self, loop: RunLoop, identity: Identity, database: RedisDatabase) -> None:
+        self._loop = loop
+        self._identity = identity
+        self._database = database
+        self._watch = threading.Event()
+
+    def register(self) -> None:
+        """Put this Forwarder on the list of free ones."""
+        entry = wire.encode_quoted(messages.list_entry(self._identity)).decode()
+        self._database.insist(
+            f"enter this Forwarder in {FORWARDER_LIST}",
+            lambda client: client.lpush(FORWARDER_LIST, entry),
+            self._loop.stop,
+        )
+        log.info("entered in %s at %s: %s", FORWARDER_LIST, self._database.where, entry)
+
+    def beat(self) -> None:
+        """Renew the sign of life until the peer ends; the target of a thread."""
+        key = self._identity.presence_key
+        while not self._loop.stop.is_set():
+            self._database.attempt(f"renew {key}", lambda client: client.set(key, PRESENCE_VALUE, ex=LIVES_FOR_S))
+            self._loop.stop.wait(RENEWED_EVERY_S)
+
+    def watch(self, association_key: str) -> None:
+        """Begin to look out for the archiver's key; a watch that runs ends first."""
+        self._watch.set()
+        self._watch = threading.Event()
+        watch = self._watch
+        self._loop.spawn("watch", lambda: self._look(association_key, watch))
+
+    def _look(self, association_key: str, ended: threading.Event) -> None:
+        pause = FIRST_LOOK_S
+        while not self._pause(pause, ended):
+            pause = LOOKS_EVERY_S
+            found = self._database.attempt(f"look for {association_key}", lambda client: client.exists(association_key))
+            if found == 0:
+                log.warning("the archiver's key %s is gone; this Forwarder is free again", association_key)
+                self.register()
+                return
+
+    def _pause(self, seconds: float, ended: threading.Event) -> bool:
+        """Wait; True if the watch or the peer ended meanwhile."""
+        return ended.wait(seconds) or self._loop.stop.is_set()

@@ -1,0 +1,39 @@
+"""The CCDs behind each raft electronics board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccarchiver_core.config.site_sections import Wavefront
+
+
+class UnknownBoardError(ValueError):
+    """A location that the site's camera does not have."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One CCD: its raft, as in `22`, and its name in the raft, as in `S01`."""
+
+    raft: str
+    name: str
+
+    def filename(self, image_id: str) -> str:
+        """Name of this CCD's file of an image."""
+        return f"{image_id}-R{self.raft}{self.name}.fits"
+
+
+def sensors_of(location: str, camera: Wavefront) -> list[Sensor]:
+    """List the CCDs of one location, a raft, a slash and a board, as RAFT_CCD_LIST names it.
+
+    Raises
+    ------
+    UnknownBoardError
+        If the site's camera has no such board.
+    """
+    if location not in camera.ccds:
+        known = ", ".join(camera.ccds)
+        raise UnknownBoardError(f"location {location!r} is not defined in the partition, which has {known}")
+    return [Sensor(raft=raft, name=name) for raft, name in camera.sensors_of(location)]

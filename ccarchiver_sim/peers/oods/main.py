@@ -1,0 +1,55 @@
+"""Command line of the simulated OODS."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ccarchiver_sim.peers.common.cli import LogLevel, app_of
+from ccarchiver_sim.peers.common.site import Site, run_peer
+from ccarchiver_sim.peers.oods.options import OodsOptions
+from ccarchiver_sim.peers.oods.service import Oods
+
+if TYPE_CHECKING:
+    from ccarchiver_sim.peers.common.runloop import RunLoop
+
+CATALOGUE_NAME: Final = "oods_catalogue.sqlite3"
+
+
+def oods(
+    *,
+    catalogue: Annotated[
+        Path | None, typer.Option(help=f"The catalogue, an SQLite file; {CATALOGUE_NAME} in OODS_STAGING if not given.")
+    ] = None,
+    no_raft: Annotated[bool, typer.Option("--no-raft", help="Leave RAFT and SENSOR out of reports.")] = False,
+    legacy_status: Annotated[
+        bool, typer.Option("--legacy-status", help="Name reports CC_FILE_INGEST_REQUEST, as some releases do.")
+    ] = False,
+    duplicate: Annotated[bool, typer.Option("--duplicate", help="Send every report twice.")] = False,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run a simulated OODS until SIGTERM or Ctrl-C.
+
+    It opens each file the Controller names, enters it in its catalogue and reports to the archiver. Its configuration
+    is the archiver's site file in $IIP_CONFIG_DIR.
+    """
+
+    def work(loop: RunLoop) -> None:
+        site = Site.load()
+        options = OodsOptions(
+            catalogue=catalogue or site.settings.archive.oods_staging / CATALOGUE_NAME,
+            no_raft=no_raft,
+            legacy_status=legacy_status,
+            duplicate=duplicate,
+        )
+        Oods(loop, site, options).run()
+
+    raise typer.Exit(run_peer("oods", log_level, work))
+
+
+main = app_of(oods)
+
+if __name__ == "__main__":
+    main()

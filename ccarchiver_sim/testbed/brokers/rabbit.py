@@ -1,0 +1,236 @@
+"""A RabbitMQ of one's own."""
+
+import os
+import secrets
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from typing_extensions import override
+
+from ccarchiver_sim import pace
+from ccarchiver_sim.testbed.brokers.definitions import SECRET_FILE_MODE, write_definitions
+from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.brokers.server import PrivateServer, ServerTls
+from ccarchiver_sim.testbed.child_process import KILL_WAIT_S, ChildError, ChildProcess, base_environment
+
+SERVER_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+"""Debian's. Never the wrapper of the same name on the PATH: that one switches to the user rabbitmq."""
+SERVER_VARIABLE = "RABBITMQ_SERVER"
+"""Environment variable that names the program where it lies elsewhere."""
+CONTROL_NAME = "rabbitmqctl"
+"""Beside the server program."""
+CONTROL_LIMIT_S = 60.0
+"""One command takes about a second and a half, most of it to start Erlang."""
+READY_LIMIT_S = 90.0
+"""It needs 3 to 6 s, 9 from a cold disk; this is for a machine with much else to do."""
+STOP_LIMIT_S = 15.0
+"""It needs 2.5 s."""
+HEADER = b"AMQP\x00\x00\x09\x01"
+"""How an AMQP 0-9-1 client greets; the broker answers with its first frame, which begins with type 1."""
+FIRST_FRAME = b"\x01"
+NAME_RESOLUTION = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
+"""For Erlang: in a bare container nobody may know the name localhost, and the server then fails after a minute."""
+DEFAULT_VHOST = "/test_cc"
+USER = "archiver"
+PASSWORD_BYTES = 24
+"""Of randomness; as much as nobody guesses during a test."""
+
+
+class PrivateRabbit(PrivateServer):
+    """A RabbitMQ server with one user, its password made up anew each time, and the archiver's virtual host.
+
+    The Erlang port mapper it needs is its own as well, and ends with it.
+
+    Parameters
+    ----------
+    folder
+        Where everything of it goes; made if missing.
+    port
+        For AMQP; a free one by default.
+    vhosts
+        The virtual hosts to make. Several let tests share one broker, which takes seconds to start, without seeing
+        each other's queues.
+    tls
+        A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
+    joins
+        A node that runs, whose cluster this one becomes part of; users and virtual hosts are the cluster's.
+    """
+
+    name = "rabbitmq-server"
+    ready_limit = READY_LIMIT_S
+    stop_limit = STOP_LIMIT_S
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        vhosts: Sequence[str] = (DEFAULT_VHOST,),
+        *,
+        tls: ServerTls | None = None,
+        joins: "PrivateRabbit | None" = None,
+    ) -> None:
+        super().__init__(folder, port)
+        self._joins = joins
+        self._tls = tls
+        self.tls_port = free_port() if tls else 0
+        self.vhosts: tuple[str, ...] = joins.vhosts if joins else tuple(vhosts)
+        self.user = USER
+        self.password: str = joins.password if joins else secrets.token_urlsafe(PASSWORD_BYTES)
+        self.cookie: str = joins.cookie if joins else secrets.token_hex(PASSWORD_BYTES)
+        """By which the nodes of a cluster know each other."""
+        self.mapper_port: int = joins.mapper_port if joins else free_port()
+        """Of the cluster's one port mapper, which tells the nodes where the others are."""
+        self._distribution_port = free_port()
+        self._mapper: ChildProcess | None = None
+
+    @property
+    def address(self) -> str:
+        """Host, port and first virtual host as in the site file: ``127.0.0.1:5672/%2ftest_cc``."""
+        return self.address_of(self.vhosts[0])
+
+    def address_of(self, vhost: str) -> str:
+        """Return the address of one virtual host, in the form of the site file."""
+        return f"{LOOPBACK}:{self.port}/{vhost.replace('/', '%2f')}"
+
+    @property
+    def node(self) -> str:
+        """What Erlang calls this server."""
+        return f"ccarchiver{self.port}@localhost"
+
+    def add_vhosts(self, *names: str) -> None:
+        """Make more virtual hosts on the running server.
+
+        Raises
+        ------
+        ChildError
+            If the server refuses or is not up.
+        """
+        self.vhosts += names
+        self.import_definitions(self._write_definitions())
+
+    def import_definitions(self, definitions: Path) -> None:
+        """Add what a definitions file has to the running server, as a site does.
+
+        Raises
+        ------
+        ChildError
+            If the server refuses or is not up.
+        """
+        control = Path(self._program()).with_name(CONTROL_NAME)
+        argv = [str(control), "import_definitions", str(definitions)]
+        done = pace.run(argv, CONTROL_LIMIT_S, env=self._environment(), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise ChildError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
+
+    @override
+    def launch(self) -> None:
+        # Before the server: it would start a mapper of its own as a daemon, which outlives it and whose pid we'd not
+        # know.
+        if self._joins is not None:
+            super().launch()
+            return
+        if self._mapper is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._mapper = ChildProcess(
+                "epmd",
+                ["epmd", "-port", str(self.mapper_port), "-address", LOOPBACK],
+                env=base_environment(),
+                log_path=self.folder / "epmd.out",
+                death_signal=signal.SIGKILL,
+            )
+        self._mapper.start()
+        super().launch()
+
+    @override
+    def stop(self) -> None:
+        super().stop()
+        if self._mapper is not None:
+            self._mapper.stop(KILL_WAIT_S)
+
+    @override
+    def is_ready(self) -> bool:
+        return self._ask(HEADER).startswith(FIRST_FRAME)
+
+    @override
+    def _make_child(self) -> ChildProcess:
+        home = self.folder
+        configuration = "log.console = false\n"
+        if self._joins is None:
+            configuration += f"load_definitions = {self._write_definitions()}\n"
+        else:
+            configuration += (
+                "cluster_formation.peer_discovery_backend = classic_config\n"
+                f"cluster_formation.classic_config.nodes.1 = {self._joins.node}\n"
+                f"cluster_formation.classic_config.nodes.2 = {self.node}\n"
+            )
+        cookie = home / ".erlang.cookie"
+        cookie.touch(mode=SECRET_FILE_MODE)
+        cookie.write_text(self.cookie, encoding="ascii")
+        if self._tls is not None:
+            configuration += (
+                f"listeners.ssl.1 = {LOOPBACK}:{self.tls_port}\n"
+                f"ssl_options.cacertfile = {self._tls.ca}\n"
+                f"ssl_options.certfile = {self._tls.cert}\n"
+                f"ssl_options.keyfile = {self._tls.key}\n"
+                "ssl_options.verify = verify_peer\n"
+                "ssl_options.fail_if_no_peer_cert = true\n"
+            )
+        (home / "rabbitmq.conf").write_text(configuration, encoding="utf-8")
+        (home / "advanced.config").write_text("[].\n", encoding="utf-8")
+        (home / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
+        (home / "inetrc").write_text(NAME_RESOLUTION, encoding="utf-8")
+        return ChildProcess(
+            self.name, [self._program()], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
+        )
+
+    @staticmethod
+    def _program() -> str:
+        return os.environ.get(SERVER_VARIABLE, SERVER_PROGRAM)
+
+    def _write_definitions(self) -> Path:
+        path = self.folder / "definitions.json"
+        write_definitions(path, self.user, self.password, self.vhosts)
+        return path
+
+    def control_environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment, changed so that ``rabbitmqctl`` in it controls this server.
+
+        The directory of the program itself comes first in the PATH. The wrapper of the Debian package would change to
+        the user rabbitmq and start an epmd on its usual port, which then stays.
+        """
+        folder = Path(self._program()).parent
+        return {**env, **self._environment(), "PATH": f"{folder}{os.pathsep}{env['PATH']}"}
+
+    def _environment(self) -> dict[str, str]:
+        """Return the variables that point the server at its folder and at nothing else."""
+        home = self.folder
+        return base_environment() | {
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "ERL_INETRC": str(home / "inetrc"),
+            # Else it lands in the folder we happen to be in.
+            "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
+            "ERL_EPMD_PORT": str(self.mapper_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": str(home / "feature_flags"),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": str(home / "plugins"),
+            # Idle schedulers sleep instead of spinning: on two cores the spinning shows up in everyone's latency.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
+            # Then the pid started is the server's, not that of a shell around it.
+            "detached": "1",
+        }

@@ -1,0 +1,67 @@
+"""The environment of the programs of one run, and of this process while it talks to them on SAL."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ccarchiver_sim.testbed.child_process import base_environment
+from ccarchiver_sim.testbed.folder import RunFolder
+
+DOMAIN = "LSST_DDS_DOMAIN_ID"
+PARTITION = "LSST_DDS_PARTITION_PREFIX"
+SITE = "LSST_SITE"
+DDS_CONFIGURATION = "CYCLONEDDS_URI"
+PASSED_ON = (DDS_CONFIGURATION, "RABBITMQ_SERVER")
+"""What a machine may need set, and every program of a run should have then."""
+
+FIRST_DOMAIN = 1
+LAST_DOMAIN = 99
+"""Domain 0 is what everybody uses, an observatory too: a rig keeps out of it. Above 230 the port numbers run out."""
+TOKEN_BYTES = 4
+
+
+def sal_environment() -> dict[str, str]:
+    """Return the SAL variables of one run: a partition no other run has, and a domain, the caller's if it has one."""
+    span = LAST_DOMAIN - FIRST_DOMAIN + 1
+    domain = os.environ.get(DOMAIN) or str(FIRST_DOMAIN + secrets.randbelow(span))
+    return {DOMAIN: domain, PARTITION: f"rig{secrets.token_hex(TOKEN_BYTES)}", SITE: "rig"}
+
+
+def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of the programs of one run."""
+    base = base_environment()
+    # Our console scripts are where this interpreter is; not resolved, because a venv's python is a link out of it.
+    programs = str(Path(sys.executable).parent)
+    return (
+        base
+        | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        | {
+            "PATH": os.pathsep.join([programs, base.get("PATH", os.defpath)]),
+            "HOME": str(folder.root),
+            "IIP_CONFIG_DIR": str(folder.config),
+            "IIP_CREDENTIAL_DIR": str(folder.credentials),
+            "IIP_LOG_DIR": str(folder.logs),
+            "CCARCHIVER_RUN_DIR": str(folder.run),
+            # What a program prints before it is killed is in its log.
+            "PYTHONUNBUFFERED": "1",
+        }
+        | dict(sal)
+    )
+
+
+@contextmanager
+def applied(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables in this process for a while: salobj reads the environment when a Domain is made."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

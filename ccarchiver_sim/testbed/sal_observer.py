@@ -1,0 +1,214 @@
+"""A client on SAL: commands the CSC as an operator does and records every event with time and order."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_sim.pace import scaled
+from ccarchiver_sim.testbed import polling
+
+with spared():
+    from lsst.ts import salobj
+
+CSC = "CCArchiver"
+CAMERA = "CCCamera"
+SUMMARY_STATE = "summaryState"
+ERROR_CODE = "errorCode"
+RETRIEVED = "imageRetrievalForArchiving"
+INGESTED = "imageInOODS"
+END_READOUT = "endReadout"
+CSC_EVENTS = (SUMMARY_STATE, ERROR_CODE, RETRIEVED, INGESTED)
+
+COMMAND_LIMIT_S = 90.0
+"""For one command: `start` waits for brokers and a Forwarder, 60 s by default."""
+EVENT_LIMIT_S = 60.0
+"""For an event that is due; its usual delay is milliseconds."""
+
+UP = {
+    salobj.State.OFFLINE: "enterControl",
+    salobj.State.STANDBY: "start",
+    salobj.State.DISABLED: "enable",
+}
+DOWN = {
+    salobj.State.ENABLED: "disable",
+    salobj.State.DISABLED: "standby",
+    salobj.State.FAULT: "standby",
+}
+HEIGHT = {
+    salobj.State.OFFLINE: 0,
+    salobj.State.STANDBY: 1,
+    salobj.State.DISABLED: 2,
+    salobj.State.ENABLED: 3,
+    # From FAULT everything begins with going down to STANDBY.
+    salobj.State.FAULT: 4,
+}
+
+
+@dataclass(frozen=True)
+class SalEvent:
+    """One event as it came."""
+
+    order: int
+    """Count over all topics, from 0."""
+    topic: str
+    sent: float
+    """Unix time, TAI, when its sender sent it (private_sndStamp)."""
+    received: float
+    """This process's monotonic clock."""
+    fields: dict[str, Any] = field(hash=False)
+
+
+class SalObserver:
+    """Watches the CSC and the camera, and commands the CSC.
+
+    The environment must have the run's SAL variables when it is entered.
+
+    Parameters
+    ----------
+    csc, camera
+        Their names on SAL.
+    """
+
+    def __init__(self, csc: str = CSC, camera: str = CAMERA) -> None:
+        self.csc = csc
+        self._camera = camera
+        self.events: list[SalEvent] = []
+        self._csc: Any = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            # Closed last: it takes whatever is left of the others with it.
+            domain = await stack.enter_async_context(salobj.Domain())
+            # Only the topics wanted: making the types of all topics takes a second.
+            self._csc = salobj.Remote(domain, self.csc, include=CSC_EVENTS)
+            stack.push_async_callback(self._csc.close)
+            camera = salobj.Remote(domain, self._camera, readonly=True, include=[END_READOUT], evt_max_history=0)
+            stack.push_async_callback(camera.close)
+            for remote, topics in ((self._csc, CSC_EVENTS), (camera, (END_READOUT,))):
+                for topic in topics:
+                    getattr(remote, f"evt_{topic}").callback = self._recorder(topic)
+            await asyncio.gather(self._csc.start_task, camera.start_task)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # ---- what was seen
+
+    @property
+    def mark(self) -> int:
+        """A place in the record, for `since`."""
+        return len(self.events)
+
+    def of(self, topic: str, *, since: int = 0, **wanted: object) -> list[SalEvent]:
+        """Return the events of one topic whose fields have the wanted values, oldest first."""
+        return [
+            event
+            for event in self.events[since:]
+            if event.topic == topic and all(event.fields[name] == value for name, value in wanted.items())
+        ]
+
+    @property
+    def state(self) -> salobj.State | None:
+        """The CSC's state as it last said; None before it said any."""
+        said = self.of(SUMMARY_STATE)
+        return salobj.State(said[-1].fields["summaryState"]) if said else None
+
+    def error_codes(self, *, since: int = 0) -> list[int]:
+        """Return the error codes reported, without the zero with which a CSC starts."""
+        return [event.fields["errorCode"] for event in self.of(ERROR_CODE, since=since) if event.fields["errorCode"]]
+
+    def last_error(self) -> tuple[int, str]:
+        """Return code and report of the last errorCode event that is no zero; (0, "") if there was none."""
+        said = [event.fields for event in self.of(ERROR_CODE) if event.fields["errorCode"]]
+        return (int(said[-1]["errorCode"]), str(said[-1]["errorReport"])) if said else (0, "")
+
+    def sensors(self, topic: str, obsid: str) -> set[tuple[str, str]]:
+        """Return the distinct CCDs (raft, sensor) of which an image's good reports came."""
+        good = self.of(topic, obsid=obsid, statusCode=0)
+        return {(event.fields["raft"], event.fields["sensor"]) for event in good}
+
+    # ---- waiting
+
+    async def wait_state(self, *states: salobj.State, since: int = 0, limit: float = EVENT_LIMIT_S) -> salobj.State:
+        """Wait until the CSC is in one of some states, and has said so after a mark, and return it.
+
+        A CSC that was started again must be heard before it is commanded: a command goes only to those that are known.
+        """
+        names = " or ".join(state.name for state in states)
+        await polling.wait_for(
+            lambda: self.state in states and bool(self.of(SUMMARY_STATE, since=since)),
+            limit,
+            lambda: f"{self.csc} to be {names}; it is {self._state_name()}",
+        )
+        return salobj.State(self.of(SUMMARY_STATE)[-1].fields["summaryState"])
+
+    async def wait_heard(self, limit: float = EVENT_LIMIT_S) -> salobj.State:
+        """Wait until the CSC has said what state it is in, whatever that is, and return it."""
+        return await self.wait_state(*HEIGHT, limit=limit)
+
+    async def wait_error(self, *, since: int, limit: float = EVENT_LIMIT_S) -> int:
+        """Wait for an error code reported after a mark and return it."""
+        await polling.wait_for(
+            lambda: bool(self.error_codes(since=since)),
+            limit,
+            lambda: f"an errorCode event of {self.csc}; it is {self._state_name()}",
+        )
+        return self.error_codes(since=since)[0]
+
+    async def wait_image(self, obsid: str, count: int, limit: float = EVENT_LIMIT_S) -> None:
+        """Wait until both kinds of event came for `count` distinct CCDs of an image."""
+
+        def progress() -> dict[str, int]:
+            return {topic: len(self.sensors(topic, obsid)) for topic in (RETRIEVED, INGESTED)}
+
+        await polling.wait_for(
+            lambda: min(progress().values()) >= count,
+            limit,
+            lambda: f"{count} CCDs of {obsid}; came: {progress()}; {self.csc} is {self._state_name()}",
+        )
+
+    # ---- commanding
+
+    async def command(self, name: str, *, limit: float = COMMAND_LIMIT_S, **parameters: object) -> None:
+        """Send the CSC a command and wait until it has carried it out.
+
+        Raises
+        ------
+        lsst.ts.salobj.AckError
+            If the CSC refuses or fails it, or does not answer in time.
+        """
+        await getattr(self._csc, f"cmd_{name}").set_start(**parameters, timeout=scaled(limit))
+
+    async def go_to(self, target: salobj.State, *, limit: float = COMMAND_LIMIT_S) -> None:
+        """Bring the CSC to a state, command by command, from whatever state it is in."""
+        while (state := await self.wait_heard(limit)) != target:
+            seen = len(self.of(SUMMARY_STATE))
+            await self.command((UP if HEIGHT[state] < HEIGHT[target] else DOWN)[state], limit=limit)
+            await self._wait_reports(seen + 1, limit)
+
+    async def _wait_reports(self, count: int, limit: float) -> None:
+        await polling.wait_for(
+            lambda: len(self.of(SUMMARY_STATE)) >= count,
+            limit,
+            f"{self.csc} to report the state it was sent to",
+        )
+
+    def _state_name(self) -> str:
+        return "silent" if self.state is None else self.state.name
+
+    def _recorder(self, topic: str) -> Callable[[Any], Awaitable[None]]:
+        async def record(data: Any) -> None:  # noqa: ANN401 - a type that salobj makes from the IDL at run time
+            values = dict(data.get_vars())
+            self.events.append(SalEvent(len(self.events), topic, values["private_sndStamp"], time.monotonic(), values))
+
+        return record

@@ -1,0 +1,229 @@
+"""A whole bridge at work between a real Redis and a real RabbitMQ; the test plays SAL, health and all the peers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+import yaml
+
+from ccarchiver_bridge.bridge import Bridge
+from ccarchiver_core import keys
+from ccarchiver_core.base.clock import unix_time
+from ccarchiver_core.config.credentials import CREDENTIAL_DIR_VARIABLE, CREDENTIAL_FILE
+from ccarchiver_core.domain.exposure import EndReadout, HeaderReady, StartIntegration
+from ccarchiver_core.domain.session import PairedForwarder
+from ccarchiver_core.domain.worker_messages import ExposureEventMessage, SessionChanged
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.store import ledger
+from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.transaction import Transaction
+from tests.bridge.peer import CONTROLLER, FORWARDER, Peer, WireMessage, on_the_wire
+from tests.core.redis_helpers import end, eventually, holding, looking_into, mail_in, post, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.exposure import ExposureEvent
+    from ccarchiver_core.domain.session import ForwarderLoss
+    from ccarchiver_core.domain.worker_messages import WorkerMessage
+    from ccarchiver_core.runtime.worker import WorkerContext
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
+
+SESSION = "2026-11-22_08:18:37.932650"
+TARGET = "/data/staging/ccforwarder/2026-11-22/"
+M = TypeVar("M")
+
+
+def forwarder(name: str = "f99") -> PairedForwarder:
+    """Give a Forwarder with its queue and key."""
+    return PairedForwarder(
+        hostname=name, ip_address="127.0.0.1", consume_queue=f"{name}_consume", presence_key=f"{name}_association"
+    )
+
+
+def start_of(image: str) -> StartIntegration:
+    """Give the camera's startIntegration."""
+    return StartIntegration(
+        image_name=image, image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0
+    )
+
+
+def end_of(image: str) -> EndReadout:
+    """Give the camera's endReadout."""
+    return EndReadout(image_name=image, image_index=0, images_in_sequence=1)
+
+
+def header_of(image: str) -> HeaderReady:
+    """Give the header service's largeFileObjectAvailable."""
+    return HeaderReady(url=f"http://127.0.0.1:8000/{image}.yaml")
+
+
+class BridgeHarness:
+    """A bridge and everybody around it; make it with `bridge_at_work`."""
+
+    def __init__(self, settings: Settings, redis: Redis, peer: Peer, sal: WorkerContext) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.peer = peer
+        self.sal = sal
+        self.context: WorkerContext | None = None
+        """The running bridge's own, None while there is none."""
+        self.bridge: Bridge
+        """The newest one; not there before the first start."""
+        self._running: contextlib.AsyncExitStack | None = None
+        self._jobs: dict[str, int] = {}
+
+    # ---- the bridge
+
+    async def start(self) -> None:
+        """Start the bridge as its program does."""
+        self._running = contextlib.AsyncExitStack()
+        context = await self._running.enter_async_context(holding(Worker.BRIDGE, self.settings))
+        self.context = context
+        self.bridge = Bridge(context)
+        await self._running.enter_async_context(_task_of(self.bridge))
+
+    async def stop(self) -> None:
+        """End the bridge in the middle of what it does."""
+        running, self._running, self.context = self._running, None, None
+        if running is not None:
+            await running.aclose()
+
+    # ---- health and SAL
+
+    async def pair(self, paired: PairedForwarder | None = None, *, epoch: int = 1, session: str = SESSION) -> None:
+        """Have a session in force that is paired, and tell the bridge."""
+        paired = paired or forwarder()
+        await self.redis.hset(
+            keys.SESSION,
+            mapping={
+                "id": session,
+                "wanted": "up",
+                "epoch": epoch,
+                "pairing": "paired",
+                "forwarder": paired.model_dump_json(),
+            },
+        )
+        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+
+    async def search(self, *, epoch: int = 1, session: str = SESSION, loss: ForwarderLoss | None = None) -> None:
+        """Have a session in force that looks for a Forwarder, for its first one or after a loss."""
+        await self.redis.hdel(keys.SESSION, "forwarder", "loss")
+        await self.redis.hset(
+            keys.SESSION, mapping={"id": session, "wanted": "up", "epoch": epoch, "pairing": "searching"}
+        )
+        if loss is not None:
+            await self.redis.hset(keys.SESSION, "loss", loss.model_dump_json())
+        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+
+    async def end_session(self, session: str = SESSION) -> None:
+        """Have no session wanted any more."""
+        await self.redis.hset(keys.SESSION, mapping={"wanted": "down", "pairing": "none"})
+        await self.redis.hdel(keys.SESSION, "forwarder")
+        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+
+    async def accept(self, image: str, *events: ExposureEvent, tell: bool = True) -> None:
+        """Record events of an image as the CSC does."""
+        for event in events:
+            is_new = image not in self._jobs
+            job = self._jobs.setdefault(image, len(self._jobs) + 1)
+            transaction = Transaction()
+            heard = ledger.ReceivedEvent(image, job, SESSION, event, unix_time())
+            ledger.record_event(transaction, heard, ImageState.ACCEPTED, is_new=is_new)
+            if tell:
+                message = ExposureEventMessage(
+                    obsid=image, job=job, event=event, received_at=heard.received_at, is_new_image=is_new
+                )
+                transaction.enqueue(Worker.BRIDGE, message)
+            await self.sal.transactions.apply(transaction)
+
+    async def told(self, worker: Worker, kind: type[M]) -> list[M]:
+        """Give the letters of one kind the bridge has sent to a worker."""
+        return [message for message in await mail_in(self.redis, worker) if isinstance(message, kind)]
+
+    async def all_told(self, worker: Worker) -> list[WorkerMessage]:
+        """Give all letters the bridge has sent to a worker."""
+        return await mail_in(self.redis, worker)
+
+    async def record(self, image: str) -> dict[str, str]:
+        """Read an image's ledger record."""
+        return await ledger.read_record(self.redis, image)
+
+    async def recorded(self, image: str, field: str) -> None:
+        """Wait until an image's ledger record has a field."""
+
+        async def is_there() -> bool:
+            return field in await self.record(image)
+
+        await eventually(is_there, f"{field} in the record of {image}")
+
+    # ---- the peers
+
+    async def controller_answers(self, image: str, target: str = TARGET) -> WireMessage:
+        """Wait for NEW_CC_ARCHIVE_ITEM and answer it."""
+        message = await self.peer.hear("NEW_CC_ARCHIVE_ITEM", image)
+        self.peer.acknowledge(
+            message,
+            TARGET_DIR=target,
+            ACK_BOOL="TRUE",
+            COMPONENT="ARCHIVE_CTRL",
+            JOB_NUM=message.fields["JOB_NUM"],
+            SESSION_ID=message.fields["SESSION_ID"],
+        )
+        return message
+
+    def kinds(self, image: str) -> list[str]:
+        """Kinds of the messages about an image, in the order they came."""
+        return [message.kind for message in self.peer.heard if message.fields.get("IMAGE_ID") == image]
+
+
+@asynccontextmanager
+async def _task_of(bridge: Bridge) -> AsyncIterator[None]:
+    task = asyncio.create_task(bridge.run())
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+@asynccontextmanager
+async def bridge_at_work(
+    redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str, *, started: bool = True, **changes: object
+) -> AsyncIterator[BridgeHarness]:
+    """Have a bridge at work for the time of a block, with the Controller and one Forwarder listening."""
+    settings = site(redis.port, **{"BASE_BROKER_ADDR": rabbit.address_of(vhost), **changes})
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_credentials_in(Path(folder), rabbit))
+        client = await stack.enter_async_context(looking_into(settings))
+        sal = await stack.enter_async_context(holding(Worker.SAL, settings))
+        peer = await stack.enter_async_context(on_the_wire(rabbit, vhost, CONTROLLER, FORWARDER))
+        harness = BridgeHarness(settings, client, peer, sal)
+        try:
+            if started:
+                await harness.start()
+            yield harness
+        finally:
+            await harness.stop()
+
+
+@contextlib.contextmanager
+def _credentials_in(folder: Path, rabbit: PrivateRabbit) -> Iterator[None]:
+    """Have the credentials of a broker where the bridge looks for them."""
+    folder.chmod(0o700)
+    path = folder / CREDENTIAL_FILE
+    path.touch(mode=0o600)
+    users = {"rabbitmq_users": {"service_user": rabbit.user, "service_passwd": rabbit.password}}
+    path.write_text(yaml.safe_dump(users), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CREDENTIAL_DIR_VARIABLE, str(folder))
+        yield

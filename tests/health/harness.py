@@ -1,0 +1,133 @@
+"""Health at work on a real Redis; the test plays the bridge, the CSC and the Forwarders."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from ccarchiver_core import keys
+from ccarchiver_core.domain.forwarder import ForwarderEntry
+from ccarchiver_core.domain.worker_messages import (
+    WORKER_MESSAGE_ADAPTER,
+    AssociateForwarder,
+    AssociationOutcome,
+    AssociationResult,
+    SessionChanged,
+)
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.store import session
+from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_health.health import Health
+from ccarchiver_sim.pace import scaled
+from tests.core.redis_helpers import end, eventually, holding, looking_into, mail_in, post, site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.session import Session
+    from ccarchiver_core.runtime.worker import WorkerContext
+    from ccarchiver_sim.testbed.brokers import PrivateRedis
+
+SESSION = "2026-11-22_08:18:37.932650"
+M = TypeVar("M")
+
+
+def entry(name: str) -> ForwarderEntry:
+    """Give a Forwarder as it lists itself."""
+    return ForwarderEntry(hostname=name, ip_address="127.0.0.1", consume_queue=f"{name}_consume")
+
+
+class HealthHarness:
+    """Health and everybody around it; make it with `health_at_work`."""
+
+    def __init__(self, settings: Settings, redis: Redis, sal: WorkerContext) -> None:
+        self.settings = settings
+        self.redis = redis
+        self._sal = sal
+        self._answered: set[bytes] = set()
+        self.asked: list[str] = []
+        """Hostnames of the Forwarders the bridge was told to ask, in order."""
+
+    async def list_forwarders(self, *names: str) -> None:
+        """Have Forwarders list themselves, the first one first."""
+        for name in names:
+            await self.redis.lpush(keys.FORWARDER_LIST, entry(name).model_dump_json())
+
+    async def live(self, name: str) -> None:
+        """Have a Forwarder show that it lives, for longer than any test lasts."""
+        await self.redis.set(f"{name}_association", "pong", ex=600)
+
+    async def begin(self, session_id: str = SESSION) -> None:
+        """Begin a session as the CSC does."""
+        transaction = Transaction()
+        session.begin(transaction, session_id)
+        transaction.enqueue(Worker.HEALTH, SessionChanged(session_id=session_id))
+        await self._sal.transactions.apply(transaction)
+
+    async def end(self, session_id: str = SESSION) -> None:
+        """End it."""
+        transaction = Transaction()
+        session.end(transaction, self.settings.association_key)
+        transaction.enqueue(Worker.HEALTH, SessionChanged(session_id=session_id))
+        await self._sal.transactions.apply(transaction)
+
+    async def session(self) -> Session:
+        """Read the session."""
+        return await session.read_session(self.redis)
+
+    async def play_bridge(self, **replies: AssociationOutcome) -> None:
+        """Answer every question to the bridge that has come: a Forwarder not named takes the pairing."""
+        raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await self.redis.xrange(Worker.BRIDGE.mailbox))
+        for entry_id, fields in raw:
+            message = WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"])
+            if entry_id in self._answered or not isinstance(message, AssociateForwarder):
+                continue
+            self._answered.add(entry_id)
+            name = message.forwarder.hostname
+            self.asked.append(name)
+            reply = AssociationResult(
+                session_id=message.session_id,
+                epoch=message.epoch,
+                result=replies.get(name, AssociationOutcome.ASSOCIATED),
+                presence_key=f"{name}_association",
+            )
+            await post(self.redis, Worker.HEALTH, reply)
+
+    async def paired_with(self, name: str, **replies: AssociationOutcome) -> Session:
+        """Play the bridge until a Forwarder is paired."""
+
+        async def paired() -> Session | None:
+            await self.play_bridge(**replies)
+            now = await self.session()
+            return now if now.is_paired and now.forwarder is not None and now.forwarder.hostname == name else None
+
+        return await eventually(paired, f"the pairing with {name}; asked {self.asked}")
+
+    async def told(self, worker: Worker, kind: type[M], **replies: AssociationOutcome) -> list[M]:
+        """Play the bridge until a worker has been told something."""
+
+        async def told() -> list[M]:
+            await self.play_bridge(**replies)
+            return [message for message in await mail_in(self.redis, worker) if isinstance(message, kind)]
+
+        return await eventually(told, f"{kind.__name__} for {worker}")
+
+
+@asynccontextmanager
+async def health_at_work(redis: PrivateRedis, **changes: object) -> AsyncIterator[HealthHarness]:
+    """Have health at work for the time of a block."""
+    settings = site(redis.port, **{"PAIR_TIMEOUT": scaled(2), "REASSIGN_GRACE": scaled(2), **changes})
+    async with (
+        looking_into(settings) as client,
+        holding(Worker.SAL, settings) as sal,
+        holding(Worker.HEALTH, settings) as context,
+    ):
+        task = asyncio.create_task(Health(context).run())
+        try:
+            yield HealthHarness(settings, client, sal)
+        finally:
+            await end(task)

@@ -1,0 +1,88 @@
+"""A CSC in this process, with a remote to command it and a camera and a header service to feed it."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from lsst.ts import salobj
+
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_sal import saved_state
+from ccarchiver_sal.csc import CCArchiverCsc
+from ccarchiver_sim.pace import scaled
+from tests.core.redis_helpers import LIMIT_S, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ccarchiver_core.config.settings import Settings
+
+
+def limit() -> float:
+    """Return a timeout for salobj."""
+    return scaled(LIMIT_S)
+
+
+class CscHarness:
+    """What a test needs to watch and command a CSC."""
+
+    def __init__(self, csc: CCArchiverCsc, remote: Any) -> None:  # noqa: ANN401  salobj has no types
+        self.csc = csc
+        self.remote = remote
+
+    async def to(self, *commands: str) -> None:
+        """Send commands, one after the other."""
+        for command in commands:
+            await getattr(self.remote, f"cmd_{command}").start(timeout=limit())
+
+    async def reaches(self, state: salobj.State) -> None:
+        """Wait until the CSC is in a state."""
+
+        async def there() -> bool:
+            return bool(self.csc.summary_state == state)
+
+        await eventually(there, f"{state!r}")
+
+
+@asynccontextmanager
+async def csc_at_work(settings: Settings, *, resumed: bool = False) -> AsyncIterator[CscHarness]:
+    """Have a CSC at work for the time of a block, begun as its program begins it, and ended as by SIGTERM."""
+    context = WorkerContext(Worker.SAL, settings)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(context.close)
+        await context.lease.acquire()
+        saved = await saved_state.read_saved(context.redis, settings.resume_window) if resumed else None
+        csc = CCArchiverCsc(context, saved)
+        stack.push_async_callback(csc.close)
+        remote = await stack.enter_async_context(salobj.Remote(csc.domain, "CCArchiver"))
+        await csc.start_task
+        yield CscHarness(csc, remote)
+
+
+@asynccontextmanager
+async def sender(component: str) -> AsyncIterator[Any]:
+    """Be a SAL component that sends events."""
+    async with salobj.Controller(component, do_callbacks=False) as controller:
+        yield controller
+
+
+def start_integration(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
+    """Put the camera's startIntegration."""
+    camera.evt_startIntegration.set_put(
+        imageName=image, imageIndex=0, imagesInSequence=1, imageDate="20261122", exposureTime=1.0, force_output=True
+    )
+
+
+def end_readout(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
+    """Put the camera's endReadout."""
+    camera.evt_endReadout.set_put(imageName=image, imageIndex=0, imagesInSequence=1, force_output=True)
+
+
+def header_ready(headers: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
+    """Put the header service's largeFileObjectAvailable."""
+    headers.evt_largeFileObjectAvailable.set_put(
+        id=image, url=f"http://127.0.0.1:8000/{image}.yaml", generator="CCHeaderService", force_output=True
+    )

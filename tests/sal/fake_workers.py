@@ -1,0 +1,119 @@
+"""The bridge and health as the CSC knows them: two mailboxes that are read, and answers that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+from ccarchiver_core import keys
+from ccarchiver_core.domain.worker_messages import (
+    WORKER_MESSAGE_ADAPTER,
+    ExposureEventMessage,
+    SessionChanged,
+    SessionFailed,
+    SessionStarted,
+    SessionStopped,
+    WorkerMessage,
+)
+from ccarchiver_core.keys import Worker
+from ccarchiver_core.redis.client import read_members, text
+from ccarchiver_core.runtime.heartbeat import Heartbeat
+from ccarchiver_core.store.session import read_session
+from tests.core.redis_helpers import POLL_S, end, looking_into, mail_in, post
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.config.settings import Settings
+
+OTHERS = (Worker.BRIDGE, Worker.HEALTH)
+
+
+class FakeWorkers:
+    """Plays the two other workers; make it with `crew_at_work`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.refuse_with: tuple[int, str] | None = None
+        """Code and report with which the next sessions cannot begin."""
+        self.silent = False
+        """Whether nobody answers at all."""
+        self._read_from = dict.fromkeys(OTHERS, "-")
+
+    async def work(self) -> None:
+        """Answer until cancelled."""
+        while True:
+            for worker in OTHERS:
+                await self.show_life(worker)
+                for letter in await self._new_letters(worker):
+                    if isinstance(letter, SessionChanged) and not self.silent:
+                        await self._answer(worker, letter.session_id)
+            await asyncio.sleep(POLL_S)
+
+    async def _new_letters(self, worker: Worker) -> list[WorkerMessage]:
+        """Read what has come since the last time: all of a burst again and again would take most of the processor."""
+        raw = await self.redis.xrange(worker.mailbox, min=self._read_from[worker])
+        letters = cast("list[tuple[bytes, dict[bytes, bytes]]]", raw)
+        if letters:
+            self._read_from[worker] = f"({text(letters[-1][0])}"
+        return [WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"]) for _, fields in letters]
+
+    async def _answer(self, worker: Worker, session_id: str) -> None:
+        current = await read_session(self.redis)
+        if not current.is_active or current.id != session_id:
+            await self.tell(SessionStopped(session_id=session_id, worker=worker))
+        elif worker is Worker.HEALTH and self.refuse_with is not None:
+            code, report = self.refuse_with
+            await self.tell(SessionFailed(session_id=session_id, code=code, report=report))
+        elif worker is Worker.HEALTH:
+            await self.redis.set("ccarchiver_association", "f99", ex=600)
+            await self.tell(SessionStarted(session_id=session_id))
+
+    async def tell(self, *letters: WorkerMessage) -> None:
+        """Send letters to the CSC."""
+        await post(self.redis, Worker.SAL, *letters)
+
+    async def show_life(self, worker: Worker) -> None:
+        """Write a worker's heartbeat."""
+        heartbeat = Heartbeat.model_construct(
+            worker=worker,
+            pid=1,
+            host="test",
+            version="0",
+            started="",
+            written_at=time.time(),
+            state="",
+            degraded_reason="",
+            rss_bytes=0,
+            cpu_share=0,
+            threads=1,
+            open_files=1,
+            mailbox_depth=0,
+        )
+        await self.redis.set(worker.alive, heartbeat.model_dump_json(), ex=10)
+
+    async def exposures(self) -> list[ExposureEventMessage]:
+        """Give the events the CSC has passed on to the bridge."""
+        return [
+            message for message in await mail_in(self.redis, Worker.BRIDGE) if isinstance(message, ExposureEventMessage)
+        ]
+
+    async def images(self) -> list[str]:
+        """Give the names of all images in the ledger."""
+        return await read_members(self.redis, keys.IMAGES)
+
+
+@asynccontextmanager
+async def crew_at_work(settings: Settings) -> AsyncIterator[FakeWorkers]:
+    """Have the other two workers played for the time of a block."""
+    async with looking_into(settings) as redis:
+        workers = FakeWorkers(redis)
+        working = asyncio.create_task(workers.work())
+        try:
+            yield workers
+        finally:
+            await end(working)
