@@ -1,7 +1,7 @@
 """Packaging of the ComCam Archiver.
 
-The versions the project is tested with are pinned in ``requirements.txt``, which set-up installs; the ranges here only
-say what the code needs, for a site that brings its own environment. The version comes from git's tags: see
+``requirements.txt``, which set-up installs, pins the tested versions. The ranges here are what the
+code needs, for a site with its own environment. The version is computed from git's tags: see
 ``[tool.setuptools_scm]`` in pyproject.toml.
 """
 
@@ -13,26 +13,31 @@ HERE = Path(__file__).resolve().parent
 
 
 def deployment() -> list[tuple[str, list[str]]]:
-    """List what a site needs besides the programs; an installation has it in share/ccarchiver."""
+    """Return the files that a site needs besides the programs, for share/ccarchiver."""
     files = [
         "supervisord.conf",
         *(str(path.relative_to(HERE)) for path in (HERE / "deploy").rglob("*") if path.is_file()),
     ]
     folders = sorted({str(Path(name).parent) for name in files})
     return [
-        (str(Path("share/ccarchiver", at)), sorted(it for it in files if str(Path(it).parent) == at)) for at in folders
+        (
+            str(Path("share/ccarchiver", folder)),
+            sorted(name for name in files if str(Path(name).parent) == folder),
+        )
+        for folder in folders
     ]
 
 
 def read_readme() -> str:
-    """Return the README as the long description, or nothing when building from a partial tree."""
+    """Return the README as the long description, or an empty text in a partial tree."""
     readme = HERE / "README.md"
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
 
 
 setup(
     name="ccarchiver",
-    description="The ComCam Archiver: a SAL component that sees every exposure to disk and to the butler.",
+    description="The ComCam Archiver: a SAL component that archives every exposure "
+    "on disk and in the butler.",
     long_description=read_readme(),
     long_description_content_type="text/markdown",
     license="GPL-3.0-or-later",
@@ -51,13 +56,16 @@ setup(
     ],
     python_requires=">=3.11",
     packages=find_packages(include=["ccarchiver_*"]),
-    # Lua scripts, templates and the type marker live beside the code that uses them.
-    package_data={"ccarchiver_health.web": ["static/*"], "": ["py.typed", "*.lua", "*.yaml", "*.json", "*.txt"]},
+    # Lua scripts, templates and the type marker are beside the code that uses them.
+    package_data={
+        "ccarchiver_health.web": ["static/*"],
+        "": ["py.typed", "*.lua", "*.yaml", "*.json", "*.txt"],
+    },
     install_requires=[
         "aiohttp>=3.10",
         "astropy>=5.3",
         "hiredis>=3",
-        "jsonschema>=4",  # salobj imports it, and does not say so
+        "jsonschema>=4",  # salobj imports it but does not declare it
         "moto[s3]>=4.2,<5",  # likewise
         "numpy>=1.24",
         "pika>=1.3",
@@ -74,9 +82,9 @@ setup(
         "typer>=0.12",
         "typing_extensions>=4.12",
     ],
-    # Stand-ins for what ts-salobj asks for; without the extra an environment has the genuine ones, see
-    # docs/explanations/middleware.md.
-    # The exact local versions are ours alone: no package index takes such ones, so nobody can slip in others.
+    # Stand-ins for dependencies of ts-salobj. Without this extra an environment needs the genuine
+    # packages; see docs/explanations/middleware.md. Package indexes reject local versions, so these
+    # exact versions can only be ours.
     extras_require={
         "middleware": [
             "ccarchiver-genuine-first==1.0.0+ccarchiver",

@@ -1,4 +1,6 @@
-"""How long the archiver takes, beside the floor: each hop a message must take, alone, in the same run.
+"""Latency and load of the archiver, compared with the floor.
 
-Not installed and not needed to run the archiver; `python -m benchmarks.main`, or `make bench`.
+The floor is the time of the hops that a message must make, each measured alone in the same run.
+The package is not installed, and the archiver does not need it. Run `python -m benchmarks.main` or
+`make bench`.
 """

@@ -1,4 +1,4 @@
-"""The floor: each hop alone, between processes, with the same clients and the same durability as the archiver has."""
+"""The floor: each hop alone, between processes, with the archiver's clients and durability."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,39 +10,39 @@ from benchmarks.stage import END, Stage
 from ccarchiver_bridge.messages.outgoing import EndReadout
 from ccarchiver_core.domain.exposure import EndReadout as EndReadoutEvent
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
-from ccarchiver_core.redis.client import transact
+from ccarchiver_core.redis.replies import transact
 from ccarchiver_sim.peers.camera.exposure import Exposure
 from ccarchiver_sim.peers.common.sal import tai_now
 
 SAL, RABBIT, REDIS, REDIS_LAX = "SAL", "RabbitMQ", "Redis", "Redis everysec"
-"""The hops; Redis once for each durability it can have."""
+"""The hops; Redis has one for each durability."""
 STRICT: Final = "always"
-"""`appendfsync`: what the archiver asks for."""
+"""The `appendfsync` that the archiver recommends."""
 LAX: Final = "everysec"
-"""A crash of the machine loses a second; the archiver can be run so, and its targets are set so."""
+"""A crash of the host can lose a second of writes. The performance targets are for this value."""
 REDIS_HOPS: Final = {STRICT: REDIS, LAX: REDIS_LAX}
 """The hop for each `appendfsync`."""
 SPACING_S = 0.01
-"""Between two of one kind: each is over, acknowledged and removed before the next begins."""
+"""Pause between two messages: each is acknowledged and removed before the next one is sent."""
 
 WARM_UP = 5
-"""Of each hop at the beginning that are not counted."""
+"""Messages of each hop at the beginning that are not counted."""
 
 BATCH = 50
-"""Letters of one write, as the bridge posts them in a burst."""
+"""Messages in one write, as the bridge enqueues them in a burst."""
 NS_PER_S = 1e9
 
 Measured = Callable[[], None]
 
 
 def mail_text(image: str) -> str:
-    """Write a letter as the CSC posts for the bridge."""
+    """Return a worker message as the CSC enqueues it for the bridge."""
     event = EndReadoutEvent(image_name=image, image_index=0, images_in_sequence=1)
     return ExposureEventMessage(obsid=image, job=1, event=event, received_at=0.0).model_dump_json()
 
 
 def message_body(image: str) -> bytes:
-    """Write a message as the bridge publishes to a Forwarder."""
+    """Return the body of an instruction as the bridge publishes it to a Forwarder."""
     return EndReadout(
         MSG_TYPE="CC_FWDR_END_READOUT",
         ACK_ID=f"CCArchiver_2026-11-22T00:00:00Z_{image}",
@@ -56,14 +56,14 @@ def message_body(image: str) -> bytes:
 
 
 class Floor:
-    """Measures the hops.
+    """Measurement of the hops.
 
     Parameters
     ----------
     stage
-        The system, idle meanwhile.
+        The system under test; it is idle during the measurement.
     done
-        Called after each measurement, for whoever shows progress.
+        Called after each measurement, to show progress.
     """
 
     def __init__(self, stage: Stage, done: Measured) -> None:
@@ -72,12 +72,12 @@ class Floor:
         self._count = 0
 
     async def measure(self, count: int) -> dict[str, list[float]]:
-        """Take each hop so many times; milliseconds by hop.
+        """Return the milliseconds of `count` messages through each hop, by hop.
 
         Raises
         ------
         RuntimeError
-            If something put did not come out: without the floor nothing here means anything.
+            If a message did not arrive. Without the floor the other figures have no meaning.
         """
         await self._take_hops(self._new_keys(WARM_UP))
         keys = self._new_keys(count)
@@ -99,12 +99,14 @@ class Floor:
         return {**found, REDIS_LAX: await self._durations(FLOOR_REDIS, lax)}
 
     async def measure_at_once(self, count: int) -> dict[str, float]:
-        """Give each hop so many at once; how many a second came out, from the first put to the last one's end.
+        """Send `count` messages at once through each hop and return the messages a second, by hop.
+
+        The time is measured from the first send to the last arrival.
 
         Raises
         ------
         RuntimeError
-            If something put did not come out.
+            If a message did not arrive.
         """
         link, redis = self._stage.link, self._stage.floor_redis
         keys = self._new_keys(count)
@@ -116,20 +118,29 @@ class Floor:
             for key in batch:
                 self._stage.receipts.note(PUT + FLOOR_REDIS, key)
             await transact(
-                redis, *(("XADD", FLOOR_STREAM, "*", "message", mail_text(key), "key", key) for key in batch)
+                redis,
+                *(
+                    ("XADD", FLOOR_STREAM, "*", "message", mail_text(key), "key", key)
+                    for key in batch
+                ),
             )
         found[REDIS] = await self._rate(FLOOR_REDIS, keys)
         keys = self._new_keys(count)
         for key in keys:
             self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
-        await asyncio.gather(*(link.publish(FLOOR_QUEUE, message_body(key), message_id=key) for key in keys))
+        await asyncio.gather(
+            *(link.publish(FLOOR_QUEUE, message_body(key), message_id=key) for key in keys)
+        )
         found[RABBIT] = await self._rate(FLOOR_RABBIT, keys)
         return found
 
     async def _rate(self, hop: str, keys: list[str]) -> float:
         await self._durations(hop, keys)
         receipts = self._stage.receipts
-        began, ended = receipts.of(PUT + hop)[keys[0]], max(receipts.of(GOT + hop)[key] for key in keys)
+        began, ended = (
+            receipts.of(PUT + hop)[keys[0]],
+            max(receipts.of(GOT + hop)[key] for key in keys),
+        )
         return len(keys) / ((ended - began) / NS_PER_S)
 
     async def _take_hops(self, keys: list[str]) -> None:
@@ -161,5 +172,8 @@ class Floor:
     async def _durations(self, hop: str, keys: list[str]) -> list[float]:
         missing = await self._stage.collect(GOT + hop, keys)
         if missing:
-            raise RuntimeError(f"{len(missing)} of {len(keys)} did not pass the {hop}; logs: {self._stage.far.where()}")
+            raise RuntimeError(
+                f"{len(missing)} of {len(keys)} did not pass the {hop}; "
+                f"logs: {self._stage.far.where()}"
+            )
         return self._stage.receipts.durations_ms(PUT + hop, GOT + hop, keys)

@@ -1,9 +1,10 @@
-"""How long until a worker or a Forwarder that failed is noticed, and until another one does its work.
+"""Time until a failed worker or Forwarder is detected, and until another one does its work.
 
     python -m benchmarks.detection --rounds 2
 
-Each is killed (its process is gone) and hung (its process is stopped, its connections stay open), one after the other.
-A figure means little without the interval that the site set for it, so each stands beside that interval.
+Each one is killed (its process ends) and then hung (its process is stopped, its connections stay
+open). Each time depends on an interval in the site file, so the ratio to that interval is printed
+too.
 """
 
 from __future__ import annotations
@@ -38,98 +39,107 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HUNG_AFTER_S = 10.0
-"""Shorter than on a site, so that a round takes two minutes: it is the ratio that counts."""
+"""Shorter than at a site, so that a round takes two minutes. The ratio is the result."""
 LOOK_EVERY_S = 0.01
-"""Between two looks at what is timed; far below what is measured."""
+"""Interval between two checks of a condition; it is much shorter than the measured times."""
 LIMIT_S = 180.0
-"""For whatever is due."""
+"""Limit of each wait."""
 XFER_PARAMS = "CC_FWDR_XFER_PARAMS"
 """The first message about an image to a Forwarder."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure; seconds from the moment from which it could be noticed."""
+    """One failure; its times count from the moment at which it could be detected."""
 
     who: str
     how: str
     interval: str
-    """The key of the site file by which the time is set."""
+    """The key of the site file that sets the time."""
     interval_s: float
     shown_s: float
-    """Until it showed: a worker's end in supervisord's events or in the count of the hung; a Forwarder's in the first
-    message of its image to the next one."""
+    """Until it was detected. A worker: its end is in supervisord's events, or it is in the count of
+    watchdog kills. A Forwarder: the first message of its image is sent to the next Forwarder."""
     recovered_s: float
-    """Until another process did the work: holds the lease and shows life, or was sent the image."""
+    """Until another worker has the lease and a heartbeat, or another Forwarder has the image."""
     key_s: float = 0.0
-    """How long the key of a Forwarder that hung was there still."""
+    """How long the presence key of a hung Forwarder still existed."""
 
     @property
     def ratio(self) -> float:
-        """How many times the interval it took until it showed."""
+        """Time until detection, as a multiple of the interval."""
         return self.shown_s / self.interval_s
 
 
 class Detection:
-    """One archiver, whose parts fail one after the other.
+    """One archiver whose parts fail one after the other.
 
     Parameters
     ----------
     rig
-        The archiver; started by `begin`.
+        The archiver; `begin` starts it.
     """
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._settings: Settings = load_settings(rig.folder.site_file)
         self._redis = redis.Redis(
-            host=LOOPBACK, port=rig.redis.port, db=self._settings.archiver_redis_db, decode_responses=True
+            host=LOOPBACK,
+            port=rig.redis.port,
+            db=self._settings.archiver_redis_db,
+            decode_responses=True,
         )
         self._forwarders = 0
 
     async def begin(self) -> None:
-        """Start it all, and the session."""
+        """Start the brokers, the workers, the peers and the session."""
         await self._rig.start_brokers()
         await self._rig.start_workers()
         await self._rig.start_peers()
         await self._rig.observer.go_to(salobj.State.ENABLED)
-        await polling.wait_for(lambda: all(self._holder(worker) for worker in Worker), LIMIT_S, "all workers at work")
+        await polling.wait_for(
+            lambda: all(self._holder(worker) for worker in Worker), LIMIT_S, "all workers active"
+        )
 
     # ---- workers
 
     async def worker_killed(self, worker: Worker) -> Failure:
-        """Kill a worker. It shows in supervisord's events; its successor takes the lease."""
+        """Kill a worker and wait for supervisord's event and for the successor's lease."""
         pid = self._holder(worker)
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         shown, recovered = await asyncio.gather(
-            self._moment(lambda: self._has_ended(worker, pid), f"the end of {worker} to be told"),
-            self._moment(lambda: self._holder(worker) not in (0, pid), f"another {worker} at work"),
+            self._moment(
+                lambda: self._has_ended(worker, pid), f"supervisord's event of the end of {worker}"
+            ),
+            self._moment(lambda: self._holder(worker) not in (0, pid), f"another active {worker}"),
         )
         ttl = self._settings.lease_ttl
         return Failure(worker, "killed", "LEASE_TTL", ttl, shown - began, recovered - began)
 
     async def worker_hung(self, worker: Worker) -> Failure:
-        """Stop a worker's process. Another worker counts it and ends it; its successor takes the lease."""
+        """Stop a worker's process and wait for the watchdog's count and the successor's lease."""
         pid, before = self._holder(worker), self._hung(worker)
         began = time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         shown, recovered = await asyncio.gather(
-            self._moment(lambda: self._hung(worker) > before, f"a hung {worker} to be counted"),
-            self._moment(lambda: self._holder(worker) not in (0, pid), f"another {worker} at work"),
+            self._moment(lambda: self._hung(worker) > before, f"the count of the hung {worker}"),
+            self._moment(lambda: self._holder(worker) not in (0, pid), f"another active {worker}"),
         )
         after = self._settings.watchdog_timeout
         return Failure(worker, "hung", "WATCHDOG_TIMEOUT", after, shown - began, recovered - began)
 
     def _holder(self, worker: Worker) -> int:
-        """Return the pid of the worker that holds the lease and shows life; 0 if there is none."""
+        """Return the pid of the worker that has the lease and a heartbeat; 0 if there is none."""
         lease, alive = self._redis.mget(worker.lease, worker.alive)
         pids = {json.loads(text)["pid"] if text else 0 for text in (lease, alive)}
         return int(pids.pop()) if len(pids) == 1 else 0
 
     def _has_ended(self, worker: Worker, pid: int) -> bool:
-        """Tell whether supervisord's newest event of a worker's program is one after a process's end."""
-        programs = cast("dict[str, str]", self._redis.hgetall(keys.SUPERVISED_PROCESSES))  # it decodes responses
+        """Return whether supervisord's newest event of a worker follows the end of its process."""
+        programs = cast(
+            "dict[str, str]", self._redis.hgetall(keys.SUPERVISED_PROCESSES)
+        )  # it decodes responses
         for field, record in programs.items():
             if field.endswith(f":{worker}"):
                 program = json.loads(record)
@@ -142,20 +152,40 @@ class Detection:
     # ---- Forwarders
 
     async def forwarder_fails(self, how: str) -> tuple[Failure, bool]:
-        """Have a Forwarder fail with an image in its hands; return whether the image became complete, too."""
+        """Make a Forwarder fail during an image.
+
+        Returns
+        -------
+        failure
+            The times.
+        is_complete
+            Whether the image became complete.
+        """
         with WireTap(self._rig.rabbit, self._rig.vhost) as tap:
             first, second, key = await self._cast(tap)
             image = self._rig.begin_exposure()
-            await polling.wait_for(lambda: self._was_sent(tap, first, image), LIMIT_S, f"{image} to {first.name}")
+            await polling.wait_for(
+                lambda: self._was_sent(tap, first, image), LIMIT_S, f"{image} at {first.name}"
+            )
             failed = began = time.monotonic()
             if how == "killed":
                 first.kill()
             else:
                 first.freeze()
-                began = await self._moment(lambda: not self._redis.exists(key), f"{key} to end")
-            shown = await self._moment(lambda: self._was_sent(tap, second, image), f"{image} to {second.name}")
+                began = await self._moment(lambda: not self._redis.exists(key), f"the end of {key}")
+            shown = await self._moment(
+                lambda: self._was_sent(tap, second, image), f"{image} at {second.name}"
+            )
             grace = self._settings.presence_grace
-            failure = Failure("forwarder", how, "PRESENCE_GRACE", grace, shown - began, shown - began, began - failed)
+            failure = Failure(
+                "forwarder",
+                how,
+                "PRESENCE_GRACE",
+                grace,
+                shown - began,
+                shown - began,
+                began - failed,
+            )
             self._rig.end_exposure(image)
             is_complete = await self._completed(image)
             if how != "killed":
@@ -163,9 +193,19 @@ class Detection:
         return failure, is_complete
 
     async def _cast(self, tap: WireTap) -> tuple[Peer, Peer, str]:
-        """Start two Forwarders, and the session; return the paired one, the other one, and the paired one's key."""
+        """Start two Forwarders and the session.
+
+        Returns
+        -------
+        paired, other
+            The two Forwarders.
+        key
+            Presence key of the paired one.
+        """
         await self._rig.observer.go_to(salobj.State.STANDBY)
-        await self._rig.end_peers(name for name in self._rig.peers if name.startswith((FORWARDER, "detection")))
+        await self._rig.end_peers(
+            name for name in self._rig.peers if name.startswith((FORWARDER, "detection"))
+        )
         self._redis.delete(keys.FORWARDER_LIST)
         peers = list[Peer]()
         for _ in range(2):
@@ -180,7 +220,7 @@ class Detection:
         paired = str(self._redis.get(self._settings.association_key))
         first, second = sorted(peers, key=lambda peer: peer.name != paired)
         if first.name != paired:
-            raise RuntimeError(f"{paired} is paired, which is neither {first.name} nor {second.name}")
+            raise RuntimeError(f"{paired} is paired; it is neither {first.name} nor {second.name}")
         return first, second, f"{first.name}_association"
 
     @staticmethod
@@ -201,7 +241,7 @@ class Detection:
 
     @staticmethod
     async def _moment(condition: Callable[[], bool], what: str) -> float:
-        """Wait until a condition holds, and return when."""
+        """Wait until a condition holds and return the time (monotonic clock)."""
         deadline = Deadline(LIMIT_S)
         while not condition():
             if deadline.has_passed():
@@ -215,7 +255,15 @@ def _queue(forwarder: str) -> str:
 
 
 async def measure(rounds: int, watchdog_timeout: float) -> tuple[list[Failure], int]:
-    """Have each fail in each way, and print it; return the failures, and how many images were lost."""
+    """Make each worker and the Forwarder fail in each way, and print each failure.
+
+    Returns
+    -------
+    failures
+        All failures.
+    lost
+        How many images were lost.
+    """
     failures, lost = list[Failure](), 0
 
     def note(failure: Failure) -> None:
@@ -241,34 +289,39 @@ async def measure(rounds: int, watchdog_timeout: float) -> tuple[list[Failure], 
 
 
 def show(one: Failure) -> str:
-    """Return one line with the figures of a failure."""
-    since = f", its key ended after {one.key_s:.1f} s" if one.key_s else ""
+    """Return one line with the times of a failure."""
+    since = f", its key expired after {one.key_s:.1f} s" if one.key_s else ""
     return (
-        f"{one.who} {one.how}{since}: shown after {one.shown_s:.2f} s, {one.ratio:.2f} x {one.interval} "
-        f"({one.interval_s:g} s); recovered after {one.recovered_s:.2f} s"
+        f"{one.who} {one.how}{since}: detected after {one.shown_s:.2f} s, "
+        f"{one.ratio:.2f} x {one.interval} ({one.interval_s:g} s); "
+        f"recovered after {one.recovered_s:.2f} s"
     )
 
 
 def report(failures: list[Failure]) -> None:
-    """Print the medians of each kind."""
+    """Print the median and the longest time of each kind of failure."""
     for who, how, interval in sorted({(one.who, one.how, one.interval) for one in failures}):
         of_it = [one for one in failures if (one.who, one.how) == (who, how)]
         print(
-            f"{who} {how}, {len(of_it)} times: shown after {statistics.median(one.ratio for one in of_it):.2f} x "
-            f"{interval} (median), {max(one.ratio for one in of_it):.2f} x (longest); recovered after "
+            f"{who} {how}, {len(of_it)} times: detected after "
+            f"{statistics.median(one.ratio for one in of_it):.2f} x {interval} (median), "
+            f"{max(one.ratio for one in of_it):.2f} x (longest); recovered after "
             f"{statistics.median(one.recovered_s for one in of_it):.2f} s (median), "
             f"{max(one.recovered_s for one in of_it):.2f} s (longest)"
         )
 
 
 def main() -> int:
-    """Measure; the value is 1 if an image was lost."""
+    """Run the measurement and return the exit code: 1 if an image was lost."""
     parser = argparse.ArgumentParser("benchmarks.detection", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="how often each fails in each way")
+    parser.add_argument("--rounds", type=int, default=2, help="failures of each kind")
     parser.add_argument(
-        "--hung-after", type=float, default=HUNG_AFTER_S, help="WATCHDOG_TIMEOUT of the site, in seconds"
+        "--watchdog-timeout",
+        type=float,
+        default=HUNG_AFTER_S,
+        help="WATCHDOG_TIMEOUT of the site, in seconds",
     )
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     failures, lost = asyncio.run(measure(options.rounds, options.watchdog_timeout))
     report(failures)

@@ -1,35 +1,35 @@
-"""Who saw what when: the notes that all processes of a benchmark take, on the clock that all of them share."""
+"""Times of events that the processes of a benchmark record, all by the same clock."""
 
 import time
 from collections.abc import Iterable, Sequence
 
 Receipt = tuple[str, str, int]
-"""What happened, to which image or file, and when (CLOCK_MONOTONIC, ns: one clock for all processes of a machine)."""
+"""Kind of event, image or file, and time (CLOCK_MONOTONIC in ns, shared by all processes)."""
 
 PUT, GOT, OWN = "put:", "got:", "own:"
-"""How the names of what happens begin: given to the first hop; received; the peer's own work on it done."""
+"""Prefixes of the kinds: passed to the first hop; received; the peer's own work finished."""
 
 
 def now() -> int:
-    """Read the clock."""
+    """Return the current time in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def file_key(image: str, raft: str, sensor: str) -> str:
-    """Name one file of an image."""
+    """Return the key of one file of an image."""
     return f"{image}|{raft}|{sensor}"
 
 
 class EventTimes:
-    """Notes put together."""
+    """Recorded times of all processes, by kind of event."""
 
     def __init__(self) -> None:
         self._first: dict[str, dict[str, int]] = {}
         self.repeated: dict[str, int] = {}
-        """How often something came that had come before."""
+        """Repetitions of an event for the same image or file, by kind."""
 
     def add(self, items: Iterable[Receipt]) -> None:
-        """Take notes in; of what happened twice the first counts."""
+        """Add recorded times; of a repeated event the first time counts."""
         for kind, key, at in items:
             known = self._first.setdefault(kind, {})
             if key in known:
@@ -38,31 +38,32 @@ class EventTimes:
                 known[key] = at
 
     def note(self, kind: str, key: str, at: int | None = None) -> None:
-        """Take one note, now if no time is given."""
+        """Record one event, with the current time if none is given."""
         self.add([(kind, key, now() if at is None else at)])
 
     def of(self, kind: str) -> dict[str, int]:
-        """Give the times of one kind, in the order in which they were noted."""
+        """Return the times of one kind by image or file, in the sequence of their recording."""
         return self._first.get(kind, {})
 
     def missing(self, kind: str, keys: Iterable[str]) -> list[str]:
-        """Tell which of some images or files something did not happen to."""
+        """Return the images or files for which no event of a kind is recorded."""
         known = self.of(kind)
         return [key for key in keys if key not in known]
 
     def durations_ms(
         self, begin: str, end: str, keys: Sequence[str], *, less: tuple[str, str] | None = None
     ) -> list[float]:
-        """Give the milliseconds between two happenings, where both were seen.
+        """Return the milliseconds between two events, for each key that has both.
 
         Parameters
         ----------
         begin, end
-            The two.
+            Kinds of the two events.
         keys
             Images or files.
         less
-            Two happenings between which a peer worked: not the archiver's time, so it is taken off.
+            Two kinds between which a peer worked. That time is not the archiver's and is
+            subtracted.
         """
         first, last = self.of(begin), self.of(end)
         found = []

@@ -1,4 +1,4 @@
-"""Rounds of floor and system in turn, so that a machine that drifts does so for both."""
+"""Rounds that measure floor and system alternately, so that a change of speed affects both."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +13,12 @@ Done = Callable[[], None]
 
 
 def steps_of(images: int, rounds: int) -> int:
-    """Say how often `measure_latency` calls `done`, for whoever shows progress."""
+    """Return how often `measure_latency` calls `done`, for a progress bar."""
     return rounds * (WARM_UP + 2 * images) + images_taken(images, rounds)
 
 
 def images_taken(images: int, rounds: int) -> int:
-    """Say how many images `measure_latency` takes in all."""
+    """Return how many images `measure_latency` takes in all."""
     return rounds * len(REDIS_HOPS) * (paths.WARM_UP + images)
 
 
@@ -30,18 +30,19 @@ async def measure_latency(
     configuration: Path | None = None,
     begin: Callable[[Stage], None] = lambda _stage: None,
 ) -> Latency:
-    """Measure.
+    """Measure floor and system in rounds.
 
     Parameters
     ----------
     images
-        Counted in each round, after some that warm up; each hop of the floor is taken as often.
+        Images counted in each round, after the warm-up; each hop of the floor is measured as often.
     rounds
-        How many; each measures first the floor, then the system with each durability of Redis.
+        Number of rounds. Each measures first the floor, then the system with each durability of
+        Redis.
     done
-        Called after each step of `steps_of`.
+        Called `steps_of` times.
     configuration
-        supervisord's, if not the repository's own.
+        File of supervisord; the repository's own if None.
     begin
         Called once, when the CSC is ENABLED.
     """

@@ -1,4 +1,4 @@
-"""How big the ledger is, and how long the commands take that read it, with the exposures of a long run."""
+"""Size of a ledger with many exposures, and duration of the commands that read it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ccarchiver_core.status.night import read_night
 from ccarchiver_core.status.overview import collect
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
-from tests.support.ledger_builder import LedgerBuilder, Way
+from tests.support.ledger_builder import LedgerBuilder, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,21 +33,23 @@ if TYPE_CHECKING:
 EXPOSURES = 10_000
 """A month of nights."""
 CADENCE_S = 8.0
-"""Seconds from one exposure to the next: with it they all fall into one observing day, the worst case for `night`."""
+"""Seconds between two exposures: all are in one observing day, the worst case of `night`."""
 BATCH = 200
-"""Exposures written in one round trip."""
+"""Exposures in one round trip."""
 ROUNDS = 5
-"""Times each question is asked."""
+"""Repetitions of each measurement."""
 
 LIMITS_S = {"image, by name": 0.2, "image, by number": 0.2, "night": 2.0}
-"""What an operator may have to wait for the answer."""
+"""Longest median time in seconds that is acceptable to an operator."""
 
 
 async def main(count: int) -> int:
-    """Fill a private Redis, measure, print; the value is 1 if a limit is exceeded."""
+    """Fill a private Redis, measure, print, and return the exit code: 1 if a limit is exceeded."""
     with tempfile.TemporaryDirectory() as folder, PrivateRedis(Path(folder) / "redis") as server:
         site = {"REDIS_HOST": LOOPBACK, "REDIS_PORT": server.port}
-        (Path(folder) / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": site}), encoding="utf-8")
+        (Path(folder) / "ccarchiver_config.yaml").write_text(
+            yaml.safe_dump({"ROOT": site}), encoding="utf-8"
+        )
         settings = Settings.model_validate(site)
         redis = make_client(settings)
         try:
@@ -62,7 +64,9 @@ async def _measure(redis: Redis, settings: Settings, count: int, config: Path) -
     newest = names[-1]
     questions: dict[str, Callable[[], Awaitable[object]]] = {
         "image, by name": lambda: image.read_details(redis, settings, newest),
-        "image, by number": lambda: image.read_details(redis, settings, newest.rpartition("_")[2].lstrip("0")),
+        "image, by number": lambda: image.read_details(
+            redis, settings, newest.rpartition("_")[2].lstrip("0")
+        ),
         "night": lambda: read_night(redis, day, settings.files_per_image),
         "status": lambda: collect(redis, settings),
     }
@@ -73,7 +77,14 @@ async def _measure(redis: Redis, settings: Settings, count: int, config: Path) -
         _print(f"answer: {name}", took, "" if limit is None else f"  limit {limit:g} s")
         too_slow += limit is not None and statistics.median(took) > limit
     environment = {**os.environ, "IIP_CONFIG_DIR": str(config)}
-    commands = (["--version"], ["image", newest], ["image", "--json", newest], ["night"], ["images"], ["status"])
+    commands = (
+        ["--version"],
+        ["image", newest],
+        ["image", "--json", newest],
+        ["night"],
+        ["images"],
+        ["status"],
+    )
     for words in commands:
         took = [await asyncio.to_thread(_run, words, environment) for _ in range(ROUNDS)]
         _print(f"whole command: ccarchiver {' '.join(words)}", took)
@@ -89,15 +100,22 @@ async def _fill(redis: Redis, settings: Settings, count: int, begin: float) -> l
             *(
                 transaction
                 for at, name in enumerate(names[first : first + BATCH], start=first)
-                for transaction in ledger_builder.steps(name, at + 1, begin + at * CADENCE_S, Way.COMPLETE)
+                for transaction in ledger_builder.transactions(
+                    name, at + 1, begin + at * CADENCE_S, Progress.COMPLETE
+                )
             )
         )
     used = await _memory(redis) - empty
-    print(f"{count} exposures of {settings.files_per_image} CCDs written in {time.monotonic() - began:.1f} s")
+    print(
+        f"{count} exposures of {settings.files_per_image} CCDs written in "
+        f"{time.monotonic() - began:.1f} s"
+    )
     print(f"Redis memory: {used / 1e6:.1f} MB, {used / count:.0f} bytes an exposure")
     encoding = await redis.object("ENCODING", f"ccarchiver:image:{names[0]}")
     record = await redis.hgetall(f"ccarchiver:image:{names[0]}")
-    content = sum(len(name) + len(value) for name, value in cast("dict[bytes, bytes]", record).items())
+    content = sum(
+        len(name) + len(value) for name, value in cast("dict[bytes, bytes]", record).items()
+    )
     print(f"one record: {len(record)} fields, {content} bytes of content, kept as {encoding!r}")
     return names
 

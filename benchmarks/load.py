@@ -1,4 +1,4 @@
-"""Many at once: bursts of events and statuses, exposures at a steady rate, and what they cost."""
+"""Load: bursts of events and statuses, exposures at a steady rate, and the CPU time of each."""
 
 import asyncio
 import itertools
@@ -18,19 +18,23 @@ from ccarchiver_sim.testbed.sal_observer import INGESTED
 
 STATUSES = 2000
 CAMERA_BURSTS = (200, 2000)
-"""What lost events with the archiver that this one replaces, and ten times as many."""
-BURST_ORDERS = {START: "CC_FWDR_XFER_PARAMS", END: "CC_FWDR_END_READOUT", HEADER: "CC_FWDR_HEADER_READY"}
-"""What the Forwarder gets of each kind of event."""
+"""A burst in which the previous archiver lost events, and a burst ten times as large."""
+BURST_ORDERS = {
+    START: "CC_FWDR_XFER_PARAMS",
+    END: "CC_FWDR_END_READOUT",
+    HEADER: "CC_FWDR_HEADER_READY",
+}
+"""The instruction to the Forwarder that each kind of event causes."""
 STEP_S = 0.1
-"""Between the events of one exposure at a steady rate: the Controller's answer comes within it."""
+"""Between the events of one exposure at a steady rate; the Controller answers within it."""
 IDLE_S = 5.0
-"""How long the workers are watched doing nothing."""
+"""Duration of the measurement of idle workers."""
 STEADY_S = 30.0
-"""How long each steady rate lasts."""
+"""Duration of each steady rate."""
 SETTLE_S = 2.0
-"""For what a burst leaves to do: acknowledgements and the last records."""
+"""Pause after a burst, for acknowledgements and the last records."""
 MANY_BOARDS = tuple(f"22/{board}" for board in range(69))
-"""The fewest boards of three CCDs with 205 sensors, those of a full camera with its corner rafts."""
+"""The fewest boards of three CCDs for the 205 sensors of a full camera with its corner rafts."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Rate:
 
     Parameters
     ----------
-    exposures_per_second, boards
-        Of a camera with these boards, three CCDs each.
+    exposures_per_second
+        The rate.
+    boards
+        Boards of the camera, with three CCDs each.
     """
 
     exposures_per_second: float
@@ -54,17 +60,17 @@ Tell = Callable[[str], None]
 
 
 def site_of(boards: Sequence[str]) -> dict[str, object]:
-    """Give the keys of a site file for a camera with these boards."""
+    """Return the keys of a site file for a camera with these boards."""
     return {"ATS": {"WFS_RAFT": "22", "WFS_CCD": list(boards)}}
 
 
 async def measure_load(tell: Tell) -> Load:
-    """Measure everything, each camera with an archiver of its own.
+    """Measure start times, bursts and steady rates, with a separate archiver for each camera.
 
     Parameters
     ----------
     tell
-        Told what is done now.
+        Called with a description of each part when it begins.
     """
     async with staged(site_of(BOARDS_OF_COMCAM)) as stage:
         tell("start times")
@@ -83,7 +89,9 @@ async def measure_load(tell: Tell) -> Load:
         memory = processes.rss_mb()
     async with staged(site_of(ONE_BOARD)) as stage:
         await stage.enable()
-        bursts = [burst for count in CAMERA_BURSTS for burst in await _camera_bursts(stage, count, tell)]
+        bursts = [
+            burst for count in CAMERA_BURSTS for burst in await _camera_bursts(stage, count, tell)
+        ]
     async with staged(site_of(MANY_BOARDS)) as stage:
         await stage.enable()
         steady += [await _steady(stage, rate, tell) for rate in RATES_OF_MANY]
@@ -118,7 +126,7 @@ async def _status_burst(stage: Stage, count: int) -> StatusBurst:
 
 
 async def _camera_bursts(stage: Stage, count: int, tell: Tell) -> list[CameraBurst]:
-    """Put one kind of event for all images, then the next kind, so that each kind is a burst of its own."""
+    """Send one kind of event for all images, then the next kind, as separate bursts."""
     stage.peers.tell(**{PACE: 0})
     images = stage.new_images(count)
     found = []

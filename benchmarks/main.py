@@ -23,23 +23,23 @@ from ccarchiver_sim.console import EXIT_INTERRUPTED, EXIT_OK, make_console, run_
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH_IMAGES = 50
-"""Measured for each size: the medians are steady from about thirty."""
+"""Images measured for each size of the ledger; the medians are stable from about thirty."""
 
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What to measure.
+    """Measurements of one run.
 
     Parameters
     ----------
     images, rounds
-        Of the latency; no rounds leave it out.
+        Of the latency; without rounds it is not measured.
     load
         Whether to measure bursts and steady rates.
     ledgers
-        Sizes of the ledger; none leave the growth out.
+        Sizes of the ledger; without them the growth is not measured.
     profile
-        Whether to run the workers under the profiler, and nothing but latency rounds.
+        Whether to run the workers under the profiler; only latency rounds are run then.
     """
 
     images: int
@@ -50,26 +50,37 @@ class BenchmarkPlan:
 
 
 async def run_plan(plan: BenchmarkPlan, console: Console) -> Result:
-    """Measure, with progress on the console; everything started has ended when this returns."""
+    """Measure and show progress on the console; all started processes end before this returns."""
     result = Result(machine=describe_machine())
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         if plan.rounds:
-            task = progress.add_task("floor and archiver in turn", total=steps_of(plan.images, plan.rounds))
+            task = progress.add_task(
+                "floor and archiver in turn", total=steps_of(plan.images, plan.rounds)
+            )
             if plan.profile:
                 result.latency = await _profiled(plan, console, lambda: progress.advance(task))
             else:
-                result.latency = await measure_latency(plan.images, plan.rounds, lambda: progress.advance(task))
+                result.latency = await measure_latency(
+                    plan.images, plan.rounds, lambda: progress.advance(task)
+                )
         if plan.load:
             result.load = await measure_load(_teller(progress, console, "load"))
         if plan.ledgers:
-            result.growth = await measure_scaling(GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth"))
+            result.growth = await measure_scaling(
+                GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth")
+            )
     result.machine.load_after = os.getloadavg()[0]
     return result
 
 
 def _teller(progress: Progress, console: Console, name: str) -> Callable[[str], None]:
-    """Give a function that shows what is done now; where the console is no terminal it says so in a line each."""
+    """Return a function that shows the current part; without a terminal it prints a line each."""
     task = progress.add_task(name, total=None)
 
     def tell(what: str) -> None:
@@ -84,49 +95,69 @@ async def _profiled(plan: BenchmarkPlan, console: Console, done: Done) -> Latenc
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         configuration = configuration_with_profiler(folder)
-        latency = await measure_latency(plan.images, plan.rounds, done, configuration=configuration, begin=begin)
+        latency = await measure_latency(
+            plan.images, plan.rounds, done, configuration=configuration, begin=begin
+        )
         show_profiles(folder, images_taken(plan.images, plan.rounds), console)
     return latency
 
 
 async def run_and_report(plan: BenchmarkPlan, json: Path | None, console: Console) -> int:
-    """Measure, print, and write the result and its picture; returns the exit code."""
+    """Measure, print, write the result and its plot, and return the exit code."""
     try:
         result = await run_plan(plan, console)
     except asyncio.CancelledError:
-        console.print("bench: interrupted; all it started has ended")
+        console.print("bench: interrupted; all processes that it started have ended")
         return EXIT_INTERRUPTED
     show(result, console)
     if plan.profile:
-        return EXIT_OK  # a profiled worker's times are not to be compared with anything
+        return EXIT_OK  # the times of a profiled worker cannot be compared
     path = json or RESULTS / f"bench-{result.machine.started.replace(':', '')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     picture = path.with_suffix(".png")
-    console.print(f"written: {path} and {picture.name}" if plot(result, picture) else f"written: {path}")
+    console.print(
+        f"written: {path} and {picture.name}" if plot(result, picture) else f"written: {path}"
+    )
     return EXIT_OK
 
 
 def command(
     *,
-    images: Annotated[int, typer.Option(min=1, help="Images counted in each round of the latency.")] = 200,
-    rounds: Annotated[int, typer.Option(min=0, help="Rounds of floor and archiver in turn; 0: no latency.")] = 3,
-    load: Annotated[bool, typer.Option("--load", help="Bursts, steady rates, what an exposure costs.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="Images counted in each latency round.")] = 200,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds of floor and archiver; 0: no latency.")
+    ] = 3,
+    load: Annotated[
+        bool, typer.Option("--load", help="Bursts, steady rates, cost of an exposure.")
+    ] = False,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Latency with 0 and 10,000 images in the ledger, 1 to 100 in work.")
+        bool,
+        typer.Option(
+            "--growth", help="Latency with 0 and 10,000 images in the ledger, 1 to 100 in progress."
+        ),
     ] = False,
-    large: Annotated[bool, typer.Option("--large", help="With --growth: also 100,000 images in the ledger.")] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="With --growth: also 100,000 images in the ledger.")
+    ] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Run the workers under the profiler and print where the time goes.")
+        bool,
+        typer.Option(
+            "--profile", help="Run the workers under the profiler and print where the time goes."
+        ),
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the result here; a plot beside it.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="File of the result; a plot is written beside it.")
+    ] = None,
 ) -> None:
-    """Measure the whole archiver beside the floor: each hop a message must take, alone, in the same run.
+    """Measure the whole archiver and the floor: each hop that a message must make, alone.
 
-    Needs nothing running and leaves nothing running.
+    No server needs to run before, and no process is left after it.
     """
     if profile and (load or growth or not rounds):
-        raise typer.BadParameter("--profile goes with latency rounds only: its times are not to be compared")
+        raise typer.BadParameter(
+            "--profile works with latency rounds only: its times cannot be compared"
+        )
     ledgers = (*LEDGERS, LARGEST_LEDGER) if large else LEDGERS
     plan = BenchmarkPlan(images, rounds, load, ledgers if growth else (), profile)
     console = make_console()

@@ -1,4 +1,4 @@
-"""The ways through the archiver that are measured, from the first hop's beginning to the last one's end."""
+"""The measured paths through the archiver, from the first hop's start to the last hop's end."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,28 +11,28 @@ from benchmarks.stage import END, HEADER, START, Stage
 from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
 
 SPACING_S = 0.04
-"""Between two events: each is over, with its acknowledgements, before the next comes."""
+"""Pause between two events: each is processed and acknowledged before the next one is sent."""
 WARM_UP = 5
-"""Images at the beginning of each round that are not counted: caches fill, code pages come in."""
+"""Images at the beginning of each round that are not counted: caches are still empty."""
 NEW_ITEM = "NEW_CC_ARCHIVE_ITEM"
 
 
 @dataclass(frozen=True)
 class Path:
-    """One way.
+    """One path.
 
     Parameters
     ----------
     name
-        For people.
+        Name in tables and plots.
     begin, end
-        What happens first and last.
+        Kinds of the first and the last event.
     hops
-        How often each hop must be taken, whatever the archiver does: the floor.
+        How often each hop is unavoidable; the sum of their times is the floor.
     per_file
-        Whether it is taken for each file of an image, not for each image.
+        Whether the path is measured for each file of an image instead of each image.
     peer
-        What a peer does on the way, from and to: measured, and taken off.
+        First and last event of a peer's work on the path. Its time is measured and subtracted.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Path:
 
 
 IN, OUT = {SAL: 1, REDIS: 1, RABBIT: 1}, {RABBIT: 1, REDIS: 1, SAL: 1}
-"""SAL to bridge to peer, and back: the two workers meet in Redis."""
+"""From SAL to a peer, and back. The CSC and the bridge communicate through Redis."""
 
 PATHS = (
     Path("endReadout → CC_FWDR_END_READOUT", PUT + END, GOT + "CC_FWDR_END_READOUT", IN),
@@ -52,28 +52,41 @@ PATHS = (
         "startIntegration → CC_FWDR_XFER_PARAMS",
         PUT + START,
         GOT + "CC_FWDR_XFER_PARAMS",
-        IN | {RABBIT: 3},  # the question to the Controller and its answer come first
+        IN | {RABBIT: 3},  # the instruction to the Controller and its answer come first
         peer=(GOT + NEW_ITEM, OWN + NEW_ITEM),
     ),
-    Path("largeFileObjectAvailable → CC_FWDR_HEADER_READY", PUT + HEADER, GOT + "CC_FWDR_HEADER_READY", IN),
-    Path("IMAGE_RETRIEVAL_… → imageRetrievalForArchiving", PUT + RETRIEVAL, GOT + RETRIEVED, OUT, per_file=True),
+    Path(
+        "largeFileObjectAvailable → CC_FWDR_HEADER_READY",
+        PUT + HEADER,
+        GOT + "CC_FWDR_HEADER_READY",
+        IN,
+    ),
+    Path(
+        "IMAGE_RETRIEVAL_… → imageRetrievalForArchiving",
+        PUT + RETRIEVAL,
+        GOT + RETRIEVED,
+        OUT,
+        per_file=True,
+    ),
     Path("IMAGE_IN_OODS → imageInOODS", PUT + INGEST, GOT + INGESTED, OUT, per_file=True),
 )
 
 
 def files_of(stage: Stage, images: list[str]) -> list[str]:
-    """Name all files of some images."""
-    return [file_key(image, raft, sensor) for image in images for raft, sensor in stage.settings.ccds]
+    """Return the keys of all files of some images."""
+    return [
+        file_key(image, raft, sensor) for image in images for raft, sensor in stage.settings.ccds
+    ]
 
 
 async def expose(stage: Stage, images: list[str], done: Callable[[], None]) -> None:
-    """Take images one after the other; the next one begins when all is reported of the last, or given up."""
+    """Expose images one after the other; each begins when the last one is complete or lost."""
     stage.peers.tell(**{PACE: SPACING_S})
     for image in images:
         for topic in (START, END, HEADER):
             stage.put(topic, image)
             await asyncio.sleep(SPACING_S)
-        # Its files are reported meanwhile. To ask before would disturb what is measured.
+        # The statuses of its files arrive during this pause. An earlier query would disturb them.
         await asyncio.sleep(SPACING_S * 2 * len(stage.settings.ccds))
         await stage.collect(GOT + INGESTED, files_of(stage, [image]))
         done()
@@ -81,7 +94,7 @@ async def expose(stage: Stage, images: list[str], done: Callable[[], None]) -> N
 
 @dataclass(frozen=True)
 class Round:
-    """What was measured of one path: milliseconds, how many are missing, milliseconds of the peer's own work."""
+    """Measurement of one path: its times in ms, how many are missing, the peer's times in ms."""
 
     durations: list[float]
     missing: int
@@ -89,9 +102,12 @@ class Round:
 
 
 def read(stage: Stage, images: list[str]) -> dict[str, Round]:
-    """Put the notes about some images together, by the paths' names."""
+    """Return the measurements of some images by the paths' names."""
     files = files_of(stage, images)
-    return {path.name: _read_path(stage.receipts, path, files if path.per_file else images) for path in PATHS}
+    return {
+        path.name: _read_path(stage.receipts, path, files if path.per_file else images)
+        for path in PATHS
+    }
 
 
 def _read_path(receipts: EventTimes, path: Path, keys: list[str]) -> Round:

@@ -1,7 +1,8 @@
-"""A scripted Forwarder, Controller and OODS in one light process: they answer at once and note when what came.
+"""A scripted Forwarder, Controller and OODS in one light process.
 
-No files are moved: what they would take for that is not the archiver's time. The time between a message's arrival and
-the answer's publishing is noted as well, so that it can be taken off.
+They answer at once and record when each message arrives. They move no files, because the time for
+that is not the archiver's. The time between the arrival of a message and the publication of the
+answer is recorded too, so that it can be subtracted.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from typing import cast
 from benchmarks.event_times import GOT, OWN, PUT, file_key, now
 from benchmarks.timestamp_recorder import TAKE, TimestampRecorder, serve
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
-from ccarchiver_core.redis.client import make_client, transact
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.replies import transact
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.async_run import run_async_peer
 from ccarchiver_sim.peers.common.runloop import say
@@ -22,15 +24,20 @@ from ccarchiver_sim.peers.common.site import Site
 from ccarchiver_sim.peers.controller.messages import health_ack, item_ack
 from ccarchiver_sim.peers.forwarder import messages as forwarder_messages
 from ccarchiver_sim.peers.forwarder.options import PRESENCE_KEY, Identity
-from ccarchiver_sim.peers.forwarder.presence import FORWARDER_LIST, LIVES_FOR_S, PRESENCE_VALUE, RENEWED_EVERY_S
+from ccarchiver_sim.peers.forwarder.presence import (
+    FORWARDER_LIST,
+    LIVES_FOR_S,
+    PRESENCE_VALUE,
+    RENEWED_EVERY_S,
+)
 
 NAME = "bench"
 PACE, BURST = "pace", "burst"
-"""Commands: seconds between two statuses of one image (0: all at once); so many ingest statuses at once."""
+"""Commands: seconds between two statuses of an image (0: all at once); a burst of statuses."""
 TARGET_DIR = "/data/staging/ccforwarder/2026-11-22/"
 RETRIEVAL, INGEST = "IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS"
 BURST_IMAGE = "burst"
-"""How the images of a burst are called: of a camera nobody exposed with, so that they disturb nobody's count."""
+"""Prefix of the images of a burst: no camera has exposed them, so they affect no other count."""
 SUCCESS = 0
 
 
@@ -40,11 +47,11 @@ class Peers:
     Parameters
     ----------
     site
-        Queues, credentials, CCDs.
+        Queues, credentials and CCDs.
     link
-        Their one connection.
+        The connection that they share.
     notes
-        Where to note.
+        Recorder of the times.
     """
 
     def __init__(self, site: Site, link: AmqpConnection, notes: TimestampRecorder) -> None:
@@ -58,7 +65,7 @@ class Peers:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Consume the queues of the Forwarder and the Controller, and list the Forwarder."""
+        """Consume the queues of the Forwarder and the Controller, and register the Forwarder."""
         settings = self._settings
         served = {
             self._identity.consume_queue: self._for_forwarder,
@@ -80,35 +87,35 @@ class Peers:
         self._spawn(beat())
 
     def close(self) -> None:
-        """End all that is under way."""
+        """Cancel all tasks."""
         for task in list(self._tasks):
             task.cancel()
 
     # ---- commands
 
     async def set_pace(self, seconds: object) -> None:
-        """Let this many seconds pass before each status of an image; 0 sends all of a kind at once."""
+        """Set the pause in seconds before each status of an image; 0: all of a kind at once."""
         self._pace = float(cast("float", seconds))
 
     async def burst(self, count: object) -> None:
-        """Publish so many ingest statuses as fast as it goes, of images that nobody took."""
+        """Publish `count` ingest statuses without a pause, of images that no camera has exposed."""
         self._bursts += 1
         ccds = self._settings.ccds
         for number in range(int(cast("int", count))):
             image = f"{BURST_IMAGE}_{self._bursts}_{number // len(ccds):06d}"
             self._spawn(self._status(INGEST, image, *ccds[number % len(ccds)]))
 
-    # ---- what comes
+    # ---- received messages
 
     def _for_controller(self, delivery: Delivery) -> None:
-        at = now()
+        received_at = now()
         self._link.ack(delivery.tag)
         message = wire.decode(delivery.body)
         settings = self._settings
         if message["MSG_TYPE"] == settings.new_archive_item:
             image = wire.text(message, "IMAGE_ID")
             kind = settings.new_archive_item
-            self._notes.note(GOT + kind, image, at)
+            self._notes.note(GOT + kind, image, received_at)
             answer = item_ack(message, TARGET_DIR, settings.archive_controller_name, positive=True)
             self._publish(wire.text(message, "REPLY_QUEUE"), answer, OWN + kind, image)
         elif message["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK":
@@ -116,7 +123,7 @@ class Peers:
             self._publish(settings.forwarder_publish_queue, answer)
 
     def _for_forwarder(self, delivery: Delivery) -> None:
-        at = now()
+        received_at = now()
         self._link.ack(delivery.tag)
         message = wire.decode(delivery.body)
         kind, ack_id = wire.text(message, "MSG_TYPE"), wire.text(message, "ACK_ID")
@@ -125,25 +132,32 @@ class Peers:
             self._publish(reply, forwarder_messages.associated_ack(PRESENCE_KEY, ack_id))
             return
         image = wire.text(message, "IMAGE_ID")
-        self._notes.note(GOT + kind, image, at)
-        self._publish(reply, forwarder_messages.acknowledgement(kind, image, self._identity.component, ack_id))
-        told = self._told.setdefault(image, set())
-        told.add(kind)
-        if {self._settings.fwdr_end_readout, self._settings.fwdr_header_ready} <= told:
+        self._notes.note(GOT + kind, image, received_at)
+        self._publish(
+            reply, forwarder_messages.acknowledgement(kind, image, self._identity.component, ack_id)
+        )
+        received = self._told.setdefault(image, set())
+        received.add(kind)
+        if {self._settings.fwdr_end_readout, self._settings.fwdr_header_ready} <= received:
             del self._told[image]
             self._spawn(self._deliver(image))
 
-    # ---- what goes
+    # ---- sent messages
 
     async def _deliver(self, image: str) -> None:
-        """Report each file of an image as retrieved, then each as ingested."""
+        """Publish the retrieval status of each file of an image, then each ingest status."""
         for kind in (RETRIEVAL, INGEST):
             if self._pace:
                 for raft, sensor in self._settings.ccds:
                     await asyncio.sleep(self._pace)
                     await self._status(kind, image, raft, sensor)
             else:
-                await asyncio.gather(*(self._status(kind, image, raft, sensor) for raft, sensor in self._settings.ccds))
+                await asyncio.gather(
+                    *(
+                        self._status(kind, image, raft, sensor)
+                        for raft, sensor in self._settings.ccds
+                    )
+                )
 
     async def _status(self, kind: str, image: str, raft: str, sensor: str) -> None:
         settings = self._settings
@@ -170,7 +184,9 @@ class Peers:
         async def publish() -> None:
             if kind:
                 self._notes.note(kind, key)
-            await self._link.publish(queue, body, message_id=f"{message['MSG_TYPE']} {message['ACK_ID']}")
+            await self._link.publish(
+                queue, body, message_id=f"{message['MSG_TYPE']} {message['ACK_ID']}"
+            )
 
         self._spawn(publish())
 
@@ -181,7 +197,7 @@ class Peers:
 
 
 async def work(stop: asyncio.Event) -> None:
-    """Be the peers until stopped."""
+    """Run the peers until stopped."""
     site = Site.load()
     notes = TimestampRecorder()
     link = await AmqpConnection.open(site.settings, site.credentials)

@@ -1,4 +1,4 @@
-"""A run's result as a picture: each path beside the floor it stands on."""
+"""Plot of a result: each path and its floor."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import matplotlib as mpl
 from benchmarks.baselines import REDIS, REDIS_HOPS
 from benchmarks.result import Growth, Latency, Result
 
-mpl.use("Agg")  # no display is needed, and none is looked for
+mpl.use("Agg")  # needs no display
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -18,7 +18,13 @@ BAR = 0.6
 
 
 def plot(result: Result, path: Path) -> bool:
-    """Draw what there is of a result into a PNG file; False, and no file, if it has neither latencies nor growth."""
+    """Draw the latencies and the growth of a result into a PNG file.
+
+    Returns
+    -------
+    is_written
+        False if the result has neither; no file is written then.
+    """
     latency = result.latency
     panels = (len(latency.paths) if latency is not None else 0) + bool(result.growth)
     if not panels:
@@ -31,7 +37,10 @@ def plot(result: Result, path: Path) -> bool:
     if result.growth:
         _growth(free.pop(0), result.growth)
     machine = result.machine
-    figure.suptitle(f"{machine.started}, {machine.cores} cores, load average {machine.load_before:.1f}", fontsize=9)
+    figure.suptitle(
+        f"{machine.started}, {machine.cores} cores, load average {machine.load_before:.1f}",
+        fontsize=9,
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
@@ -39,7 +48,7 @@ def plot(result: Result, path: Path) -> bool:
 
 
 def _latency(axes: Axes, latency: Latency, fsync: str) -> None:
-    """Draw one stacked bar a path: its hops' floors, and from there to its median; a line to 90 and 99 %."""
+    """Draw a stacked bar for each path (its hops, then up to its median) and its 90 and 99 %."""
     paths = latency.paths[fsync]
     hops = list(dict.fromkeys(hop for path in paths for hop in path.hops))
     left = [0.0] * len(paths)
@@ -53,8 +62,12 @@ def _latency(axes: Axes, latency: Latency, fsync: str) -> None:
     axes.barh(names, own, left=left, height=BAR, color="0.7", label="the archiver, to the median")
     for place, path in enumerate(paths):
         axes.plot([path.took.median, path.took.p90], [place, place], color="black")
-        axes.plot([path.took.p90], [place], "|", color="black", label="90 %" if place == 0 else None)
-        axes.plot([path.took.p99], [place], ".", color="black", label="99 %" if place == 0 else None)
+        axes.plot(
+            [path.took.p90], [place], "|", color="black", label="90 %" if place == 0 else None
+        )
+        axes.plot(
+            [path.took.p99], [place], ".", color="black", label="99 %" if place == 0 else None
+        )
     axes.invert_yaxis()
     axes.set_title(f"appendfsync {fsync}", fontsize=9)
     axes.set_xlabel("ms")
@@ -62,11 +75,13 @@ def _latency(axes: Axes, latency: Latency, fsync: str) -> None:
 
 
 def _growth(axes: Axes, growth: list[Growth]) -> None:
-    """Draw each path's ratio to its floor beside what is in the ledger and in work."""
+    """Draw each path's ratio to its floor by the number of images in the ledger and in progress."""
     names = [f"{one.ledger}\n{one.in_work}" for one in growth]
     for path in growth[0].paths:
-        axes.plot(names, [one.paths[path].median / one.floor_ms[path] for one in growth], "o-", label=path)
+        axes.plot(
+            names, [one.paths[path].median / one.floor_ms[path] for one in growth], "o-", label=path
+        )
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("images in the ledger, images in work")
+    axes.set_xlabel("images in the ledger, images in progress")
     axes.set_ylabel("median / floor")
     axes.legend(fontsize=8)

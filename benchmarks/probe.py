@@ -1,4 +1,4 @@
-"""The outside of a light helper process: starting it, telling it what to do, taking its notes."""
+"""Control of a light helper process: start it, send it commands, collect its recorded times."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.testbed.peer_process import Peer
 
 ROOT = Path(__file__).resolve().parents[1]
-"""Where this package is found: it is not installed."""
+"""Folder of this package, which is not installed."""
 LOOK_EVERY_S = 0.02
 ANSWER_LIMIT_S = 60.0
-"""For one command; it takes milliseconds."""
+"""Limit for one command; a command needs milliseconds."""
 
 
 class Probe(Peer):
@@ -24,20 +24,24 @@ class Probe(Peer):
     Parameters
     ----------
     name
-        Of this process; its files in `logs` are called so.
+        Name of the process and of its files in `logs`.
     module
-        What to run with ``python -m``.
-    env, logs
-        Its environment; the folder for its log and output.
+        Module to run with ``python -m``.
+    env
+        Its environment.
+    logs
+        Folder of its log and output.
     """
 
     def __init__(self, name: str, module: str, *, env: Mapping[str, str], logs: Path) -> None:
-        super().__init__(name, module, (), env={**env, "PYTHONPATH": str(ROOT)}, logs=logs, with_stdin=True)
+        super().__init__(
+            name, module, (), env={**env, "PYTHONPATH": str(ROOT)}, logs=logs, with_stdin=True
+        )
         self._read_upto = 0
         self._number = 0
 
     async def take(self) -> list[Receipt]:
-        """Take its notes; it then begins anew."""
+        """Return the times that the process has recorded since the last call."""
         self._number += 1
         self.tell(**{TAKE: self._number})
         answer = await self._answer(RECEIPTS, self._number)
@@ -51,10 +55,12 @@ class Probe(Peer):
                     return line
             self.require_running()
             await asyncio.sleep(LOOK_EVERY_S)
-        raise TimeoutError(f"{self.name} did not answer within {ANSWER_LIMIT_S:g} s; {self.where()}\n{self.tail()}")
+        raise TimeoutError(
+            f"{self.name} did not answer within {ANSWER_LIMIT_S:g} s; {self.where()}\n{self.tail()}"
+        )
 
     def _fresh(self) -> list[dict[str, Any]]:
-        """Read what it wrote since the last look, whole lines only."""
+        """Return the complete lines that the process has written since the last call."""
         with self.out_path.open("rb") as out:
             out.seek(self._read_upto)
             text = out.read()

@@ -1,8 +1,8 @@
-"""A worker under Python's profiler, and what the profiler found.
+"""A worker under Python's profiler, and the tables of its profile.
 
-CPU time of the event loop's thread: what a worker waits for is not in it, nor what salobj's threads do. The profiler
-makes each call of a Python function dearer by about a microsecond, so small functions look more expensive than they
-are; what it is for is finding where the time goes, not how long it is.
+The profile has the CPU time of the event loop's thread. It has no waiting time and no time of
+salobj's threads. The profiler adds about a microsecond to each call of a Python function, so small
+functions appear more expensive than they are. The profile shows where time is spent, not how much.
 """
 
 import cProfile
@@ -23,21 +23,30 @@ from benchmarks.stage import Stage
 from ccarchiver_sim.testbed.supervisor import CONFIGURATION, WORKERS
 
 SHOWN = 25
-"""Functions of each worker: those behind the twenty-fifth take less than a hundredth."""
+"""Functions printed for each worker; each of the others needs less than a hundredth of the time."""
 US_PER_S = 1e6
 FOLDER_VARIABLE = "CCARCHIVER_BENCH_PROFILES"
 BEGIN = signal.SIGUSR1
-"""On this a worker begins to count: its start, with all that is imported, would cover the rest."""
+"""Signal at which a worker starts the profiler; the imports at its start are not profiled."""
 
 
 def configuration_with_profiler(folder: Path) -> Path:
-    """Write a supervisord configuration whose workers run under the profiler and write into the folder at their end."""
+    """Write a configuration of supervisord that runs the workers under the profiler.
+
+    Each worker writes its profile into the folder when it ends.
+    """
     text = CONFIGURATION.read_text(encoding="utf-8")
     for worker in WORKERS:
         program = f"run_ccarchiver_{worker}"
-        profiled = f"{sys.executable} -m benchmarks.profiled ccarchiver_{worker}.main {folder / worker}.prof"
+        profiled = (
+            f"{sys.executable} -m benchmarks.profiled ccarchiver_{worker}.main "
+            f"{folder / worker}.prof"
+        )
         if f" {program}\n" not in text:
-            raise RuntimeError(f"{CONFIGURATION} has no command that runs {program}; mend benchmarks/profiled.py")
+            raise RuntimeError(
+                f"{CONFIGURATION} has no command that runs {program}; "
+                "correct benchmarks/profiled.py"
+            )
         text = text.replace(f" {program}\n", f" {profiled}\ndirectory={ROOT}\n")
     path = folder / "supervisord.conf"
     path.write_text(text, encoding="utf-8")
@@ -45,14 +54,14 @@ def configuration_with_profiler(folder: Path) -> Path:
 
 
 def begin(stage: Stage) -> None:
-    """Have all workers count from now on."""
+    """Start the profiler in all workers."""
     for worker in WORKERS:
         stage.rig.supervisor.signal_worker(worker, BEGIN)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One function, for an image: how often it is called, its own time and that with all it calls, in microseconds."""
+    """Cost of one function for an image: calls, own time and total time, in microseconds."""
 
     name: str
     calls: float
@@ -61,8 +70,10 @@ class Cost:
 
 
 def read_profile(path: Path, images: int) -> list[Cost]:
-    """Read what a worker's profiler wrote."""
-    stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]  # not in its stubs
+    """Return the cost of each function in a worker's profile."""
+    stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = pstats.Stats(
+        str(path)
+    ).stats  # type: ignore[attr-defined]  # not in its stubs
     return [
         Cost(_name(*place), calls / images, own * US_PER_S / images, whole * US_PER_S / images)
         for place, (_, calls, own, whole, _) in stats.items()
@@ -74,12 +85,16 @@ def _name(file: str, line: int, function: str) -> str:
         return function
     path = Path(file)
     where = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    parts = where.parts[where.parts.index("site-packages") + 1 :] if "site-packages" in where.parts else where.parts
+    parts = (
+        where.parts[where.parts.index("site-packages") + 1 :]
+        if "site-packages" in where.parts
+        else where.parts
+    )
     return f"{'/'.join(parts[-3:])}:{line} {function}"
 
 
 def show_profiles(folder: Path, images: int, console: Console) -> None:
-    """Print the dearest functions of each worker: by their own time, and of ours by all they cause."""
+    """Print the most expensive functions of each worker: all by own time, ours by total time."""
     for worker in WORKERS:
         costs = read_profile(folder / f"{worker}.prof", images)
         own = sorted(costs, key=lambda cost: -cost.own_us)[:SHOWN]
@@ -100,7 +115,7 @@ def _table(title: str, costs: Iterable[Cost]) -> Table:
 
 
 def main(module: str, out: str) -> None:
-    """Run a worker's module as its program does, and write the profile, from `BEGIN` on, when it ends."""
+    """Run a worker's module as its program does, profile it from `BEGIN` on, write the profile."""
     sys.argv = [module]
     profiler = cProfile.Profile(time.thread_time)
     signal.signal(BEGIN, lambda _number, _frame: profiler.enable())

@@ -1,4 +1,4 @@
-"""A run's result as tables."""
+"""Tables of a result."""
 
 from rich.console import Console
 from rich.table import Table
@@ -10,11 +10,11 @@ NUMBERS = ("median", "90 %", "99 %", "longest", "n", "missing")
 
 
 def show(result: Result, console: Console) -> None:
-    """Print all there is of a result."""
+    """Print all tables of a result."""
     machine = result.machine
     console.print(
-        f"{machine.started}, {machine.cores} cores, Python {machine.python}; load average {machine.load_before:.1f} "
-        f"before, {machine.load_after:.1f} after"
+        f"{machine.started}, {machine.cores} cores, Python {machine.python}; "
+        f"load average {machine.load_before:.1f} before, {machine.load_after:.1f} after"
     )
     if result.latency is not None:
         console.print(_floors(result.latency))
@@ -49,24 +49,35 @@ def _floors(latency: Latency) -> Table:
 
 def _paths(latency: Latency, fsync: str, paths: list[PathResult]) -> Table:
     title = (
-        f"the archiver, appendfsync {fsync}, ms: {latency.rounds} rounds of {latency.images} images, one in work at a "
-        "time"
+        f"the archiver, appendfsync {fsync}, ms: "
+        f"{latency.rounds} rounds of {latency.images} images, one in progress at a time"
     )
     table = _table(title, "path", *NUMBERS, "floor", "ratio", "peer")
     for path in paths:
         peer = "" if path.peer is None else f"{path.peer.median:.2f}"
-        table.add_row(path.name, *_numbers(path.took), f"{path.floor_ms:.2f}", f"{path.ratio:.2f}", peer)
+        table.add_row(
+            path.name, *_numbers(path.took), f"{path.floor_ms:.2f}", f"{path.ratio:.2f}", peer
+        )
     return table
 
 
 def _load(load: Load) -> list[Table]:
     workers = _table("workers", "worker", "start, s", "CPU when idle, ms a second", "memory, MB")
     for name, seconds in load.start_s.items():
-        workers.add_row(name, f"{seconds:.2f}", f"{load.idle_cpu_ms[name]:.1f}", f"{load.rss_mb[name]:.0f}")
+        workers.add_row(
+            name, f"{seconds:.2f}", f"{load.idle_cpu_ms[name]:.1f}", f"{load.rss_mb[name]:.0f}"
+        )
     bursts = _table("bursts", "what", "count", "lost", "out of order", "seconds", "a second")
     statuses = load.statuses
     for hop, each in load.bare_per_second.items():
-        bursts.add_row(f"{hop} alone", str(statuses.count), "0", "", f"{statuses.count / each:.2f}", f"{each:.0f}")
+        bursts.add_row(
+            f"{hop} alone",
+            str(statuses.count),
+            "0",
+            "",
+            f"{statuses.count / each:.2f}",
+            f"{each:.0f}",
+        )
     seconds = statuses.count / statuses.per_second if statuses.per_second else 0.0
     bursts.add_row(
         "ingest statuses",
@@ -78,7 +89,9 @@ def _load(load: Load) -> list[Table]:
     )
     for burst in load.bursts:
         rate = f"{(burst.count - burst.lost) / burst.seconds:.0f}" if burst.seconds else ""
-        bursts.add_row(burst.topic, str(burst.count), str(burst.lost), "", f"{burst.seconds:.2f}", rate)
+        bursts.add_row(
+            burst.topic, str(burst.count), str(burst.lost), "", f"{burst.seconds:.2f}", rate
+        )
     return [workers, bursts, _steady(load), _commands(load)]
 
 
@@ -104,7 +117,11 @@ def _steady(load: Load) -> Table:
 
 
 def _commands(load: Load) -> Table:
-    table = _table("Redis commands an exposure, those within scripts included", "command", *map(_name, load.steady))
+    table = _table(
+        "Redis commands an exposure, those within scripts included",
+        "command",
+        *map(_name, load.steady),
+    )
     most = load.steady[0].redis_commands
     for name in sorted(most, key=lambda name: -most[name]):
         counts = [steady.redis_commands.get(name, 0.0) for steady in load.steady]
@@ -123,11 +140,19 @@ def _growth(growth: list[Growth]) -> Table:
     table = _table(
         "growth: median in ms, and its ratio to the floor just before; CPU in ms an exposure",
         "ledger",
-        "in work",
+        "in progress",
         *(name.replace(" → ", " →\n") for name in growth[0].paths),
         *(f"CPU\n{worker}" for worker in workers),
     )
     for one in growth:
-        paths = (f"{took.median:.2f} ({took.median / one.floor_ms[name]:.2f})" for name, took in one.paths.items())
-        table.add_row(str(one.ledger), str(one.in_work), *paths, *(f"{cpu:.1f}" for cpu in one.cpu_ms.values()))
+        paths = (
+            f"{took.median:.2f} ({took.median / one.floor_ms[name]:.2f})"
+            for name, took in one.paths.items()
+        )
+        table.add_row(
+            str(one.ledger),
+            str(one.in_work),
+            *paths,
+            *(f"{cpu:.1f}" for cpu in one.cpu_ms.values()),
+        )
     return table

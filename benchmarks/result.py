@@ -1,4 +1,4 @@
-"""What a run found, as it goes into its JSON file."""
+"""Result of a run, as it is written to the JSON file."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from benchmarks.stats import Figures, Summary, summarize
 
 
 class Machine(Figures):
-    """Where and when; a machine with other work shows by its load."""
+    """Host and time of a run; the load shows whether the host had other work."""
 
     started: str
     cores: int
@@ -25,26 +25,26 @@ class Machine(Figures):
 
 
 class PathResult(Figures):
-    """One way through the archiver, all rounds together."""
+    """One path through the archiver, all rounds together."""
 
     name: str
     hops: dict[str, int]
     took: Summary
     peer: Summary | None
-    """What a peer did on the way; not in `took`."""
+    """Time of a peer's work on the path; it is not part of `took`."""
     floor_ms: float
-    """The sum of the medians of the hops it must take."""
+    """The sum of the medians of its hops."""
     ratio: float
-    """The median beside the floor."""
+    """The median divided by the floor."""
     medians_ms: list[float]
-    """Of each round: they show whether the machine drifted."""
+    """The median of each round; they show whether the speed of the host changed."""
 
 
 class Latency(Figures):
-    """The floor and the ways, with one exposure in work at a time; the ways for each `appendfsync` of Redis."""
+    """The floor and the paths for each `appendfsync` of Redis, with one exposure at a time."""
 
     images: int
-    """Counted in each round; those that warm up are not."""
+    """Images counted in each round, without the warm-up."""
     rounds: int
     floors: dict[str, Summary]
     paths: dict[str, list[PathResult]]
@@ -56,66 +56,66 @@ class StatusBurst(Figures):
     count: int
     lost: int
     out_of_order: int
-    """Events that came after one whose status was published later."""
+    """Events that arrived after an event whose status was published later."""
     per_second: float
     """From the first publish to the last event."""
 
 
 class CameraBurst(Figures):
-    """One kind of event put for many exposures without a pause."""
+    """One kind of event sent for many exposures without a pause."""
 
     topic: str
     count: int
     lost: int
     seconds: float
-    """From the first put to the last message at its peer."""
+    """From the first event to the last message at its peer."""
 
 
 class Steady(Figures):
-    """Exposures at a steady rate; all files of one exposure are reported at once."""
+    """Exposures at a steady rate; all statuses of one exposure are published at once."""
 
     exposures_per_second: float
     ccds: int
     exposures: int
     lost: int
-    """Messages and events that never came."""
+    """Messages and events that did not arrive."""
     paths: dict[str, Summary]
     cpu_ms: dict[str, float]
-    """Of each worker, user and system, for an exposure; what it does when idle is in it."""
+    """CPU time of each worker for an exposure, user and system, including its idle time."""
     redis_commands: dict[str, float]
-    """For an exposure, by name; those within scripts are counted too."""
+    """Commands for an exposure by name, including those within scripts."""
 
 
 class Load(Figures):
-    """Many at once."""
+    """Start times, idle costs, bursts and steady rates."""
 
     start_s: dict[str, float]
-    """Of each worker, alone: from its process's start to its first sign of life."""
+    """From the start of each worker's process to its first heartbeat; each started alone."""
     idle_cpu_ms: dict[str, float]
-    """Of each worker in a second without exposures."""
+    """CPU time of each worker in a second without exposures."""
     rss_mb: dict[str, float]
     """Memory of each worker after the bursts."""
     bare_per_second: dict[str, float]
-    """As many at once as in `statuses`, through each hop alone; together they share the same cores."""
+    """Rate of each hop alone for as many messages as in `statuses`; all share the same cores."""
     statuses: StatusBurst
     bursts: list[CameraBurst]
     steady: list[Steady]
 
 
 class Growth(Figures):
-    """Latency beside what is in the ledger and in work."""
+    """Latency for a number of images in the ledger and in progress."""
 
     ledger: int
     in_work: int
     paths: dict[str, Summary]
     floor_ms: dict[str, float]
-    """Of each path, just before: a machine that drifts shows here."""
+    """Floor of each path just before; it shows whether the speed of the host changed."""
     cpu_ms: dict[str, float]
-    """Of each worker, for an exposure."""
+    """CPU time of each worker for an exposure."""
 
 
 class Result(Figures):
-    """All of a run; what was not asked for is not there."""
+    """Result of a run; parts that were not requested are missing."""
 
     machine: Machine
     latency: Latency | None = None
@@ -124,7 +124,7 @@ class Result(Figures):
 
 
 def describe_machine() -> Machine:
-    """Say where and when, now."""
+    """Return the host, the time and the present load."""
     return Machine(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         cores=os.cpu_count() or 0,
@@ -140,26 +140,38 @@ def put_together(
     rounds: Mapping[str, Sequence[Mapping[str, Round]]],
     paths: Sequence[Path],
 ) -> Latency:
-    """Sum rounds up, for each `appendfsync`; the floor is that of the same rounds."""
-    hops = {hop: summarize([value for floor in floors for value in floor[hop]]) for hop in floors[0]}
+    """Summarize the rounds for each `appendfsync`, with the floor of the same rounds."""
+    hops = {
+        hop: summarize([value for floor in floors for value in floor[hop]]) for hop in floors[0]
+    }
     return Latency(
         images=images,
         rounds=len(floors),
         floors=hops,
         paths={
-            fsync: [_path_result(path, [one[path.name] for one in found], hops, REDIS_HOPS[fsync]) for path in paths]
+            fsync: [
+                _path_result(path, [one[path.name] for one in found], hops, REDIS_HOPS[fsync])
+                for path in paths
+            ]
             for fsync, found in rounds.items()
         },
     )
 
 
 def floor_of(path: Path, hops: Mapping[str, Summary], redis: str = REDIS) -> float:
-    """Add the medians of the hops that a path must take; ``redis`` is which of the two Redis hops counts."""
-    return sum(hops[redis if hop == REDIS else hop].median * times for hop, times in path.hops.items())
+    """Return the sum of the medians of a path's hops; ``redis`` names the Redis hop to use."""
+    return sum(
+        hops[redis if hop == REDIS else hop].median * times for hop, times in path.hops.items()
+    )
 
 
-def _path_result(path: Path, rounds: Sequence[Round], hops: Mapping[str, Summary], redis: str) -> PathResult:
-    took = summarize([value for found in rounds for value in found.durations], sum(found.missing for found in rounds))
+def _path_result(
+    path: Path, rounds: Sequence[Round], hops: Mapping[str, Summary], redis: str
+) -> PathResult:
+    took = summarize(
+        [value for found in rounds for value in found.durations],
+        sum(found.missing for found in rounds),
+    )
     floor = floor_of(path, hops, redis)
     return PathResult(
         name=path.name,

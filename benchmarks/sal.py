@@ -1,4 +1,4 @@
-"""The one place where the benchmarks touch salobj beyond the simulators' own component."""
+"""Use of salobj by the benchmarks, apart from the simulators' own component."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,26 +13,26 @@ from ccarchiver_sim.testbed.environment import PARTITION, applied
 from ccarchiver_sim.testbed.sal_observer import CSC, ERROR_CODE, SUMMARY_STATE, SalObserver
 
 DEPTH = 50_000
-"""Events a reader here holds: it shall never be the one that loses. DDS and salobj each hold 100 unless told."""
+"""Events that a reader holds, so that it loses none. The default of DDS and of salobj is 100."""
 
 Heard = Callable[[Any], None]
-"""Called with a sample; salobj's types are known only at run time."""
+"""Callback with a sample; salobj's types are known only at run time."""
 
 
 def floor_partition(partition: str) -> str:
-    """Name the piece of the bus on which the floor is measured: the archiver must not hear it."""
+    """Return the DDS partition of the floor; the archiver must not receive its events."""
     return f"{partition}floor"
 
 
 class Listener:
-    """Hears events of some components, each by salobj's callback."""
+    """Reader of the events of some components, by salobj's callbacks."""
 
     def __init__(self, domain: salobj.Domain, stack: AsyncExitStack) -> None:
         self._domain = domain
         self._stack = stack
 
     async def listen(self, component: str, partition: str, callbacks: Mapping[str, Heard]) -> None:
-        """Hear events of a component from now on; the callback is called with each, in order."""
+        """Subscribe to events of a component; the callback is called with each, in sequence."""
         with applied({PARTITION: partition}):
             remote = salobj.Remote(self._domain, component, readonly=True, include=[], start=False)
         self._stack.push_async_callback(remote.close)
@@ -51,14 +51,14 @@ class Listener:
 
 @asynccontextmanager
 async def listener() -> AsyncIterator[Listener]:
-    """Be on the bus, listening only, for the time of a block."""
+    """Join DDS as a reader for the time of a block."""
     async with AsyncExitStack() as stack:
         domain = await stack.enter_async_context(salobj.Domain())
         yield Listener(domain, stack)
 
 
 class Commander(SalObserver):
-    """Commands the CSC and hears its state and errors, nothing else: the driver's event loop stays idle."""
+    """Observer that reads only the CSC's state and errors, so that its event loop stays idle."""
 
     @override
     async def __aenter__(self) -> Self:

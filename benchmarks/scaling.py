@@ -1,4 +1,4 @@
-"""Latency beside what has piled up: images in the ledger, images in work."""
+"""Latency as a function of the number of images in the ledger and in progress."""
 
 import asyncio
 import time
@@ -14,11 +14,16 @@ from benchmarks.result import Growth, floor_of
 from benchmarks.stage import END, HEADER, ONE_BOARD, START, Stage, staged
 from benchmarks.stats import summarize
 from benchmarks.workers import Processes, spent_each
-from ccarchiver_core import keys
-from ccarchiver_core.domain.exposure import EndReadout, HeaderReady, Instruction, SentInstruction, StartIntegration
-from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
-from ccarchiver_core.store import file_status_fields, ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.domain.exposure import (
+    EndReadout,
+    HeaderReady,
+    Instruction,
+    SentInstruction,
+    StartIntegration,
+)
+from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.peers.camera.exposure import image_name
 from ccarchiver_sim.testbed.sal_observer import INGESTED
@@ -29,35 +34,35 @@ if TYPE_CHECKING:
 
 LEDGERS = (0, 10_000)
 LARGEST_LEDGER = 100_000
-"""What a site keeps at the most unless told (MAX_LEDGER_IMAGES)."""
+"""Default of MAX_LEDGER_IMAGES."""
 ROOM = 2 * LARGEST_LEDGER
-"""So that housekeeping takes nothing away while it is measured."""
+"""MAX_LEDGER_IMAGES of the benchmark, so that housekeeping prunes nothing meanwhile."""
 IN_WORK = (1, 10, 100)
 OLD_DAY = "20260101"
-"""Of the images that are only there to fill the ledger."""
+"""Day of the images that only fill the ledger."""
 OLD_S = 86_400.0
-"""How old they are: within the time the ledger keeps them."""
+"""Their age, within the retention of the ledger."""
 FLOOR_COUNT = 40
-"""How often each hop is taken alone before each measurement."""
+"""Messages through each hop alone before each measurement."""
 AT_ONCE = 200
-"""Images written to Redis together."""
+"""Images in one write to Redis."""
 HOLD_SPACING_S = 0.02
-"""Between the starts of images that are then held in work."""
+"""Between the starts of images that stay in progress."""
 
 Tell = Callable[[str], None]
 
 
 async def measure_scaling(images: int, ledgers: Sequence[int], tell: Tell) -> list[Growth]:
-    """Measure latency for each size of the ledger with each number of images in work.
+    """Measure latency for each size of the ledger and each number of images in progress.
 
     Parameters
     ----------
     images
-        Measured each time.
+        Images of each measurement.
     ledgers
         Sizes of the ledger, smallest first.
     tell
-        Told what is done now.
+        Called with a description of each part when it begins.
     """
     found = []
     filled = 0
@@ -71,13 +76,15 @@ async def measure_scaling(images: int, ledgers: Sequence[int], tell: Tell) -> li
                 await _fill(stage, filled, size)
                 filled = size
             for in_work in IN_WORK:
-                tell(f"{size} in the ledger, {in_work} in work")
+                tell(f"{size} in the ledger, {in_work} in progress")
                 found.append(await _measure(stage, floor, size, in_work, images))
     return found
 
 
 async def _measure(stage: Stage, floor: Floor, size: int, in_work: int, count: int) -> Growth:
-    hops = {hop: summarize(durations) for hop, durations in (await floor.measure(FLOOR_COUNT)).items()}
+    hops = {
+        hop: summarize(durations) for hop, durations in (await floor.measure(FLOOR_COUNT)).items()
+    }
     held = stage.new_images(in_work - 1)
     for image in held:
         stage.put(START, image)
@@ -100,7 +107,7 @@ async def _measure(stage: Stage, floor: Floor, size: int, in_work: int, count: i
 
 
 async def _let_go(stage: Stage, held: list[str]) -> None:
-    """Finish the images that were held, so that they do not count for the next measurement."""
+    """Complete the images that were held in progress before the next measurement."""
     stage.peers.tell(**{PACE: 0})
     for image in held:
         stage.put(END, image)
@@ -109,34 +116,48 @@ async def _let_go(stage: Stage, held: list[str]) -> None:
 
 
 async def _fill(stage: Stage, first: int, last: int) -> None:
-    """Write complete images into the ledger, field by field as the workers do."""
+    """Write complete images into the ledger with the same commands as the workers."""
     for begin in range(first, last, AT_ONCE):
         pipe = stage.redis.pipeline(transaction=False)
         for number in range(begin, min(begin + AT_ONCE, last)):
-            for words in complete_image(image_name(OLD_DAY, number), number, stage.settings).commands:
+            for words in complete_image(
+                image_name(OLD_DAY, number), number, stage.settings
+            ).commands:
                 pipe.execute_command(*words)
         await pipe.execute()
 
 
 def complete_image(image: str, number: int, settings: "Settings") -> Transaction:
-    """Give the writes that make a complete image, as the archiver leaves it."""
+    """Return a transaction that writes the record of a complete image."""
     at = time.time() - OLD_S
     transaction = Transaction()
     events: tuple[ExposureEvent, ...] = (
-        StartIntegration(image_name=image, image_index=0, images_in_sequence=1, image_date=OLD_DAY, exposure_time=0.0),
+        StartIntegration(
+            image_name=image,
+            image_index=0,
+            images_in_sequence=1,
+            image_date=OLD_DAY,
+            exposure_time=0.0,
+        ),
         EndReadout(image_name=image, image_index=0, images_in_sequence=1),
         HeaderReady(url=f"http://127.0.0.1:8000/{image}.yaml"),
     )
     for event in events:
-        heard = ledger.ReceivedEvent(image, number, OLD_DAY, event, at)
-        ledger.record_event(transaction, heard, ImageState.ACCEPTED, is_new=event is events[0])
+        received = ReceivedEvent(image, number, OLD_DAY, event, at)
+        ImageLedger.record_event(
+            transaction, received, ImageState.ACCEPTED, is_new=event is events[0]
+        )
     for instruction in Instruction:
         sent = SentInstruction(
-            ack_id=f"{OLD_DAY}_{number}{instruction.digit}", session_id=OLD_DAY, epoch=1, acked=True, sent_at=at
+            ack_id=f"{OLD_DAY}_{number}{instruction.digit}",
+            session_id=OLD_DAY,
+            epoch=1,
+            acked=True,
+            sent_at=at,
         )
-        ledger.record_sent(transaction, image, instruction, sent)
-    transaction.set_fields(keys.image(image), {"target_dir": TARGET_DIR})
-    for raft, sensor in settings.ccds:
+        ImageLedger.record_instruction(transaction, image, instruction, sent)
+    ImageLedger.record_target_dir(transaction, image, TARGET_DIR)
+    for count, (raft, sensor) in enumerate(settings.ccds, start=1):
         for topic in StatusTopic:
             status = FileStatus(
                 topic=topic,
@@ -149,8 +170,6 @@ def complete_image(image: str, number: int, settings: "Settings") -> Transaction
                 status_code=0,
                 description="",
             )
-            transaction.set_fields(
-                keys.image(image), {file_status_fields.field_of(status): file_status_fields.value_of(status, at)}
-            )
-    ledger.finish(transaction, image, ImageState.COMPLETE)
+            ImageLedger.record_status(transaction, status, at, count)
+    ImageLedger.finish(transaction, image, ImageState.COMPLETE)
     return transaction

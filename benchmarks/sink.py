@@ -1,7 +1,7 @@
-"""The far end of each hop: a light process that only notes when something reached it.
+"""The receiving end of each hop: a light process that records when a message arrives.
 
-For the floor it hears the driver's own events, messages and stream entries; for the archiver it hears the CSC's
-events. Both by the same means, so that what they cost here is in both.
+For the floor it receives the driver's own events, messages and stream entries; for the archiver it
+receives the CSC's events. It receives both in the same way, so its own cost is in both.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from benchmarks.event_times import GOT, file_key, now
 from benchmarks.sal import floor_partition, listener
 from benchmarks.timestamp_recorder import TAKE, TimestampRecorder, serve
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
-from ccarchiver_core.redis.client import make_client, read_stream, transact
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.replies import read_stream, transact
 from ccarchiver_sim.peers.common.async_run import run_async_peer
 from ccarchiver_sim.peers.common.runloop import say
 from ccarchiver_sim.peers.common.site import Site
@@ -29,26 +30,26 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 FLOOR_SAL, FLOOR_RABBIT, FLOOR_REDIS = "floor sal", "floor rabbit", "floor redis"
-"""Names of the hops when each is taken alone."""
+"""Names of the hops when each is measured alone."""
 
 FLOOR_QUEUE = "bench_floor"
 FLOOR_STREAM = "bench:floor"
 FLOOR_GROUP = "far"
 FLOOR_DATABASE = 13
-"""Beside the archiver's own (14): its housekeeping shall not meet what is not its own."""
+"""Separate from the archiver's database (14), so that its housekeeping finds no foreign keys."""
 READ_COUNT = 100
-"""Entries taken at once, as the archiver's mailboxes do."""
+"""Entries in one read, as for the archiver's mailboxes."""
 KEY_FIELD = re.compile(rb"^IMAGE_ID: (\S+)$", re.MULTILINE)
-"""Where a floor message says which one it is."""
+"""Field that identifies a floor message."""
 
 
 def floor_settings(settings: "Settings") -> "Settings":
-    """Give the settings by which the floor's Redis is reached: the archiver's, in a database of its own."""
+    """Return the archiver's settings with the floor's own Redis database."""
     return settings.model_copy(update={"archiver_redis_db": FLOOR_DATABASE})
 
 
 async def make_floor_stream(redis: "Redis") -> None:
-    """Make the floor's stream and its group; safe to repeat."""
+    """Create the floor's stream and its group if they are missing."""
     try:
         await redis.xgroup_create(FLOOR_STREAM, FLOOR_GROUP, id="0", mkstream=True)
     except ResponseError as error:
@@ -57,41 +58,43 @@ async def make_floor_stream(redis: "Redis") -> None:
 
 
 async def hear_redis(redis: "Redis", notes: TimestampRecorder) -> None:
-    """Note each entry of the floor's stream, for ever."""
+    """Record each entry of the floor's stream, until cancelled."""
     await make_floor_stream(redis)
     while True:
         entries = await read_stream(redis, FLOOR_STREAM, FLOOR_GROUP, FLOOR_GROUP, ">", READ_COUNT)
-        at = now()
+        received_at = now()
         for _, fields in entries:
-            notes.note(GOT + FLOOR_REDIS, (fields or {})[b"key"].decode(), at)
+            notes.note(GOT + FLOOR_REDIS, (fields or {})[b"key"].decode(), received_at)
         if entries:
             names = [entry for entry, _ in entries]
-            await transact(redis, ("XACK", FLOOR_STREAM, FLOOR_GROUP, *names), ("XDEL", FLOOR_STREAM, *names))
+            await transact(
+                redis, ("XACK", FLOOR_STREAM, FLOOR_GROUP, *names), ("XDEL", FLOOR_STREAM, *names)
+            )
 
 
 def rabbit_note(link: AmqpConnection, notes: TimestampRecorder, delivery: Delivery) -> None:
-    """Note one message of the floor's queue."""
-    at = now()
+    """Record one message of the floor's queue."""
+    received_at = now()
     link.ack(delivery.tag)
     found = KEY_FIELD.search(delivery.body)
     if found is not None:
-        notes.note(GOT + FLOOR_RABBIT, found[1].decode(), at)
+        notes.note(GOT + FLOOR_RABBIT, found[1].decode(), received_at)
 
 
 async def work(stop: asyncio.Event) -> None:
-    """Hear everything until stopped."""
+    """Record all events, messages and stream entries until stopped."""
     site = Site.load()
     notes = TimestampRecorder()
     partition = os.environ[PARTITION]
 
-    def heard_status(topic: str) -> Any:  # noqa: ANN401 - salobj's own classes have no types
-        def heard(sample: Any) -> None:  # noqa: ANN401 - likewise
-            at = now()
-            notes.note(GOT + topic, file_key(sample.obsid, sample.raft, sample.sensor), at)
+    def status_recorder(topic: str) -> Any:  # noqa: ANN401 - salobj's own classes have no types
+        def record(sample: Any) -> None:  # noqa: ANN401 - likewise
+            received_at = now()
+            notes.note(GOT + topic, file_key(sample.obsid, sample.raft, sample.sensor), received_at)
 
-        return heard
+        return record
 
-    def heard_floor(sample: Any) -> None:  # noqa: ANN401 - likewise
+    def record_floor(sample: Any) -> None:  # noqa: ANN401 - likewise
         notes.note(GOT + FLOOR_SAL, sample.imageName, now())
 
     link = await AmqpConnection.open(site.settings, site.credentials)
@@ -100,8 +103,10 @@ async def work(stop: asyncio.Event) -> None:
         await link.declare(FLOOR_QUEUE)
         link.consume(FLOOR_QUEUE, lambda delivery: rabbit_note(link, notes, delivery))
         async with listener() as bus:
-            await bus.listen(CSC, partition, {topic: heard_status(topic) for topic in (RETRIEVED, INGESTED)})
-            await bus.listen(CAMERA, floor_partition(partition), {END_READOUT: heard_floor})
+            await bus.listen(
+                CSC, partition, {topic: status_recorder(topic) for topic in (RETRIEVED, INGESTED)}
+            )
+            await bus.listen(CAMERA, floor_partition(partition), {END_READOUT: record_floor})
             reading = asyncio.create_task(hear_redis(redis, notes))
             say("ready")
             await serve({TAKE: notes.hand_over}, stop)

@@ -1,4 +1,4 @@
-"""The system under test and what surrounds it: a whole archiver, its scripted peers, a camera, and the far end."""
+"""The system under test: a whole archiver, its scripted peers, a camera and the sink."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -30,26 +30,26 @@ START, END, HEADER = "startIntegration", END_READOUT, "largeFileObjectAvailable"
 """The events of one exposure."""
 HEADER_SERVICE = "CCHeaderService"
 HEADER_URL = "http://127.0.0.1:8000/CCHeaderService_header_{image}.yaml"
-"""Nobody fetches it: the scripted Forwarder moves no files."""
+"""No process fetches it: the scripted Forwarder moves no files."""
 QUIET_S = 10.0
-"""What has not come so long after the last that came is counted as missing."""
+"""What has not arrived this long after the last arrival counts as missing."""
 ASK_EVERY_S = 0.2
 Part = TypeVar("Part")
 BOARDS_OF_COMCAM = ("22/0", "22/1", "22/2")
 """Nine CCDs."""
 ONE_BOARD = ("22/0",)
-"""Three CCDs: for what does not depend on their number."""
+"""Three CCDs, for measurements that do not depend on their number."""
 
 
 class Stage:
-    """Everything a measurement can take hold of; make it with `staged`.
+    """The system under test, as a measurement uses it; `staged` creates it.
 
     Parameters
     ----------
     settings
         Keys of the site file.
     parent
-        Where to make the run's folder.
+        Parent of the run's folder.
     """
 
     def __init__(self, settings: Mapping[str, object], parent: Path | None) -> None:
@@ -57,7 +57,7 @@ class Stage:
         self.rig.observer = Commander()
         self.settings = load_settings(self.rig.folder.site_file)
         self.receipts = EventTimes()
-        self.far = self._helper("far")
+        self.far = self._helper("sink")
         self.peers = self._helper("peers")
         self.redis = make_client(self.settings)
         self.floor_redis = make_client(floor_settings(self.settings))
@@ -74,7 +74,7 @@ class Stage:
 
     @property
     def floor_camera(self) -> SalComponent:
-        """A camera that only the far end hears."""
+        """A camera whose events only the sink receives."""
         return _entered(self._floor)
 
     @property
@@ -83,7 +83,7 @@ class Stage:
         return _entered(self._link)
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Start it all but the session; what must be closed is left with the stack."""
+        """Start everything except the session; the stack closes it."""
         rig = self.rig
         stack.push_async_callback(rig.close)
         await rig.start_brokers()
@@ -110,13 +110,13 @@ class Stage:
     # ---- the camera
 
     def new_images(self, count: int) -> list[str]:
-        """Name images that nobody has had."""
+        """Return names of images that have not been used."""
         day = observing_date(datetime.now(UTC))
         first, self._images = self._images + 1, self._images + count
         return [image_name(day, number) for number in range(first, first + count)]
 
     def put(self, topic: str, image: str) -> None:
-        """Put one event of an exposure and note when."""
+        """Send one event of an exposure and record its time."""
         tai = tai_now()
         if topic == HEADER:
             component = _entered(self._headers)
@@ -132,19 +132,25 @@ class Stage:
         else:
             component = _entered(self._camera)
             exposure = Exposure(image)
-            fields = exposure.start_integration(tai) if topic == START else exposure.end_readout(tai, tai)
+            fields = (
+                exposure.start_integration(tai)
+                if topic == START
+                else exposure.end_readout(tai, tai)
+            )
         self.receipts.note(PUT + topic, image, now())
         component.put(topic, **fields)
 
-    # ---- the notes
+    # ---- recorded times
 
     async def collect(self, kind: str, keys: Sequence[str], quiet_s: float = QUIET_S) -> list[str]:
-        """Take the helpers' notes until something was seen of all images or files, or nothing came for a while.
+        """Collect recorded times until each key has an event of a kind, or until a time limit.
+
+        The limit counts from the last new event.
 
         Returns
         -------
         missing
-            Those of which it was not seen.
+            The images or files without this event.
         """
         quiet = Deadline(quiet_s)
         while True:
@@ -160,9 +166,11 @@ class Stage:
             await asyncio.sleep(ASK_EVERY_S)
 
     async def command_stats(self) -> dict[str, int]:
-        """Count the commands Redis has carried out so far, by name; those within scripts are counted too."""
+        """Return Redis's counts of executed commands by name, including those within scripts."""
         info: Mapping[str, Mapping[str, int]] = await self.redis.info("commandstats")
-        return {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in info.items()}
+        return {
+            name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in info.items()
+        }
 
 
 def _entered(part: Part | None) -> Part:
@@ -175,16 +183,16 @@ def _entered(part: Part | None) -> Part:
 async def staged(
     settings: Mapping[str, object], *, parent: Path | None = None, configuration: Path | None = None
 ) -> AsyncIterator[Stage]:
-    """Have a whole archiver, not yet ENABLED, for the time of a block; nothing is left running after it.
+    """Run a whole archiver, not yet ENABLED, for the time of a block; then end all its processes.
 
     Parameters
     ----------
     settings
         Keys of the site file.
     parent
-        Where to make the run's folder.
+        Parent of the run's folder.
     configuration
-        supervisord's, if not the repository's own.
+        File of supervisord; the repository's own if None.
     """
     stage = Stage(settings, parent)
     if configuration is not None:
@@ -196,7 +204,7 @@ async def staged(
     except Exception as error:
         error.add_note(f"logs: {stage.rig.folder.logs}")
         raise
-    except BaseException:  # interrupted: nobody will look at the logs
+    except BaseException:  # interrupted: the logs are not needed
         stage.rig.folder.remove()
         raise
     stage.rig.folder.remove()

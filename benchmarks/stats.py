@@ -1,4 +1,4 @@
-"""What is said of many durations: their median, the tail, and how many are missing."""
+"""Statistics of durations: their median, the tail, and how many are missing."""
 
 import math
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ NEARLY_ALL = 0.99
 
 
 class Figures(BaseModel):
-    """What goes into a JSON file; what is not a number is a text there, as JSON has none of it."""
+    """Model that is written to a JSON file; NaN becomes a string, because JSON has no NaN."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
 
 class Summary(Figures):
-    """Durations of one kind, in milliseconds; of none at all everything is not a number."""
+    """Durations of one kind, in milliseconds; NaN if there are none."""
 
     count: int
     missing: int
-    """How many should have been measured and were not: what was put and never came."""
+    """Messages that were sent and did not arrive."""
     median: float
     p90: float
     p99: float
@@ -30,14 +30,16 @@ class Summary(Figures):
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Give the smallest value that at least this share of the values does not exceed (the nearest rank).
+    """Return the smallest value that at least this share of the values does not exceed.
+
+    This is the nearest rank.
 
     Parameters
     ----------
     ordered
-        The values, smallest first; of none the result is not a number.
+        The values, smallest first; the result is NaN if there are none.
     share
-        Above 0, up to 1: 0.5 for the median.
+        More than 0 and at most 1: 0.5 for the median.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def summarize(durations_ms: Sequence[float], missing: int = 0) -> Summary:
-    """Sum durations in milliseconds up."""
+    """Return the summary of durations in milliseconds."""
     ordered = sorted(durations_ms)
     return Summary(
         count=len(ordered),

@@ -1,9 +1,10 @@
-"""How long nobody works when one of two hosts fails: exposures go on meanwhile, and none may be lost.
+"""Duration of a takeover when one of two hosts fails during exposures; none may be lost.
 
     python -m benchmarks.takeover --rounds 4
 
-Two supervisords with the three workers each share private brokers. The host at work loses its power (all its processes
-are ended at once) or is stopped cleanly, in turn; then it comes back as the standby, and the other one is next.
+Two supervisords with three workers each share private brokers. The active host loses its power (all
+its processes are killed at once) or is stopped cleanly, alternately twice each. Then it returns as
+the standby, and the other host fails.
 """
 
 from __future__ import annotations
@@ -34,32 +35,32 @@ HOSTS = ("north", "south")
 CADENCE_S = 1.0
 """From one exposure to the next."""
 IMAGES_BEFORE = 3
-"""Exposures before the host fails: the one in work then is of a running night."""
+"""Exposures before the host fails, so that it fails in a running night."""
 IMAGES_AFTER = 3
 """Exposures after the other host has taken over."""
 LIMIT_S = 180.0
-"""For whatever is due."""
+"""Limit of each wait."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One change of hosts; seconds from the failure on."""
+    """One change of hosts; its times count from the failure."""
 
     how: str
     to: str
     leases_s: float
     """Until the other host had all three leases."""
     csc_s: float
-    """Until the CSC was heard from there, ENABLED as before."""
+    """Until the CSC on the other host published ENABLED."""
     images: int
-    """Exposures taken in the round, before, during and after."""
+    """Exposures in the round, before, during and after the failure."""
     lost: int
     slowest_image_s: float
-    """From an exposure's endReadout to its last event, the one that waited longest."""
+    """From endReadout to the last event of the slowest exposure."""
 
 
 class Takeover:
-    """Two hosts of one archiver, and a camera that does not wait."""
+    """Two hosts of one archiver, and a camera with a fixed cadence."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -70,7 +71,7 @@ class Takeover:
         )
 
     async def begin(self) -> None:
-        """Start both hosts, the first one at work, the peers, and the session."""
+        """Start both hosts, the first one as the active one, the peers and the session."""
         for name in HOSTS:
             self._rig.add_host(name)
         await self._rig.start_brokers()
@@ -82,7 +83,7 @@ class Takeover:
         await self._rig.observer.go_to(salobj.State.ENABLED)
 
     async def change(self, how: str, at: str, to: str) -> Round:
-        """Have the host at work fail in the middle of exposures, and the other one take over."""
+        """Make the active host fail during exposures and wait until the other one takes over."""
         host, images = self._rig.hosts[at], list[str]()
         shooting = asyncio.create_task(self._shoot(images))
         await polling.wait_for(lambda: len(images) >= IMAGES_BEFORE, LIMIT_S, lambda: "exposures")
@@ -90,13 +91,19 @@ class Takeover:
         mark, began = self._rig.observer.mark, time.monotonic()
         end = host.power_off if how == "power" else host.supervisor.stop
         ending = asyncio.create_task(asyncio.to_thread(end))
-        await polling.wait_for(lambda: self._holders() == {to}, LIMIT_S, lambda: f"{to} to take over")
+        await polling.wait_for(
+            lambda: self._holders() == {to}, LIMIT_S, lambda: f"takeover by {to}"
+        )
         leases_s = time.monotonic() - began
-        await polling.wait_for(lambda: self._is_back(mark), LIMIT_S, lambda: "the CSC to be back")
+        await polling.wait_for(
+            lambda: self._is_back(mark), LIMIT_S, lambda: "the return of the CSC"
+        )
         csc_s = time.monotonic() - began
         await ending
         seen = len(images)
-        await polling.wait_for(lambda: len(images) >= seen + IMAGES_AFTER, LIMIT_S, lambda: "exposures")
+        await polling.wait_for(
+            lambda: len(images) >= seen + IMAGES_AFTER, LIMIT_S, lambda: "exposures"
+        )
         shooting.cancel()
         await asyncio.wait({shooting})
         lost = await self._wait_for(images)
@@ -107,8 +114,11 @@ class Takeover:
         return Round(how, to, leases_s, csc_s, len(images), lost, slowest)
 
     def _is_back(self, mark: int) -> bool:
-        """Tell whether the CSC has said since a mark in the record that it is ENABLED."""
-        states = [event.fields["summaryState"] for event in self._rig.observer.of(SUMMARY_STATE, since=mark)]
+        """Return whether the newest state that the CSC published since a position is ENABLED."""
+        states = [
+            event.fields["summaryState"]
+            for event in self._rig.observer.of(SUMMARY_STATE, since=mark)
+        ]
         return bool(states) and states[-1] == salobj.State.ENABLED
 
     async def _shoot(self, images: list[str]) -> None:
@@ -117,13 +127,13 @@ class Takeover:
             await asyncio.sleep(CADENCE_S)
 
     async def _wait_for(self, images: list[str]) -> int:
-        """Wait for every exposure; the value is how many never became complete."""
+        """Wait for every exposure and return how many did not become complete."""
 
         def missing() -> int:
             proofs = (prove(self._rig.observer, self._rig.folder, image) for image in images)
             return sum(not proof.is_complete(self._expected) for proof in proofs)
 
-        with contextlib.suppress(AssertionError):  # in vain: that is the figure
+        with contextlib.suppress(AssertionError):  # an exposure is lost; counted below
             await polling.wait_for(lambda: missing() == 0, LIMIT_S, lambda: "every exposure")
         return missing()
 
@@ -131,7 +141,7 @@ class Takeover:
         await polling.wait_for(
             lambda: {self._host_of(worker.standby) for worker in Worker} == {name},
             LIMIT_S,
-            lambda: f"{name} to stand by",
+            lambda: f"standby on {name}",
         )
 
     def _holders(self) -> set[str]:
@@ -143,7 +153,7 @@ class Takeover:
 
 
 async def measure(rounds: int, folder: Path | None) -> list[Round]:
-    """Change hosts back and forth, and print each round."""
+    """Change hosts repeatedly and print each round."""
     done = list[Round]()
     rig = Rig({"STANDBY": True}, parent=folder)
     try:
@@ -155,8 +165,9 @@ async def measure(rounds: int, folder: Path | None) -> list[Round]:
                 done.append(await takeover.change("stop" if number % 4 > 1 else "power", at, to))
                 one = done[-1]
                 print(
-                    f"{number + 1} of {rounds}: {one.how} at {at}: leases after {one.leases_s:.1f} s, CSC after "
-                    f"{one.csc_s:.1f} s; {one.images} exposures, {one.lost} lost, slowest {one.slowest_image_s:.1f} s",
+                    f"{number + 1} of {rounds}: {one.how} at {at}: "
+                    f"leases after {one.leases_s:.1f} s, CSC after {one.csc_s:.1f} s; "
+                    f"{one.images} exposures, {one.lost} lost, slowest {one.slowest_image_s:.1f} s",
                     flush=True,
                 )
     finally:
@@ -165,28 +176,35 @@ async def measure(rounds: int, folder: Path | None) -> list[Round]:
 
 
 def report(rounds: list[Round]) -> None:
-    """Print the medians of each kind."""
+    """Print the median and the longest time of each kind of failure."""
     for how in sorted({one.how for one in rounds}):
         of_it = [one for one in rounds if one.how == how]
         print(
-            f"{how}: {len(of_it)} rounds, median {statistics.median(one.csc_s for one in of_it):.1f} s until the CSC "
-            f"is back, longest {max(one.csc_s for one in of_it):.1f} s; {sum(one.images for one in of_it)} exposures, "
+            f"{how}: {len(of_it)} rounds, "
+            f"median {statistics.median(one.csc_s for one in of_it):.1f} s until the CSC is back, "
+            f"longest {max(one.csc_s for one in of_it):.1f} s; "
+            f"{sum(one.images for one in of_it)} exposures, "
             f"{sum(one.lost for one in of_it)} lost"
         )
 
 
 def main() -> int:
-    """Measure; the value is 1 if an exposure was lost."""
+    """Run the measurement and return the exit code: 1 if an exposure was lost."""
     parser = argparse.ArgumentParser("benchmarks.takeover", description=__doc__)
     parser.add_argument(
-        "--rounds", type=int, default=4, help="changes of hosts; two by power, two by a stop, and so on"
+        "--rounds",
+        type=int,
+        default=4,
+        help="changes of hosts: two by a power loss, two by a stop, and so on",
     )
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     rounds = asyncio.run(measure(options.rounds, None))
     report(rounds)
     if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in rounds], indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps([asdict(one) for one in rounds], indent=1) + "\n", encoding="utf-8"
+        )
     return int(any(one.lost for one in rounds))
 
 

@@ -1,6 +1,7 @@
-"""The inside of a light helper process: it notes what comes, and hands its notes over only when it is asked to.
+"""Recorder of times in a light helper process.
 
-So nothing is written to a file or a pipe while something is measured.
+It writes the recorded times only on a command, so it writes to no file and no pipe during a
+measurement.
 """
 
 import asyncio
@@ -12,33 +13,33 @@ from benchmarks.event_times import Receipt, now
 from ccarchiver_sim.peers.common.runloop import say
 
 TAKE = "take"
-"""The command on which the notes are handed over; its value is a number that comes back with them."""
+"""The command that requests the recorded times; its value, a number, is returned with them."""
 RECEIPTS = "receipts"
-"""The event in which they come."""
+"""The event that contains them."""
 LONGEST_LINE = 1 << 20
-"""Of the standard input: commands have some ten bytes."""
+"""Limit of a line on standard input; a command has some ten bytes."""
 
 Command = Callable[[object], Awaitable[None]]
 
 
 class TimestampRecorder:
-    """Notes taken and not yet handed over."""
+    """Recorded times that are not yet written."""
 
     def __init__(self) -> None:
         self._items: list[Receipt] = []
 
     def note(self, kind: str, key: str, at: int | None = None) -> None:
-        """Take a note, now if no time is given."""
+        """Record one event, with the current time if none is given."""
         self._items.append((kind, key, now() if at is None else at))
 
     async def hand_over(self, number: object) -> None:
-        """Write all notes in one line, and begin anew."""
+        """Write all recorded times in one line and forget them."""
         items, self._items = self._items, []
         say(RECEIPTS, number=number, items=items)
 
 
 async def serve(commands: Mapping[str, Command], stop: asyncio.Event) -> None:
-    """Carry out the commands that come on standard input, one JSON line each, until stopped or it ends."""
+    """Execute commands from standard input, one JSON line each, until stopped or until it ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=LONGEST_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -1,1 +1,1 @@
-"""The bridge: everything the archiver says and hears on RabbitMQ. It knows nothing of SAL."""
+"""The bridge: the only part of the archiver that uses RabbitMQ. It does not use SAL."""

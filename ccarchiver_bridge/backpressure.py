@@ -1,4 +1,4 @@
-"""How much room there is in SAL's mailbox: when it is full, RabbitMQ keeps the rest."""
+"""Backpressure: while the CSC's mailbox is full, the statuses stay in RabbitMQ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.backoff import Backoff
-from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.redis.retry import retry_until_available
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.context import BridgeContext
@@ -17,11 +17,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Backpressure:
-    """Room for letters to SAL; asked for only when what was there at the last look has been given away.
+    """Free entries of the CSC's mailbox.
+
+    The length of the mailbox is read only when the entries that were free at the last check are
+    used up.
 
     Parameters
     ----------
-    hub : `Hub`
+    bridge : `BridgeContext`
         Settings and Redis.
     """
 
@@ -30,14 +33,24 @@ class Backpressure:
         self._left = 0
 
     async def take(self, count: int) -> None:
-        """Wait while the mailbox is full, then take room for some letters; together they may be a few too many."""
+        """Wait while the mailbox is full, then reserve entries for some messages.
+
+        A reservation may be larger than the number of free entries, so the mailbox may exceed
+        MAX_MAILBOX by a few messages.
+        """
         backoff = Backoff()
         limit = self._bridge.settings.max_mailbox
         while self._left <= 0:
-            depth = await retry_until_available(lambda: self._bridge.redis.xlen(keys.Worker.SAL.mailbox))
+            depth = await retry_until_available(
+                lambda: self._bridge.redis.xlen(keys.Worker.SAL.mailbox)
+            )
             self._left = limit - depth
             if depth >= limit:
                 await backoff.wait(
-                    _log, "mailbox.full", mailbox="sal", depth=depth, remedy="is ccarchiver:sal running?"
+                    _log,
+                    "mailbox.full",
+                    mailbox="sal",
+                    depth=depth,
+                    remedy="is ccarchiver:sal running?",
                 )
         self._left -= count

@@ -1,4 +1,4 @@
-"""The bridge's work: its mailbox, its connection, its deadlines."""
+"""The bridge's tasks: its mailbox, its connection, its deadlines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import structlog
 from ccarchiver_bridge.ack_handler import AckHandler
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
 from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_bridge.association import Association
 from ccarchiver_bridge.consumer import Consumer
 from ccarchiver_bridge.context import BridgeContext
 from ccarchiver_bridge.controller import ControllerWatch
 from ccarchiver_bridge.dispatcher import Dispatcher
-from ccarchiver_bridge.forwarder import ForwarderWatch
+from ccarchiver_bridge.forwarder_monitor import ForwarderMonitor
 from ccarchiver_bridge.message_router import MessageRouter
 from ccarchiver_bridge.pending_acks import PendingAcks
+from ccarchiver_bridge.queue_purge import purge_lost_queues
 from ccarchiver_core import keys
 from ccarchiver_core.amqp.parameters import require_files
 from ccarchiver_core.base.backoff import Backoff
@@ -42,14 +44,14 @@ if TYPE_CHECKING:
     from ccarchiver_core.messaging.mailbox import Entry
     from ccarchiver_core.runtime.worker import WorkerContext
 
-CHASE_INTERVAL = 0.2
-"""Seconds between two looks for overdue answers; small beside any ACK_TIMEOUT."""
+RETRY_INTERVAL_S = 0.2
+"""Seconds between two checks for overdue acknowledgements; short compared with ACK_TIMEOUT."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Bridge:
-    """Everything the bridge process does.
+    """All tasks of the bridge process.
 
     Parameters
     ----------
@@ -63,9 +65,10 @@ class Bridge:
         self._pending_acks = PendingAcks(context.settings.ack_timeout)
         self._dispatcher = Dispatcher(self._bridge, self._pending_acks)
         self._controller = ControllerWatch(self._bridge)
-        self._forwarder = ForwarderWatch(self._bridge, self._pending_acks)
+        self._monitor = ForwarderMonitor(self._bridge)
+        self._association = Association(self._bridge, self._pending_acks, self._monitor)
         self._ack_handler = AckHandler(
-            self._bridge, self._pending_acks, self._dispatcher, self._controller, self._forwarder
+            self._bridge, self._pending_acks, self._dispatcher, self._controller, self._association
         )
         self._router = MessageRouter(self._bridge, self._ack_handler, self._controller)
         self._wanted = asyncio.Event()
@@ -77,7 +80,7 @@ class Bridge:
         context.heartbeat.read_broker_link = self._read_link
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run the tasks until cancelled."""
         await self._pending_acks.load(self._bridge.redis)
         await self._dispatcher.begin()
         self._show_state()
@@ -85,43 +88,49 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read_mail())
             group.create_task(self._keep_connected())
-            group.create_task(self._chase())
+            group.create_task(self._retry_overdue_acks())
             group.create_task(self._replay_when_told())
             group.create_task(self._controller.watch())
-            group.create_task(self._forwarder.watch())
+            group.create_task(self._monitor.watch())
             group.create_task(Watchdog(self._context, keys.Worker.HEALTH).run())
 
     async def _read_mail(self) -> None:
         while True:
             entries = await self._context.mailbox.read()
-            at = 0
-            while at < len(entries):
-                end = at
+            index = 0
+            while index < len(entries):
+                end = index
                 while end < len(entries) and isinstance(entries[end].message, ExposureEventMessage):
                     end += 1
-                if end > at:
-                    await self._take_exposures(entries[at:end])
-                    at = end
+                if end > index:
+                    await self._handle_exposures(entries[index:end])
+                    index = end
                     continue
-                await self._context.mailbox.handle(entries[at], self._take)
-                at += 1
+                await self._context.mailbox.handle(entries[index], self._handle)
+                index += 1
 
-    async def _take_exposures(self, entries: list[Entry]) -> None:
-        """Send what a run of events makes possible: images side by side, each image's own events in order."""
+    async def _handle_exposures(self, entries: list[Entry]) -> None:
+        """Handle consecutive exposure events: images concurrently, each image's events in order."""
         async with asyncio.TaskGroup() as group:
             for entry in entries:
                 if isinstance(entry.message, ExposureEventMessage):
-                    group.create_task(self._take_exposure(entry.message, is_fresh=entry.is_first_delivery))
+                    group.create_task(
+                        self._handle_exposure(
+                            entry.message, is_first_delivery=entry.is_first_delivery
+                        )
+                    )
         transaction = Transaction()
         for entry in entries:
             transaction.ack(keys.Worker.BRIDGE, entry.id)
-        await self._bridge.runner.apply(transaction)
+        await self._bridge.transactions.apply(transaction)
 
-    async def _take_exposure(self, message: ExposureEventMessage, *, is_fresh: bool) -> None:
-        await self._dispatcher.handle_event(message, is_fresh=is_fresh)
+    async def _handle_exposure(
+        self, message: ExposureEventMessage, *, is_first_delivery: bool
+    ) -> None:
+        await self._dispatcher.handle_event(message, is_first_delivery=is_first_delivery)
         self._context.mailbox.progress += 1
 
-    async def _take(self, entry: Entry) -> None:
+    async def _handle(self, entry: Entry) -> None:
         transaction = Transaction().ack(keys.Worker.BRIDGE, entry.id)
         match entry.message:
             case SessionChanged(session_id=session_id):
@@ -129,25 +138,27 @@ class Bridge:
                 if not self._bridge.session.is_active or self._bridge.session.id != session_id:
                     await self._wait_until_idle()
                     transaction.enqueue(
-                        keys.Worker.SAL, SessionStopped(session_id=session_id, worker=keys.Worker.BRIDGE)
+                        keys.Worker.SAL,
+                        SessionStopped(session_id=session_id, worker=keys.Worker.BRIDGE),
                     )
                 else:
                     self._replay.set()
             case AssociateForwarder() as message:
                 await self._reread_session()
-                await self._forwarder.ask(message)
+                await self._association.request(message)
             case PurgeQueues():
                 await self._reread_session()
                 await self._dispatcher.drain()
-                await self._forwarder.purge_lost()
+                await purge_lost_queues(self._bridge)
             case Requeue(queue=queue, raw=raw):
                 delivery = Delivery(queue, raw, tag=0)
                 await self._router.handle_batch(
-                    [delivery], done=lambda it: _log.info("message.requeued", queue=it.queue)
+                    [delivery],
+                    done=lambda handled: _log.info("message.requeued", queue=handled.queue),
                 )
             case other:
                 _log.warning("message.unexpected", kind=other.kind)
-        await self._bridge.runner.apply(transaction)
+        await self._bridge.transactions.apply(transaction)
 
     async def _reread_session(self) -> None:
         before = self._bridge.session
@@ -157,7 +168,7 @@ class Bridge:
         transaction = Transaction()
         self._pending_acks.drop_outdated(session, transaction)
         if transaction.commands:
-            await self._bridge.runner.apply(transaction)
+            await self._bridge.transactions.apply(transaction)
         if session.id != before.id:
             self._controller.reset()
         if session.is_active:
@@ -166,7 +177,10 @@ class Bridge:
         else:
             self._wanted.clear()
             self._unwanted.set()
-        if session.is_paired and (session.id, session.epoch) != (before.id, before.epoch if before.is_paired else -1):
+        if session.is_paired and (session.id, session.epoch) != (
+            before.id,
+            before.epoch if before.is_paired else -1,
+        ):
             self._replay.set()
         self._show_state()
 
@@ -178,35 +192,39 @@ class Bridge:
         session = self._bridge.session
         if not session.is_active:
             state = "idle: no session"
-        elif self._bridge.link is None:
+        elif self._bridge.connection is None:
             state = f"waiting for RabbitMQ at {self._bridge.settings.broker_text}"
         else:
             state = "connected, paired" if session.is_paired else "connected, not paired"
         heartbeat = self._context.heartbeat
         heartbeat.state = state
-        heartbeat.degraded_reason = state if session.is_active and self._bridge.link is None else ""
+        heartbeat.degraded_reason = (
+            state if session.is_active and self._bridge.connection is None else ""
+        )
 
     def _read_link(self) -> BrokerLinkStats:
-        return BrokerLinkStats() if self._bridge.link is None else self._bridge.link.stats
+        return (
+            BrokerLinkStats() if self._bridge.connection is None else self._bridge.connection.stats
+        )
 
     async def _keep_connected(self) -> None:
-        """Have a connection while a session is wanted, and none otherwise."""
+        """Keep a connection while a session is active, and none otherwise."""
         while True:
             await self._wanted.wait()
             self._idle.clear()
             try:
                 await self._connect_and_serve()
             finally:
-                self._bridge.link = None
+                self._bridge.connection = None
                 self._idle.set()
             self._show_state()
 
     async def _connect_and_serve(self) -> None:
-        """Connect, serve, and connect again, until the session is no longer wanted."""
+        """Connect, serve and reconnect until the session is no longer active."""
         backoff, away_since = Backoff(), time.monotonic()
         while self._wanted.is_set():
             try:
-                # read each time: whoever mends the password should not have to restart the bridge as well
+                # Read each time: after the password is corrected, the bridge needs no restart.
                 link = await AmqpConnection.open(self._bridge.settings, load_credentials())
             except (AmqpError, ConfigError) as error:
                 await self._fault_if_away_too_long(time.monotonic() - away_since, str(error))
@@ -220,50 +238,57 @@ class Bridge:
             else:
                 backoff = Backoff()
             finally:
-                self._bridge.link = None
+                self._bridge.connection = None
                 await link.close()
                 self._show_state()
             away_since = time.monotonic()
 
     async def _fault_if_away_too_long(self, away_s: float, error: str) -> None:
         session, settings = self._bridge.session, self._bridge.settings
-        # A bridge that restarts during an outage has not connected either, but its session began long ago. The search
-        # that follows a lost Forwarder shows it: the first search has no loss.
+        # A bridge that restarts during an outage has not connected either, but its session is not
+        # new. A search after the loss of a Forwarder reveals this: the first search has no loss.
         is_first_search = session.pairing is Pairing.SEARCHING and session.loss is None
         starting = is_first_search and self._connected_session != session.id
         limit = settings.connect_timeout if starting else settings.broker_outage_limit
         if away_s >= limit:
             await self._bridge.fault(
                 ErrorCode.NO_RABBITMQ,
-                f"no connection to RabbitMQ for {away_s:.0f} s: {error}; is it running, and are address, vhost, user "
-                "and password right?",
+                f"no connection to RabbitMQ for {away_s:.0f} s: {error}; is it running, and are "
+                "address, vhost, user and password right?",
             )
 
     async def _serve(self, link: AmqpConnection) -> None:
         """Serve one connection until it is closed or the session ends."""
         settings, session = self._bridge.settings, self._bridge.session
-        names = [*Consumer.queue_names(self._bridge), settings.archive_ctrl_consume_queue, settings.queue_to_oods]
+        names = [
+            *Consumer.queue_names(self._bridge),
+            settings.archive_ctrl_consume_queue,
+            settings.queue_to_oods,
+        ]
         if session.forwarder is not None:
             names.append(session.forwarder.consume_queue)
         for name in dict.fromkeys(names):
             await link.declare(name)
-        self._bridge.link = link
+        self._bridge.connection = link
         self._connected_session = session.id
         self._pending_acks.restart_deadlines()
         self._controller.reset()
         self._show_state()
         _log.info("rabbitmq.connected", broker=link.broker, session=session.id)
-        await self._bridge.runner.apply(Transaction().count("rabbitmq_connections"))
+        await self._bridge.transactions.apply(Transaction().count("rabbitmq_connections"))
         inbox = asyncio.create_task(Consumer(self._bridge, self._router, link).run())
         unwanted = asyncio.create_task(self._unwanted.wait())
         try:
-            await self._forwarder.link_opened()
+            self._monitor.on_connected()
+            await purge_lost_queues(self._bridge)
+            await self._association.on_connected()
             self._replay.set()
-            # futures of different results; their type is invariant, and asyncio.wait does not look at results
+            # The futures have different result types. The type is invariant, but asyncio.wait
+            # ignores results.
             waiting: set[asyncio.Future[object]] = {inbox, unwanted, link.closed}  # type: ignore[arg-type]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._bridge.link = None
+            self._bridge.connection = None
             unwanted.cancel()
             await cancel_and_wait(inbox)
         if link.closed.done() and self._wanted.is_set():
@@ -276,9 +301,9 @@ class Bridge:
             if self._bridge.session.is_active:
                 await self._dispatcher.advance_all()
 
-    async def _chase(self) -> None:
+    async def _retry_overdue_acks(self) -> None:
         while True:
-            await asyncio.sleep(CHASE_INTERVAL)
+            await asyncio.sleep(RETRY_INTERVAL_S)
             await self._ack_handler.retry_overdue()
 
 
@@ -290,7 +315,7 @@ async def work(context: WorkerContext) -> None:
     ConfigError
         If the credentials file, or one for encryption, is missing, malformed or readable by others.
     """
-    # a wrong file shows at once, not at the first start command
+    # An invalid file is an error now, not at the first start command.
     load_credentials()
     require_files(context.settings)
     await Bridge(context).run()

@@ -1,4 +1,7 @@
-"""The queues the archiver consumes: each in its own order, a delivery acknowledged only when Redis has it."""
+"""Consumption of the archiver's queues, each in its own order.
+
+A delivery is acknowledged to RabbitMQ only when Redis holds its result.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,31 @@ if TYPE_CHECKING:
     from ccarchiver_bridge.message_router import MessageRouter
 
 BATCH = 50
-"""Deliveries of one queue that share one step: a burst of 2,000 takes 40 fsyncs instead of 2,000."""
+"""Deliveries of one queue that share a transaction: a burst of 2,000 needs 40 fsyncs, not 2,000."""
 
 
 class Consumer:
-    """Consumes the archiver's queues over one link.
+    """Consumer of the archiver's queues over one connection.
 
     Parameters
     ----------
-    hub : `Hub`
+    bridge : `BridgeContext`
         Settings and Redis.
-    reception : `Reception`
-        Where messages go.
-    link : `Link`
-        The connection; a new one needs a new inbox.
+    router : `MessageRouter`
+        Handles the messages.
+    link : `AmqpConnection`
+        The connection; a new connection needs a new consumer.
     """
 
     def __init__(self, bridge: BridgeContext, router: MessageRouter, link: AmqpConnection) -> None:
         self._bridge = bridge
         self._router = router
         self._link = link
-        self._room = Backpressure(bridge)
+        self._backpressure = Backpressure(bridge)
 
     @staticmethod
     def queue_names(bridge: BridgeContext) -> list[str]:
-        """Names of the queues the archiver consumes."""
+        """Return the names of the queues that the archiver consumes."""
         settings = bridge.settings
         return [
             settings.forwarder_publish_queue,
@@ -48,13 +51,15 @@ class Consumer:
         ]
 
     async def run(self) -> None:
-        """Consume until cancelled; each queue in its own order."""
+        """Consume until cancelled, each queue in its own order."""
         async with asyncio.TaskGroup() as group:
             for name in dict.fromkeys(self.queue_names(self._bridge)):
                 arrived: asyncio.Queue[Delivery] = asyncio.Queue()  # bounded by the prefetch
                 self._link.consume(name, arrived.put_nowait)
                 answers_come_here = name == self._bridge.settings.forwarder_publish_queue
-                group.create_task(self._serve(arrived, self._bridge.attention if answers_come_here else None))
+                group.create_task(
+                    self._serve(arrived, self._bridge.consumer_lag if answers_come_here else None)
+                )
 
     async def _serve(self, arrived: asyncio.Queue[Delivery], attention: ConsumerLag | None) -> None:
         while True:
@@ -65,6 +70,10 @@ class Consumer:
                 attention.busy()
             while len(batch) < BATCH and not arrived.empty():
                 batch.append(arrived.get_nowait())
-            if attention is None:  # answers fill nobody's mailbox, and an image's next order waits for them
-                await self._room.take(len(batch))
-            await self._router.handle_batch(batch, done=lambda delivery: self._link.ack(delivery.tag))
+            # Acknowledgements add nothing to the CSC's mailbox, and the image's next instruction
+            # waits for them.
+            if attention is None:
+                await self._backpressure.take(len(batch))
+            await self._router.handle_batch(
+                batch, done=lambda delivery: self._link.ack(delivery.tag)
+            )

@@ -1,7 +1,8 @@
-"""Sends what each image needs next, in order.
+"""Dispatch of instructions: each image gets the next one that it needs, in order.
 
-Whatever happens (an event, an answer, a new pairing, a reconnect), the same question is asked again of the image's
-record: what must go out now? So a restart needs no plan of its own, it asks for every unfinished image.
+After each change (an event, an acknowledgement, a new pairing, a reconnect), the dispatcher derives
+the next instruction from the image record. A restart needs no procedure of its own: the dispatcher
+does the same for every unfinished image.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from ccarchiver_bridge import pending_acks as owed_answers
+from ccarchiver_bridge import pending_acks
 from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError
+from ccarchiver_bridge.new_images import NewImages
 from ccarchiver_bridge.pending_acks import PendingAck
 from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
@@ -23,8 +25,9 @@ from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.exposure import Exposure, Instruction, SentInstruction, ack_number
 from ccarchiver_core.log.deferred_log import DeferredLog
-from ccarchiver_core.redis.client import retry_until_available
-from ccarchiver_core.store import ledger, stage_durations
+from ccarchiver_core.redis.retry import retry_until_available
+from ccarchiver_core.store import stage_durations
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -34,28 +37,28 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Outcome
 
 CACHE = 3000
-"""Images kept in memory while something is to be sent for them or answered; a burst of 2,000 fits."""
+"""Images in memory that still have instructions to send or acknowledge; a burst of 2,000 fits."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class _Sending:
-    """What is under way of an image's orders that went out."""
+    """Submitted records and deferred log lines of the instructions that were just sent."""
 
     outcomes: list[asyncio.Future[Outcome]] = field(default_factory=list)
     lines: DeferredLog = field(default_factory=DeferredLog)
 
 
 class Dispatcher:
-    """Sends the orders of images.
+    """Sender of the images' instructions.
 
     Parameters
     ----------
-    hub : `Hub`
-        Session and link.
-    answers : `OwedAnswers`
-        Where the answers are expected.
+    bridge : `BridgeContext`
+        Session and connection.
+    answers : `PendingAcks`
+        Acknowledgements that the bridge expects.
     """
 
     def __init__(self, bridge: BridgeContext, answers: PendingAcks) -> None:
@@ -64,52 +67,61 @@ class Dispatcher:
         self._cache: collections.OrderedDict[str, Exposure] = collections.OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._busy: set[asyncio.Future[None]] = set()
-        self._highest_job = 0
+        self._new_images = NewImages()
 
     async def begin(self) -> None:
-        """Learn which jobs an earlier process may have had; call it once, first."""
+        """Read the highest job number of earlier processes; call it once, before the rest."""
         job = await retry_until_available(lambda: self._bridge.redis.hget(keys.COUNTERS, "job"))
-        self._highest_job = int(job or 0)
+        self._new_images = NewImages(int(job or 0))
 
     def lock(self, obsid: str) -> asyncio.Lock:
-        """Give the lock that keeps one image's steps in order."""
+        """Return the lock that keeps the handling of one image in order."""
         found = self._locks.get(obsid)
         if found is None:
             found = self._locks[obsid] = asyncio.Lock()
         return found
 
-    async def handle_event(self, message: ExposureEventMessage, *, is_fresh: bool) -> None:
-        """Take in an event of an image, and send what it makes possible.
+    async def handle_event(self, message: ExposureEventMessage, *, is_first_delivery: bool) -> None:
+        """Apply an event to its image and send the instructions that it makes possible.
 
         Parameters
         ----------
-        mail : `ExposureMail`
+        message : `ExposureEventMessage`
             The event.
-        is_fresh : `bool`
-            Whether this letter was never read before, so that nothing can have been done about it.
+        is_first_delivery : `bool`
+            Whether this is the first delivery of the message, so that it has had no effect yet.
         """
         async with self.lock(message.obsid):
             exposure = self._cache.get(message.obsid)
-            if exposure is None and is_fresh and message.is_new_image and message.job > self._highest_job:
-                # Job numbers rise: neither this process nor an earlier one has had it. There is nothing to be read.
+            if exposure is None and self._new_images.is_new(
+                message, is_first_delivery=is_first_delivery
+            ):
                 exposure = self._remember(Exposure(obsid=message.obsid, job=message.job))
             if exposure is not None:
                 exposure.apply(message.event, message.received_at)
         await self.advance_safely(message.obsid)
 
     async def advance_safely(self, obsid: str) -> None:
-        """Do what `advance` does, but keep a defect that one image shows from stopping the others."""
+        """Call `advance`, but log an unexpected exception instead of raising it.
+
+        A defect that one image reveals must not stop the others.
+        """
         try:
             await self.advance(obsid)
         except CcArchiverError:
             raise
         except Exception:  # noqa: BLE001  logged with its traceback
             _log.exception(
-                "image.handling_failed", image=obsid, effect="it stays unfinished and will be reported as stalled"
+                "image.handling_failed",
+                image=obsid,
+                effect="it stays unfinished and will be reported as stalled",
             )
 
     async def advance(self, obsid: str) -> None:
-        """Send all that can be sent for an image now; nothing if RabbitMQ is away. Safe to repeat."""
+        """Send every instruction that can be sent for an image now; safe to repeat.
+
+        Nothing is sent while RabbitMQ is unavailable.
+        """
         busy = asyncio.get_running_loop().create_future()
         self._busy.add(busy)
         try:
@@ -124,17 +136,23 @@ class Dispatcher:
         async with self.lock(obsid):
             exposure = await self.load(obsid)
             while exposure is not None:
-                instruction = exposure.next_instruction(self._bridge.session.id, self._bridge.session.epoch)
+                instruction = exposure.next_instruction(
+                    self._bridge.session.id, self._bridge.session.epoch
+                )
                 if instruction is None or not await self._send(exposure, instruction, sending):
                     break
-        # Their records are on their way, in order. The image's next order need not wait until they are on disk.
+        # The records are submitted, in order. The image's next instruction need not wait until they
+        # are on disk.
         for outcome in sending.outcomes:
             await outcome
         sending.lines.flush()
 
     async def advance_all(self) -> None:
-        """Send what every unfinished image needs, oldest job first: after a restart, a reconnect, a new pairing."""
-        names = await retry_until_available(lambda: ledger.unfinished(self._bridge.redis))
+        """Send what every unfinished image needs, oldest job first.
+
+        Needed after a restart, a reconnect and a new pairing.
+        """
+        names = await retry_until_available(lambda: ImageLedger(self._bridge.redis).open_images())
         if names:
             _log.info("images.resumed", count=len(names))
         for obsid in names:
@@ -143,18 +161,24 @@ class Dispatcher:
             await self.advance_safely(obsid)
 
     async def drain(self) -> None:
-        """Wait until no message that was begun before this call is under way; not from within `advance`."""
+        """Wait for every call of `advance` that began before this one.
+
+        `advance` itself must not call it.
+        """
         if self._busy:
             await asyncio.wait(set(self._busy))
 
     async def load(self, obsid: str) -> Exposure | None:
-        """Get an image from memory or the ledger; call it under the image's lock."""
+        """Return an image from memory or from the ledger; the caller holds the image's lock."""
         found = self._cache.get(obsid)
         if found is None:
-            await self._bridge.runner.drain()  # what has just been sent is to be in what is read
-            found = await retry_until_available(
-                lambda: ledger.read_exposure(self._bridge.redis, obsid, self._bridge.settings.files_per_image)
-            )
+            await (
+                self._bridge.transactions.drain()
+            )  # the record must contain what has just been sent
+            ledger = ImageLedger(self._bridge.redis)
+            record = await retry_until_available(lambda: ledger.read(obsid))
+            files = self._bridge.settings.files_per_image
+            found = None if record is None else record.to_exposure(files)
             if found is None:
                 return None
             self._remember(found)
@@ -162,20 +186,24 @@ class Dispatcher:
         return found
 
     def forget_if_done(self, obsid: str) -> None:
-        """Keep an image no longer in memory for which all is sent and answered."""
+        """Remove an image from memory if all its instructions are sent and acknowledged."""
         exposure = self._cache.get(obsid)
-        if exposure and len(exposure.sent) == len(Instruction) and all(sent.acked for sent in exposure.sent.values()):
+        if (
+            exposure
+            and len(exposure.sent) == len(Instruction)
+            and all(sent.acked for sent in exposure.sent.values())
+        ):
             del self._cache[obsid]
 
     def _remember(self, exposure: Exposure) -> Exposure:
-        self._highest_job = max(self._highest_job, exposure.job)
+        self._new_images.add(exposure.job)
         self._cache[exposure.obsid] = exposure
         while len(self._cache) > CACHE:
             self._cache.popitem(last=False)
         return exposure
 
     async def resend(self, late: PendingAck) -> None:
-        """Send an unanswered order again with the same ACK_ID."""
+        """Send an unacknowledged instruction again with the same ACK_ID."""
         if late.instruction is None:
             return
         async with self.lock(late.obsid):
@@ -186,15 +214,18 @@ class Dispatcher:
             again = late.model_copy(update={"sends": late.sends + 1})
             if await self._publish(exposure, late.instruction, again):
                 transaction = Transaction().count("resends")
-                owed_answers.record(transaction, again)
+                pending_acks.record(transaction, again)
                 sent = exposure.sent.get(late.instruction)
                 if sent is not None and sent.ack_id == late.ack_id:
-                    exposure.sent[late.instruction] = sent.model_copy(update={"resent_at": unix_time()})
-                    ledger.record_sent(transaction, late.obsid, late.instruction, exposure.sent[late.instruction])
-                await self._bridge.runner.apply(transaction)
+                    resent = sent.model_copy(update={"resent_at": unix_time()})
+                    exposure.sent[late.instruction] = resent
+                    ImageLedger.record_instruction(
+                        transaction, late.obsid, late.instruction, resent
+                    )
+                await self._bridge.transactions.apply(transaction)
 
     async def _send(self, exposure: Exposure, instruction: Instruction, sending: _Sending) -> bool:
-        """Send one order and give its record to Redis; False if it cannot go out now."""
+        """Send one instruction and submit its record; return False if it cannot be sent now."""
         session = self._bridge.session
         if not session.is_active:
             return False
@@ -216,33 +247,48 @@ class Dispatcher:
         if not await self._publish(exposure, instruction, pending):
             self._pending_acks.forget(ack_id)
             return False
-        sent = SentInstruction(ack_id=ack_id, session_id=session.id, epoch=epoch, sent_at=unix_time())
-        transaction = Transaction().count("orders_confirmed")
+        sent = SentInstruction(
+            ack_id=ack_id, session_id=session.id, epoch=epoch, sent_at=unix_time()
+        )
+        transaction = Transaction().count("instructions_confirmed")
         before = exposure.sent.get(instruction)
         if before is not None:
-            transaction.count("orders_replayed")
-            ledger.record_superseded(transaction, exposure.obsid, instruction, before)
+            transaction.count("instructions_replayed")
+            ImageLedger.record_superseded(transaction, exposure.obsid, instruction, before)
         elif since := exposure.ready_at(instruction):
-            stage_durations.observe(transaction, stage_durations.SENDING[instruction], sent.sent_at - since)
-        ledger.record_sent(transaction, exposure.obsid, instruction, sent)
-        owed_answers.record(transaction, pending)
-        sending.outcomes.append(await self._bridge.runner.submit(transaction))
+            stage_durations.observe(
+                transaction, stage_durations.SENDING[instruction], sent.sent_at - since
+            )
+        ImageLedger.record_instruction(transaction, exposure.obsid, instruction, sent)
+        pending_acks.record(transaction, pending)
+        sending.outcomes.append(await self._bridge.transactions.submit(transaction))
         exposure.sent[instruction] = sent
         sending.lines.add(
-            _log.info, "instruction.sent", instruction=instruction, job=exposure.job, queue=queue, **pending.log_keys
+            _log.info,
+            "instruction.sent",
+            instruction=instruction,
+            job=exposure.job,
+            queue=queue,
+            **pending.log_keys,
         )
         return True
 
-    async def _publish(self, exposure: Exposure, instruction: Instruction, pending: PendingAck) -> bool:
-        link, session = self._bridge.link, self._bridge.session
+    async def _publish(
+        self, exposure: Exposure, instruction: Instruction, pending: PendingAck
+    ) -> bool:
+        link, session = self._bridge.connection, self._bridge.session
         if link is None:
             return False
         body = self._bridge.writer.instruction(
-            instruction, exposure, ack_id=pending.ack_id, session_id=pending.session_id, forwarder=session.forwarder
+            instruction,
+            exposure,
+            ack_id=pending.ack_id,
+            session_id=pending.session_id,
+            forwarder=session.forwarder,
         ).body()
         self._pending_acks.expect(pending)
         try:
-            await self._bridge.runner.wait_until_safe()
+            await self._bridge.transactions.wait_until_safe()
             failpoint.hit(f"bridge.before_{instruction}")
             try:
                 await link.publish(pending.queue, body, message_id=pending.ack_id)
@@ -259,7 +305,11 @@ class Dispatcher:
             failpoint.hit(f"bridge.after_{instruction}")
         except (AmqpError, UnroutableError) as error:
             _log.warning(
-                "order.waits", instruction=instruction, queue=pending.queue, **pending.log_keys, error=str(error)
+                "instruction.waiting",
+                instruction=instruction,
+                queue=pending.queue,
+                **pending.log_keys,
+                error=str(error),
             )
             return False
         return True

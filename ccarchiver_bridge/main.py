@@ -11,7 +11,9 @@ from ccarchiver_core.runtime.worker import run
 
 def main() -> None:
     """Run the bridge until SIGTERM or SIGINT."""
-    sys.exit(run(Worker.BRIDGE, "CCArchiver's bridge to RabbitMQ: Forwarder, Controller, OODS", work))
+    sys.exit(
+        run(Worker.BRIDGE, "CCArchiver's bridge to RabbitMQ: Forwarder, Controller, OODS", work)
+    )
 
 
 if __name__ == "__main__":

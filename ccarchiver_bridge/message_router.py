@@ -1,4 +1,4 @@
-"""What becomes of a message that came in: mail to SAL, an answer taken in, or a dead letter with its reason."""
+"""Routing of received messages: to the CSC, to the ack handler or to the dead letters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge.messages.incoming import Ack, IgnoredAck, Incoming, Ingest, MessageDecoder, Retrieval
+from ccarchiver_bridge.messages.incoming import (
+    Ack,
+    IgnoredAck,
+    Incoming,
+    Ingest,
+    MessageDecoder,
+    Retrieval,
+)
 from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.errors import CcArchiverError, RejectedError
-from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
+from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 
@@ -27,36 +34,39 @@ _log = structlog.get_logger(__name__)
 
 
 class MessageRouter:
-    """Handles messages, whatever queue or dead letter they come from.
+    """Handler of received messages, from any queue or requeued dead letter.
 
     Parameters
     ----------
-    hub : `Hub`
-        Settings and steps.
-    answers : `Answers`
-        Handles acks.
+    bridge : `BridgeContext`
+        Settings and transactions.
+    answers : `AckHandler`
+        Handles acknowledgements.
     controller : `ControllerWatch`
-        Hears of the Controller's messages.
+        Is notified of the Controller's messages.
     """
 
-    def __init__(self, bridge: BridgeContext, answers: AckHandler, controller: ControllerWatch) -> None:
+    def __init__(
+        self, bridge: BridgeContext, answers: AckHandler, controller: ControllerWatch
+    ) -> None:
         self._bridge = bridge
         self._controller = controller
         self._ack_handler = answers
         self._reader = MessageDecoder(bridge.settings)
 
     async def handle_batch(self, batch: list[Delivery], done: Callable[[Delivery], None]) -> None:
-        """Handle deliveries of one queue. Safe to repeat.
+        """Handle deliveries of one queue; safe to repeat.
 
-        Statuses and refusals share steps, in order. Answers are handled side by side: those of one image stay in
-        order, because each takes the image's lock.
+        File statuses and rejected messages share one transaction, in order. Acknowledgements are
+        handled concurrently. Those of one image stay in order, because each acquires the image's
+        lock.
 
         Parameters
         ----------
         batch : `list`
-            What came, all from one queue.
+            The deliveries, all from one queue.
         done : callable
-            Called for each when Redis has what it means.
+            Called for each delivery when Redis holds its result.
         """
         transaction = Transaction()
         answers: list[tuple[Ack, Delivery]] = []
@@ -76,8 +86,8 @@ class MessageRouter:
                 for ack, delivery in answers:
                     group.create_task(self._answer(ack, delivery))
         if transaction.commands:
-            failpoint.hit("bridge.before_status_step")
-            await self._bridge.runner.apply(transaction)
+            failpoint.hit("bridge.before_status_transaction")
+            await self._bridge.transactions.apply(transaction)
             failpoint.hit("bridge.before_amqp_ack")
         for delivery in batch:
             done(delivery)
@@ -93,18 +103,28 @@ class MessageRouter:
             await self._refuse_alone(delivery, str(error))
         except CcArchiverError:
             raise
-        except Exception as error:  # noqa: BLE001  a defect of ours must not stop the good messages behind this one
+        except Exception as error:  # noqa: BLE001  a defect must not stop the messages behind it
             _log.exception("message.handler_failed", queue=delivery.queue)
-            await self._refuse_alone(delivery, f"a defect of the archiver: {type(error).__name__}: {error}")
+            await self._refuse_alone(
+                delivery, f"a defect of the archiver: {type(error).__name__}: {error}"
+            )
 
     async def _refuse_alone(self, delivery: Delivery, reason: str) -> None:
         transaction = Transaction()
         self._refuse(transaction, delivery, reason)
-        await self._bridge.runner.apply(transaction)
+        await self._bridge.transactions.apply(transaction)
 
     def _refuse(self, transaction: Transaction, delivery: Delivery, reason: str) -> None:
-        _log.warning("message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body))
-        dead_letters.add(transaction, self._bridge.settings, origin=delivery.queue, reason=reason, raw=delivery.body)
+        _log.warning(
+            "message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body)
+        )
+        dead_letters.add(
+            transaction,
+            self._bridge.settings,
+            origin=delivery.queue,
+            reason=reason,
+            raw=delivery.body,
+        )
 
     def _add(self, transaction: Transaction, message: Incoming, queue: str) -> None:
         match message:
@@ -112,13 +132,16 @@ class MessageRouter:
                 if queue == self._bridge.settings.archive_ctrl_publish_queue:
                     self._controller.alive()
                 transaction.enqueue(
-                    keys.Worker.SAL, self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER)
+                    keys.Worker.SAL,
+                    self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER),
                 )
             case Retrieval():
                 settings = self._bridge.settings
                 transaction.enqueue(
                     keys.Worker.SAL,
-                    self._status(StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name),
+                    self._status(
+                        StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name
+                    ),
                 )
             case IgnoredAck():
                 _log.debug("ack.received", msg_type=message.MSG_TYPE, ack_id=message.ACK_ID)

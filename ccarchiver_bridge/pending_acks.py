@@ -1,7 +1,8 @@
-"""Answers that peers owe, with deadlines.
+"""Acknowledgements that peers have not sent yet, with deadlines.
 
-They are in Redis, so a restarted bridge knows them again; deadlines count from when it could hear the answer,
-by the monotonic clock, so neither a broker's outage nor a stepped clock makes a peer look silent.
+They are stored in Redis, so a restarted bridge still expects them. A deadline counts from the time
+at which the bridge could receive the acknowledgement, by the monotonic clock. Neither an outage of
+a broker nor a clock jump makes a peer look silent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import Instruction
-from ccarchiver_core.redis.client import read_hash, retry_until_available
+from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.retry import retry_until_available
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,15 +25,13 @@ if TYPE_CHECKING:
     from ccarchiver_core.domain.session import Session
     from ccarchiver_core.store.transaction import Transaction
 
-MAX_SENDS = 2
-"""A message is sent again once, with the same ACK_ID, before its receiver counts as silent."""
 
-HEARD_KEPT = 100
-"""Answers of one peer that are remembered before those are let go that no open one was sent after."""
+ACKNOWLEDGED_KEPT = 100
+"""Acknowledgements kept for one queue before those that no longer affect a deadline are removed."""
 
 
 class PendingAck(BaseModel):
-    """One answer a peer owes; ``order`` is None for ASSOCIATED."""
+    """Acknowledgement that a peer has not sent yet; ``instruction`` is None for ASSOCIATED."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,12 +45,12 @@ class PendingAck(BaseModel):
 
     @property
     def of_forwarder(self) -> bool:
-        """Whether a Forwarder owes it, under its pairing's epoch."""
+        """Whether a Forwarder must send it, under the epoch of its pairing."""
         return self.instruction is not Instruction.NEW_ITEM
 
     @property
     def log_keys(self) -> dict[str, str | int]:
-        """Keys by which its log lines are found: the session is in the ACK_ID; the Controller has no epoch."""
+        """Keys of its log lines: the ACK_ID contains the session; the Controller has no epoch."""
         keys_of_lines: dict[str, str | int] = {"image": self.obsid} if self.obsid else {}
         keys_of_lines["ack_id"] = self.ack_id
         if self.of_forwarder:
@@ -59,12 +59,12 @@ class PendingAck(BaseModel):
 
 
 class PendingAcks:
-    """All answers owed to this bridge.
+    """All acknowledgements that this bridge expects.
 
     Parameters
     ----------
     ack_timeout : `float`
-        Seconds a peer may take.
+        Seconds within which a peer must acknowledge a message.
     """
 
     def __init__(self, ack_timeout: float) -> None:
@@ -74,78 +74,96 @@ class PendingAcks:
         self._place: dict[str, int] = {}
         self._places = itertools.count()
         self._heard: dict[str, list[tuple[int, float]]] = {}
-        """Of each queue: from which place on answers are due at which time, both rising."""
+        """For each queue: the place from which on acknowledgements are due at a time; both rise."""
 
     async def load(self, redis: Redis) -> None:
-        """Read what an earlier process of this bridge was owed."""
-        for text in (await retry_until_available(lambda: read_hash(redis, keys.PENDING_ACKS))).values():
+        """Read the pending acks of an earlier process of this bridge."""
+        for text in (
+            await retry_until_available(lambda: read_hash(redis, keys.PENDING_ACKS))
+        ).values():
             self.expect(PendingAck.model_validate_json(text))
 
     def find(self, ack_id: str) -> PendingAck | None:
-        """Look an answer up by its ACK_ID; None if nobody owes it."""
+        """Return the pending ack with an ACK_ID; None if there is none."""
         return self._pending_acks.get(ack_id)
 
     def expect(self, pending: PendingAck) -> None:
-        """Expect an answer from now on; before the message goes out, as the answer may be quicker than its record."""
+        """Expect an acknowledgement from now on.
+
+        Call it before the message is sent: the acknowledgement may arrive before the message is
+        recorded.
+        """
         self._pending_acks[pending.ack_id] = pending
         self._due[pending.ack_id] = time.monotonic() + self._timeout
         self._place[pending.ack_id] = next(self._places)
 
-    def find_late(self, pending: PendingAck) -> None:
-        """Take an answer as a sign of life: what the peer got later than this has its full time from now.
+    def extend_later(self, pending: PendingAck) -> None:
+        """Restart the deadlines of the messages that the peer got after this acknowledged one.
 
-        A peer serves its queue in order. With a hundred images in its queue the last is answered long after it was
-        sent, and yet nobody is silent. What it has passed over keeps its deadline.
+        A peer processes its queue in order. With a hundred images in its queue, it acknowledges
+        the last one long after it was sent, although it has never been silent. Messages that it
+        has skipped keep their deadlines.
         """
         place = self._place.get(pending.ack_id, -1)
-        heard = self._heard.setdefault(pending.queue, [])
-        while heard and heard[-1][0] >= place:
-            heard.pop()  # what follows those follows this one as well, and has more time now
-        heard.append((place, time.monotonic() + self._timeout))
-        if len(heard) > HEARD_KEPT:
+        acknowledged = self._heard.setdefault(pending.queue, [])
+        while acknowledged and acknowledged[-1][0] >= place:
+            acknowledged.pop()  # messages after those now have the later deadline
+        acknowledged.append((place, time.monotonic() + self._timeout))
+        if len(acknowledged) > ACKNOWLEDGED_KEPT:
             oldest = min((self._place[ack_id] for ack_id in self._due), default=place)
-            del heard[: max(0, bisect.bisect_left(heard, (oldest,)) - 1)]
+            del acknowledged[: max(0, bisect.bisect_left(acknowledged, (oldest,)) - 1)]
 
     def _due_at(self, ack_id: str) -> float:
-        """Give the time (monotonic) at which an answer is due, with what its peer's other answers add."""
+        """Return the monotonic time at which an acknowledgement is due.
+
+        Other acknowledgements of the same peer may have extended it.
+        """
         place, due = self._place[ack_id], self._due[ack_id]
-        heard = self._heard.get(self._pending_acks[ack_id].queue, [])
-        before = bisect.bisect_left(heard, (place,)) - 1
-        return max(due, heard[before][1]) if before >= 0 else due
+        acknowledged = self._heard.get(self._pending_acks[ack_id].queue, [])
+        before = bisect.bisect_left(acknowledged, (place,)) - 1
+        return max(due, acknowledged[before][1]) if before >= 0 else due
 
     def extend(self, ack_id: str) -> None:
-        """Give one answer its full time again."""
+        """Restart the deadline of one acknowledgement."""
         if ack_id in self._due:
             self._due[ack_id] = time.monotonic() + self._timeout
 
     def forget(self, ack_id: str) -> None:
-        """Expect an answer no longer."""
+        """Remove a pending ack."""
         self._pending_acks.pop(ack_id, None)
         self._due.pop(ack_id, None)
         self._place.pop(ack_id, None)
 
     def give_up(self, ack_id: str) -> None:
-        """Stop waiting, but know the answer still if it does come."""
+        """Stop waiting for an acknowledgement, but still accept it if it arrives."""
         self._due.pop(ack_id, None)
 
     def drop_outdated(self, session: Session, transaction: Transaction) -> None:
-        """Forget what was owed to another session, or by a Forwarder of an older epoch."""
+        """Remove the pending acks of other sessions, and of instructions under an older epoch."""
         for pending in list(self._pending_acks.values()):
             other_session = pending.session_id != session.id or not session.is_active
             other_forwarder = (
-                pending.of_forwarder and pending.instruction is not None and pending.epoch != session.epoch
+                pending.of_forwarder
+                and pending.instruction is not None
+                and pending.epoch != session.epoch
             )
             if other_session or other_forwarder:
                 self.forget(pending.ack_id)
                 settle(transaction, pending.ack_id)
 
     def restart_deadlines(self) -> None:
-        """Give every peer its full time again: until now its answer could not be heard."""
+        """Restart all deadlines: until now the bridge could not receive acknowledgements."""
         for ack_id in self._due:
             self._due[ack_id] = time.monotonic() + self._timeout
 
     def overdue(self, read_until: float) -> list[PendingAck]:
-        """Answers that should have come by a time up to which all that came has been read, oldest first."""
+        """Return the overdue acknowledgements, oldest first.
+
+        Parameters
+        ----------
+        read_until : `float`
+            Monotonic time up to which every message that arrived has been read.
+        """
         late = sorted(
             (self._place[ack_id], ack_id)
             for ack_id, due in self._due.items()
@@ -155,10 +173,10 @@ class PendingAcks:
 
 
 def record(transaction: Transaction, pending: PendingAck) -> None:
-    """Write an owed answer within the step that records its message."""
+    """Add a pending ack to the transaction that records its message."""
     transaction.command("HSET", keys.PENDING_ACKS, pending.ack_id, pending.model_dump_json())
 
 
 def settle(transaction: Transaction, ack_id: str) -> None:
-    """Write that an answer is no longer owed."""
+    """Add the removal of a pending ack to a transaction."""
     transaction.command("HDEL", keys.PENDING_ACKS, ack_id)

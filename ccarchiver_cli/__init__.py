@@ -1,4 +1,5 @@
-"""The ``ccarchiver`` command: what an operator asks at 3 a.m.
+"""The operator's command ``ccarchiver``.
 
-Answered from Redis alone, but for the logs, the site file and the doctor, which looks everywhere.
+Most commands read only Redis. ``logs`` reads log files, ``config`` reads the site file, and
+``doctor`` checks every service that the archiver uses.
 """

@@ -1,4 +1,4 @@
-"""Every setting with its value, its origin and its meaning."""
+"""List of the settings in force, with value, origin and meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pydantic import BaseModel
 from ccarchiver_cli.text_layout import indented, width
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.credentials import credentials_path, load_credentials
-from ccarchiver_core.config.settings import LOG_DIR_VARIABLE, PLAINTEXT_KEY, PLAINTEXT_VARIABLE, Settings
+from ccarchiver_core.config.settings import (
+    LOG_DIR_VARIABLE,
+    PLAINTEXT_KEY,
+    PLAINTEXT_VARIABLE,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +30,10 @@ if TYPE_CHECKING:
 MEANING_INDENT = 4
 
 VARIABLES = {"LOGGING_DIR": LOG_DIR_VARIABLE, PLAINTEXT_KEY: PLAINTEXT_VARIABLE}
-"""Keys before which a variable of the environment comes."""
+"""Keys that an environment variable overrides, with the name of the variable."""
 
 Plain = str | int | float | list[str] | dict[str, list[str]] | None
-"""A value as YAML and JSON know it."""
+"""Type of a value in YAML or JSON."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,17 @@ class Entry:
     """One setting in force."""
 
     key: str
-    """As the site file has it, sections with a dot: ``CSC.BEACON.SECONDS_TO_EXPIRE``."""
+    """Name in the site file, sections with a dot: ``CSC.BEACON.SECONDS_TO_EXPIRE``."""
     value: Plain
     line: int | None
-    """In the site file; None if the value is not from there."""
+    """Line in the site file; None if the value has another origin."""
     origin: str
     meaning: str
 
 
 @dataclass(frozen=True)
 class Account:
-    """What may be told of the credentials file; None for what could not be learned."""
+    """Facts about the credentials file that are not secret; None for a fact that is unknown."""
 
     file: str
     user: str | None
@@ -56,7 +61,7 @@ class Account:
 
 
 def entries(settings: Settings, site: SiteFile) -> list[Entry]:
-    """Every setting, in the order of the settings class."""
+    """Return every setting, in the sequence of the settings class."""
     return list(_entries(settings, site, ()))
 
 
@@ -76,12 +81,12 @@ def _entries(part: BaseModel, site: SiteFile, above: KeyPath) -> Iterator[Entry]
 
 
 def meaning(field: FieldInfo) -> str:
-    """Say what a setting means, in one line."""
+    """Return the meaning of a setting, on one line."""
     return " ".join((field.description or "").replace("``", "").split())
 
 
 def plain(value: object) -> Plain:
-    """Give a value as YAML and JSON know it."""
+    """Return a value as a type that YAML and JSON have."""
     match value:
         case None | int() | float():
             return value
@@ -94,7 +99,7 @@ def plain(value: object) -> Plain:
 
 
 def text(entry: Entry) -> str:
-    """One setting for a person: key, value and origin on a line, the meaning below."""
+    """Return a setting as text: key, value and origin on one line, the meaning below."""
     left = f"{entry.key}: {_words(entry.value)}".rstrip()
     room = max(1, width() - len(left) - len(entry.origin))
     first = f"{left}{' ' * room}{entry.origin}"
@@ -114,7 +119,7 @@ def _words(value: Plain) -> str:
 
 
 def account() -> Account:
-    """Look at the credentials file; its password is read, checked and thrown away."""
+    """Return facts about the credentials file. The password is checked and discarded."""
     path = credentials_path()
     user = problem = None
     try:

@@ -1,4 +1,4 @@
-"""One question to Redis from the command line, with an error an operator can act on."""
+"""Queries to Redis from the command line, with error messages for an operator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import typer
 from redis import exceptions
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_UNAVAILABLE
 from ccarchiver_core.config.settings import load_settings
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,15 +23,15 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-EXIT_UNAVAILABLE = 69
-"""Redis does not answer (EX_UNAVAILABLE of sysexits.h)."""
-
-EXIT_CONFIG = 78
-"""The configuration is wrong (EX_CONFIG of sysexits.h)."""
-
 
 def settings_or_exit() -> Settings:
-    """Read the site file; ends the program with a message if that is wrong."""
+    """Return the settings of the site file.
+
+    Raises
+    ------
+    typer.Exit
+        If the site file is wrong; the reason is printed.
+    """
     try:
         return load_settings()
     except ConfigError as error:
@@ -38,7 +40,14 @@ def settings_or_exit() -> Settings:
 
 
 def query_redis(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Answer:
-    """Put a question to Redis; ends the program with a message if there is no answer."""
+    """Run a query over a new connection to Redis and return its result.
+
+    Raises
+    ------
+    typer.Exit
+        If the site file is wrong, or if Redis returns an error or does not answer; the reason is
+        printed.
+    """
     settings = settings_or_exit()
     try:
         return asyncio.run(_ask(question, settings))
@@ -47,11 +56,17 @@ def query_redis(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Ans
         raise typer.Exit(EXIT_CONFIG) from None
     except UNAVAILABLE_ERRORS as error:
         text = " ".join(str(error).split()).rstrip(".")
-        typer.echo(f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; is it running?", err=True)
+        typer.echo(
+            f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; "
+            "is it running?",
+            err=True,
+        )
         raise typer.Exit(EXIT_UNAVAILABLE) from None
 
 
-async def _ask(question: Callable[[Redis, Settings], Awaitable[Answer]], settings: Settings) -> Answer:
+async def _ask(
+    question: Callable[[Redis, Settings], Awaitable[Answer]], settings: Settings
+) -> Answer:
     redis = make_client(settings)
     try:
         return await question(redis, settings)

@@ -1,4 +1,4 @@
-"""Observing days as they are typed."""
+"""Observing days as the operator types them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ import typer
 
 from ccarchiver_core.status.images import observing_day
 
-NIGHT_HELP = "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date."
+NIGHT_HELP = (
+    "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date."
+)
 
 EARLIEST, LATEST = dt.date(2000, 1, 1), dt.date(2999, 12, 31)
-"""No image is outside; the ends of the calendar have no day beyond them to end at."""
+"""Range of valid dates: all images are inside it.
+
+The ends of the calendar are excluded, because the end of an observing day is the next day.
+"""
 
 
 def read_day(text: str) -> dt.date:
-    """Read an observing day; ends the command as wrong use if it is none."""
+    """Return the observing day that a text names.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text is not a valid date.
+    """
     today = observing_day(time.time())
     if text == "today":
         return today
@@ -25,7 +36,12 @@ def read_day(text: str) -> dt.date:
     try:
         day = dt.date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date; write it like {today.isoformat()}") from None
+        raise typer.BadParameter(
+            f"{text!r} is not a date; write it as {today.isoformat()}"
+        ) from None
     if not EARLIEST <= day <= LATEST:
-        raise typer.BadParameter(f"{text!r} is no night of an archiver; write it like {today.isoformat()}")
+        years = f"{EARLIEST.year} to {LATEST.year}"
+        raise typer.BadParameter(
+            f"{text!r} is not a date from {years}; write it as {today.isoformat()}"
+        )
     return day

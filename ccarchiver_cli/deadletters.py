@@ -1,4 +1,4 @@
-"""``ccarchiver deadletter``: messages that could not be handled, and what to do with them."""
+"""``ccarchiver deadletter``: list, show, requeue and drop dead letters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.dead_letters import DeadLetter
 
 COUNT = 20
-"""Letters listed if nobody says how many: what fits on a screen."""
+"""Default number of dead letters in a list: they fit on a screen."""
 
-app_of_dead_letters = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
+app_of_dead_letters = typer.Typer(
+    no_args_is_help=True, help="Messages that could not be processed."
+)
 
 LetterId = Annotated[str, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
-MaybeLetterId = Annotated[str | None, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
+MaybeLetterId = Annotated[
+    str | None, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")
+]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
-Origin = Annotated[str | None, typer.Option(help="With --all: only those of this queue or mailbox.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Origin = Annotated[
+    str | None, typer.Option(help="With --all: only those of this queue or mailbox.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -44,29 +50,29 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    found = (
-        _found(origin)[:count] if origin else query_redis(lambda redis, _settings: dead_letters.newest(redis, count))
-    )
+    if origin:
+        newest = _found(origin)[:count]
+    else:
+        newest = query_redis(lambda redis, _settings: dead_letters.newest(redis, count))
     if as_json:
-        print_json([_as_dict(dead_letter) for dead_letter in found])
+        print_json([_as_dict(dead_letter) for dead_letter in newest])
         return
-    if not found:
+    if not newest:
         say("no dead letters")
         return
-    made = table("id", "origin and reason")  # the id whole: it is what the other commands take
+    made = table("id", "origin and reason")
+    # The id is not wrapped: it is the argument of the other commands.
     made.columns[0].no_wrap = True
-    for dead_letter in found:
+    for dead_letter in newest:
         image = f", image {dead_letter.obsid}" if dead_letter.obsid else ""
-        made.add_row(
-            dead_letter.id,
-            f"{dead_letter.at} {dead_letter.origin}{image}, {len(dead_letter.raw)} bytes: {dead_letter.reason}",
-        )
+        origin_text = f"{dead_letter.origin}{image}, {len(dead_letter.raw)} bytes"
+        made.add_row(dead_letter.id, f"{dead_letter.at} {origin_text}: {dead_letter.reason}")
     console().print(made)
 
 
 @app_of_dead_letters.command("show")
 def show_letter(letter_id: LetterId, *, as_json: AsJson = False) -> None:
-    """Show one dead letter, its raw bytes included."""
+    """Show one dead letter with its raw bytes."""
     dead_letter = _find(letter_id)
     if as_json:
         print_json(_as_dict(dead_letter))
@@ -85,23 +91,29 @@ def requeue_letter(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the original bytes the normal way again: of one, or of all (of an origin)."""
+    """Put the raw bytes of one dead letter, or of all (of an origin), back where they came from.
+
+    They are then processed like a new message.
+    """
     todo = _chosen(letter_id, every=every, origin=origin)
-    if every and todo and not confirmed(f"Send {len(todo)} letters again?", yes=yes):
+    if every and todo and not confirmed(f"Requeue {len(todo)} dead letters?", yes=yes):
         raise typer.Exit(EXIT_WRONG)
 
     async def question(redis: Redis, _settings: Settings) -> list[str]:
-        return [await _requeue(redis, dead_letter) for dead_letter in reversed(todo)]  # oldest first, as they came
+        # The oldest first: the sequence in which they arrived.
+        return [await _requeue(redis, dead_letter) for dead_letter in reversed(todo)]
 
-    refusals = query_redis(question)
-    for dead_letter, refusal in zip(reversed(todo), refusals, strict=True):
-        if refusal:
-            typer.echo(f"ccarchiver: {dead_letter.id}: {refusal}", err=True)
+    errors = query_redis(question)
+    for dead_letter, error in zip(reversed(todo), errors, strict=True):
+        if error:
+            typer.echo(f"ccarchiver: {dead_letter.id}: {error}", err=True)
         elif not as_json:
-            say(f"{dead_letter.id}: requeued to {dead_letter.origin}; if rejected again, it returns as a dead letter")
+            effect = "if rejected again, it returns as a dead letter"
+            say(f"{dead_letter.id}: requeued to {dead_letter.origin}; {effect}")
     if as_json:
-        print_json([{"id": one.id, "done": not why} for one, why in zip(reversed(todo), refusals, strict=True)])
-    if any(refusals):
+        results = zip(reversed(todo), errors, strict=True)
+        print_json([{"id": dead_letter.id, "done": not error} for dead_letter, error in results])
+    if any(errors):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -114,9 +126,9 @@ def drop_letter(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove one dead letter for good, or all (of an origin)."""
+    """Delete one dead letter, or all (of an origin), permanently."""
     todo = _chosen(letter_id, every=every, origin=origin)
-    if every and todo and not confirmed(f"Remove {len(todo)} letters for good?", yes=yes):
+    if every and todo and not confirmed(f"Delete {len(todo)} dead letters permanently?", yes=yes):
         raise typer.Exit(EXIT_WRONG)
 
     async def question(redis: Redis, _settings: Settings) -> None:
@@ -132,7 +144,7 @@ def drop_letter(
 
 
 async def _requeue(redis: Redis, dead_letter: DeadLetter) -> str:
-    """Send one again; the value is why it cannot be, empty if it was."""
+    """Requeue one dead letter and return why it was not possible; empty if it succeeded."""
     try:
         await dead_letters.requeue(redis, dead_letter)
     except RejectedError as error:
@@ -141,17 +153,27 @@ async def _requeue(redis: Redis, dead_letter: DeadLetter) -> str:
 
 
 def _chosen(letter_id: str | None, *, every: bool, origin: str | None) -> list[DeadLetter]:
-    """Give the letters meant, newest first: one by its id, or all (of an origin)."""
+    """Return the selected dead letters, newest first.
+
+    They are one, selected by its id, or all (of an origin).
+
+    Raises
+    ------
+    typer.BadParameter
+        If the options contradict each other.
+    """
     if every == (letter_id is not None):
-        raise typer.BadParameter("give the id of one letter, or --all")
+        raise typer.BadParameter("give the id of one dead letter, or --all")
     if origin is not None and not every:
-        raise typer.BadParameter("--origin narrows --all")
+        raise typer.BadParameter("--origin is only valid together with --all")
     return [_find(letter_id)] if letter_id is not None else _found(origin)
 
 
 def _found(origin: str | None) -> list[DeadLetter]:
-    found = query_redis(lambda redis, settings: dead_letters.newest(redis, settings.max_dead_letters))
-    return [dead_letter for dead_letter in found if origin is None or dead_letter.origin == origin]
+    every = query_redis(
+        lambda redis, settings: dead_letters.newest(redis, settings.max_dead_letters)
+    )
+    return [dead_letter for dead_letter in every if origin is None or dead_letter.origin == origin]
 
 
 def _find(letter_id: str) -> DeadLetter:

@@ -1,4 +1,4 @@
-"""``ccarchiver image``: one exposure's way, step by step and CCD by CCD, and a second try for a failed one."""
+"""``ccarchiver image``: show one exposure, stage by stage and CCD by CCD; retry a failed one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ccarchiver_cli.output import (
     time_of_day,
     utc,
 )
+from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.status.ccds import Ccd, CcdState, ccds_of
 from ccarchiver_core.status.images import find_names
-from ccarchiver_core.status.timeline import TimelineEntry, last_progress_at, timeline
-from ccarchiver_core.store import ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.status.timeline import TimelineEntry, timeline
+from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -35,38 +35,38 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.image_record import ImageRecord
 
 MATCHES = 6
-"""Images looked for: the one that is shown and some others that are named."""
+"""Images searched for: the one that is shown, and others that are named."""
 
 STYLES = {ImageState.FAILED: "bold red", ImageState.STALLED: "yellow", ImageState.COMPLETE: "green"}
 
-ENDED = (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.UNANNOUNCED)
 NOT_WELL = (ImageState.FAILED, ImageState.STALLED, ImageState.SKIPPED)
 
 
 class ImageDetails(BaseModel):
-    """All that is known of one image."""
+    """Everything that the ledger contains about one image."""
 
     image: str
     job: int
     session: str
     state: ImageState
-    heard_at: float
-    """First heard of: Unix time, UTC, seconds; so are the other times."""
+    first_seen_at: float
+    """Time of its first event or status: Unix time, UTC, seconds, like the other times."""
     finished_at: float | None
     waiting_on: str
     last_progress_at: float | None
-    """Since when somebody owes the next step; None at its end."""
+    """Time from which the next stage is due; None for an image that is not open."""
     failed: str
     failed_code: int
     remedy: str
-    """What to do about it; empty if there is nothing to do."""
+    """What to do; empty if there is nothing to do."""
     target_dir: str
     timeline: list[TimelineEntry]
     ccds: list[Ccd]
     others: list[str]
-    """Other images that the name given fits as well, newest first."""
+    """Other images that match the given name, newest first."""
 
 
 def register(app: typer.Typer) -> None:
@@ -75,12 +75,25 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Its name, how that begins, or its last number: CC_O_20261122_000001, 1")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Its name, its beginning, or its number: CC_O_20261122_000001, 1"),
+    ],
     *,
-    retry: Annotated[bool, typer.Option("--retry", help="Give a failed image another try.")] = False,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Start one failed image again from the Controller. "
+            "For the unfinished images of a night: ccarchiver night --replay.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show an image's way, step by step and CCD by CCD; exit code 1 if it is failed, stalled, skipped or not there."""
+    """Show one image, stage by stage and CCD by CCD.
+
+    Exit code 1 if it is failed, stalled, skipped or not in the ledger.
+    """
     if retry:
         _retry(name, as_json=as_json)
         return
@@ -96,7 +109,7 @@ def show(
 
 
 def _retry(name: str, *, as_json: bool) -> None:
-    """Try one image again; a name that fits several is too vague to change anything by."""
+    """Retry one image. A name that matches several images is rejected."""
 
     async def question(redis: Redis, _settings: Settings) -> tuple[list[str], retry.Result | None]:
         names = await find_names(redis, name, MATCHES)
@@ -104,8 +117,10 @@ def _retry(name: str, *, as_json: bool) -> None:
 
     names, result = query_redis(question)
     if result is None:
-        why = f"fits {', '.join(names)}: give the whole name" if names else "is not in the ledger"
-        raise fail(f"{name}: {why}")
+        reason = "is not in the ledger"
+        if names:
+            reason = f"matches {', '.join(names)}: give the whole name"
+        raise fail(f"{name}: {reason}")
     if as_json:
         print_json(result.model_dump())
     else:
@@ -115,45 +130,44 @@ def _retry(name: str, *, as_json: bool) -> None:
 
 
 async def read_details(redis: Redis, settings: Settings, wanted: str) -> ImageDetails | None:
-    """Find an image and tell all that is known of it; None if there is none."""
+    """Return the details of the image that matches a name best; None if no image matches."""
     names = await find_names(redis, wanted, MATCHES)
-    if not names:
+    record = await ImageLedger(redis).read(names[0]) if names else None
+    if record is None:
         return None
-    record = await ledger.read_record(redis, names[0])
-    if "state" not in record:
-        return None  # let go meanwhile
-    state = ImageState(record["state"])
     return ImageDetails(
         image=names[0],
-        job=int(record.get("job", "0")),
-        session=record.get("session", ""),
-        state=state,
-        heard_at=float(record.get("at", "0")),
-        finished_at=float(record["finished"]) if "finished" in record else None,
-        waiting_on=ledger.waiting_on(record, settings.files_per_image),
-        last_progress_at=None if state in ENDED else last_progress_at(record),
-        failed=record.get("failed", ""),
-        failed_code=int(record.get("failed_code", "0")),
-        remedy=_what_to_do(names[0], record, state),
-        target_dir=record.get("target_dir", ""),
+        job=record.job,
+        session=record.session_id,
+        state=record.state,
+        first_seen_at=record.first_seen_at,
+        finished_at=record.finished_at or None,
+        waiting_on=record.waiting_on(settings.files_per_image),
+        last_progress_at=record.last_progress_at if record.is_open else None,
+        failed=record.failure_reason,
+        failed_code=record.failure_code,
+        remedy=_remedy(record),
+        target_dir=record.target_dir,
         timeline=timeline(record, settings),
         ccds=ccds_of(record, settings),
         others=names[1:],
     )
 
 
-def _what_to_do(obsid: str, record: dict[str, str], state: ImageState) -> str:
-    match state:
+def _remedy(record: ImageRecord) -> str:
+    match record.state:
         case ImageState.FAILED:
-            code = int(record.get("failed_code", "0"))
-            runbook = f" (runbook: {code})" if code else ""
-            return f"mend the cause{runbook}, then ccarchiver image {obsid} --retry"
+            runbook = f" (runbook: {record.failure_code})" if record.failure_code else ""
+            return f"correct the cause{runbook}, then ccarchiver image {record.obsid} --retry"
         case ImageState.STALLED:
-            return "see to who owes it; then, if it does not go on by itself, ccarchiver night --replay"
+            return (
+                "check the peer that it waits for; "
+                "if it does not continue by itself: ccarchiver night --replay"
+            )
         case ImageState.SKIPPED:
-            return "nothing: the CSC was not ENABLED, so nobody asked for it to be archived"
+            return "nothing: the CSC was not ENABLED, so the image was not to be archived"
         case ImageState.UNANNOUNCED:
-            return "nothing: only statuses of it came, another archiver took it"
+            return "nothing: only file statuses were received; another archiver accepted the image"
         case ImageState.ACCEPTED | ImageState.COMPLETE:
             return ""
 
@@ -165,24 +179,26 @@ def _print(details: ImageDetails) -> None:
         ("state", details.state, STYLES.get(details.state, "")),
     ]
     if details.last_progress_at is not None:
-        facts.append(("waits for", f"{details.waiting_on}, since {rough(now - details.last_progress_at)}", ""))
+        age = rough(now - details.last_progress_at)
+        facts.append(("waits for", f"{details.waiting_on}, since {age}", ""))
     if details.failed:
         code = f"{details.failed_code}: " if details.failed_code else ""
         facts.append(("failed", f"{code}{details.failed}", "red"))
     if details.remedy:
-        facts.append(("do", details.remedy, ""))
-    facts.append(("heard of", f"{utc(details.heard_at)} UTC, {ago(details.heard_at, now)}", ""))
+        facts.append(("remedy", details.remedy, ""))
+    first_seen = f"{utc(details.first_seen_at)} UTC, {ago(details.first_seen_at, now)}"
+    facts.append(("first seen", first_seen, ""))
     if details.session:
         facts.append(("session", details.session, ""))
     if details.target_dir:
         facts.append(("directory", details.target_dir, ""))
     if details.others:
-        facts.append(("also fits", ", ".join(details.others), ""))
-    made = table("", "")
-    made.show_header = False
+        facts.append(("also found", ", ".join(details.others), ""))
+    rows = table("", "")
+    rows.show_header = False
     for label, text, style in facts:
-        made.add_row(label, _styled(text, style))
-    out.print(made)
+        rows.add_row(label, _styled(text, style))
+    out.print(rows)
     _print_timeline(out, details)
     _print_ccds(out, details)
 
@@ -194,30 +210,30 @@ def _styled(text: str, style: str) -> Text:
 
 
 def _print_timeline(out: Console, details: ImageDetails) -> None:
-    made = table("time (UTC)", "took", "worker", "step", right=("took",))
-    for moment in details.timeline:
-        took = "" if moment.took_s is None else duration(moment.took_s)
-        detail = _shortened(moment.detail, details.session)  # most ACK_IDs begin with it
-        is_news = detail and detail != details.target_dir
-        transaction = f"{moment.what}: {detail}" if is_news else moment.what
-        made.add_row(time_of_day(moment.at), took, moment.worker or "", transaction)
+    rows = table("time (UTC)", "took", "worker", "stage", right=("took",))
+    for entry in details.timeline:
+        took = "" if entry.took_s is None else duration(entry.took_s)
+        detail = _shortened(entry.detail, details.session)  # most ACK_IDs begin with it
+        has_detail = detail and detail != details.target_dir
+        stage = f"{entry.what}: {detail}" if has_detail else entry.what
+        rows.add_row(time_of_day(entry.at), took, entry.worker or "", stage)
     out.print()
-    out.print(made)
+    out.print(rows)
 
 
 def _shortened(text: str, known: str) -> str:
-    """Leave out how a text begins, if that is known from elsewhere on the screen."""
+    """Return a text without its beginning if that is shown elsewhere on the screen."""
     return f"…{text.removeprefix(known)}" if known and text.startswith(known) else text
 
 
 def _print_ccds(out: Console, details: ImageDetails) -> None:
-    made = table("raft", "CCD", "state", "retrieved", "ingested", "file")
+    rows = table("raft", "CCD", "state", "retrieved", "ingested", "file")
     for ccd in details.ccds:
         failed = f"{ccd.code} {ccd.description}" if ccd.state is CcdState.FAILED else ""
-        made.add_row(
+        rows.add_row(
             *(ccd.raft, ccd.sensor, _styled(ccd.state, "red" if failed else "")),
             *("" if at is None else time_of_day(at) for at in (ccd.retrieved_at, ccd.ingested_at)),
             failed or _shortened(ccd.filename, details.image),
         )
     out.print()
-    out.print(made)
+    out.print(rows)

@@ -1,4 +1,4 @@
-"""``ccarchiver images``: many exposures, a line each."""
+"""``ccarchiver images``: list exposures, one line each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
 from ccarchiver_cli.output import console, duration, print_json, say, utc, wrapped
-from ccarchiver_core.status.images import ImageSummary, bounds_of, names_between, newest_names, summaries
-from ccarchiver_core.store import ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.domain.image_record import OPEN_STATES, ImageState
+from ccarchiver_core.status.images import bounds_of, names_between, newest_names
+from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,23 +22,22 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.image_summary import ImageSummary
 
 LAST = 20
-"""Images shown if nobody says how many: what fits on a screen."""
+"""Images shown by default: as many as fit on a screen."""
 
 MOST = 1_000_000
-"""Above any MAX_LEDGER_IMAGES, and a number that Redis takes."""
+"""Above any MAX_LEDGER_IMAGES, and within the range that Redis accepts."""
 
 INDENT = " " * 16
-"""Below an image's name."""
+"""Indents the note below an image's name."""
 
 STYLES = {ImageState.FAILED: "red", ImageState.STALLED: "yellow"}
 
-OPEN = (ImageState.ACCEPTED, ImageState.STALLED)
-
 
 class StateFilter(enum.StrEnum):
-    """Which images: a state of the ledger, or open, which is everything not at its end."""
+    """Which images to list: those in one state, or all open ones."""
 
     OPEN = "open"
     STALLED = "stalled"
@@ -49,22 +48,22 @@ class StateFilter(enum.StrEnum):
 
 
 class Line(BaseModel):
-    """One image."""
+    """One line of the list: one image."""
 
     image: str
     state: ImageState
-    heard_at: float
+    first_seen_at: float
     """Unix time, UTC, seconds."""
     events: int
-    """How many of its three SAL events were heard."""
+    """How many of its three SAL events were received."""
     retrieved: int
     ingested: int
     files: int
-    """CCDs it should have."""
+    """How many files it should have: one for each CCD."""
     took_s: float | None
-    """From its last event to its end; None if it is under way."""
+    """Seconds from its last event to its end; None if it is in progress."""
     note: str
-    """Whom it waits for, or why it failed."""
+    """What it waits for, or why it failed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -74,12 +73,14 @@ def register(app: typer.Typer) -> None:
 
 def show(
     night: Annotated[str | None, typer.Option(help=NIGHT_HELP)] = None,
-    state: Annotated[StateFilter | None, typer.Option(help="Only these.")] = None,
-    last: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many, the newest ones.")] = LAST,
+    state: Annotated[StateFilter | None, typer.Option(help="Only images in this state.")] = None,
+    last: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Maximum number of images: the newest ones.")
+    ] = LAST,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List images, the newest last; files are those retrieved + those ingested."""
+    """List images, the newest last. The column files shows: retrieved + ingested."""
     day = None if night is None else read_day(night)
     found = query_redis(lambda redis, settings: read(redis, settings, day, state, last))
     if as_json:
@@ -89,17 +90,20 @@ def show(
 
 
 def _print(found: list[Line]) -> None:
-    """Print a line an image and, below it, what there is to say; names stay whole."""
+    """Print one line for each image and its note below it. Names are never truncated."""
     if not found:
         say("no such images in the ledger")
         return
     out = console()
     width = max((len(line.image) for line in found), default=0)
-    out.print(f"{'heard (UTC)':<14}  {'image':<{width}}  {'state':<8}  events  files  {'took':>10}", style="bold")
+    head = f"{'seen (UTC)':<14}  {'image':<{width}}  {'state':<8}  events  files  {'took':>10}"
+    out.print(head, style="bold")
     for line in found:
         files = f"{line.retrieved}+{line.ingested}"
         took = "" if line.took_s is None else duration(line.took_s)
-        text = f"{utc(line.heard_at)[5:]:<14}  {line.image:<{width}}  {line.state:<8}  {line.events:>6}  {files:>5}"
+        seen = utc(line.first_seen_at)[5:]
+        counts = f"{line.events:>6}  {files:>5}"
+        text = f"{seen:<14}  {line.image:<{width}}  {line.state:<8}  {counts}"
         out.print(f"{text}  {took:>10}", style=STYLES.get(line.state, ""), soft_wrap=True)
         for part in wrapped(line.note, out.width - len(INDENT)):
             out.print(f"{INDENT}{part}", soft_wrap=True)
@@ -108,34 +112,38 @@ def _print(found: list[Line]) -> None:
 async def read(
     redis: Redis, settings: Settings, day: dt.date | None, state: StateFilter | None, last: int
 ) -> list[Line]:
-    """Read the newest images that fit, oldest first."""
+    """Return the newest images that match, oldest first."""
     if day is not None:
         names = await names_between(redis, *bounds_of(day))
     elif state in (StateFilter.OPEN, StateFilter.STALLED):
-        names = await ledger.unfinished(redis)
+        names = await ImageLedger(redis).open_images()
     elif state is None:
         names = (await newest_names(redis, last))[::-1]
     else:
         names = await names_between(redis, 0.0, time.time() + 1)
-    found = [image for image in await summaries(redis, names) if _fits(image, state)]
-    return [await _line(redis, settings, image) for image in sorted(found, key=lambda image: image.at)[-last:]]
+    summaries = await ImageLedger(redis).read_summaries(names)
+    found = sorted(
+        (image for image in summaries if _matches(image, state)), key=lambda image: image.at
+    )
+    return [await _line(redis, settings, image) for image in found[-last:]]
 
 
-def _fits(image: ImageSummary, state: StateFilter | None) -> bool:
+def _matches(image: ImageSummary, state: StateFilter | None) -> bool:
     if state is StateFilter.OPEN:
-        return image.state in OPEN
+        return image.state in OPEN_STATES
     return state is None or image.state == state.value
 
 
 async def _line(redis: Redis, settings: Settings, image: ImageSummary) -> Line:
     note = image.failed
-    if image.state in OPEN:
-        record = await ledger.read_record(redis, image.obsid)
-        note = f"waits for {ledger.waiting_on(record, settings.files_per_image)}"
+    if image.state in OPEN_STATES:
+        record = await ImageLedger(redis).read(image.obsid)
+        if record is not None:
+            note = f"waits for {record.waiting_on(settings.files_per_image)}"
     return Line(
         image=image.obsid,
         state=image.state,
-        heard_at=image.at,
+        first_seen_at=image.at,
         events=image.events,
         retrieved=image.retrieved,
         ingested=image.ingested,

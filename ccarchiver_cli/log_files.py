@@ -1,4 +1,7 @@
-"""The workers' log files, those put aside and those still written, read without a copy in memory."""
+"""Reader of the workers' log files, including the rotated ones.
+
+The files are read line by line, not loaded into memory.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +19,30 @@ if TYPE_CHECKING:
 _NAME = re.compile(rf"{re.escape(FILE_PREFIX)}(?P<worker>\w+)\.log(?:\.(?P<age>\d+))?", re.ASCII)
 
 FileKey = tuple[int, int]
-"""Device and inode: what a file keeps when it is put aside under another name."""
+"""Device and inode: they stay the same when a file is rotated."""
 
 
 @dataclass
 class _Open:
     worker: str
     age: int
-    """How often it was put aside; 0 is the one being written."""
+    """Number of rotations; 0 is the file that is being written."""
     stream: IO[bytes]
     rest: bytes = b""
-    """A line whose end is not written yet."""
+    """Beginning of a line whose end is not written yet."""
 
 
 class LogFiles:
-    """The log files of a directory; each reading goes on where the one before stopped, also across a rotation.
+    """Log files of a directory.
+
+    Each read continues where the one before stopped, also across a rotation.
 
     Parameters
     ----------
     folder : `pathlib.Path`
         The log directory.
     worker : `str`, optional
-        Only this worker's files; all workers' by default.
+        Worker whose files are read; by default the files of all workers.
     """
 
     def __init__(self, folder: Path, worker: str = "") -> None:
@@ -45,22 +50,24 @@ class LogFiles:
         self._worker = worker
         self._open: dict[FileKey, _Open] = {}
         self.malformed = 0
-        """Lines so far that cannot be whole JSON objects; the one being written is not among them."""
+        """Number of lines that are not JSON objects, without the line that is being written."""
         self.unreadable: dict[str, str] = {}
-        """Files that cannot be read, each with the reason."""
+        """Files that cannot be read, with the reasons."""
 
     @property
     def count(self) -> int:
-        """Files that are read."""
+        """Number of open files."""
         return len(self._open)
 
     @property
     def unfinished(self) -> int:
-        """Lines whose end is missing so far."""
+        """Number of lines whose end is not written yet."""
         return sum(bool(file.rest) for file in self._open.values())
 
     def lines_with(self, needle: bytes) -> Iterator[tuple[str, bytes]]:
-        """Give each new line that has these bytes in it, with its worker: file by file, each worker's oldest first.
+        """Yield each new line that contains the given bytes, with its worker.
+
+        The files are read one after the other, the oldest of each worker first.
 
         Raises
         ------
@@ -76,7 +83,7 @@ class LogFiles:
                     self.malformed += 1
 
     def close(self) -> None:
-        """Close all files; safe to repeat."""
+        """Close all files. A repeated call has no effect."""
         for file in self._open.values():
             file.stream.close()
         self._open.clear()
@@ -91,34 +98,35 @@ class LogFiles:
             file.rest = b""
 
     def _look(self) -> None:
-        """Open what is new and close what is gone.
+        """Open new files and close the files that have been deleted.
 
-        Newest first: a file that is put aside meanwhile is met again under its next name, and known by its inode,
-        which nobody else gets as long as it is open here.
+        The newest files are opened first. A file that is rotated meanwhile is found again under its
+        next name, and is recognized by its inode. No other file gets this inode while the file is
+        open here.
         """
-        there: set[FileKey] = set()
+        present: set[FileKey] = set()
         for age, worker, name in sorted(self._names()):
             path = self._folder / name
             try:
                 stream = path.open("rb")
             except FileNotFoundError:
-                continue  # put aside just now, for the last time
+                continue  # deleted by a rotation in this moment
             except OSError as error:
                 self.unreadable[name] = error.strerror or type(error).__name__
                 continue
-            about = os.fstat(stream.fileno())
-            key = (about.st_dev, about.st_ino)
-            there.add(key)
+            status = os.fstat(stream.fileno())
+            key = (status.st_dev, status.st_ino)
+            present.add(key)
             if key in self._open:
                 stream.close()
                 self._open[key].age = age
             else:
                 self._open[key] = _Open(worker, age, stream)
-        for key in self._open.keys() - there:
+        for key in self._open.keys() - present:
             self._open.pop(key).stream.close()
 
     def _names(self) -> Iterator[tuple[int, str, str]]:
-        for name in os.listdir(self._folder):  # noqa: PTH208  names are all that is asked
+        for name in os.listdir(self._folder):  # noqa: PTH208  only the names are needed
             found = _NAME.fullmatch(name)
             if found is not None and self._worker in ("", found["worker"]):
                 yield int(found["age"] or 0), found["worker"], name

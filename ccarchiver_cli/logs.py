@@ -1,4 +1,4 @@
-"""``ccarchiver logs``: what all workers say about one image, or about one message by its ACK_ID, merged by time."""
+"""``ccarchiver logs``: the log lines of all workers about one image or one ACK_ID, by time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ccarchiver_cli.connection import EXIT_CONFIG
 from ccarchiver_cli.log_files import LogFiles
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.config.settings import LOG_DIR_VARIABLE, load_settings
 from ccarchiver_core.keys import Worker  # noqa: TC001  typer reads the annotation
 from ccarchiver_core.log.log_line import readable
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXIT_NOT_FOUND = 1
-"""No line about what was asked for."""
+"""Exit code: no line matches."""
 
 FOLLOW_INTERVAL = 0.5
-"""Seconds between two looks for new lines: at once for a person, nothing for the machine."""
+"""Seconds between two reads of new lines."""
 
 _AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -51,7 +51,10 @@ _LEVELS = {str(level): number for number, level in enumerate(Level)}
 
 @dataclass(frozen=True, order=True)
 class LogLine:
-    """One line: when, and what it says; lines are in order of time, those of one instant as they were read."""
+    """One log line.
+
+    Lines are sorted by time. Lines of the same instant keep the sequence in which they were read.
+    """
 
     at: dt.datetime
     fields: dict[str, Any] = field(compare=False)
@@ -60,16 +63,16 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines are asked for.
+    """Selection of log lines.
 
     Parameters
     ----------
     name : `str`
-        Image name or ACK_ID; a line that has it as a whole word in any of its values is about it.
+        Image name or ACK_ID. A line matches if one of its values contains the name as a whole word.
     since : `datetime.datetime` or None
-        Only later lines.
+        Earliest time of a line.
     level : `Level`
-        Only lines of this level or a more serious one.
+        Lowest level of a line.
     """
 
     name: str
@@ -78,11 +81,11 @@ class LogQuery:
 
     @property
     def search_bytes(self) -> bytes:
-        """What a line's JSON must hold to be worth reading."""
+        """Bytes that the JSON of a matching line contains."""
         return json.dumps(self.name)[1:-1].encode()
 
     def has(self, line: LogLine) -> bool:
-        """Whether a line is asked for."""
+        """Return whether a line matches."""
         if self.since is not None and line.at < self.since:
             return False
         if _LEVELS.get(str(line.fields.get("level")), 0) < _LEVELS[self.level]:
@@ -97,19 +100,31 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image's name, or an ACK_ID")],
+    name: Annotated[str, typer.Argument(metavar="IMAGE", help="Name of an image, or an ACK_ID")],
     *,
     worker: Annotated[Worker | None, typer.Option(help="Only this worker's lines.")] = None,
     since: Annotated[
-        str, typer.Option(help="Only from this time on: 2026-11-22T08:18 (UTC), or so long ago: 90s, 10m, 2h, 1d.")
+        str,
+        typer.Option(
+            help="Only lines from this time on: 2026-11-22T08:18 (UTC), "
+            "or how long ago: 90s, 10m, 2h, 1d."
+        ),
     ] = "",
-    level: Annotated[Level, typer.Option(help="Only lines that are at least so serious.")] = Level.DEBUG,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The lines as they are in the files.")] = False,
+    level: Annotated[
+        Level, typer.Option(help="Only lines of this level or a more serious one.")
+    ] = Level.DEBUG,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue with new lines until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as they are in the files.")
+    ] = False,
 ) -> None:
-    """Show what all workers logged about one image, by time; needs neither Redis nor the workers."""
+    """Show what all workers logged about one image, by time. Redis and the workers may be down."""
     if name.isdecimal():
-        raise typer.BadParameter(f"{name!r} stands in many lines; give the whole name, ccarchiver images lists them")
+        raise typer.BadParameter(
+            f"{name!r} matches many lines; give the whole name, which ccarchiver images lists"
+        )
     if not name:
         raise typer.BadParameter("an image's name or an ACK_ID is needed", param_hint="IMAGE")
     wanted = LogQuery(name, _time(since), level)
@@ -119,18 +134,18 @@ def show(
         found = _print_new(files, wanted, folder, as_json=as_json)
         _note(files, following=follow)
         if follow:
-            with contextlib.suppress(KeyboardInterrupt):  # it is how one stops to follow
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends --follow
                 while True:
                     time.sleep(FOLLOW_INTERVAL)
                     _print_new(files, wanted, folder, as_json=as_json)
         elif not found:
             which = f"{files.count} files {folder / FILE_PREFIX}{worker or '*'}.log*"
-            typer.echo(f"ccarchiver: no such line about {name}; looked in {which}", err=True)
+            typer.echo(f"ccarchiver: no such line about {name} in {which}", err=True)
             raise typer.Exit(EXIT_NOT_FOUND)
 
 
 def collect(files: LogFiles, wanted: LogQuery) -> list[LogLine]:
-    """Read the new lines that are asked for, in order of time.
+    """Return the new lines that match, sorted by time.
 
     Raises
     ------
@@ -145,24 +160,27 @@ def _parsed(files: LogFiles, needle: bytes) -> Iterator[LogLine]:
         try:
             fields = json.loads(raw)
             at = dt.datetime.fromisoformat(fields["timestamp"]).astimezone(dt.UTC)
-        except (ValueError, KeyError, TypeError):  # torn, or not a line of ours
+        except (ValueError, KeyError, TypeError):  # incomplete, or not a line of the archiver
             files.malformed += 1
             continue
         yield LogLine(at, {"worker": worker, **fields}, raw)
 
 
 def _print_new(files: LogFiles, wanted: LogQuery, folder: Path, *, as_json: bool) -> bool:
-    """Print the new lines; whether there were any."""
+    """Print the new lines and return whether there were any."""
     try:
         lines = collect(files, wanted)
     except OSError as error:
         _end(
-            f"the log directory {folder} cannot be read: {error.strerror}; set {LOG_DIR_VARIABLE} to the directory the "
-            "workers log to, or ask as a user who may read it"
+            f"the log directory {folder} cannot be read: {error.strerror}; set {LOG_DIR_VARIABLE} "
+            "to the directory of the workers' logs, or run this as a user who may read it"
         )
     if not files.count and files.unreadable:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(files.unreadable.items()))
-        _end(f"no log file in {folder} can be read ({reasons}); ask as a user who may read them")
+        unreadable = sorted(files.unreadable.items())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in unreadable)
+        _end(
+            f"no log file in {folder} is readable ({reasons}); run this as a user who may read them"
+        )
     for line in lines:
         if as_json:
             typer.echo(line.raw, nl=False)
@@ -174,43 +192,47 @@ def _print_new(files: LogFiles, wanted: LogQuery, folder: Path, *, as_json: bool
 
 
 def _note(files: LogFiles, *, following: bool) -> None:
-    """Say what was left out."""
+    """Print which lines and files were skipped."""
     malformed = files.malformed + (0 if following else files.unfinished)
     if malformed:
-        typer.echo(f"ccarchiver: {malformed} lines left out that are torn or not JSON", err=True)
+        typer.echo(f"ccarchiver: {malformed} lines skipped: incomplete or not JSON", err=True)
     for name, reason in sorted(files.unreadable.items()):
-        typer.echo(f"ccarchiver: {name} left out: {reason}", err=True)
+        typer.echo(f"ccarchiver: {name} skipped: {reason}", err=True)
 
 
 def _log_dir() -> Path:
-    """Give the log directory; the environment's needs no site file."""
+    """Return the log directory; the site file is only needed if the environment has none."""
     variable = os.environ.get(LOG_DIR_VARIABLE)
     if variable:
         return Path(variable)
     try:
         folder = load_settings().log_dir
     except ConfigError as error:
-        _end(f"{LOG_DIR_VARIABLE} is not set, and the site file does not tell the log directory: {error}")
+        _end(f"{LOG_DIR_VARIABLE} is not set, and the site file cannot be used: {error}")
     if folder is None:
         _end(
-            f"neither {LOG_DIR_VARIABLE} nor LOGGING_DIR in the site file names a log directory: the workers log to "
-            f"standard error only; set {LOG_DIR_VARIABLE} for them and for this command"
+            f"neither {LOG_DIR_VARIABLE} nor LOGGING_DIR in the site file names a log directory: "
+            f"the workers log to standard error only; set {LOG_DIR_VARIABLE} for them and for this "
+            "command"
         )
     return folder
 
 
 def _time(text: str) -> dt.datetime | None:
-    """Read the option ``--since``."""
+    """Return the time that the option ``--since`` names."""
     if not text:
         return None
     ago = _AGO.fullmatch(text)
     try:
         if ago is not None:
-            return dt.datetime.now(tz=dt.UTC) - dt.timedelta(**{_UNITS[ago["unit"]]: int(ago["count"])})
+            return dt.datetime.now(tz=dt.UTC) - dt.timedelta(
+                **{_UNITS[ago["unit"]]: int(ago["count"])}
+            )
         at = dt.datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is no time; write 2026-11-22T08:18 (UTC), or how long ago: 90s, 10m, 2h, 1d",
+            f"{text!r} is not a time; write 2026-11-22T08:18 (UTC), or how long ago: "
+            "90s, 10m, 2h, 1d",
             param_hint="--since",
         ) from None
     return at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at

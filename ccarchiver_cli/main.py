@@ -10,9 +10,7 @@ import typer
 
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError
-
-EXIT_CONFIG = 78
-"""The configuration is wrong (EX_CONFIG of sysexits.h)."""
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 
 COMMANDS = {
     "status": "ccarchiver_cli.status",
@@ -25,29 +23,37 @@ COMMANDS = {
     "doctor": "ccarchiver_cli.doctor.command",
     "config": "ccarchiver_cli.config",
 }
-"""Each command and the module whose ``register`` adds it; only the one that is asked for is imported."""
+"""Module of each command, whose function ``register`` adds the command to the program.
+
+Only the module of the command that runs is imported.
+"""
 
 HELP = (
-    "Look into the ComCam Archiver and mend what it could not. Exit codes: 0 well or done, 1 something is wrong or not "
-    "found, 2 wrong use, 69 Redis is away, 78 wrong configuration."
+    "Show the state of the ComCam Archiver and correct what it could not complete. "
+    "Exit codes: 0 all is well or the command succeeded, 1 something is wrong or not found, "
+    "2 usage error, 69 Redis does not answer, 78 wrong configuration."
 )
 
 
-def _version(value: bool) -> None:  # noqa: FBT001  typer calls it so
+def _version(value: bool) -> None:  # noqa: FBT001  typer passes it by position
     if value:
         typer.echo(__version__)
         raise typer.Exit
 
 
 def _options(
-    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
-    """Options before the command."""
+    """Declare the options that stand before the command."""
     del version
 
 
 def make_app(wanted: str = "") -> typer.Typer:
-    """Make the program with one command, or with all of them if there is no such command."""
+    """Return the program with one command, or with all commands if there is no command `wanted`."""
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_show_locals=False,  # variables may hold secrets
@@ -61,11 +67,12 @@ def make_app(wanted: str = "") -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command that is typed."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         make_app(words[0] if words else "")()
-    except ConfigError as error:  # a file that login or encryption need; commands themselves tell of the site file
+    except ConfigError as error:
+        # The commands report a wrong site file themselves; this is a file of login or encryption.
         typer.echo(f"ccarchiver: {error}", err=True)
         sys.exit(EXIT_CONFIG)
 

@@ -1,4 +1,4 @@
-"""``ccarchiver config migrate``: an old site file in the new form, with the same meaning."""
+"""``ccarchiver config migrate``: rewrite an old site file in the new form, with the same values."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccarchiver_cli import site_advisories
-from ccarchiver_cli.connection import EXIT_CONFIG
 from ccarchiver_cli.site_file_writer import render
 from ccarchiver_cli.text_layout import indented
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.config.settings import load_settings
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 EXIT_NOT_WRITTEN = 1
-"""The file is there already, or cannot be written."""
+"""Exit code: the file already exists, or cannot be written."""
 
-OldFile = Annotated[Path, typer.Argument(metavar="FILE", help="The site file there is; it is only read.")]
+OldFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The existing site file; it is only read.")
+]
 NewFile = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="OUT", help="Where the new one goes; never over a file. Default: stdout."),
+    typer.Option(
+        "-o", "--output", metavar="OUT", help="The new file; it must not exist. Default: stdout."
+    ),
 ]
 
 
 def migrate(file: OldFile, output: NewFile = None) -> None:
-    """Write a site file anew: same values, one order, every key with its meaning.
+    """Rewrite a site file: the same values in a fixed sequence, every key with its meaning.
 
-    Comments of the old file are not taken over, so keep it. Exit code 78 if the old file is wrong.
+    Comments of the old file are not copied, so keep it. Exit code 78 if the old file is wrong.
     """
     try:
         settings = _load(file)
@@ -43,15 +47,15 @@ def migrate(file: OldFile, output: NewFile = None) -> None:
         typer.echo(text, nl=False)
     else:
         _write(output, text)
-    for note in site_advisories.advisories(settings):
-        typer.echo(indented("note  ", note.text), err=True)
+    for advisory in site_advisories.advisories(settings):
+        typer.echo(indented("note  ", advisory.text), err=True)
 
 
 def _load(file: Path) -> Settings:
-    """Read a site file of this version or an earlier one.
+    """Return the settings of a site file of this version or an earlier one.
 
-    A file whose connections to other hosts are unencrypted, as all files of earlier versions are, gets the setting
-    that allows it.
+    In files of earlier versions the connections to other hosts are unencrypted. Their settings
+    therefore get the permission for plaintext.
     """
     try:
         return load_settings(file)
@@ -62,7 +66,10 @@ def _load(file: Path) -> Settings:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that is not there yet, all of it or nothing: a part of it would be a site file as well."""
+    """Write a new file completely or not at all.
+
+    A part of the text would also be a valid site file.
+    """
     try:
         with path.open("x", encoding="utf-8") as file:
             try:
@@ -72,9 +79,11 @@ def _write(path: Path, text: str) -> None:
                 path.unlink()
                 raise
     except FileExistsError:
-        typer.echo(f"ccarchiver: {path}: is there already; name another file, or move that one away", err=True)
+        text = "already exists; name another file, or move the existing one"
+        typer.echo(f"ccarchiver: {path}: {text}", err=True)
         raise typer.Exit(EXIT_NOT_WRITTEN) from None
     except OSError as error:
-        typer.echo(f"ccarchiver: {path}: cannot be written: {error.strerror}; mend that or name another file", err=True)
+        reason = f"{error.strerror}; correct that or name another file"
+        typer.echo(f"ccarchiver: {path}: cannot be written: {reason}", err=True)
         raise typer.Exit(EXIT_NOT_WRITTEN) from None
     typer.echo(f"{path}: written; ccarchiver config check {path}", err=True)

@@ -1,4 +1,4 @@
-"""``ccarchiver night``: the report of an observing night, and sending again what is unfinished of it."""
+"""``ccarchiver night``: the summary of an observing night, and the replay of its images."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 LABEL, COUNT = 18, 7
-"""Columns of what is counted and of the count."""
+"""Widths of the label and of the count, in columns."""
 
 NAMED = 5
-"""Images named of each kind: ``--json`` and ``ccarchiver images`` have all."""
+"""Images that are named in each row; ``--json`` and ``ccarchiver images`` have all of them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,29 +37,46 @@ def register(app: typer.Typer) -> None:
 def show(
     day: Annotated[str, typer.Argument(metavar="DATE", help=NIGHT_HELP)] = "today",
     *,
-    replay: Annotated[bool, typer.Option("--replay", help="Send the unfinished images' orders again.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="With --replay: try failed images again as well.")] = False,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay",
+            help="Send the instructions of the unfinished images again, with the same ACK_IDs.",
+        ),
+    ] = False,
+    failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed",
+            help="With --replay: also start failed images again from the Controller.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Report a night: what was seen on SAL and what became of it; exit code 1 if anything is missing."""
+    """Show the summary of an observing night. Exit code 1 if anything is missing.
+
+    night --replay sends the instructions of all unfinished images of the night again.
+
+    image --retry starts one failed image again from the Controller.
+    """
     date = read_day(day)
-    report = query_redis(lambda redis, settings: read_night(redis, date, settings.files_per_image))
+    summary = query_redis(lambda redis, settings: read_night(redis, date, settings.files_per_image))
     if replay:
-        _replay(report, failed=failed, as_json=as_json)
+        _replay(summary, failed=failed, as_json=as_json)
         return
     if failed:
-        raise typer.BadParameter("--failed says what --replay does; give both")
+        raise typer.BadParameter("--failed is only valid together with --replay")
     if as_json:
-        print_json({"well": report.is_complete, **report.model_dump(mode="json")})
+        print_json({"well": summary.is_complete, **summary.model_dump(mode="json")})
     else:
-        _print(report)
-    if not report.is_complete:
+        _print(summary)
+    if not summary.is_complete:
         raise typer.Exit(EXIT_WRONG)
 
 
-def _replay(report: NightSummary, *, failed: bool, as_json: bool) -> None:
-    """Send again what is unfinished; exit code 1 if there is an image nothing could be done for."""
-    names = [*report.unfinished, *(name for names in report.failed.values() for name in names)]
+def _replay(summary: NightSummary, *, failed: bool, as_json: bool) -> None:
+    """Replay the unfinished images; exit with 1 if an image is not replayed."""
+    names = [*summary.unfinished, *(name for names in summary.failed.values() for name in names)]
 
     async def question(redis: Redis, settings: Settings) -> list[retry.Result]:
         return await retry.replay(redis, settings, names, failed=failed)
@@ -71,62 +88,71 @@ def _replay(report: NightSummary, *, failed: bool, as_json: bool) -> None:
         for result in results:
             say(f"{result.image}: {result.text}")
         done = sum(result.done for result in results)
-        say(f"{done} of {len(results)} unfinished images of {report.day} sent again")
+        say(f"{done} of {len(results)} unfinished images of {summary.day} are replayed")
     if not all(result.done for result in results):
         raise typer.Exit(EXIT_WRONG)
 
 
-def _print(report: NightSummary) -> None:
-    out = console()
-    is_over = time.time() > report.end
-    until = "" if is_over else ", not over yet" if report.day == observing_day(time.time()) else ", not begun yet"
-    out.print(f"night {report.day}: {utc(report.begin)} to {utc(report.end)} UTC{until}", style="bold")
-    for label, count, text in (*_images(report), *_files(report), *_times(report)):
+def _print(summary: NightSummary) -> None:
+    out, now = console(), time.time()
+    if now > summary.end:
+        until = ""
+    elif summary.day == observing_day(now):
+        until = ", not over yet"
+    else:
+        until = ", not begun yet"
+    period = f"{utc(summary.begin)} to {utc(summary.end)} UTC"
+    out.print(f"night {summary.day}: {period}{until}", style="bold")
+    for label, count, text in (*_images(summary), *_files(summary), *_times(summary)):
         first, *more = wrapped(text, out.width - LABEL - COUNT - 2) or [""]
         out.print(f"{label:<{LABEL}}{count:>{COUNT}}  {first}".rstrip(), soft_wrap=True)
         for line in more:
             out.print(f"{'':<{LABEL + COUNT}}  {line}", soft_wrap=True)
-    verdict = "complete: nothing is missing" if report.is_complete else "NOT complete"
-    if report.seen == 0:
-        verdict = "no exposure of this night was heard of"
-    hint = "; ccarchiver night --replay" if report.unfinished else ""
-    out.print(f"{verdict}{hint}", style="green" if report.is_complete else "bold red")
+    verdict = "complete: nothing is missing" if summary.is_complete else "NOT complete"
+    if summary.seen == 0:
+        verdict = "no exposure of this night is known"
+    hint = "; ccarchiver night --replay" if summary.unfinished else ""
+    out.print(f"{verdict}{hint}", style="green" if summary.is_complete else "bold red")
 
 
 Row = tuple[str, int | str, str]
 
 
-def _images(report: NightSummary) -> Iterator[Row]:
-    yield "images seen", report.seen, ""
-    yield "complete", report.complete, ""
-    yield "unfinished", len(report.unfinished), _named(report.unfinished)
-    if report.stalled:
-        yield "  stalled", len(report.stalled), _named(report.stalled)
-    yield "failed", sum(map(len, report.failed.values())), ""
-    for code, names in report.failed.items():
+def _images(summary: NightSummary) -> Iterator[Row]:
+    yield "images seen", summary.seen, ""
+    yield "complete", summary.complete, ""
+    yield "unfinished", len(summary.unfinished), _named(summary.unfinished)
+    if summary.stalled:
+        yield "  stalled", len(summary.stalled), _named(summary.stalled)
+    yield "failed", sum(map(len, summary.failed.values())), ""
+    for code, names in summary.failed.items():
         yield f"  {code or 'no code'}", len(names), f"{_meaning(code)}: {_named(names)}"
-    yield "skipped", len(report.skipped), _named(report.skipped)
-    if report.unannounced:
-        yield "unannounced", len(report.unannounced), _named(report.unannounced)
-    missing = sum(gap.count for gap in report.gaps)
-    yield "never heard of", missing, _named([_span(gap.first, gap.last) for gap in report.gaps])
+    yield "skipped", len(summary.skipped), _named(summary.skipped)
+    if summary.unannounced:
+        yield "unannounced", len(summary.unannounced), _named(summary.unannounced)
+    missing = sum(gap.count for gap in summary.gaps)
+    yield "numbers missing", missing, _named([_span(gap.first, gap.last) for gap in summary.gaps])
 
 
-def _files(report: NightSummary) -> Iterator[Row]:
-    yield "files expected", report.files_expected, "of the accepted images"
-    for label, count in (("retrieved", report.files_retrieved), ("ingested", report.files_ingested)):
-        missing = report.files_expected - count
+def _files(summary: NightSummary) -> Iterator[Row]:
+    expected = summary.files_expected
+    yield "files expected", expected, "of the accepted images"
+    for label, count in (
+        ("retrieved", summary.files_retrieved),
+        ("ingested", summary.files_ingested),
+    ):
+        missing = expected - count
         yield f"  {label}", count, f"{missing} missing" if missing > 0 else ""
 
 
-def _times(report: NightSummary) -> Iterator[Row]:
-    """Tell how long the complete images took, from their last event on."""
-    label = "time to the end"
-    for percent, seconds in report.percentiles_s.items():
+def _times(summary: NightSummary) -> Iterator[Row]:
+    """Yield how long the complete images took from their last event until they were complete."""
+    label = "time to complete"
+    for percent, seconds in summary.percentiles_s.items():
         yield label, f"{percent} %", f"within {duration(seconds)}"
         label = ""
     label = "slowest"
-    for slow in report.slowest:
+    for slow in summary.slowest:
         yield label, "", f"{slow.obsid}  {duration(slow.took_s)}"
         label = ""
 
@@ -142,7 +168,7 @@ def _span(first: str, last: str) -> str:
 
 def _meaning(code: int) -> str:
     if code == NO_CODE:
-        return "abandoned by age"
+        return "abandoned because of its age"
     try:
         return ErrorCode(code).meaning
     except ValueError:

@@ -9,7 +9,17 @@ import typer
 
 from ccarchiver_cli import pairing
 from ccarchiver_cli.connection import query_redis
-from ccarchiver_cli.output import EXIT_WRONG, ago, confirmed, console, fail, print_json, rough, say, table
+from ccarchiver_cli.output import (
+    EXIT_WRONG,
+    ago,
+    confirmed,
+    console,
+    fail,
+    print_json,
+    rough,
+    say,
+    table,
+)
 from ccarchiver_cli.pairing import RefusedError
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.status.candidate_list import Candidate, CandidateList, read_candidates
@@ -24,10 +34,10 @@ if TYPE_CHECKING:
 
 from ccarchiver_core.keys import Worker
 
-pair = typer.Typer(no_args_is_help=True, help="The pairing with a Forwarder, and who could take over.")
+pair = typer.Typer(no_args_is_help=True, help="The pairing with a Forwarder, and the candidates.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,15 +47,20 @@ def register(app: typer.Typer) -> None:
 
 @pair.command("show")
 def show(*, as_json: AsJson = False) -> None:
-    """Show the pairing and whom health would ask, in its order; exit code 1 if a Forwarder is wanted and missing."""
+    """Show the pairing and the Forwarders in the sequence in which health tries them.
+
+    Exit code 1 if a session is active but no Forwarder is paired.
+    """
 
     async def question(redis: Redis, settings: Settings) -> tuple[PairingView, CandidateList]:
-        return await read_pairing(redis, await read_session(redis)), await read_candidates(redis, settings)
+        view = await read_pairing(redis, await read_session(redis))
+        return view, await read_candidates(redis, settings)
 
     view, candidates = query_redis(question)
     is_well = not view.is_active or bool(view.hostname)
     if as_json:
-        print_json({"well": is_well, "pairing": view.model_dump(mode="json"), **_roster_dict(candidates)})
+        document = {"well": is_well, "pairing": view.model_dump(mode="json")}
+        print_json(document | _roster_dict(candidates))
     else:
         _print(view, candidates)
     if not is_well:
@@ -56,17 +71,24 @@ def show(*, as_json: AsJson = False) -> None:
 def release(
     *,
     yes: Yes = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if nobody seems to be there to take over.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the next one.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if no other Forwarder seems to be available.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until the next Forwarder is paired.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Give the paired Forwarder up, so that the next one takes over; unfinished images are replayed to it."""
+    """Release the paired Forwarder, so that health pairs the next one.
 
-    async def look(redis: Redis, settings: Settings) -> tuple[Session, CandidateList, bool]:
+    The unfinished images are replayed to the next Forwarder.
+    """
+
+    async def question(redis: Redis, settings: Settings) -> tuple[Session, CandidateList, bool]:
         lives = await read_heartbeat(redis, Worker.HEALTH) is not None
         return await read_session(redis), await read_candidates(redis, settings), lives
 
-    session, candidates, health_lives = query_redis(look)
+    session, candidates, health_lives = query_redis(question)
     if session.is_paired and session.forwarder is not None:
         _confirm_release(session.forwarder.hostname, candidates.likely, yes=yes, force=force)
     try:
@@ -74,29 +96,36 @@ def release(
     except RefusedError as error:
         raise fail(str(error)) from None
     after = _next_paired(before) if wait and health_lives else None
-    gone = before.forwarder.hostname if before.forwarder else ""
-    come = after.forwarder.hostname if after and after.forwarder else None
+    released = before.forwarder.hostname if before.forwarder else ""
+    paired = after.forwarder.hostname if after and after.forwarder else None
     if as_json:
-        print_json({"released": gone, "health_lives": health_lives, "paired": come})
+        print_json({"released": released, "health_lives": health_lives, "paired": paired})
     elif not health_lives:
-        say(f"{gone}: health shows no life; it releases it when it is back")
+        say(f"{released}: not released yet: health is down and does it when it runs again")
     else:
-        say(f"{gone}: released")
-        if come is not None and after is not None:
-            say(f"{come}: paired, epoch {after.epoch}; unfinished images are replayed to it")
-    if wait and health_lives and come is None:
-        raise fail("nobody has taken over; see: ccarchiver pair show, ccarchiver status")
+        say(f"{released}: released")
+        if paired is not None and after is not None:
+            say(f"{paired}: paired, epoch {after.epoch}; unfinished images are replayed to it")
+    if wait and health_lives and paired is None:
+        raise fail("no other Forwarder is paired yet; see: ccarchiver pair show, ccarchiver status")
 
 
-def _confirm_release(hostname: str, heir: Candidate | None, *, yes: bool, force: bool) -> None:
-    """Ask the operator; ends the command if nobody could take over, or the answer is no."""
-    if heir is None and not force:
+def _confirm_release(hostname: str, successor: Candidate | None, *, yes: bool, force: bool) -> None:
+    """Ask the operator to confirm a release.
+
+    Raises
+    ------
+    typer.Exit
+        If no other Forwarder seems to be available, or the operator declines.
+    """
+    if successor is None and not force:
         raise fail(
-            "no other Forwarder is listed or known that could take over: the CSC would go to FAULT "
-            f"({hostname} is not asked again). Start one, or give --force"
+            "no other Forwarder that could take over is listed or known: the CSC would go to FAULT "
+            f"(health does not try {hostname} in this search). Start a Forwarder, or give --force"
         )
-    after = f"{heir.hostname} is asked next" if heir else "nobody is there to take over"
-    if not confirmed(f"Release {hostname}? ({after})", yes=yes):
+    name = successor.hostname if successor else ""
+    effect = f"health tries {name} next" if name else "no Forwarder can take over"
+    if not confirmed(f"Release {hostname}? ({effect})", yes=yes):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -106,14 +135,16 @@ def _next_paired(before: Session) -> Session | None:
 
 @pair.command("next")
 def show_next(
-    forwarder: Annotated[str | None, typer.Argument(help="Hostname or queue of the one to be asked next.")] = None,
+    forwarder: Annotated[
+        str | None, typer.Argument(help="Hostname or queue of the Forwarder to try next.")
+    ] = None,
     *,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which Forwarder would be asked next, or have a named one be the next."""
+    """Show which Forwarder health tries next, or make a named Forwarder the next."""
     if forwarder is not None:
-        if not confirmed(f"Put {forwarder} before all others?", yes=yes):
+        if not confirmed(f"Try {forwarder} before all other Forwarders?", yes=yes):
             raise typer.Exit(EXIT_WRONG)
         name = forwarder
         try:
@@ -129,13 +160,13 @@ def show_next(
     elif candidates.next is not None:
         say(_next_text(candidates.next))
         if candidates.next.stale and candidates.likely is not None:
-            say(f"after it, the first that nothing speaks against: {_next_text(candidates.likely)}")
+            say(f"the first entry that is not stale: {_next_text(candidates.likely)}")
     if candidates.next is None:
-        raise fail("nobody: no other Forwarder is listed or known")
+        raise fail("no other Forwarder is listed or known")
 
 
 def _next_text(candidate: Candidate) -> str:
-    where = "on the list" if candidate.listed else "known from before"
+    where = "listed" if candidate.listed else "known"
     stale = f"; stale? {candidate.stale}" if candidate.stale else ""
     return f"{candidate.hostname} on queue {candidate.queue}, {where}{stale}"
 
@@ -148,18 +179,19 @@ def _roster_dict(candidates: CandidateList) -> dict[str, Any]:
 def _print(view: PairingView, candidates: CandidateList) -> None:
     out, now = console(), time.time()
     if not view.is_active:
-        out.print("pairing    none: no session is wanted")
+        out.print("pairing    none: no session is active")
     elif not view.hostname:
-        why = f"; {view.loss}" if view.loss else ""
-        out.print(f"pairing    {view.pairing}, epoch {view.epoch}{why}", style="bold red")
+        reason = f"; {view.loss}" if view.loss else ""
+        out.print(f"pairing    {view.pairing}, epoch {view.epoch}{reason}", style="bold red")
     else:
         left = view.presence_ttl_s
-        key = "is NOT there" if left is None else f"has {left:.1f} s left"
-        out.print(f"pairing    {view.hostname} on queue {view.queue}, epoch {view.epoch}", style="bold")
+        key = "is MISSING" if left is None else f"has {left:.1f} s left"
+        text = f"{view.hostname} on queue {view.queue}, epoch {view.epoch}"
+        out.print(f"pairing    {text}", style="bold")
         out.print(f"           for {rough(now - view.since)}; its key {view.presence_key} {key}")
         out.print(f"           session {view.session_id}")
     out.print()
-    made = table("asked", "Forwarder", "queue", "from", "last asked", "")
+    made = table("order", "Forwarder", "queue", "from", "last tried", "")
     for number, one in enumerate(candidates.candidates, start=1):
         made.add_row(
             *(str(number), one.hostname, one.queue, "list" if one.listed else "known"),
@@ -175,4 +207,4 @@ def _remark(one: Candidate, view: PairingView) -> str:
     if view.queue and one.queue == view.queue:
         return "paired"
     stale = f"stale? {one.stale}" if one.stale else ""
-    return f"not asked: {one.stale}" if one.is_skipped else stale
+    return f"skipped: {one.stale}" if one.is_skipped else stale

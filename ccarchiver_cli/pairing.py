@@ -1,6 +1,7 @@
-"""What an operator may change of the pairing: who is asked next, and to look for somebody else now.
+"""An operator's changes to the pairing: the next Forwarder, and a release of the paired one.
 
-The session stays health's: it is told by the letter by which the bridge reports a lost Forwarder.
+Only health writes the session. A release sends health the message with which the bridge reports a
+lost Forwarder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.domain.worker_messages import ReplaceForwarder, ReplaceReason
-from ccarchiver_core.redis.client import transact
+from ccarchiver_core.redis.replies import transact
 from ccarchiver_core.status.candidate_list import read_candidates
 from ccarchiver_core.store.session import read_session
 
@@ -25,32 +26,38 @@ if TYPE_CHECKING:
     from ccarchiver_core.domain.session import Session
 
 LOOK_INTERVAL_S = 0.2
-"""Seconds between two looks at the session."""
+"""Seconds between two reads of the session."""
 
 MARGIN_S = 5.0
-"""Seconds beyond REASSIGN_GRACE that a takeover may take: a Forwarder shows its key within 3.5 s."""
+"""Seconds that a takeover may take after REASSIGN_GRACE.
+
+A Forwarder writes its presence key within 3.5 s.
+"""
 
 
 class RefusedError(CcArchiverError):
-    """It is not done; the text says why, and what to do instead."""
+    """A command that is declined; the text contains the reason and what to do instead."""
 
 
 async def release(redis: Redis) -> Session:
-    """Tell health to give the paired Forwarder up and look for another; the value is the session before.
+    """Instruct health to replace the paired Forwarder, and return the session before the release.
 
-    Safe to repeat: health ignores a letter about a pairing that is over.
+    A repeated call is harmless: health ignores a message about a pairing that has ended.
 
     Raises
     ------
     RefusedError
-        If none is paired.
+        If no Forwarder is paired.
     """
     session = await read_session(redis)
     if not session.is_active:
-        raise RefusedError("no session is wanted, so no Forwarder is paired: command the CSC to start first")
+        raise RefusedError("no session is active, so no Forwarder is paired; send start to the CSC")
     if not session.is_paired or session.forwarder is None:
-        raise RefusedError("no Forwarder is paired: health is looking for one already; see: ccarchiver pair show")
-    report = f"Forwarder {session.forwarder.hostname} was released by an operator (ccarchiver pair release)"
+        raise RefusedError(
+            "no Forwarder is paired; health is already searching for one; see: ccarchiver pair show"
+        )
+    hostname = session.forwarder.hostname
+    report = f"Forwarder {hostname} was released by an operator (ccarchiver pair release)"
     message = ReplaceForwarder(
         session_id=session.id,
         epoch=session.epoch,
@@ -58,12 +65,20 @@ async def release(redis: Redis) -> Session:
         code=ErrorCode.FORWARDER_GONE,
         report=report,
     )
-    await transact(redis, ("XADD", keys.Worker.HEALTH.mailbox, "*", "message", message.model_dump_json()))
+    await transact(
+        redis, ("XADD", keys.Worker.HEALTH.mailbox, "*", "message", message.model_dump_json())
+    )
     return session
 
 
 async def taken_over(redis: Redis, settings: Settings, before: Session) -> Session | None:
-    """Wait until another Forwarder is paired; None if that takes longer than health looks for one."""
+    """Wait until another Forwarder is paired, and return its session.
+
+    Returns
+    -------
+    session : `Session` or None
+        None if health does not pair another Forwarder before its search ends.
+    """
     deadline = time.monotonic() + settings.reassign_grace + MARGIN_S
     while time.monotonic() < deadline:
         session = await read_session(redis)
@@ -76,22 +91,41 @@ async def taken_over(redis: Redis, settings: Settings, before: Session) -> Sessi
 
 
 async def promote(redis: Redis, settings: Settings, name: str) -> str:
-    """Move a Forwarder, by its hostname or queue, to the end of the list from which health takes; says what was done.
+    """Make a Forwarder the first that health tries in its next search.
+
+    Health takes entries from the end of the list, so the Forwarder's entry is moved there.
+
+    Parameters
+    ----------
+    redis : `redis.asyncio.Redis`
+        Connection to Redis.
+    settings : `Settings`
+        Settings of the site.
+    name : `str`
+        Hostname or queue of the Forwarder.
+
+    Returns
+    -------
+    text : `str`
+        What was done, for the operator.
 
     Raises
     ------
     RefusedError
-        If it is not known, or is the one that is paired.
+        If the Forwarder is not known or is already paired.
     """
     session = await read_session(redis)
     paired = session.forwarder
     if paired is not None and name in (paired.hostname, paired.consume_queue):
-        raise RefusedError(f"{name} is paired; to have another one take over: ccarchiver pair release")
-    found = [one for one in (await read_candidates(redis, settings)).candidates if name in (one.hostname, one.queue)]
-    if not found:
-        raise RefusedError(f"no Forwarder {name} on the list or known from before; see: ccarchiver pair show")
-    chosen = found[0]
-    entry = ForwarderEntry(hostname=chosen.hostname, ip_address=chosen.ip_address, consume_queue=chosen.queue)
+        raise RefusedError(f"{name} is paired; to replace it: ccarchiver pair release")
+    candidates = (await read_candidates(redis, settings)).candidates
+    matching = [one for one in candidates if name in (one.hostname, one.queue)]
+    if not matching:
+        raise RefusedError(f"no Forwarder {name} is listed or known; see: ccarchiver pair show")
+    chosen = matching[0]
+    entry = ForwarderEntry(
+        hostname=chosen.hostname, ip_address=chosen.ip_address, consume_queue=chosen.queue
+    )
     text = entry.model_dump_json()
     removed: list[tuple[str | bytes | int, ...]] = []
     for raw in await redis.lrange(keys.FORWARDER_LIST, 0, -1):
@@ -99,6 +133,6 @@ async def promote(redis: Redis, settings: Settings, name: str) -> str:
             if ForwarderEntry.model_validate_json(raw).consume_queue == chosen.queue:
                 removed.append(("LREM", keys.FORWARDER_LIST, 0, raw))
         except ValueError:
-            continue  # malformed: health puts it down when it comes to it
+            continue  # malformed: health moves it to the dead letters when it reads it
     await transact(redis, *removed, ("RPUSH", keys.FORWARDER_LIST, text))
-    return f"{chosen.hostname} (queue {chosen.queue}) is asked next when a Forwarder is looked for"
+    return f"health tries {chosen.hostname} (queue {chosen.queue}) first in its next search"

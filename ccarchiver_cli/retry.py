@@ -1,13 +1,13 @@
-"""An operator's second try: a failed image from its start, or an unfinished one's orders once more.
+"""An operator's actions on images: retry a failed one, or replay the instructions of open ones.
 
-Nothing is sent from here. An order in the ledger is marked as sent to nobody, and the bridge asks its usual question,
-what must go out now: same ACK_IDs, same order within the image, and the earlier order is kept as ``past:``.
+Nothing is sent from here. An instruction in the ledger is marked as not sent, and the bridge then
+sends what is due: the same ACK_IDs in the same sequence. The earlier instruction is kept as
+superseded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,16 @@ from pydantic import BaseModel
 from redis.exceptions import WatchError
 
 from ccarchiver_core import keys
-from ccarchiver_core.base import clock
-from ccarchiver_core.domain.exposure import EventKind, Instruction, SentInstruction
-from ccarchiver_core.domain.worker_messages import SessionChanged, StatusTopic
-from ccarchiver_core.redis.client import COMMAND_TIMEOUT, read_hash, transact
-from ccarchiver_core.status.timeline import last_progress_at, message_names
-from ccarchiver_core.store import file_status_fields, ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.domain.exposure import EventKind, Instruction
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.instruction_limits import MAX_SENDS
+from ccarchiver_core.domain.message_names import message_names
+from ccarchiver_core.domain.worker_messages import SessionChanged
+from ccarchiver_core.redis.replies import transact
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.session import read_session
+from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,18 +32,13 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.image_record import ImageRecord
 
-NOBODY = {"epoch": -1, "session_id": ""}
-"""What an order was sent under that is to be sent again: no pairing and no session."""
-
-SENDS = 2
-"""Times the bridge sends an order by itself before it gives up: as long an image is left alone."""
-
-Write = tuple[str | bytes | int, ...]
+Decision = tuple[Transaction, "Result"]
 
 
 class Result(BaseModel):
-    """What was done about one image, or why nothing was."""
+    """Result of a retry or replay of one image: what was done, or why nothing was done."""
 
     image: str
     done: bool
@@ -49,31 +46,36 @@ class Result(BaseModel):
 
 
 async def retry(redis: Redis, obsid: str) -> Result:
-    """Give a failed image another try from the start; safe to repeat and while the workers run.
+    """Start a failed image again from the Controller.
 
-    The bridge asks the Controller for a directory again as soon as it hears of it.
+    This is safe to repeat, and safe while the workers run.
     """
-    result = await _change(redis, obsid, _retried)
+    result = await _change(redis, obsid, _retry)
     await _notify_bridge(redis, [result])
     return result
 
 
-async def replay(redis: Redis, settings: Settings, names: Iterable[str], *, failed: bool) -> list[Result]:
-    """Have the orders of unfinished images sent again; safe to repeat and while the workers run.
+async def replay(
+    redis: Redis, settings: Settings, names: Iterable[str], *, failed: bool
+) -> list[Result]:
+    """Mark the instructions of open images as not sent.
+
+    This is safe to repeat, and safe while the workers run.
 
     Parameters
     ----------
+    redis, settings
+        The archiver's database and the site's settings.
     names : iterable of `str`
-        Images; those at their end are left alone.
+        The images. Those that are not open are not changed.
     failed : `bool`
-        Whether failed ones are tried again as well.
+        Whether failed images are retried as well.
     """
-    messages = {instruction: str(name) for instruction, name in message_names(settings).items()}
 
-    def decide(obsid: str, record: dict[str, str]) -> tuple[list[Write], Result]:
-        if record.get("state") == ImageState.FAILED and failed:
-            return _retried(obsid, record)
-        return _replayed(obsid, record, settings, messages)
+    def decide(obsid: str, record: ImageRecord | None) -> Decision:
+        if record is not None and record.state is ImageState.FAILED and failed:
+            return _retry(obsid, record)
+        return _replay(obsid, record, settings)
 
     results = [await _change(redis, name, decide) for name in names]
     await _notify_bridge(redis, results)
@@ -81,16 +83,18 @@ async def replay(redis: Redis, settings: Settings, names: Iterable[str], *, fail
 
 
 async def _change(
-    redis: Redis, obsid: str, decide: Callable[[str, dict[str, str]], tuple[list[Write], Result]]
+    redis: Redis, obsid: str, decide: Callable[[str, ImageRecord | None], Decision]
 ) -> Result:
-    """Read a record and write what follows from it, all or none; once more if a worker wrote to it meanwhile."""
-    name = keys.image(obsid)
+    """Read a record, decide, and apply the decision in one transaction.
+
+    If a worker changes the record meanwhile, nothing is written and the record is read again.
+    """
+    ledger = ImageLedger(redis)
     while True:
         async with asyncio.timeout(COMMAND_TIMEOUT), redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(name)
-            writes, result = decide(obsid, await read_hash(pipe, name))
+            transaction, result = decide(obsid, await ledger.watch(pipe, obsid))
             pipe.multi()  # type: ignore[no-untyped-call]  # redis-py leaves it without types
-            for words in writes:
+            for words in transaction.commands:
                 pipe.execute_command(*words)
             try:
                 await pipe.execute()
@@ -99,87 +103,68 @@ async def _change(
             return result
 
 
-def _retried(obsid: str, record: dict[str, str]) -> tuple[list[Write], Result]:
-    if record.get("state") != ImageState.FAILED:
-        state = record.get("state", "not in the ledger")
-        return [], Result(image=obsid, done=False, text=f"is {state}; only a failed image can be tried again")
-    name = keys.image(obsid)
-    writes: list[Write] = [
-        ("HDEL", name, "failed", "failed_code", "finished", "target_dir"),
-        # its waiting begins anew
-        (
-            "HSET",
-            name,
-            "state",
-            ImageState.ACCEPTED,
-            ledger.RETRIED_AT,
-            _now(),
-            *_unsent_fields(record, *Instruction),
-            *_waiting(),
-        ),
-        ("ZADD", keys.UNFINISHED, int(record["job"]), obsid),
-        ("HINCRBY", keys.COUNTERS, "images_retried", 1),
-    ]
-    return writes, Result(image=obsid, done=True, text="goes the normal way again, from the Controller on")
+def _retry(obsid: str, record: ImageRecord | None) -> Decision:
+    if record is None or record.state is not ImageState.FAILED:
+        state = "not in the ledger" if record is None else record.state
+        text = f"is {state}; only a failed image can be retried"
+        return Transaction(), Result(image=obsid, done=False, text=text)
+    transaction = Transaction()
+    ImageLedger.retry(transaction, record)
+    return transaction, Result(image=obsid, done=True, text="starts again from the Controller")
 
 
-def _replayed(
-    obsid: str, record: dict[str, str], settings: Settings, messages: dict[Instruction, str]
-) -> tuple[list[Write], Result]:
-    why = _why_not(record, settings)
-    if why:
-        return [], Result(image=obsid, done=False, text=why)
-    of_now = [
+def _replay(obsid: str, record: ImageRecord | None, settings: Settings) -> Decision:
+    reason = _why_not(record, settings)
+    if record is None or reason:
+        return Transaction(), Result(image=obsid, done=False, text=reason)
+    has_target = bool(record.target_dir)
+    due = [
         instruction
-        for instruction in Instruction
-        if (instruction is Instruction.NEW_ITEM) is ("target_dir" not in record)
+        for instruction in record.instructions
+        if (instruction is Instruction.NEW_ITEM) is not has_target
     ]
-    instructions = [instruction for instruction in of_now if instruction in record]
-    name = keys.image(obsid)
-    writes: list[Write] = [("HSET", name, ledger.REPLAYED_AT, _now(), *_unsent_fields(record, *instructions))]
-    again = ", ".join(messages[instruction] for instruction in instructions)
-    return writes, Result(image=obsid, done=True, text=f"sent again: {again or 'what was never sent'}")
+    transaction = Transaction()
+    ImageLedger.replay(transaction, record, due)
+    names = message_names(settings)
+    again = ", ".join(names[instruction] for instruction in due)
+    text = f"sent again: {again}" if again else "instructions that were never sent are sent"
+    return transaction, Result(image=obsid, done=True, text=text)
 
 
-def _why_not(record: dict[str, str], settings: Settings) -> str:
-    """Say why an image's orders are not to be sent again; empty if they are."""
-    state = record.get("state", "")
-    if state == ImageState.FAILED:
-        return f"failed: {record.get('failed', '')}; ccarchiver image NAME --retry, or --replay --failed"
-    if state not in (ImageState.ACCEPTED, ImageState.STALLED):
-        return f"is {state or 'not in the ledger'}: nothing to send"
-    if EventKind.START not in record or _is_answered(record) or _is_retrieved(record, settings):
-        return f"waits for {ledger.waiting_on(record, settings.files_per_image)}: no message of the archiver helps"
-    if time.time() - last_progress_at(record) < SENDS * settings.ack_timeout:
-        return "is under way: left alone"
+def _why_not(record: ImageRecord | None, settings: Settings) -> str:
+    """Return why an image's instructions must not be sent again; empty if they may."""
+    if record is None:
+        return "is not in the ledger: nothing to send"
+    if record.state is ImageState.FAILED:
+        reason = record.failure_reason
+        return f"failed: {reason}; ccarchiver image NAME --retry, or --replay --failed"
+    if not record.is_open:
+        return f"is {record.state}: nothing to send"
+    files = settings.files_per_image
+    if EventKind.START not in record.events or _is_answered(record) or record.is_retrieved(files):
+        return f"waits for {record.waiting_on(files)}: nothing to send again"
+    if time.time() - record.last_progress_at < MAX_SENDS * settings.ack_timeout:
+        return "is in progress: not changed"
     return ""
 
 
-def _is_answered(record: dict[str, str]) -> bool:
-    """Tell whether an event of the image is still to come and all that could be said without it has been answered."""
-    sent = [
-        SentInstruction.model_validate_json(record[instruction]) for instruction in Instruction if instruction in record
-    ]
-    is_told = Instruction.XFER_PARAMS in record and all(one.acked for one in sent)
-    return is_told and not {EventKind.END, EventKind.HEADER} <= record.keys()
+def _is_answered(record: ImageRecord) -> bool:
+    """Return whether the image only waits for an event.
 
-
-def _is_retrieved(record: dict[str, str], settings: Settings) -> bool:
-    return file_status_fields.count_good(record, StatusTopic.RETRIEVAL) >= settings.files_per_image
-
-
-def _unsent_fields(record: dict[str, str], *instructions: Instruction) -> list[str]:
-    """Give the fields and values by which recorded orders count as sent to nobody."""
-    words: list[str] = []
-    for instruction in instructions:
-        if instruction in record:
-            sent = SentInstruction.model_validate_json(record[instruction]).model_copy(update=NOBODY)
-            words += [instruction, sent.model_dump_json(exclude_defaults=True)]
-    return words
+    That is: an event is missing, and every instruction that was sent is acknowledged.
+    """
+    instructions = record.instructions
+    is_answered = Instruction.XFER_PARAMS in instructions and all(
+        sent.acked for sent in instructions.values()
+    )
+    return is_answered and not {EventKind.END, EventKind.HEADER} <= record.events.keys()
 
 
 async def _notify_bridge(redis: Redis, results: list[Result]) -> None:
-    """Tell the bridge, if anything was done; without a session it finds out by itself when there is one."""
+    """Notify the bridge of the changes.
+
+    Without a session the bridge reads the ledger when the next session starts.
+    """
     done = [result for result in results if result.done]
     if not done:
         return
@@ -190,13 +175,3 @@ async def _notify_bridge(redis: Redis, results: list[Result]) -> None:
     else:
         for result in done:
             result.text += ", when the CSC is started"
-
-
-def _waiting() -> list[str]:
-    """Give the fields and values by which an image's waiting begins now."""
-    began = clock.now().fields(ledger.WAITING)
-    return [str(word) for word in itertools.chain.from_iterable(began.items())]
-
-
-def _now() -> str:
-    return f"{time.time():.3f}"

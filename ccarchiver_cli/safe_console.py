@@ -1,4 +1,4 @@
-"""A console on which nobody's text can command the terminal."""
+"""Console that does not pass control characters of a text to the terminal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class SafeConsole(Console):
-    """Shows control characters in a text as question marks; its own colours and movements stay."""
+    """Console that shows control characters in a text as question marks.
+
+    Its own colours and cursor movements are kept.
+    """
 
     @override
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(harmless(segment.text), segment.style)

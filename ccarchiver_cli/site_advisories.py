@@ -1,4 +1,4 @@
-"""What is allowed in a site file, but a deployed site has to have meant it."""
+"""Advisories about valid settings that are probably wrong at a deployed site."""
 
 from __future__ import annotations
 
@@ -17,34 +17,39 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_file import KeyPath
 
 LONG_ACK_TIMEOUT = 30.0
-"""Seconds; sites of the replaced archiver have 60. Above it, a silent peer is noticed only after minutes."""
+"""Seconds of ACK_TIMEOUT above which a silent peer is detected only after minutes.
+
+Sites of the replaced archiver have 60.
+"""
 
 FORWARDERS_LOOK_S = 10.0
-"""How often a Forwarder looks whether it is still paired, and lists itself if not."""
+"""Interval at which a Forwarder checks whether it is paired; if not, it registers in the list."""
 
 SITE_KEYS = {
-    "REDIS_HOST": "the Redis of this site",
-    "BASE_BROKER_ADDR": "the RabbitMQ and the virtual host of this site",
+    "REDIS_HOST": "set it to the Redis of this site",
+    "BASE_BROKER_ADDR": "set it to the RabbitMQ and the virtual host of this site",
     "ARCHIVE.ARCHIVE_LOGIN": "Forwarders copy files with this login",
-    "ARCHIVE.ARCHIVE_IP": "Forwarders copy files to this address: the default only works on one machine",
-    "ARCHIVE.FORWARDER_STAGING": "the tree of the site",
-    "ARCHIVE.OODS_STAGING": "the tree of the site",
-    "ARCHIVE.DBB_STAGING": "the tree of the site",
+    "ARCHIVE.ARCHIVE_IP": (
+        "Forwarders copy files to this address; the default only works on one machine"
+    ),
+    "ARCHIVE.FORWARDER_STAGING": "set it to the tree of this site",
+    "ARCHIVE.OODS_STAGING": "set it to the tree of this site",
+    "ARCHIVE.DBB_STAGING": "set it to the tree of this site",
 }
-"""Keys whose default is right for one machine on a desk, and that a deployed site must think about."""
+"""Keys whose default is right for a developer's machine; a deployed site must check them."""
 
 
 @dataclass(frozen=True)
 class Advisory:
-    """One thing to think about."""
+    """One advisory."""
 
     key: str | None
-    """The key of the site file it is about; None if the environment has a part in it."""
+    """Key of the site file; None if the advisory depends on the environment."""
     text: str
 
 
 def advisories(settings: Settings) -> Iterator[Advisory]:
-    """Give what a deployed site should look at a second time."""
+    """Yield the advisories for a site."""
     for key, meaning in SITE_KEYS.items():
         value, is_set = _look_up(settings, tuple(key.split(".")))
         if not is_set:
@@ -55,39 +60,46 @@ def advisories(settings: Settings) -> Iterator[Advisory]:
     if settings.ack_timeout > LONG_ACK_TIMEOUT:
         yield Advisory(
             "ACK_TIMEOUT",
-            f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: a silent peer is "
-            "noticed only after that time; 5 is better",
+            f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: "
+            "a silent peer is detected only after that time; 5 is better",
         )
     for name, section in settings.in_plaintext():
         yield Advisory(
             PLAINTEXT_KEY,
-            f"what goes to {name}, its password too, can be read on the way: {section}.USE: true encrypts it",
+            f"the connection to {name} is not encrypted, so its password can be read on the "
+            f"network: {section}.USE: true encrypts it",
         )
     yield from _files(settings)
-    for key, seconds in (("PAIR_TIMEOUT", settings.pair_timeout), ("REASSIGN_GRACE", settings.reassign_grace)):
+    timeouts = {"PAIR_TIMEOUT": settings.pair_timeout, "REASSIGN_GRACE": settings.reassign_grace}
+    for key, seconds in timeouts.items():
         if seconds < FORWARDERS_LOOK_S:
             yield Advisory(
                 key,
-                f"{key} is {seconds:g} s: a Forwarder that lives lists itself only every {FORWARDERS_LOOK_S:g} s, so "
-                "it may be given up too early; 15 is better",
+                f"{key} is {seconds:g} s: a running Forwarder registers only every "
+                f"{FORWARDERS_LOOK_S:g} s, so the search may end too early; 15 is better",
             )
     if settings.queue_to_oods == settings.queue_from_oods:
         yield Advisory(
             "OODS_CONSUME_QUEUE",
-            f"OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are both {settings.queue_to_oods}: the archiver would take "
-            "what is meant for the OODS",
+            f"OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are both {settings.queue_to_oods}: "
+            "the archiver would consume the messages to the OODS",
         )
     elif settings.queue_to_oods != settings.oods_publish_queue:
         yield Advisory(
             "OODS_CONSUME_QUEUE",
-            "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named as the OODS sees them; they are read the other way "
-            f"round: to the OODS {settings.queue_to_oods}, from it {settings.queue_from_oods}",
+            "OODS_PUBLISH_QUEUE and OODS_CONSUME_QUEUE are named from the side of the OODS; they "
+            f"are read the other way round: to the OODS {settings.queue_to_oods}, "
+            f"from it {settings.queue_from_oods}",
         )
 
 
 def _files(settings: Settings) -> Iterator[Advisory]:
-    """Look at the files of encryption; another host may have other ones, so they are no rule of the site file."""
-    for section, tls in (("REDIS_TLS", settings.redis_tls), ("RABBITMQ_TLS", settings.rabbitmq_tls)):
+    """Yield advisories about the files of encryption.
+
+    They are not errors of the site file, because another host may have the files.
+    """
+    sections = {"REDIS_TLS": settings.redis_tls, "RABBITMQ_TLS": settings.rabbitmq_tls}
+    for section, tls in sections.items():
         if not tls.use:
             continue
         try:
@@ -97,7 +109,7 @@ def _files(settings: Settings) -> Iterator[Advisory]:
 
 
 def _look_up(part: BaseModel, path: KeyPath) -> tuple[object, bool]:
-    """Give the value of a key, and whether the site file has it (merged YAML mappings count)."""
+    """Return the value of a key, and whether the site file has it (also in a merged mapping)."""
     name = path[0].lower()
     value = getattr(part, name)
     if len(path) > 1:

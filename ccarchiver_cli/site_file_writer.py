@@ -1,4 +1,8 @@
-"""A site file written anew: every key in one order, each with its meaning, and only what the site has set in force."""
+"""Writer of site files for ``ccarchiver config migrate``.
+
+The file has every key in a fixed sequence, each with its meaning. Only the keys that the site has
+set are in force; the others are comments.
+"""
 
 from __future__ import annotations
 
@@ -17,47 +21,55 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_file import KeyPath
 
 INDENT = 2
-"""Columns of a level, as in the site files there are."""
+"""Indentation of one level, as in existing site files."""
 
 COMMENT_WIDTH = 100
-"""Columns a comment may have: it fits beside another file in an editor."""
+"""Maximum width of a comment in columns."""
 
 ONE_LINE = 1 << 20
-"""Columns for a value: no value is longer, so YAML breaks none; a break would need the indentation of its place."""
+"""Maximum width of a value in columns. No value is longer, so YAML does not break any.
+
+A broken value would need the indentation of its place.
+"""
 
 EXACT_WHOLE = 2.0**53
-"""Up to here a float without a fraction is written as a whole number, 5 instead of 5.0: it is exactly that one."""
+"""Largest float that is written as a whole number if it has no fraction (5 instead of 5.0).
 
-ALL_DEFAULT = "{}  # nothing is set: take the {} away when you take the # from the first key"
+Up to this number the two are exactly equal.
+"""
+
+ALL_DEFAULT = "{}  # nothing is set: remove the {} when you remove the # before the first key"
 
 HEADER = (
-    "Site file of the ComCam Archiver, made by `ccarchiver config migrate` from {name}. A key that begins with # has "
-    "its default: take the # away, and that of its section, to set it. `note:` is what is worth a second look. "
-    "`ccarchiver config check FILE` checks a change."
+    "Site file of the ComCam Archiver, made by `ccarchiver config migrate` from {name}. "
+    "A key that begins with # has its default. To set it, remove the # before the key and before "
+    "its section. Check the keys that have a `note:`. `ccarchiver config check FILE` checks the "
+    "file after a change."
 )
 
 
 def render(settings: Settings, name: str) -> str:
-    """Write settings as a site file that gives the same ones.
+    """Return the text of a site file that has the given settings.
 
     Parameters
     ----------
     settings : `Settings`
-        As loaded from a site file.
+        Settings, loaded from a site file.
     name : `str`
-        What that file is called.
+        Name of that file.
     """
     notes: dict[str, list[str]] = {}
-    for note in site_advisories.advisories(settings):
-        if note.key is not None:  # what depends on the environment can be otherwise where the file will be read
-            notes.setdefault(note.key, []).append(note.text)
+    for advisory in site_advisories.advisories(settings):
+        # An advisory without a key depends on the environment, which differs between hosts.
+        if advisory.key is not None:
+            notes.setdefault(advisory.key, []).append(advisory.text)
     root = "ROOT:" if _is_set(settings) else f"ROOT: {ALL_DEFAULT}"
     lines = [*_comment(HEADER.format(name=name), 0), root, *_keys(settings, (), notes)]
     return "\n".join(lines) + "\n"
 
 
 def _keys(part: BaseModel, above: KeyPath, notes: dict[str, list[str]]) -> Iterator[str]:
-    """Write every key of a section, those that are not set as comments."""
+    """Yield the lines of a section; the keys that are not set are comments."""
     level = len(above) + 1
     space = " " * (INDENT * level)
     for name, field in type(part).model_fields.items():
@@ -76,32 +88,42 @@ def _keys(part: BaseModel, above: KeyPath, notes: dict[str, list[str]]) -> Itera
 
 
 def _is_set(part: BaseModel) -> bool:
-    """Tell whether the site has set any key of a section: one whose keys are all comments must be one, too."""
+    """Return whether the site has set any key of a section.
+
+    A section whose keys are all comments must be a comment, too.
+    """
     values = [(name, getattr(part, name)) for name in part.model_fields_set]
     return any(_is_set(value) if isinstance(value, BaseModel) else True for _, value in values)
 
 
 def _yaml(value: object) -> str:
-    """Write a value on one line."""
+    """Return a value as YAML on one line."""
     plain = config_listing.plain(value)
     if isinstance(plain, float) and plain.is_integer() and plain <= EXACT_WHOLE:
         plain = int(plain)
     text = _dump(plain, None)
-    # Only text can have line breaks in it; within double quotes they are written with a backslash.
+    # Only a text can contain line breaks; within double quotes they are written with a backslash.
     return text if len(text.splitlines()) == 1 else _dump(plain, '"')
 
 
 def _dump(plain: object, quotes: str | None) -> str:
     text: str = yaml.safe_dump(
-        plain, width=ONE_LINE, default_flow_style=True, default_style=quotes, allow_unicode=quotes is None
+        plain,
+        width=ONE_LINE,
+        default_flow_style=True,
+        default_style=quotes,
+        allow_unicode=quotes is None,
     )
     return text.removesuffix("...\n").removesuffix("\n")
 
 
 def _comment(text: str, level: int) -> list[str]:
-    """Write a text as comment lines; what it quotes of the site must not end the comment."""
+    """Return a text as comment lines.
+
+    Line breaks in a quoted value are replaced, because they would end the comment.
+    """
     beginning = " " * (INDENT * level) + "# "
-    clean = "".join(dead_letter if dead_letter.isprintable() else " " for dead_letter in text)
+    clean = "".join(character if character.isprintable() else " " for character in text)
     return textwrap.wrap(
         " ".join(clean.split()),
         COMMENT_WIDTH,

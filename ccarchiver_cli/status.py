@@ -1,4 +1,7 @@
-"""``ccarchiver status``: what is wrong and what to do, then every part of the archiver; once, or every second."""
+"""``ccarchiver status``: alarms with their remedies, then every part of the archiver.
+
+The command prints one reading, or with ``--watch`` one every second.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ccarchiver_cli import status_lines, supervisord
-from ccarchiver_cli.connection import EXIT_UNAVAILABLE, query_redis, settings_or_exit
+from ccarchiver_cli.connection import query_redis, settings_or_exit
 from ccarchiver_cli.output import EXIT_WRONG, console, print_json
+from ccarchiver_core.base.exit_codes import EXIT_UNAVAILABLE
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.status import overview
 from ccarchiver_core.status.alarms import alarms_of
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 WATCH_INTERVAL_S = 1.0
-"""Workers show life once a second: more often there is nothing new."""
+"""Interval of ``--watch``: the workers write their heartbeats once a second."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,10 +39,17 @@ def register(app: typer.Typer) -> None:
 
 def show(
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs; with --watch a line each second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Repeat every second until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs; with --watch one line a second.")
+    ] = False,
 ) -> None:
-    """Show what is wrong and what to do, then every part of the archiver; exit code 1 if anything is wrong."""
+    """Show the alarms with their remedies, then the state of every part of the archiver.
+
+    Exit code: 1 if there is an alarm, 69 if Redis does not answer.
+    """
     if watch:
         _watch(settings_or_exit(), as_json=as_json)
         return
@@ -56,14 +67,14 @@ def show(
 
 
 async def read(redis: Redis, settings: Settings) -> status_lines.Reading:
-    """Read everything once; what supervisord says only when Redis cannot tell."""
+    """Return one reading; supervisord is queried only if Redis does not answer."""
     view = await overview.collect(redis, settings)
     programs = None if view.redis.answers else await asyncio.to_thread(supervisord.programs)
     return status_lines.Reading(view=view, alarms=alarms_of(view), programs=programs)
 
 
 def as_dict(reading: status_lines.Reading) -> dict[str, Any]:
-    """Give a reading for JSON, the verdict first."""
+    """Return a reading for JSON, with the verdict as the first field."""
     programs = reading.programs
     return {
         "well": not reading.alarms,
@@ -74,7 +85,10 @@ def as_dict(reading: status_lines.Reading) -> dict[str, Any]:
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
-    """Show a reading every second until Ctrl-C, which typer makes exit code 130; Redis may go and come back."""
+    """Show a reading every second until Ctrl-C, for which typer exits with 130.
+
+    An outage of Redis does not end the command.
+    """
     out = console()
     if out.is_terminal and not as_json:
         asyncio.run(_redraw(settings, out))
@@ -93,14 +107,20 @@ async def _readings(settings: Settings) -> AsyncIterator[status_lines.Reading]:
 
 
 async def _redraw(settings: Settings, out: Console) -> None:
-    """Redraw the whole screen in one write, so that nothing flickers; the screen before comes back at the end."""
+    """Redraw the whole screen for each reading, in one write so that it does not flicker.
+
+    The terminal restores its earlier screen at the end.
+    """
     from rich.live import Live  # noqa: PLC0415  only a terminal needs it
     from rich.text import Text as RichText  # noqa: PLC0415  likewise
 
     def fitted(lines: list[Text]) -> Text:
         room = out.height - 1
         if len(lines) > room:
-            lines = [*lines[: room - 1], RichText(f"… {len(lines) - room + 1} more lines: ccarchiver status", "dim")]
+            lines = [
+                *lines[: room - 1],
+                RichText(f"… {len(lines) - room + 1} more lines: ccarchiver status", "dim"),
+            ]
         return RichText("\n").join(lines)
 
     with Live(console=out, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
@@ -109,7 +129,7 @@ async def _redraw(settings: Settings, out: Console) -> None:
 
 
 async def _print_each(settings: Settings, out: Console, *, as_json: bool) -> None:
-    """Print one reading after the other: into a pipe or a file."""
+    """Print one reading after the other, for a pipe or a file."""
     async for reading in _readings(settings):
         if as_json:
             typer.echo(json.dumps(as_dict(reading)))

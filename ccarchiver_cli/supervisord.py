@@ -1,4 +1,4 @@
-"""What supervisord says of the workers: the one source left when Redis is away."""
+"""Query of supervisord for the workers' processes, used if Redis does not answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing_extensions import override
 
 RUN_DIR_VARIABLE = "CCARCHIVER_RUN_DIR"
 SOCKET = "supervisor.sock"
-"""As supervisord.conf names it."""
+"""File name in supervisord.conf."""
 
 LIMIT_S = 2.0
-"""Seconds supervisord may take: it answers in milliseconds unless it hangs."""
+"""Timeout in seconds; supervisord answers in milliseconds unless it hangs."""
 
 
 class Program(BaseModel):
@@ -25,19 +25,19 @@ class Program(BaseModel):
 
     name: str
     state: str
-    """supervisord's word: RUNNING, STARTING, BACKOFF, STOPPED, FATAL and others."""
+    """State in supervisord: RUNNING, STARTING, BACKOFF, STOPPED, FATAL and others."""
     description: str
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     @override
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT_S)
+        self.sock.settimeout(self.timeout)
         try:
             self.sock.connect(self._path)
         except OSError:
@@ -45,47 +45,59 @@ class _Connection(http.client.HTTPConnection):
             raise
 
 
-class _Transport(xmlrpc.client.Transport):
-    """HTTP over a unix socket: supervisor's own takes 80 ms to import, and waits for ever."""
+class UnixTransport(xmlrpc.client.Transport):
+    """HTTP over a unix socket, with a timeout in seconds for each request.
 
-    def __init__(self, path: str) -> None:
+    The transport of supervisor itself takes 80 ms to import and has no timeout.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
         super().__init__()
         self._path = path
+        self._timeout = timeout
 
     @override
     def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
-        connection = _Connection(self._path)
-        self._connection = host, connection  # where its close() looks for it
+        connection = _Connection(self._path, self._timeout)
+        self._connection = host, connection  # close() of the base class reads this attribute
         return connection
 
 
 def server() -> xmlrpc.client.ServerProxy:
-    """Give supervisord's interface; it connects when first used, and raises OSError then if nobody answers.
+    """Return a proxy of supervisord.
+
+    It connects at the first call, which raises OSError if supervisord does not answer.
 
     Raises
     ------
     FileNotFoundError
-        If no environment says where its socket is.
+        If the environment does not name the directory of the socket.
     """
     folder = os.environ.get(RUN_DIR_VARIABLE)
     if not folder:
         raise FileNotFoundError(f"{RUN_DIR_VARIABLE} is not set: set -a; . ccarchiver.env; set +a")
-    return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(str(Path(folder) / SOCKET)))
+    return xmlrpc.client.ServerProxy(
+        "http://localhost", transport=UnixTransport(str(Path(folder) / SOCKET), LIMIT_S)
+    )
 
 
 def programs() -> list[Program] | None:
-    """Ask supervisord for its programs; None if it cannot be asked: no socket known, or nobody answers there."""
+    """Return the programs of supervisord; None if its socket is unknown or does not answer."""
     try:
         with server() as proxy:
             rows = cast("list[dict[str, str]]", proxy.supervisor.getAllProcessInfo())
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return None
     return [
-        Program(name=_name(row["group"], row["name"]), state=row["statename"], description=row["description"])
+        Program(
+            name=_name(row["group"], row["name"]),
+            state=row["statename"],
+            description=row["description"],
+        )
         for row in rows
     ]
 
 
 def _name(group: str, name: str) -> str:
-    """Name a program as supervisorctl does."""
+    """Return the name that supervisorctl uses for a program."""
     return name if group == name else f"{group}:{name}"

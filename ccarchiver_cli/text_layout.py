@@ -1,4 +1,4 @@
-"""Text that stays readable in a narrow terminal."""
+"""Layout of text for narrow terminals."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import shutil
 import textwrap
 
 NARROW = 80
-"""Columns when nobody says: the width every terminal has, and what a pipe gets."""
+"""Default width in columns: every terminal has it, and a pipe gets it."""
 
 
 _HARMFUL = {code: "?" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
-"""Control characters: a terminal does what they say, and they may come from whoever sent a message."""
+"""Control characters. A terminal obeys them, and the sender of a message may put them in."""
 
 
 def harmless(text: str) -> str:
-    """Put a question mark for each control character but line ends and tabs."""
+    """Return a text with a question mark for each control character except line ends and tabs."""
     return text.translate(_HARMFUL)
 
 
 def width() -> int:
-    """Columns of the terminal, or of $COLUMNS."""
+    """Return the columns of the terminal, or of $COLUMNS."""
     return shutil.get_terminal_size((NARROW, 24)).columns
 
 
 def indented(beginning: str, text: str, below: int | None = None) -> str:
-    """Wrap a text behind its beginning; addresses, paths and names with hyphens stay whole.
+    """Return a text, wrapped and with a prefix before its first line.
+
+    Addresses, paths and names with hyphens are not broken.
 
     Parameters
     ----------
     beginning : `str`
-        Stands before the first line.
+        Prefix of the first line.
     text : `str`
-        To be wrapped.
+        Text to wrap.
     below : `int`, optional
-        Columns the further lines are indented; by default as wide as `beginning`.
+        Indentation of the other lines; by default the width of `beginning`.
     """
     return textwrap.fill(
         text,

@@ -1,7 +1,8 @@
-"""What the three workers share: settings, Redis state, mailboxes, leases, logs and the run loop."""
+"""Common parts of the three workers: settings, Redis state, mailboxes, leases, logs, run loop."""
 
 try:
-    # Written by every installation, from git's tags: cheaper at a start than to ask for the metadata of the package.
+    # An installation writes this file from git's tags. Importing it is faster than reading the
+    # metadata of the package.
     from ccarchiver_core._version import __version__
 except ModuleNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"

@@ -1,49 +1,49 @@
-"""Names of everything in the archiver's Redis database that is ours; the shared ones are in the site file."""
+"""Names of the archiver's own keys in Redis; the site file has those that it shares with peers."""
 
 from __future__ import annotations
 
 import enum
 
 PREFIX = "ccarchiver:"
-"""How the names of all our keys begin."""
+"""Prefix of all these keys."""
 
 FORWARDER_LIST = "forwarder_list"
-"""Free Forwarders, as JSON; they push on the left, the archiver takes from the right."""
+"""List: free Forwarders as JSON; they push on the left, the archiver pops from the right."""
 
 SESSION = "ccarchiver:session"
-"""Hash: what should be true now; see `ccarchiver_core.store.session`."""
+"""Hash: the session; see `ccarchiver_core.store.session`."""
 
 CSC = "ccarchiver:csc"
-"""Hash: the CSC's state, for a restart within the resume window."""
+"""Hash: the state of the CSC, for a restart within RESUME_WINDOW."""
 
 PAIRING_CANDIDATE = "ccarchiver:pairing_candidate"
-"""List with the Forwarder entry that is being tried: moved here from the list in one step."""
+"""List: the Forwarder with which an association is attempted; moved atomically from its list."""
 
 KNOWN_FORWARDERS = "ccarchiver:known_forwarders"
-"""Hash: every Forwarder that was ever listed, by its queue; asked when the list is empty."""
+"""Hash: every Forwarder that ever registered, by queue; candidates if the list is empty."""
 
 ASSOCIATION_ATTEMPTS = "ccarchiver:association_attempts"
-"""Hash: the result of the last association attempt with each known Forwarder, by its queue.
+"""Hash: the result of the last association attempt with each known Forwarder, by queue.
 
 See `ccarchiver_core.store.association_attempts`."""
 
 QUEUES_TO_PURGE = "ccarchiver:queues_to_purge"
-"""Set: queues of lost Forwarders that are to be emptied when RabbitMQ allows it."""
+"""Set: queues of lost Forwarders, to be purged when RabbitMQ allows it."""
 
 PENDING_ACKS = "ccarchiver:pending_acks"
-"""Hash: ACK_ID to the JSON of an answer that a peer owes."""
+"""Hash: pending acks as JSON, by ACK_ID."""
 
 IMAGES = "ccarchiver:images"
-"""Sorted set: every image of the ledger, by the time (Unix, UTC) it was first heard of."""
+"""Sorted set: every image in the ledger, by the time (Unix, UTC) of its first event or status."""
 
 UNFINISHED = "ccarchiver:unfinished"
 """Sorted set: accepted images that are neither complete nor failed, by job number."""
 
 DEAD_LETTERS = "ccarchiver:dead_letters"
-"""Stream: what could not be handled, with reason, origin and raw bytes."""
+"""Stream: dead letters, with reason, origin and raw bytes."""
 
 COUNTERS = "ccarchiver:counters"
-"""Hash: counts for operators and metrics."""
+"""Hash: counters for operators and metrics."""
 
 SUPERVISED_PROCESSES = "ccarchiver:supervised_processes"
 """Hash: the last state of each supervised process, by host and name.
@@ -51,13 +51,13 @@ SUPERVISED_PROCESSES = "ccarchiver:supervised_processes"
 See `ccarchiver_core.store.supervised_processes`."""
 
 STAGE_DURATIONS = "ccarchiver:stage_durations"
-"""Hash: histograms of how long steps take; see `ccarchiver_core.store.stage_durations`."""
+"""Hash: histograms of the stage durations; see `ccarchiver_core.store.stage_durations`."""
 
 MAILBOX_GROUP = "worker"
 """The one consumer group of every mailbox."""
 
 MAILBOX_CONSUMER = "self"
-"""The one consumer of every mailbox: a restarted worker finds its own pending entries again."""
+"""The one consumer of every mailbox, so that a restarted worker reads its pending entries."""
 
 
 class Worker(enum.StrEnum):
@@ -69,35 +69,38 @@ class Worker(enum.StrEnum):
 
     @property
     def mailbox(self) -> str:
-        """Stream of what this worker has to do."""
+        """Stream: the mailbox of this worker."""
         return f"ccarchiver:mailbox:{self}"
 
     @property
     def lease(self) -> str:
-        """String with a time to live: who runs this worker."""
+        """String with a time to live: the process that is the active instance of this worker."""
         return f"ccarchiver:lease:{self}"
 
     @property
     def standby(self) -> str:
-        """String with a time to live: who waits to take this worker's lease over; the last to say so, if several."""
+        """String with a time to live: the standby of this worker; the last to write, if several."""
         return f"ccarchiver:standby:{self}"
 
     @property
     def fencing_token(self) -> str:
-        """Counter of this worker's leases; a smaller one may not write."""
+        """Counter of this worker's leases. Redis rejects a transaction with a smaller number."""
         return f"ccarchiver:fencing_token:{self}"
 
     @property
     def applied(self) -> str:
-        """Hash: the number of the last step, and of those refused, so that a repeated one is recognised."""
+        """Hash: the last transaction number, and the numbers whose preconditions failed.
+
+        They make repeated transactions detectable.
+        """
         return f"ccarchiver:applied:{self}"
 
     @property
     def alive(self) -> str:
-        """String with a time to live: the worker's vital signs as JSON."""
+        """String with a time to live: the worker's heartbeat as JSON."""
         return f"ccarchiver:alive:{self}"
 
 
 def image(obsid: str) -> str:
-    """Name of one image's ledger record."""
+    """Return the key of an image record."""
     return f"ccarchiver:image:{obsid}"

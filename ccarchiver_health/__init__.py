@@ -1,1 +1,5 @@
-"""Health: pairs and watches Forwarders, ends a hung bridge or CSC, keeps the ledger in order. It sets no SAL state."""
+"""Health worker: pairing, monitoring and housekeeping.
+
+It pairs and monitors Forwarders, kills a hung bridge or CSC, and prunes the ledger. It never sets
+the SAL summary state.
+"""

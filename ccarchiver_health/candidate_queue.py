@@ -1,6 +1,7 @@
-"""Whom to ask next: the list where Forwarders register, then those that were paired before.
+"""Selection of the next candidate: registered Forwarders first, then the known ones.
 
-The list is no truth: entries of dead Forwarders stay in it, one can be in it twice, and anything may stand there.
+The list in which Forwarders register is unreliable. Entries of dead Forwarders stay in it, a
+Forwarder can be in it twice, and an entry can be malformed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.forwarder import ForwarderEntry, ListedForwarder
-from ccarchiver_core.redis.client import read_hash, retry_until_available
+from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import association_attempts, dead_letters
 from ccarchiver_core.store.transaction import Transaction
 
@@ -24,32 +26,32 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.association_attempts import AssociationAttempt
 
 ASK_KNOWN_EVERY = 1.0
-"""Seconds between two questions to a Forwarder that nobody seems to be behind: it may be starting."""
+"""Seconds between two attempts with a known Forwarder that is not registered; it may start."""
 
 MAX_KNOWN = 64
-"""Forwarders that are remembered: an observatory has a handful."""
+"""Maximum number of known Forwarders; an observatory has a few."""
 
 MAX_ENTRY = 4096
-"""Bytes of an entry that are looked at: twice what its three words may have."""
+"""Maximum size of an entry in bytes: twice the maximum of its three values together."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Forwarder to ask, and how it was found."""
+    """A Forwarder to attempt an association with, and whether it is from the list."""
 
     entry: ForwarderEntry
     listed: bool
 
 
 class CandidateQueue:
-    """Finds candidates.
+    """Queue of the candidates for an association.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis and settings.
+        Redis client and settings.
     """
 
     def __init__(self, context: WorkerContext) -> None:
@@ -57,17 +59,17 @@ class CandidateQueue:
         self._asked_at: dict[str, float] = {}
 
     async def next(self, mute: set[str]) -> Candidate | None:
-        """Give the next candidate, None if there is nobody now.
+        """Return the next candidate, None if there is none now.
 
         Parameters
         ----------
         mute : `set`
-            Queues of Forwarders that have been asked and did not answer.
+            Queues of Forwarders to skip: they did not answer, or were released.
 
         Notes
         -----
-        An entry moves from the list to the key `keys.PAIRING_CANDIDATE` in one command and stays there until `done`, so
-        a crash between does not lose a Forwarder.
+        An entry moves from the list to the key `keys.PAIRING_CANDIDATE` in one command and stays
+        there until `complete`, so a crash between them does not lose a Forwarder.
         """
         while True:
             raw = await retry_until_available(self._take_raw)
@@ -80,12 +82,18 @@ class CandidateQueue:
                 _log.warning("forwarder_list.malformed", reason=reason)
                 transaction = Transaction().command("DEL", keys.PAIRING_CANDIDATE)
                 dead_letters.add(
-                    transaction, self._context.settings, origin=keys.FORWARDER_LIST, reason=reason, raw=raw
+                    transaction,
+                    self._context.settings,
+                    origin=keys.FORWARDER_LIST,
+                    reason=reason,
+                    raw=raw,
                 )
                 await self._context.transactions.apply(transaction)
                 continue
             if entry.consume_queue in mute:
-                await self._context.transactions.apply(Transaction().command("DEL", keys.PAIRING_CANDIDATE))
+                await self._context.transactions.apply(
+                    Transaction().command("DEL", keys.PAIRING_CANDIDATE)
+                )
                 continue
             return Candidate(entry, listed=True)
         return await self._known(mute)
@@ -93,11 +101,15 @@ class CandidateQueue:
     async def _take_raw(self) -> bytes | None:
         redis = self._context.redis
         waiting = await redis.lindex(keys.PAIRING_CANDIDATE, 0)
-        raw = waiting or await redis.lmove(keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT")
+        raw = waiting or await redis.lmove(
+            keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT"
+        )
         return raw.encode() if isinstance(raw, str) else raw
 
     async def _known(self, mute: set[str]) -> Candidate | None:
-        known = await retry_until_available(lambda: read_hash(self._context.redis, keys.KNOWN_FORWARDERS))
+        known = await retry_until_available(
+            lambda: read_hash(self._context.redis, keys.KNOWN_FORWARDERS)
+        )
         now = time.monotonic()
         for queue, text in known.items():
             if queue in mute or now - self._asked_at.get(queue, -ASK_KNOWN_EVERY) < ASK_KNOWN_EVERY:
@@ -114,11 +126,13 @@ class CandidateQueue:
         except ValidationError as error:
             raise RejectedError(f"not a Forwarder's entry: {error.errors()[0]['msg']}") from None
         if entry.consume_queue in self._context.settings.queues:
-            raise RejectedError(f"not a Forwarder's entry: {entry.consume_queue} is a queue of somebody else")
+            raise RejectedError(
+                f"not a Forwarder's entry: {entry.consume_queue} is not a Forwarder's queue"
+            )
         return entry
 
     async def listed(self, queue: str) -> list[bytes]:
-        """Read the entries of one Forwarder that are on the list, as they stand there."""
+        """Return the raw entries of one Forwarder that are in the list."""
         raw = cast("list[bytes]", await self._context.redis.lrange(keys.FORWARDER_LIST, 0, -1))
         return [entry for entry in raw if self._is_of(entry, queue)]
 
@@ -128,11 +142,13 @@ class CandidateQueue:
         except RejectedError:
             return False
 
-    async def complete(self, transaction: Transaction, candidate: Candidate, attempt: AssociationAttempt) -> None:
-        """Take the candidate that was asked out of its place, but know it, and what came of it, from now on.
+    async def complete(
+        self, transaction: Transaction, candidate: Candidate, attempt: AssociationAttempt
+    ) -> None:
+        """Remove a candidate from its key, and record the Forwarder and the result of the attempt.
 
-        A Forwarder lists itself once, and a new one cannot consume before its queue has been declared for it: one
-        that was passed over must not be forgotten.
+        A Forwarder registers only once, and a new one cannot consume before its queue has been
+        declared. So a Forwarder with a failed attempt stays known and is attempted again.
         """
         queue = candidate.entry.consume_queue
         self._asked_at[queue] = time.monotonic()
@@ -140,9 +156,14 @@ class CandidateQueue:
         if not candidate.listed:
             association_attempts.record(transaction, queue, attempt)
             return
-        if await retry_until_available(lambda: self._context.redis.hlen(keys.KNOWN_FORWARDERS)) >= MAX_KNOWN:
+        if (
+            await retry_until_available(lambda: self._context.redis.hlen(keys.KNOWN_FORWARDERS))
+            >= MAX_KNOWN
+        ):
             _log.warning(
-                "known_forwarders.full", limit=MAX_KNOWN, remedy=f"redis-cli hdel {keys.KNOWN_FORWARDERS} <queue>"
+                "known_forwarders.full",
+                limit=MAX_KNOWN,
+                remedy=f"redis-cli hdel {keys.KNOWN_FORWARDERS} <queue>",
             )
             return
         transaction.command("HSET", keys.KNOWN_FORWARDERS, queue, candidate.entry.model_dump_json())

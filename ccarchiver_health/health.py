@@ -1,4 +1,4 @@
-"""The health worker's work: its mailbox, the pairing, the association key, the watches."""
+"""Tasks of the health worker: mailbox, pairing, association key and monitoring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ccarchiver_core.domain.worker_messages import (
     SessionChanged,
     SessionStopped,
 )
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, retry_until_available
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.watchdog import Watchdog
 from ccarchiver_core.store.session import read_session, require_active
 from ccarchiver_core.store.transaction import Transaction
@@ -41,12 +42,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Health:
-    """Everything the health process does.
+    """Tasks of the health process.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, lease, mailbox, settings.
+        Redis client, lease, mailbox and settings.
     """
 
     def __init__(self, context: WorkerContext) -> None:
@@ -58,7 +59,7 @@ class Health:
         self._searching: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run all tasks until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 await self._reread_session(group)
@@ -75,23 +76,26 @@ class Health:
     async def _read_mail(self, group: asyncio.TaskGroup) -> None:
         while True:
             for entry in await self._context.mailbox.read():
-                await self._context.mailbox.handle(entry, lambda it: self._take(it, group))
+                await self._context.mailbox.handle(entry, lambda it: self._handle(it, group))
 
-    async def _take(self, entry: Entry, group: asyncio.TaskGroup) -> None:
+    async def _handle(self, entry: Entry, group: asyncio.TaskGroup) -> None:
         transaction = Transaction().ack(keys.Worker.HEALTH, entry.id)
         match entry.message:
             case SessionChanged(session_id=session_id):
                 await self._reread_session(group)
                 if not self._session.is_active or self._session.id != session_id:
                     transaction.enqueue(
-                        keys.Worker.SAL, SessionStopped(session_id=session_id, worker=keys.Worker.HEALTH)
+                        keys.Worker.SAL,
+                        SessionStopped(session_id=session_id, worker=keys.Worker.HEALTH),
                     )
             case AssociationResult() as reply:
                 if self._search is not None:
                     self._search.answer(reply)
             case ReplaceForwarder() as suspect:
                 if suspect.session_id == self._session.id and suspect.epoch == self._session.epoch:
-                    mute = suspect.reason is not ReplaceReason.NO_CONSUMER  # one that is released is not wanted back
+                    # A Forwarder without a consumer may restart and be paired again. One that was
+                    # released, or that does not answer, must not be.
+                    mute = suspect.reason is not ReplaceReason.NO_CONSUMER
                     await self._lose(ErrorCode(suspect.code), suspect.report, mute=mute)
                     await self._reread_session(group)
             case ProcessExited(process=program):
@@ -106,7 +110,9 @@ class Health:
         searching = session.is_active and session.pairing is Pairing.SEARCHING
         if not searching or session.id != before.id:
             await self._stop_search()
-        if searching and (self._searching is None or (self._searching.done() and session != before)):
+        if searching and (
+            self._searching is None or (self._searching.done() and session != before)
+        ):
             self._search = ForwarderSearch(self._context, session)
             self._searching = group.create_task(self._search.run())
         self._show_state()
@@ -118,7 +124,7 @@ class Health:
         elif session.forwarder is not None:
             state = f"paired with {session.forwarder.hostname}"
         else:
-            state = "looking for a Forwarder"
+            state = "searching for a Forwarder"
         self._context.heartbeat.state = state
 
     async def _stop_search(self) -> None:
@@ -127,7 +133,10 @@ class Health:
             await cancel_and_wait(task)
 
     async def _keep_associated(self) -> None:
-        """Write the association key at its interval; Redis refuses it when another session is in force."""
+        """Write the association key periodically.
+
+        The preconditions fail if another session or pairing has begun.
+        """
         while True:
             session = self._session
             if session.is_paired and session.forwarder is not None:
@@ -155,22 +164,28 @@ class Health:
                 watch.reset()
 
     async def _why_gone(self, watch: PresenceWatch, forwarder: PairedForwarder) -> str:
-        """Say by what Redis shows that the paired Forwarder is gone, or is another process by now; empty if it is not.
+        """Return why the paired Forwarder counts as lost, empty if it is alive.
 
-        A Forwarder puts itself on the list when it starts. One that is paired and does so has been restarted and knows
-        nothing of the images in flight, though its queue has a consumer and its key is there.
+        A Forwarder registers in the list when it starts. If the paired Forwarder registers, it has
+        been restarted. The new process has no data of the images in flight, although its queue has
+        a consumer and its presence key exists.
         """
         key = forwarder.presence_key
         if await watch.missing_for(key) >= self._settings.presence_grace:
-            return f"Forwarder {forwarder.hostname} is gone: its key {key} is not in Redis any more"
+            return f"Forwarder {forwarder.hostname} is gone: its key {key} is no longer in Redis"
         try:
             relisted = await self._candidates.listed(forwarder.consume_queue)
         except UNAVAILABLE_ERRORS:
             return ""
-        return f"Forwarder {forwarder.hostname} has been restarted: it has listed itself again" if relisted else ""
+        if not relisted:
+            return ""
+        return f"Forwarder {forwarder.hostname} has been restarted: it has registered again"
 
     async def _lose(self, code: ErrorCode, report: str, *, mute: bool) -> None:
-        """Give the paired Forwarder up: a new epoch, its queue emptied, a search for another."""
+        """End the pairing, and start the search for another Forwarder.
+
+        The transaction begins a new epoch and instructs the bridge to purge the Forwarder's queue.
+        """
         session = self._session
         if not session.is_paired or session.forwarder is None:
             return
@@ -190,7 +205,11 @@ class Health:
         transaction.require(keys.SESSION, "epoch", session.epoch)
         transaction.set_fields(
             keys.SESSION,
-            {"epoch": session.epoch + 1, "pairing": Pairing.SEARCHING, "loss": loss.model_dump_json()},
+            {
+                "epoch": session.epoch + 1,
+                "pairing": Pairing.SEARCHING,
+                "loss": loss.model_dump_json(),
+            },
         )
         transaction.command("HDEL", keys.SESSION, "forwarder")
         transaction.command("DEL", self._settings.association_key)
@@ -204,7 +223,7 @@ class Health:
 
 
 async def work(context: WorkerContext) -> None:
-    """Run the health worker until cancelled, and the status page beside it."""
+    """Run the health worker and the status page until cancelled."""
     async with asyncio.TaskGroup() as group:
         group.create_task(Health(context).run())
         group.create_task(run_page(context.settings))

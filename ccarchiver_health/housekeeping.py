@@ -1,32 +1,36 @@
-"""Keeps the ledger in order: reports stalled images, lets old finished ones go, says when a bound is near."""
+"""Housekeeping of the ledger: mark stalled images, prune old ones, and log full limits."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, cast
 
 import structlog
+from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.client import text
-from ccarchiver_core.store import dead_letters, ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.domain.image_record import ImageRecord, ImageState
+from ccarchiver_core.redis.replies import text
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 INTERVAL = 5.0
-"""Seconds between two rounds: an image is reported as stalled soon enough for a person."""
+"""Seconds between two rounds. An operator sees a stalled image after at most this delay."""
 
 BATCH = 200
-"""Images looked at in one round: the work of a round stays below a tenth of a second."""
+"""Images checked in one round: a round takes less than a tenth of a second."""
 
 ROOM_LEFT = 0.9
-"""Share of their bound that dead letters fill after the oldest went, so that the next one does not cost a round."""
+"""Share of their limit that the dead letters fill after trimming.
+
+The room that is left keeps each new dead letter from causing another trimming.
+"""
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -35,19 +39,23 @@ _log = structlog.get_logger(__name__)
 
 
 class Housekeeping:
-    """Rounds over the ledger.
+    """Periodic housekeeping of the ledger and the dead letters.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, steps, settings.
+        Redis, transactions, settings.
     """
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._ledger = ImageLedger(context.redis)
 
     async def run(self) -> None:
-        """Make rounds until cancelled; one that Redis does not allow is made later."""
+        """Do the housekeeping every `INTERVAL` until cancelled.
+
+        While Redis is unavailable it is postponed.
+        """
         while True:
             await asyncio.sleep(INTERVAL)
             try:
@@ -58,62 +66,72 @@ class Housekeeping:
                 _log.warning("housekeeping.postponed", error=str(error))
 
     async def report_stalled(self) -> None:
-        """Report unfinished images that wait too long; they go on when what they wait for comes, for a day."""
-        redis, settings = self._context.redis, self._context.settings
-        for obsid in (await ledger.unfinished(redis))[:BATCH]:
-            record = await ledger.read_record(redis, obsid)
-            if "state" not in record:
-                await self._context.transactions.apply(
-                    Transaction().command("ZREM", keys.UNFINISHED, obsid)
-                )  # deleted by hand
-                continue
-            waited = ledger.age_s(record)
-            if waited >= settings.abandoned_after:
-                await self._abandon(obsid, record, waited)
-            elif waited >= settings.stalled_after and record.get("state") == ImageState.ACCEPTED:
-                await self._report(obsid, record, waited)
+        """Mark images that have waited too long as stalled, and abandon those past ABANDONED_AFTER.
 
-    async def _report(self, obsid: str, record: dict[str, str], waited: float) -> None:
-        transaction = Transaction().require(keys.image(obsid), "state", ImageState.ACCEPTED)
-        transaction.set_fields(keys.image(obsid), {"state": ImageState.STALLED}).count("images_stalled")
+        A stalled image continues when what it waits for arrives.
+        """
+        settings = self._context.settings
+        for obsid in (await self._ledger.open_images())[:BATCH]:
+            record = await self._ledger.read(obsid)
+            if record is None:  # deleted by hand
+                transaction = Transaction()
+                ImageLedger.close_missing(transaction, obsid)
+                await self._context.transactions.apply(transaction)
+            elif record.age_s >= settings.abandoned_after:
+                await self._abandon(record)
+            elif record.age_s >= settings.stalled_after and record.state is ImageState.ACCEPTED:
+                await self._mark_stalled(record)
+
+    async def _mark_stalled(self, record: ImageRecord) -> None:
+        transaction = Transaction()
+        ImageLedger.mark_stalled(transaction, record.obsid)
         await self._context.transactions.apply(transaction)
-        waiting_on = ledger.waiting_on(record, self._context.settings.files_per_image)
         _log.error(
-            "image.stalled", image=obsid, job=int(record.get("job", 0)), waited_s=round(waited), waiting_on=waiting_on
+            "image.stalled",
+            image=record.obsid,
+            job=record.job,
+            waited_s=round(record.age_s),
+            waiting_on=record.waiting_on(self._context.settings.files_per_image),
         )
 
-    async def _abandon(self, obsid: str, record: dict[str, str], waited: float) -> None:
-        """Give an image up: nobody will bring what it waits for; `ccarchiver image NAME --retry` revives it."""
-        waiting_on = ledger.waiting_on(record, self._context.settings.files_per_image)
-        reason = f"unfinished for {waited / HOUR:.1f} h (ABANDONED_AFTER), waits for {waiting_on}"
-        transaction = Transaction().require(keys.image(obsid), "state", record["state"])
-        ledger.fail(transaction, obsid, reason)
-        raw = json.dumps(record).encode()
+    async def _abandon(self, record: ImageRecord) -> None:
+        """Abandon an image; ``ccarchiver image NAME --retry`` starts it again."""
+        settings = self._context.settings
+        waiting_on = record.waiting_on(settings.files_per_image)
+        hours = f"{record.age_s / HOUR:.1f} h"
+        reason = f"unfinished for {hours} (ABANDONED_AFTER), waits for {waiting_on}"
+        transaction = Transaction()
+        ImageLedger.require_state(transaction, record.obsid, record.state)
+        ImageLedger.fail(transaction, record.obsid, reason)
+        raw = TypeAdapter(ImageRecord).dump_json(record)
         dead_letters.add(
-            transaction, self._context.settings, origin=keys.UNFINISHED, reason=reason, raw=raw, obsid=obsid
+            transaction,
+            settings,
+            origin=keys.UNFINISHED,
+            reason=reason,
+            raw=raw,
+            obsid=record.obsid,
         )
         await self._context.transactions.apply(transaction)
-        _log.error("image.abandoned", image=obsid, job=int(record.get("job", 0)), reason=reason)
+        _log.error("image.abandoned", image=record.obsid, job=record.job, reason=reason)
 
     async def prune(self) -> None:
-        """Remove finished images that are old, or the oldest finished ones beyond the ledger's bound."""
+        """Delete old finished images, and the oldest finished ones above the ledger's limit."""
         redis, settings = self._context.redis, self._context.settings
         count = await redis.zcard(keys.IMAGES)
         excess = count - settings.max_ledger_images
-        oldest = cast("list[tuple[bytes, float]]", await redis.zrange(keys.IMAGES, 0, BATCH - 1, withscores=True))
+        oldest = await redis.zrange(keys.IMAGES, 0, BATCH - 1, withscores=True)
         removed = 0
-        for name, at in oldest:
+        for name, first_seen_at in cast("list[tuple[bytes, float]]", oldest):
             obsid = text(name)
-            if time.time() - float(at) < settings.ledger_retention_days * DAY and removed >= excess:
+            age_s = time.time() - float(first_seen_at)
+            is_recent = age_s < settings.ledger_retention_days * DAY
+            if is_recent and removed >= excess:
                 break
             if await redis.zscore(keys.UNFINISHED, obsid) is not None:
                 continue
-            transaction = (
-                Transaction()
-                .command("DEL", keys.image(obsid))
-                .command("ZREM", keys.IMAGES, obsid)
-                .count("images_pruned")
-            )
+            transaction = Transaction().count("images_pruned")
+            ImageLedger.delete(transaction, obsid)
             await self._context.transactions.apply(transaction)
             removed += 1
         if excess > 0:
@@ -126,7 +144,7 @@ class Housekeeping:
             )
 
     async def report_bounds(self) -> None:
-        """Log every bound that has been reached."""
+        """Log each limit that has been reached."""
         redis, settings = self._context.redis, self._context.settings
         for worker in keys.Worker:
             depth = await redis.xlen(worker.mailbox)
@@ -134,21 +152,30 @@ class Housekeeping:
                 _log.error("mailbox.full", mailbox=str(worker), depth=depth, setting="MAX_MAILBOX")
         letters = await redis.xlen(keys.DEAD_LETTERS)
         if letters >= settings.max_dead_letters:
-            _log.error("dead_letters.full", count=letters, setting="MAX_DEAD_LETTERS", effect="the oldest are let go")
-        await self._bound_letters(letters)
+            _log.error(
+                "dead_letters.full",
+                count=letters,
+                setting="MAX_DEAD_LETTERS",
+                effect="the oldest are deleted",
+            )
+        await self._trim_dead_letters(letters)
 
-    async def _bound_letters(self, letters: int) -> None:
-        """Let the oldest dead letters go when all together are too large: a mad peer must not fill Redis."""
+    async def _trim_dead_letters(self, letters: int) -> None:
+        """Delete the oldest dead letters if their total size is above the limit.
+
+        Otherwise a faulty peer could fill Redis.
+        """
         limit = self._context.settings.dead_letters_total_bytes
         taken = int(await self._context.redis.memory_usage(keys.DEAD_LETTERS, samples=0) or 0)
         if taken <= limit:
             return
         kept = int(letters * limit / taken * ROOM_LEFT)
         transaction = Transaction().command("XTRIM", keys.DEAD_LETTERS, "MAXLEN", kept)
-        await self._context.transactions.apply(transaction.count("dead_letters_trimmed", letters - kept))
+        transaction.count("dead_letters_trimmed", letters - kept)
+        await self._context.transactions.apply(transaction)
         _log.error(
             "dead_letters.large",
             bytes=taken,
             setting="DEAD_LETTERS_TOTAL_BYTES",
-            effect=f"the oldest {letters - kept} go",
+            effect=f"the oldest {letters - kept} are deleted",
         )

@@ -1,4 +1,4 @@
-"""The program ``run_ccarchiver_health``."""
+"""Entry point of the program ``run_ccarchiver_health``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from ccarchiver_health.health import work
 
 def main() -> None:
     """Run the health worker until SIGTERM or SIGINT."""
-    sys.exit(run(Worker.HEALTH, "CCArchiver's health worker: pairing, liveness, housekeeping", work))
+    sys.exit(
+        run(Worker.HEALTH, "CCArchiver's health worker: pairing, liveness, housekeeping", work)
+    )
 
 
 if __name__ == "__main__":

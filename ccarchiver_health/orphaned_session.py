@@ -1,4 +1,7 @@
-"""Ends the session of a CSC that does not come back in time: it would start in STANDBY, so nothing may stay paired."""
+"""End of the session of a CSC that does not return within RESUME_WINDOW.
+
+The CSC would then start in STANDBY, in which no Forwarder may be paired.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.worker_messages import SessionChanged
-from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import session
 from ccarchiver_core.store.transaction import Transaction
 
@@ -18,20 +21,20 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 LOOK_INTERVAL = 1.0
-"""Seconds between two looks; heartbeats come once a second."""
+"""Seconds between two polls; heartbeats are written once a second."""
 
 _log = structlog.get_logger(__name__)
 
 
 class OrphanedSession:
-    """Ends a session that nobody leads.
+    """Task that ends a session without a CSC.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, steps, settings.
-    watch : `WorkerWatch`
-        Knows for how long the CSC has been away.
+        Redis client, transactions and settings.
+    watch : `Watchdog`
+        Source of the time for which the CSC has had no heartbeat.
     """
 
     def __init__(self, context: WorkerContext, watch: Watchdog) -> None:
@@ -39,7 +42,7 @@ class OrphanedSession:
         self._watch = watch
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until cancelled."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             away_s = self._watch.away_for(keys.Worker.SAL)
@@ -50,8 +53,8 @@ class OrphanedSession:
         current = await retry_until_available(lambda: session.read_session(self._context.redis))
         if not current.is_active:
             return
-        why = f"ccarchiver:sal has shown no life for {away_s:.0f} s (RESUME_WINDOW)"
-        _log.error("session.ended", session=current.id, epoch=current.epoch, reason=why)
+        reason = f"ccarchiver:sal has had no heartbeat for {away_s:.0f} s (RESUME_WINDOW)"
+        _log.error("session.ended", session=current.id, epoch=current.epoch, reason=reason)
         transaction = Transaction()
         session.require_active(transaction, current.id)
         session.end(transaction, self._context.settings.association_key)

@@ -1,4 +1,4 @@
-"""Watches the paired Forwarder's key in Redis."""
+"""Monitoring of the paired Forwarder's presence key in Redis."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core.base import clock
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LOOK_INTERVAL = 0.25
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 
 RETURN_GRACE = 12.0
-"""Seconds after an outage of Redis in which a key may be missing: it ended meanwhile, its writer reconnects first."""
+"""Seconds after an outage of Redis in which a missing key does not count.
+
+The key expires during the outage, and its writer must reconnect before it can write it again.
+"""
 
 _log = structlog.get_logger(__name__)
 
 
 class PresenceWatch:
-    """Tells how long a key has been missing.
+    """Monitor of how long a key has been missing.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        Where the key is.
+        Client of the Redis that holds the key.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -39,11 +42,11 @@ class PresenceWatch:
         self._clock_steps = clock.ClockJumpDetector()
 
     def reset(self) -> None:
-        """Begin anew, for another key."""
+        """Start again, for another key."""
         self._missing_since = None
 
     async def missing_for(self, key: str) -> float:
-        """Seconds the key has been missing; 0 if it is there, or if that cannot be told now."""
+        """Return for how many seconds the key has been missing, 0 if it exists or Redis is down."""
         self._allow_for_a_clock_step()
         try:
             there = await self._redis.exists(key)
@@ -60,7 +63,11 @@ class PresenceWatch:
         return now - self._missing_since
 
     def _allow_for_a_clock_step(self) -> None:
-        """Redis ends keys by the wall clock: one that is stepped ends them all, and their writers write them again."""
+        """Ignore missing keys for a while after a clock jump.
+
+        Redis expires keys by the wall clock. A jump expires them all, and their writers must write
+        them again.
+        """
         stepped_s = self._clock_steps.poll()
         if stepped_s:
             _log.warning("clock.jumped", by_s=round(stepped_s))
@@ -68,5 +75,5 @@ class PresenceWatch:
 
     @staticmethod
     async def pause() -> None:
-        """Wait until the next look."""
+        """Wait until the next poll."""
         await asyncio.sleep(LOOK_INTERVAL)

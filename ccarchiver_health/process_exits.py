@@ -1,4 +1,4 @@
-"""What health does when the event listener says that a program has ended: its log and the counters have it."""
+"""Recording of process exits that the event listener has sent: a log line and a counter."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ _log = structlog.get_logger(__name__)
 
 
 def record(transaction: Transaction, program: SupervisedProcess) -> None:
-    """Log the end of a program, and count it in the step that settles the letter."""
-    facts = {"program": program.name, "state": program.state.value, "ended_pid": program.pid, "tries": program.tries}
+    """Log the exit of a process, and count it in the transaction that acks the message."""
+    facts = {
+        "program": program.name,
+        "state": program.state.value,
+        "ended_pid": program.pid,
+        "tries": program.tries,
+    }
     if not program.has_crashed and program.expected:
         _log.info("process.exited", **facts)
         return
     _log.warning(
-        "process.exited", **facts, remedy=f"supervisorctl status {program.name}; supervisord says more in its log"
+        "process.exited",
+        **facts,
+        remedy=f"supervisorctl status {program.name}; supervisord's log has the details",
     )
     worker = next((one for one in keys.Worker if program.name == f"ccarchiver:{one}"), None)
     if worker is not None and program.has_crashed:

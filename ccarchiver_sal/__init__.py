@@ -1,1 +1,4 @@
-"""The CSC ``CCArchiver``: commands, camera and header events in, status events out. It knows nothing of RabbitMQ."""
+"""The CSC ``CCArchiver``: it executes commands, reads camera and header events, publishes statuses.
+
+It does not use RabbitMQ.
+"""

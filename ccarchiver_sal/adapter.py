@@ -1,6 +1,6 @@
-"""The SAL library behind one thin typed adapter; nothing else of this package imports salobj.
+"""Thin typed adapter for the SAL library; the CSC imports salobj only here.
 
-salobj 6.9 has no types of its own, and some of what the archiver needs is only in its attributes.
+salobj 6.9 has no types. Some of what the archiver needs is available only as its attributes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DdsError = dds.DDSException
 
 
 class State(enum.IntEnum):
-    """Summary states; the numbers are SAL's, so these equal salobj's."""
+    """Summary states with SAL's numbers, so that they equal salobj's."""
 
     DISABLED = 1
     ENABLED = 2
@@ -36,41 +36,41 @@ class State(enum.IntEnum):
 
 
 QUEUE_LENGTH = 10_000
-"""Events a reader holds: salobj's own 100, and DDS's 100, lost 85 of 200 events put at once."""
+"""Events a reader holds: salobj's and DDS's own 100 lost 85 of 200 events put at once."""
 
 HISTORY = 100
-"""Newest events of a topic a late reader gets: what the observatory's QoS keeps."""
+"""Newest events of a topic that a late reader gets: as many as the observatory's QoS keeps."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One event as it was read."""
+    """Event as it was read."""
 
     topic: str
     origin: str
-    """The process that put it."""
+    """Process that put the event."""
     sequence: int
-    """Its number among those of its sender; a new process begins anew."""
+    """Number of the event at its sender; a new process starts again."""
     sent_at: float
-    """When it was put, by its sender's clock (TAI, Unix seconds)."""
+    """Time at which it was put, by its sender's clock (TAI, Unix seconds)."""
     data: Any
 
 
 class EventSource:
-    """Reads some events of one SAL component, with queues deep enough for a burst.
+    """Reader of some events of one SAL component, with queues deep enough for a burst.
 
     Parameters
     ----------
     csc : `salobj.BaseCsc`
-        Whose domain is used.
+        CSC whose domain is used.
     component : `str`
         SAL component name.
     topics : `tuple`
         Event names.
     handle : callable
-        Gets each new `Sample`, in the order of its topic; must not block.
+        Called with each new `Sample`, in the order of its topic; must not block.
     handle_history : callable
-        Gets, once for each topic, its name, what was there before, and how many that can be at the most.
+        Called once for each topic with its name, the earlier events, and their maximum number.
     """
 
     def __init__(
@@ -89,26 +89,27 @@ class EventSource:
         try:
             self._salinfo = salobj.SalInfo(domain=domain, name=component, index=0)
             self._topics = [
-                RemoteEvent(self._salinfo, name, max_history=HISTORY, queue_len=QUEUE_LENGTH) for name in topics
+                RemoteEvent(self._salinfo, name, max_history=HISTORY, queue_len=QUEUE_LENGTH)
+                for name in topics
             ]
         finally:
             _restore(domain, kept)
 
     async def start(self) -> None:
-        """Read what is there from before, then everything new."""
+        """Read the earlier events of each topic, then start to read the new ones."""
         await self._salinfo.start()
         for topic in self._topics:
             self._handle_history(topic.name, list(_drain(topic)), HISTORY)
             self._tasks.append(asyncio.create_task(self._read(topic)))
 
     async def close(self) -> None:
-        """Stop reading; the readers go with the CSC's domain."""
+        """Stop reading; the readers are closed with the CSC's domain."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read(self, topic: RemoteEvent) -> None:
-        # Not by salobj's callback: setting one flushes the queue, and each call costs a task.
+        # Without salobj's callback: setting one flushes the queue, and each call costs a task.
         while True:
             self._handle(_sample(topic, await topic.next(flush=False)))
             for sample in _drain(topic):
@@ -126,7 +127,7 @@ def _drain(topic: RemoteEvent) -> Iterator[Sample]:
 
 
 def _deepen(domain: salobj.Domain) -> object:
-    """Give the domain's event readers a deep history for the readers made next; returns what to restore."""
+    """Set a deep history for the event readers made next; return the setting to restore."""
     qos = domain.event_qos_set.reader_qos
     kept = qos.history
     qos.set_policies([dds.HistoryQosPolicy(kept.kind, QUEUE_LENGTH)])
@@ -138,7 +139,7 @@ def _restore(domain: salobj.Domain, kept: object) -> None:
 
 
 class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
-    """What the archiver uses of salobj's CSC, with types.
+    """The part of salobj's CSC that the archiver uses, with types.
 
     Parameters
     ----------
@@ -150,18 +151,19 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         super().__init__(name=name, index=None, initial_state=salobj.State.STANDBY)
 
     def take_up(self, state: State) -> None:
-        """Begin in this state instead of STANDBY; call it before `start` runs."""
+        """Start in this state instead of STANDBY; call it before `start` runs."""
         self._summary_state = salobj.State(state)
 
     def put_event(self, topic: str, values: dict[str, str | int]) -> None:
-        """Put an event, whatever the last one was; texts are made to fit their fields.
+        """Put an event, even one equal to the last; texts are fitted to their fields.
 
         Parameters
         ----------
         topic : `str`
             Event name.
         values : `dict`
-            Its fields. A text longer than its field is cut; a character SAL cannot carry becomes ``?``.
+            Fields of the event. A text longer than its field is cut; a character that SAL cannot
+            carry becomes ``?``.
         """
         event = getattr(self, f"evt_{topic}")
         fields = event.metadata.field_info
@@ -172,7 +174,7 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         event.set_put(**fitting, force_output=True)
 
     def in_progress(self, command: str, data: object, timeout: float, text: str) -> None:
-        """Tell the sender of a command that it takes up to ``timeout`` seconds more."""
+        """Notify the sender of a command that it takes up to ``timeout`` more seconds."""
         getattr(self, f"cmd_{command}").ack_in_progress(data, timeout=timeout, result=text)
 
     @property
@@ -183,6 +185,6 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
 
 
 def fit(text: str, length: int | None) -> str:
-    """Make a text one that SAL takes: ISO-8859-1, without NUL, not longer than its field."""
+    """Return a text that SAL accepts: ISO-8859-1, without NUL, not longer than its field."""
     plain = text.replace("\0", " ").encode("iso-8859-1", "replace").decode("iso-8859-1")
     return plain if length is None else plain[:length]

@@ -9,18 +9,18 @@ import sys
 from lsst.ts import salobj
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.config.settings import CONFIG_DIR_VARIABLE, load_settings
 from ccarchiver_core.config.site_sections import SalNames
-from ccarchiver_core.runtime.worker import EXIT_CONFIG
 
 
 def component() -> str:
-    """Name of the CSC to command: as the site file says; without a site, on a desk far from it, the usual one.
+    """Return the name of the CSC to command: the site file's, or the default without a site file.
 
     Raises
     ------
     ConfigError
-        If there is a site file, and it is wrong.
+        If there is a site file and it is wrong.
     """
     names = load_settings().sal if os.environ.get(CONFIG_DIR_VARIABLE) else SalNames()
     return names.archiver

@@ -1,42 +1,37 @@
-"""What an image's last status tells about its whole way."""
+"""Record the stage durations that are known when an image is complete."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ccarchiver_core.domain.exposure import EventKind, Instruction, SentInstruction
-from ccarchiver_core.domain.worker_messages import StatusTopic
-from ccarchiver_core.store.file_status_fields import DONE
-from ccarchiver_core.store.ledger import AT_PREFIX
+from ccarchiver_core.domain.exposure import Instruction
 from ccarchiver_core.store.stage_durations import Stage, observe
 
 if TYPE_CHECKING:
+    from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_core.store.transaction import Transaction
 
-LAST_ORDERS = (Instruction.END_READOUT, Instruction.HEADER_READY)
-"""When it has both, the Forwarder can fetch the image."""
+LAST_INSTRUCTIONS = (Instruction.END_READOUT, Instruction.HEADER_READY)
+"""Once the Forwarder has both, it can fetch the image."""
 
 
-def measure(transaction: Transaction, record: dict[str, str], now: float) -> None:
-    """Add an image's durations to the step that completes it.
+def measure(transaction: Transaction, record: ImageRecord, now: float) -> None:
+    """Add an image's durations to the transaction that completes it.
 
     Parameters
     ----------
-    record : `dict`
-        The image's ledger record before that step.
+    transaction : `Transaction`
+        Gets the writes.
+    record : `ImageRecord`
+        The image before that transaction.
     now : `float`
         Unix time of the last status, UTC, seconds.
     """
-    received = [float(record[name]) for kind in EventKind if (name := f"{AT_PREFIX}{kind}") in record]
-    told = [
-        SentInstruction.model_validate_json(record[instruction]).sent_at
-        for instruction in LAST_ORDERS
-        if instruction in record
-    ]
-    retrieved = float(record.get(f"{AT_PREFIX}{DONE[StatusTopic.RETRIEVAL]}", "0"))
-    if received:
-        observe(transaction, Stage.IMAGE, now - max(received))
-    if retrieved and told and all(told):
-        observe(transaction, Stage.RETRIEVE, retrieved - max(told))
-    if retrieved:
-        observe(transaction, Stage.INGEST, now - retrieved)
+    instructions = record.instructions
+    sent_at = [instructions[kind].sent_at for kind in LAST_INSTRUCTIONS if kind in instructions]
+    if record.last_event_at is not None:
+        observe(transaction, Stage.IMAGE, now - record.last_event_at)
+    if record.retrieved_at and sent_at and all(sent_at):
+        observe(transaction, Stage.RETRIEVE, record.retrieved_at - max(sent_at))
+    if record.retrieved_at:
+        observe(transaction, Stage.INGEST, now - record.retrieved_at)

@@ -1,4 +1,4 @@
-"""The CSC: its state machine, and what each transition does."""
+"""The CSC: its state machine, and the effects of each transition."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing_extensions import override
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.errors import CcArchiverError, DataLostError
-from ccarchiver_core.domain.worker_messages import FileStatus, SessionFailed, SessionStarted, SessionStopped
-from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.domain.file_status import FileStatus
+from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted, SessionStopped
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 SAVE_LIMIT = 2.0
-"""Seconds a command waits for its new state to be in Redis; later it is written in the background."""
+"""Seconds a command waits until Redis holds its new state; then it is written in the background."""
 
 SETTINGS_DIGITS = 12
-"""Digits of the settings' SHA-256 that name their version: enough to tell any two apart."""
+"""Digits of the settings' SHA-256 in their version: enough to distinguish any two settings."""
 
 
 class CCArchiverCsc(TypedCsc):
@@ -42,9 +43,9 @@ class CCArchiverCsc(TypedCsc):
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, lease, mailbox, settings; the lease may still be out if Redis is away.
-    saved : `Saved` or None
-        State to take up after a restart; None to start in STANDBY.
+        Redis, lease, mailbox, settings. If Redis is unavailable, the lease may not be held yet.
+    saved : `SavedState` or None
+        State to resume after a restart; None to start in STANDBY.
     """
 
     valid_simulation_modes = (0,)
@@ -57,7 +58,11 @@ class CCArchiverCsc(TypedCsc):
         self._control = SessionControl(context)
         self._reports = StatusPublisher(context, self)
         self._intake = EventIntake(
-            context, self._is_enabled, self._is_faulted, lambda: self._control.id, self._intake_overflow
+            context,
+            self._is_enabled,
+            self._is_faulted,
+            lambda: self._control.id,
+            self._intake_overflow,
         )
         self._degraded = DependencyMonitor(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [
@@ -66,23 +71,25 @@ class CCArchiverCsc(TypedCsc):
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
-        self._ready = asyncio.Event()  # the lease is here; without Redis it comes in the background
+        self._ready = asyncio.Event()  # the lease is held; without Redis it is acquired later
         self._state_changed = asyncio.Event()
         self._state_saved = asyncio.Event()
         self._saving = False
         self.failure: BaseException | None = None
-        """Why the CSC closed itself, if it did."""
+        """Error because of which the CSC closed itself, if it did."""
         if saved is not None:
             self.take_up(saved.state)
 
     @override
     async def start(self) -> None:
-        if self._context.transactions.epoch is not None:
+        if self._context.transactions.fencing_token is not None:
             await self._take_over()
-        # Before the CSC says that it is ENABLED: nothing may come while nobody listens.
+        # Before the CSC publishes ENABLED: no event may arrive before its reader exists.
         await asyncio.gather(*(source.start() for source in self._sources))
         await super().start()
-        self.put_event("settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""})
+        self.put_event(
+            "settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""}
+        )
         if self._saved is not None:
             self.log.info("resumed in %s after a restart", self._saved.state.name)
             for gap in self._intake.gaps:
@@ -90,7 +97,11 @@ class CCArchiverCsc(TypedCsc):
             if self._saved.state is State.FAULT:
                 self.put_event(
                     "errorCode",
-                    {"errorCode": self._saved.error_code, "errorReport": self._saved.error_report, "traceback": ""},
+                    {
+                        "errorCode": self._saved.error_code,
+                        "errorReport": self._saved.error_report,
+                        "traceback": "",
+                    },
                 )
         self._spawn(self._work())
         self._spawn(self._degraded.run())
@@ -99,7 +110,7 @@ class CCArchiverCsc(TypedCsc):
     async def close_tasks(self) -> None:
         await super().close_tasks()
         self._control.cancel()
-        await asyncio.sleep(0)  # lets a pending start command answer while SAL is still there
+        await asyncio.sleep(0)  # a pending start command is answered while SAL is still open
         for source in self._sources:
             await source.close()
         for task in list(self._tasks):
@@ -109,7 +120,7 @@ class CCArchiverCsc(TypedCsc):
     # ------------------------------------------------------------------ commands
 
     async def begin_start(self, data: object) -> None:
-        """Pair and connect; on failure go to FAULT and refuse the command with the reason."""
+        """Pair and connect; on failure go to FAULT and fail the command with the reason."""
         settings = self._context.settings
         with self._one_transition("start"):
             self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
@@ -121,7 +132,7 @@ class CCArchiverCsc(TypedCsc):
                 raise ExpectedError(f"{refusal.code}: {refusal.report}")
 
     async def end_start(self, data: object) -> None:
-        """Report which settings are in force."""
+        """Publish which settings are in force."""
         del data
         text = self._context.settings.model_dump_json()
         version = f"{__version__}:{hashlib.sha256(text.encode()).hexdigest()[:SETTINGS_DIGITS]}"
@@ -129,21 +140,23 @@ class CCArchiverCsc(TypedCsc):
         self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
 
     async def begin_standby(self, data: object) -> None:
-        """End the session; when the command completes the association key is gone."""
+        """End the session; when the command completes, the association key is gone."""
         with self._one_transition("standby"):
             self.in_progress("standby", data, END_LIMIT, "ending the session")
             await self._end_session()
 
     async def begin_exitControl(self, data: object) -> None:  # noqa: N802  salobj's name
-        """End what is left of a session; this CSC will not be resumed."""
+        """End a session that still exists; the state of this CSC will not be resumed."""
         with self._one_transition("exitControl"):
             self.in_progress("exitControl", data, END_LIMIT, "ending the session")
             await self._end_session()
 
     async def do_resetFromFault(self, data: object) -> None:  # noqa: N802  salobj's name
-        """Go from FAULT to STANDBY; refused in any other state."""
+        """Go from FAULT to STANDBY; the command fails in any other state."""
         if self.summary_state != State.FAULT:
-            raise ExpectedError(f"resetFromFault not allowed in state {self.summary_state!r}; it is for FAULT only")
+            raise ExpectedError(
+                f"resetFromFault not allowed in state {self.summary_state!r}; it is for FAULT only"
+            )
         await self.do_standby(data)
 
     @override
@@ -152,7 +165,7 @@ class CCArchiverCsc(TypedCsc):
         self._state_saved.clear()
         self._state_changed.set()
         if not self._saving:
-            return  # while the CSC starts: what it starts in is in Redis already, or is written soon
+            return  # during the start: the state is in Redis already, or is written soon
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SAVE_LIMIT):
                 await self._state_saved.wait()
@@ -162,17 +175,21 @@ class CCArchiverCsc(TypedCsc):
     async def _begin_session(self) -> Refusal | None:
         settings = self._context.settings
         if not await self._redis_answers(settings.connect_timeout):
-            return Refusal(ErrorCode.NO_FORWARDER, f"no answer from Redis at {settings.redis_address}; is it running?")
+            return Refusal(
+                ErrorCode.NO_FORWARDER,
+                f"no answer from Redis at {settings.redis_address}; is it running?",
+            )
         try:
             async with asyncio.timeout(settings.start_limit):
                 return await self._control.begin()
         except TimeoutError:
-            away = [w for w in (keys.Worker.BRIDGE, keys.Worker.HEALTH) if self._degraded.absent_for(w) > 0]
-            code = ErrorCode.NO_RABBITMQ if keys.Worker.BRIDGE in away else ErrorCode.NO_FORWARDER
-            who = " and ".join(f"ccarchiver:{w}" for w in away) or "the bridge or the health worker"
-            return Refusal(
-                code, f"no pairing within {settings.start_limit:g} s: {who} did not answer; see supervisorctl status"
-            )
+            workers = (keys.Worker.BRIDGE, keys.Worker.HEALTH)
+            absent = [worker for worker in workers if self._degraded.absent_for(worker) > 0]
+            code = ErrorCode.NO_RABBITMQ if keys.Worker.BRIDGE in absent else ErrorCode.NO_FORWARDER
+            names = " and ".join(f"ccarchiver:{worker}" for worker in absent)
+            silent = names or "the bridge or the health worker"
+            report = f"no pairing within {settings.start_limit:g} s: {silent} did not answer"
+            return Refusal(code, f"{report}; see supervisorctl status")
 
     async def _redis_answers(self, limit: float) -> bool:
         try:
@@ -184,23 +201,35 @@ class CCArchiverCsc(TypedCsc):
         return True
 
     async def _end_session(self) -> None:
-        """End the session; if Redis is away the association key ends by itself and the rest is done on its return."""
+        """End the session.
+
+        Without Redis, the association key expires by itself, and the rest is done when Redis is
+        available again.
+        """
         task = asyncio.create_task(self._control.end())
         self._keep(task)
         done, _ = await asyncio.wait({task}, timeout=END_LIMIT)
         if not done:
-            self.log.warning("the session's end is not confirmed yet; without Redis the association key ends by itself")
+            self.log.warning("session end not confirmed; without Redis the association key expires")
 
     def _go_to_fault(self, code: int, report: str) -> None:
-        """Report the error, go to FAULT, and end the session in the background."""
+        """Publish the error, go to FAULT, and end the session in the background."""
         self.fault(code=code, report=report)
         self._spawn(self._record_fault(Transaction(), code, report))
 
     async def _record_fault(self, transaction: Transaction, code: int, report: str) -> None:
-        """Write the fault and the session's end in one step, so that no crash keeps one without the other."""
-        saved_state.write_state(transaction.count(f"faults:{code}"), SavedState(State.FAULT, code, report))
-        if not await self._control.request_stop(transaction) and self._context.transactions.epoch is not None:
-            # There was no session to end: it is a fault all the same.
+        """Write the fault and the end of the session in one transaction.
+
+        No crash then leaves one without the other.
+        """
+        saved_state.write_state(
+            transaction.count(f"faults:{code}"), SavedState(State.FAULT, code, report)
+        )
+        if (
+            not await self._control.request_stop(transaction)
+            and self._context.transactions.fencing_token is not None
+        ):
+            # There was no session to end. The fault is counted all the same.
             await self._context.transactions.apply(Transaction().count(f"faults:{code}"))
 
     def _fault_if_up(self, code: ErrorCode, report: str) -> None:
@@ -219,7 +248,7 @@ class CCArchiverCsc(TypedCsc):
     @contextlib.contextmanager
     def _one_transition(self, name: str) -> Iterator[None]:
         if self._transition:
-            raise ExpectedError(f"{name} not allowed while {self._transition} is under way")
+            raise ExpectedError(f"{name} not allowed while {self._transition} is in progress")
         self._transition = name
         try:
             yield
@@ -229,8 +258,8 @@ class CCArchiverCsc(TypedCsc):
     # ------------------------------------------------------------------ background work
 
     async def _work(self) -> None:
-        """Do what needs the lease: mail, events into the ledger, the saved state."""
-        if self._context.transactions.epoch is None:
+        """Run the tasks that need the lease: mailbox, events into the ledger, saved state."""
+        if self._context.transactions.fencing_token is None:
             await self._context.lease.acquire()
             await self._take_over()
         async with asyncio.TaskGroup() as group:
@@ -241,12 +270,15 @@ class CCArchiverCsc(TypedCsc):
             group.create_task(self._save_state())
 
     async def _take_over(self) -> None:
-        """Take up what an earlier process left, or end it."""
+        """Load what an earlier process left, and end its session unless the CSC resumes it."""
         await self._intake.load()
         await self._control.load()
         if self._saved is None and self._control.id:
             transaction = Transaction()
-            self.log.warning("session %s of an earlier run is ended: this one starts in STANDBY", self._control.id)
+            self.log.warning(
+                "session %s of an earlier run is ended: this one starts in STANDBY",
+                self._control.id,
+            )
             self._control.discard(transaction)
             await self._context.transactions.apply(transaction)
         self._ready.set()
@@ -272,7 +304,7 @@ class CCArchiverCsc(TypedCsc):
                     transaction = Transaction().ack(keys.Worker.SAL, entry.id)
                     await self._record_fault(transaction, message.code, message.report)
             case other:
-                self.log.warning("mail of kind %s is not for the CSC", other.kind)
+                self.log.warning("message of kind %s is not for the CSC", other.kind)
         await self._context.transactions.apply(Transaction().ack(keys.Worker.SAL, entry.id))
 
     async def _save_state(self) -> None:
@@ -312,7 +344,9 @@ class CCArchiverCsc(TypedCsc):
 
 
 def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """Find an error of a kind among those a task group has collected."""
+    """Return the first error of a type, also from within exception groups; None without one."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for part in error.exceptions if (found := _find(part, kind)) is not None), None)
+        return next(
+            (found for part in error.exceptions if (found := _find(part, kind)) is not None), None
+        )
     return error if isinstance(error, kind) else None

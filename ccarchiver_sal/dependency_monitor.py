@@ -1,4 +1,7 @@
-"""Watches what the CSC depends on: Redis and the other two workers. Short absences are logged, long ones are faults."""
+"""Monitor of what the CSC depends on: Redis and the other two workers.
+
+A short outage is logged, a long one is a fault.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from redis.exceptions import RedisError
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.base.error_codes import ErrorCode
-from ccarchiver_core.redis.client import describe
+from ccarchiver_core.redis.errors import describe
 from ccarchiver_core.runtime.heartbeat import TTL, read_heartbeat
 from ccarchiver_sal import saved_state
 
@@ -23,27 +26,27 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 INTERVAL = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 NOTICE_AFTER = 2.0
-"""Seconds an absence lasts before the operator hears of it; a heartbeat outlives its worker by ten already."""
+"""Seconds of an outage before it is logged; a heartbeat itself outlives its worker by ten."""
 
 REDIS = "Redis"
 
 
 class DependencyMonitor:
-    """Looks at Redis and at the other workers' heartbeats, by the monotonic clock.
+    """Monitor of Redis and of the other workers' heartbeats, by the monotonic clock.
 
     Parameters
     ----------
     context : `WorkerContext`
         Redis and settings.
     log : `logging.Logger`
-        The CSC's: operators see it as logMessage events.
+        The CSC's logger: operators see its lines as logMessage events.
     is_enabled : callable
-        Whether images are accepted now.
+        Returns whether images are accepted now.
     fault : callable
-        Called with code and report when an absence is too long and a session is wanted.
+        Called with code and report at each check while an outage is too long.
     """
 
     def __init__(
@@ -64,12 +67,12 @@ class DependencyMonitor:
         self._clock_steps = clock.ClockJumpDetector()
 
     def absent_for(self, name: str) -> float:
-        """Seconds that Redis or a worker has been away; 0 if it is there."""
+        """Return for how many seconds Redis or a worker has been unavailable; 0 if it is not."""
         since = self._since.get(name)
         return 0.0 if since is None else time.monotonic() - since
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check every INTERVAL until cancelled."""
         settings = self._context.settings
         while True:
             await asyncio.sleep(INTERVAL)
@@ -85,7 +88,8 @@ class DependencyMonitor:
                 if self.absent_for(REDIS) > settings.broker_outage_limit:
                     self._fault(
                         ErrorCode.NO_FORWARDER,
-                        f"Redis at {settings.redis_address} {describe(error)} (for {self.absent_for(REDIS):.0f} s)",
+                        f"Redis at {settings.redis_address} {describe(error)} "
+                        f"(for {self.absent_for(REDIS):.0f} s)",
                     )
                 continue
             self._note(REDIS, there=True)
@@ -93,11 +97,16 @@ class DependencyMonitor:
                 self._note(name, there=heartbeat is not None and self._is_beating(name, heartbeat))
                 self._report_trouble(name, "" if heartbeat is None else heartbeat.degraded_reason)
                 if self.absent_for(name) > settings.worker_outage_limit:
-                    code = ErrorCode.NO_RABBITMQ if name == keys.Worker.BRIDGE else ErrorCode.NO_FORWARDER
+                    code = (
+                        ErrorCode.NO_RABBITMQ
+                        if name == keys.Worker.BRIDGE
+                        else ErrorCode.NO_FORWARDER
+                    )
                     self._fault(
                         code,
-                        f"worker ccarchiver:{name} has been away for {self.absent_for(name):.0f} s; "
-                        f"look at it with: supervisorctl status ccarchiver:{name}",
+                        f"worker ccarchiver:{name} has been unavailable for "
+                        f"{self.absent_for(name):.0f} s; "
+                        f"check it with: supervisorctl status ccarchiver:{name}",
                     )
 
     def _report_trouble(self, name: str, trouble: str) -> None:
@@ -107,13 +116,16 @@ class DependencyMonitor:
         if trouble:
             self._log.warning("degraded: ccarchiver:%s: %s%s", name, trouble, self._reassurance())
         else:
-            self._log.info("ccarchiver:%s: its trouble is over", name)
+            self._log.info("ccarchiver:%s is no longer degraded", name)
 
     def _reassurance(self) -> str:
         return "; images are still accepted" if self._is_enabled() else ""
 
     def _is_beating(self, name: str, heartbeat: Heartbeat) -> bool:
-        """Tell life from a key that outlives its worker: Redis ends keys by its wall clock, which may be set back."""
+        """Return whether a worker is alive.
+
+        Its key may outlive it: Redis expires keys by its wall clock, which may be set back.
+        """
         now = time.monotonic()
         beat, seen_at = self._beats.get(name, (0.0, now))
         if heartbeat.written_at != beat:
@@ -125,15 +137,17 @@ class DependencyMonitor:
         step_s = self._clock_steps.poll()
         if step_s:
             self._log.warning(
-                "this machine's clock was set by %+.0f s; nothing is lost by it%s", step_s, self._reassurance()
+                "this machine's clock jumped by %+.0f s; no data is lost%s",
+                step_s,
+                self._reassurance(),
             )
 
-    def _note(self, name: str, *, there: bool, why: str = "is away") -> None:
+    def _note(self, name: str, *, there: bool, why: str = "is unavailable") -> None:
         if there:
             self._since.pop(name, None)
             if name in self._noticed:
                 self._noticed.discard(name)
-                self._log.info("%s is back", name)
+                self._log.info("%s is available again", name)
             return
         self._since.setdefault(name, time.monotonic())
         if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:

@@ -1,7 +1,8 @@
-"""Camera and header events on their way into the ledger, off salobj's queues at once.
+"""Record camera and header events in the ledger.
 
-While Redis is away they wait here, in memory, bounded. Whether an event is handled is decided when it comes: only
-in ENABLED. The rest is in the ledger as skipped, so that an observer can see why an image was not archived.
+Events are removed from salobj's queues at once. While Redis is unavailable they wait in memory, up
+to a limit. An event is accepted only if the CSC is ENABLED when it arrives. Other events are
+recorded as skipped, so that an observer can see why an image was not archived.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.domain.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
 from ccarchiver_core.log.deferred_log import DeferredLog
-from ccarchiver_core.redis.client import read_hash, retry_until_available
-from ccarchiver_core.store import dead_letters, ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.retry import retry_until_available
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
 from ccarchiver_sal.watermarks import Watermark, Watermarks
@@ -31,32 +34,30 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.config.site_sections import SalNames
     from ccarchiver_core.domain.exposure import ExposureEvent
+    from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_sal.adapter import Sample
 
 OF_CAMERA = (EventKind.START.value, EventKind.END.value)
 OF_HEADER_SERVICE = (EventKind.HEADER.value,)
-"""The events the archiver listens to."""
+"""The events that the archiver subscribes to, by sender."""
 
 BATCH = 100
-"""Events that share one step; a burst of 2,000 takes 20."""
+"""Maximum number of events in one transaction; a burst of 2,000 events takes 20."""
 
 CACHE = 2000
-"""Images whose known events are remembered, so that a burst does not ask Redis for each."""
-
-SKIPPED_PREFIX = "skipped:"
-"""Fields of an image's record: events that came while the CSC was not ENABLED."""
+"""Images whose recorded events are cached, so that a burst does not query Redis for each event."""
 
 _log = structlog.get_logger(__name__)
 
 
 def topics_of(names: SalNames) -> dict[str, tuple[str, ...]]:
-    """Give the SAL components the archiver listens to, and the events of each."""
+    """Return the events that the archiver subscribes to, by SAL component."""
     return {names.camera: OF_CAMERA, names.header_service: OF_HEADER_SERVICE}
 
 
 def convert(sample: Sample) -> tuple[str, ExposureEvent]:
-    """Take what the archiver needs from a SAL event: the image's name and the event."""
+    """Return the obsid and the content of a SAL event."""
     data: Any = sample.data
     match EventKind(sample.topic):
         case EventKind.START:
@@ -69,14 +70,16 @@ def convert(sample: Sample) -> tuple[str, ExposureEvent]:
             )
         case EventKind.END:
             return data.imageName, EndReadout(
-                image_name=data.imageName, image_index=data.imageIndex, images_in_sequence=data.imagesInSequence
+                image_name=data.imageName,
+                image_index=data.imageIndex,
+                images_in_sequence=data.imagesInSequence,
             )
         case EventKind.HEADER:
             return data.id, HeaderReady(url=data.url)
 
 
 @dataclass(frozen=True)
-class _ReceivedEvent:
+class _IntakeEvent:
     obsid: str
     event: ExposureEvent
     sender: str
@@ -89,36 +92,37 @@ class _ReceivedEvent:
 
 @dataclass
 class _KnownImage:
-    """What the ledger has of one image."""
+    """The cached part of one image record."""
 
-    kinds: set[str]
+    kinds: set[EventKind]
     job: int
     state: ImageState | None
 
 
 @dataclass
 class _Batch:
-    """A step, and what is to be said of it."""
+    """A transaction, and the log lines that are written once it is applied."""
 
     transaction: Transaction = field(default_factory=Transaction)
     lines: DeferredLog = field(default_factory=DeferredLog)
 
 
 class EventIntake:
-    """Takes events in and writes them down.
+    """Receives events and records them in the ledger.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, steps, settings.
+        Redis, transactions, settings.
     is_enabled : callable
-        Whether events are handled now.
+        Returns whether events are accepted now.
     is_faulted : callable
-        Whether the CSC is in FAULT: events of images accepted before are kept then, for the next session.
+        Returns whether the CSC is in FAULT. Events of images that were accepted before are then
+        kept for the next session.
     session_id : callable
-        The session in force.
+        Returns the id of the current session.
     overflow : callable
-        Called once when memory is full: events are being lost from here on.
+        Called once when the memory limit is reached. Events are lost from then on.
     """
 
     def __init__(
@@ -135,7 +139,7 @@ class EventIntake:
         self._session_id = session_id
         self._overflow = overflow
         self._overflowed = False
-        self._waiting: collections.deque[_ReceivedEvent] = collections.deque()
+        self._waiting: collections.deque[_IntakeEvent] = collections.deque()
         self._arrived = asyncio.Event()
         self._known: collections.OrderedDict[str, _KnownImage] = collections.OrderedDict()
         self._marks = Watermarks()
@@ -143,32 +147,36 @@ class EventIntake:
         self._job = 0
 
     async def load(self) -> None:
-        """Read what an earlier process wrote: the last job number, the newest events of each topic."""
+        """Load what an earlier process recorded: the last job number and the watermarks."""
         redis = self._context.redis
         self._marks.load(await retry_until_available(lambda: read_hash(redis, keys.CSC)))
         job = await retry_until_available(lambda: redis.hget(keys.COUNTERS, "job"))
         self._job = max(self._job, int(job or 0))
 
     def handle_history(self, topic: str, history: Sequence[Sample], kept: int) -> None:
-        """Take in what came before this process listened; what an earlier one has written is left out.
+        """Handle the events that were sent before this process subscribed.
+
+        Events that an earlier process has recorded are left out.
 
         Parameters
         ----------
         topic : `str`
-            One topic.
+            The topic.
         history : `list`
-            All that DDS has of it, each sender's events in the order in which it put them.
+            All its events in the DDS history, those of each sender in the sequence of sending.
         kept : `int`
-            The most that DDS keeps of a topic.
+            Maximum number of events of a topic that DDS keeps.
         """
-        # Where no archiver was before, what is there is not its business; nor is what came while it was not wanted.
+        # On its first start an archiver ignores the history. It also ignores events that were sent
+        # while it was not active.
         is_resumed = self._marks.knows(topic) and (self._is_enabled() or self._is_faulted())
         known, fresh = self._marks.split(topic, history)
         newest = self._marks.newest_sent_at(topic)
         if newest is not None and len(history) >= kept and len(fresh) == len(history):
             self._gaps.append(
-                f"{topic}: {kept} events or more came while the CSC was away; those between the one of {newest:.3f} "
-                f"and the one of {history[0].sent_at:.3f} (TAI, Unix seconds) were not kept by DDS and are lost"
+                f"{topic}: {kept} or more events were sent while the CSC was down; DDS did not "
+                f"keep those between {newest:.3f} and {history[0].sent_at:.3f} (TAI, Unix "
+                "seconds): they are lost"
             )
         taken = len(fresh) if is_resumed else 0
         _log.info("history.read", topic=topic, known=len(history) - taken, taken=taken)
@@ -178,16 +186,19 @@ class EventIntake:
             self.handle(sample)
 
     def handle(self, sample: Sample) -> None:
-        """Take one event in; never blocks."""
+        """Put one event into the buffer. This never blocks."""
         obsid, event = convert(sample)
         if len(self._waiting) >= self._context.settings.max_buffered_events:
             if not self._overflowed:
                 self._overflowed = True
-                self._overflow(f"{len(self._waiting)} camera events wait in memory (MAX_BUFFERED_EVENTS), for Redis")
+                self._overflow(
+                    f"{len(self._waiting)} camera events wait in memory for Redis "
+                    "(MAX_BUFFERED_EVENTS)"
+                )
             return
         self._overflowed = False
         self._waiting.append(
-            _ReceivedEvent(
+            _IntakeEvent(
                 obsid,
                 event,
                 sample.origin,
@@ -202,11 +213,11 @@ class EventIntake:
 
     @property
     def gaps(self) -> list[str]:
-        """For each topic of which more events came while nobody listened than DDS keeps: what is lost."""
+        """A text for each topic of which DDS did not keep all events: which ones are lost."""
         return self._gaps
 
     async def run(self) -> None:
-        """Write events down until cancelled."""
+        """Record events until cancelled."""
         await self._write_history_marks()
         while True:
             if not self._waiting:
@@ -218,19 +229,19 @@ class EventIntake:
                 self._waiting.popleft()
 
     async def _write_history_marks(self) -> None:
-        """Remember which events were there before this process and are not its business, for the next resume."""
+        """Record the watermarks of the events that this process ignored, for the next resume."""
         transaction = Transaction()
         self._marks.write(transaction, (*OF_CAMERA, *OF_HEADER_SERVICE))
         await self._context.transactions.apply(transaction)
 
-    async def _write(self, batch: list[_ReceivedEvent]) -> None:
+    async def _write(self, batch: list[_IntakeEvent]) -> None:
         writing, marks = _Batch(), self._marks.copy()
         for received in batch:
             await self._add(writing, received)
         if await self._apply(writing) is Outcome.APPLIED:
             return
-        self._marks = marks  # none of them is in the ledger yet
-        for received in batch:  # memory was wrong about the ledger: ask it, one by one
+        self._marks = marks  # none of these events is in the ledger yet
+        for received in batch:  # the cache was wrong: read the ledger, one image at a time
             self._known.pop(received.obsid, None)
         for received in batch:
             await self._look_up(received.obsid)
@@ -241,107 +252,144 @@ class EventIntake:
                 _log.error("event.not_recorded", image=received.obsid, topic=received.event.kind)
 
     async def _apply(self, writing: _Batch) -> Outcome:
-        failpoint.hit("sal.before_event_step")
+        failpoint.hit("sal.before_event_transaction")
         outcome = await self._context.transactions.apply(writing.transaction)
-        failpoint.hit("sal.after_event_step")
+        failpoint.hit("sal.after_event_transaction")
         if outcome is Outcome.APPLIED:
             writing.lines.flush()
         return outcome
 
-    async def _add(self, writing: _Batch, received: _ReceivedEvent) -> None:
-        """Add to a step what an event changes."""
-        transaction, kind = writing.transaction, received.event.kind
+    async def _add(self, batch: _Batch, received: _IntakeEvent) -> None:
+        """Add the changes that an event causes to a batch."""
+        kind = received.event.kind
         self._marks.advance(kind, received.sender, received.mark)
-        self._marks.write(transaction, [kind])
-        reason = event_validation.validate(received.obsid, received.event)
-        if reason:
-            origin, raw = f"{dead_letters.SAL_ORIGIN}{kind}", received.event.model_dump_json().encode()
-            dead_letters.add(transaction, self._context.settings, origin=origin, reason=reason, raw=raw)
-            writing.lines.add(_log.error, "event.dead_lettered", topic=kind, reason=reason)
+        self._marks.write(batch.transaction, [kind])
+        if self._dead_letter_if_invalid(batch, received):
             return
-        known = self._known.get(received.obsid)
-        if known is None and kind is EventKind.START and received.enabled:
-            # Most likely nobody has heard of it. The step is refused if that is wrong.
-            transaction.require(keys.image(received.obsid), "state", None)
-            known = self._remember(received.obsid, {})
-        known = known or await self._look_up(received.obsid)
+        known = await self._known_image(batch, received)
+        was_accepted = known.state in (
+            ImageState.ACCEPTED,
+            ImageState.STALLED,
+            ImageState.FAILED,
+        )
         if kind in known.kinds:
-            transaction.count("duplicate_events")
-            writing.lines.add(_log.info, "event.duplicated", image=received.obsid, topic=kind)
-            return
-        of_accepted = known.state in (ImageState.ACCEPTED, ImageState.STALLED, ImageState.FAILED)
-        if received.faulted and of_accepted:
-            # A fault in the middle of an exposure: the rest of it is kept, and sent on in the next session.
-            transaction.set_fields(
-                keys.image(received.obsid),
-                {kind: received.event.model_dump_json(), f"{ledger.AT_PREFIX}{kind}": received.at},
-            )
-            known.kinds.add(kind)
-            writing.lines.add(
-                _log.info, "event.kept", image=received.obsid, topic=kind, reason="it was accepted before the fault"
-            )
-            return
-        if not received.enabled or (known.state is ImageState.SKIPPED and kind is not EventKind.START):
-            self._skip(writing, received, known)
-            return
-        is_first = known.state is None
-        is_new = is_first or known.state in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
+            batch.transaction.count("duplicate_events")
+            batch.lines.add(_log.info, "event.duplicated", image=received.obsid, topic=kind)
+        elif received.faulted and was_accepted:
+            self._keep(batch, received, known)
+        elif not received.enabled or (
+            known.state is ImageState.SKIPPED and kind is not EventKind.START
+        ):
+            self._skip(batch, received, known)
+        else:
+            self._accept(batch, received, known)
+
+    def _dead_letter_if_invalid(self, batch: _Batch, received: _IntakeEvent) -> bool:
+        kind = received.event.kind
+        reason = event_validation.validate(received.obsid, received.event)
+        if not reason:
+            return False
+        dead_letters.add(
+            batch.transaction,
+            self._context.settings,
+            origin=f"{dead_letters.SAL_ORIGIN}{kind}",
+            reason=reason,
+            raw=received.event.model_dump_json().encode(),
+        )
+        batch.lines.add(_log.error, "event.dead_lettered", topic=kind, reason=reason)
+        return True
+
+    async def _known_image(self, batch: _Batch, received: _IntakeEvent) -> _KnownImage:
+        """Return the cached part of the record of an event's image."""
+        known = self._known.get(received.obsid)
+        if known is None and received.event.kind is EventKind.START and received.enabled:
+            # The image is most likely new, so the ledger is not read. If that is wrong, the
+            # precondition fails.
+            ImageLedger.require_state(batch.transaction, received.obsid, None)
+            known = self._remember(received.obsid, None)
+        return known or await self._look_up(received.obsid)
+
+    @staticmethod
+    def _keep(batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+        """Record an event that arrives after a fault, for an image accepted before it.
+
+        The next session handles it.
+        """
+        ImageLedger.record_late_event(
+            batch.transaction, received.obsid, received.event, received.at
+        )
+        known.kinds.add(received.event.kind)
+        batch.lines.add(
+            _log.info,
+            "event.kept",
+            image=received.obsid,
+            topic=received.event.kind,
+            reason="the image was accepted before the fault",
+        )
+
+    def _accept(self, batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+        """Record an event and send it to the bridge.
+
+        The first event of an image assigns its job number.
+        """
+        is_unknown = known.state is None
+        is_new = is_unknown or known.state in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
         if is_new:
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
-            transaction.command("HSET", keys.COUNTERS, "job", self._job)
-        ledger.record_event(
-            transaction,
-            ledger.ReceivedEvent(received.obsid, known.job, received.session_id, received.event, received.at),
-            ImageState.ACCEPTED,
-            is_new=is_new,
+            batch.transaction.command("HSET", keys.COUNTERS, "job", self._job)
+        event = ReceivedEvent(
+            received.obsid, known.job, received.session_id, received.event, received.at
         )
-        transaction.enqueue(
-            keys.Worker.BRIDGE,
-            ExposureEventMessage(
-                obsid=received.obsid,
-                job=known.job,
-                event=received.event,
-                received_at=received.at,
-                is_new_image=is_first,
-            ),
+        ImageLedger.record_event(batch.transaction, event, ImageState.ACCEPTED, is_new=is_new)
+        message = ExposureEventMessage(
+            obsid=received.obsid,
+            job=known.job,
+            event=received.event,
+            received_at=received.at,
+            is_new_image=is_unknown,
         )
-        known.kinds.add(kind)
-        writing.lines.add(
-            _log.info, "event.accepted", image=received.obsid, topic=kind, job=known.job, session=received.session_id
+        batch.transaction.enqueue(keys.Worker.BRIDGE, message)
+        known.kinds.add(received.event.kind)
+        batch.lines.add(
+            _log.info,
+            "event.accepted",
+            image=received.obsid,
+            topic=received.event.kind,
+            job=known.job,
+            session=received.session_id,
         )
 
-    def _skip(self, writing: _Batch, received: _ReceivedEvent, known: _KnownImage) -> None:
-        transaction, name = writing.transaction, keys.image(received.obsid)
-        skipped = f"{SKIPPED_PREFIX}{received.event.kind}"
-        transaction.set_fields(
-            name, {skipped: received.event.model_dump_json(), f"{ledger.AT_PREFIX}{received.event.kind}": received.at}
+    @staticmethod
+    def _skip(batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+        """Record a skipped event, so that an observer sees why the image was not archived."""
+        ImageLedger.record_skipped_event(
+            batch.transaction, received.obsid, received.event, received.at
         )
-        transaction.count("events_skipped")
+        batch.transaction.count("events_skipped")
         if known.state is None:
             known.state = ImageState.SKIPPED
-            ledger.create_unaccepted(transaction, received.obsid, ImageState.SKIPPED)
-        writing.lines.add(
+            ImageLedger.create_unaccepted(batch.transaction, received.obsid, ImageState.SKIPPED)
+        batch.lines.add(
             _log.info,
             "event.skipped",
             image=received.obsid,
             topic=received.event.kind,
-            reason="not ENABLED when it came",
+            reason="the CSC was not ENABLED",
         )
 
     async def _look_up(self, obsid: str) -> _KnownImage:
         known = self._known.get(obsid)
         if known is None:
-            record = await retry_until_available(lambda: ledger.read_record(self._context.redis, obsid))
-            known = self._remember(obsid, record)
+            ledger = ImageLedger(self._context.redis)
+            known = self._remember(obsid, await retry_until_available(lambda: ledger.read(obsid)))
         return known
 
-    def _remember(self, obsid: str, record: dict[str, str]) -> _KnownImage:
-        known = self._known[obsid] = _KnownImage(
-            kinds={kind for kind in EventKind if kind in record},
-            job=int(record.get("job", "0")),
-            state=ImageState(record["state"]) if "state" in record else None,
-        )
+    def _remember(self, obsid: str, record: ImageRecord | None) -> _KnownImage:
+        known = _KnownImage(kinds=set(), job=0, state=None)
+        if record is not None:
+            known = _KnownImage(record.received_kinds, record.job, record.state)
+        self._known[obsid] = known
         while len(self._known) > CACHE:
             self._known.popitem(last=False)
         return known

@@ -12,20 +12,24 @@ import structlog
 
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError, LeaseHeldError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.log import logs
-from ccarchiver_core.redis.client import retry_until_available
-from ccarchiver_core.runtime.worker import EXIT_CONFIG, WorkerContext, exit_code_of
+from ccarchiver_core.redis.retry import retry_until_available
+from ccarchiver_core.runtime.worker import WorkerContext, exit_code_of
 from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import DdsError
 from ccarchiver_sal.csc import CCArchiverCsc
 
 REDIS_AT_START = 5.0
-"""Seconds to wait for Redis before the CSC shows itself in STANDBY without it: an operator must see it."""
+"""Seconds to wait for Redis at the start.
+
+After that the CSC appears in STANDBY without Redis, because an operator must see it.
+"""
 
 EXIT_INTERRUPTED = 130
-"""Ctrl-C, as shells count it: 128 and the number of SIGINT."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the number of SIGINT."""
 
 PARTITION_VARIABLE = "LSST_DDS_PARTITION_PREFIX"
 DOMAIN_VARIABLE = "LSST_DDS_DOMAIN_ID"
@@ -34,37 +38,49 @@ _log = structlog.get_logger(__name__)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line: salobj's usual options and ours."""
-    parser = argparse.ArgumentParser("run_ccarchiver_sal", description="CCArchiver's CSC: SAL commands and events")
+    """Return the parsed command line: salobj's usual options and the archiver's own."""
+    parser = argparse.ArgumentParser(
+        "run_ccarchiver_sal", description="CCArchiver's CSC: SAL commands and events"
+    )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--loglevel", type=int, help="log level: error=40, warning=30, info=20, debug=10")
     parser.add_argument(
-        "--no-resume", action="store_true", help="start in STANDBY, whatever state the last run stopped in"
+        "--loglevel", type=int, help="log level: error=40, warning=30, info=20, debug=10"
+    )
+    parser.add_argument(
+        "--no-resume",
+        action="store_true",
+        help="start in STANDBY, whatever state the last run stopped in",
     )
     return parser.parse_args(arguments)
 
 
 def require_bus() -> None:
-    """Check what names the SAL bus.
+    """Check the environment variables that identify the SAL bus.
 
     Raises
     ------
     ConfigError
-        If a variable is missing or is no number where one is needed.
+        If a variable is missing, or is not a number where one is needed.
     """
     if not os.environ.get(PARTITION_VARIABLE):
-        msg = f"{PARTITION_VARIABLE} is not set; set it to what every SAL component of this site has, e.g. summit"
+        msg = (
+            f"{PARTITION_VARIABLE} is not set; "
+            "set it to what every SAL component of this site has, e.g. summit"
+        )
         raise ConfigError(msg)
     domain = os.environ.get(DOMAIN_VARIABLE)
     if domain is None:
         _log.warning("dds.domain", reason=f"{DOMAIN_VARIABLE} is not set", effect="domain 0")
     elif not domain.isdecimal():
-        msg = f"{DOMAIN_VARIABLE}={domain!r} is not a number; it must be the one every SAL component of this site has"
+        msg = (
+            f"{DOMAIN_VARIABLE}={domain!r} is not a number; "
+            "it must be the one every SAL component of this site has"
+        )
         raise ConfigError(msg)
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Run the CSC until exitControl, SIGTERM or SIGINT; the value is the process' exit code."""
+    """Run the CSC until exitControl, SIGTERM or SIGINT; return the exit code of the process."""
     require_bus()
     settings = load_settings()
     logs.configure(Worker.SAL, settings.log_dir)
@@ -73,21 +89,28 @@ async def run(arguments: argparse.Namespace) -> int:
     try:
         if settings.standby and await _was_ended_while_standing_by(context):
             _log.warning(
-                "csc.ended", reason="exitControl on the other host", remedy="supervisorctl start ccarchiver:sal"
+                "csc.ended",
+                reason="exitControl on the other host",
+                remedy="supervisorctl start ccarchiver:sal",
             )
             return 0
         saved = await _prepare(context, resume_wanted=not arguments.no_resume)
         try:
             csc = CCArchiverCsc(context, saved)
         except DdsError as error:
-            msg = f"no SAL bus: {error}; is the network interface up (LSST_DDS_INTERFACE, CYCLONEDDS_URI)?"
+            msg = (
+                f"no SAL bus: {error}; is the network interface up "
+                "(LSST_DDS_INTERFACE, CYCLONEDDS_URI)?"
+            )
             raise ConfigError(msg) from error
         if arguments.loglevel is not None:
             csc.log.setLevel(arguments.loglevel)
         loop = asyncio.get_running_loop()
         stopping: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: stopping.append(asyncio.create_task(csc.close())))
+            loop.add_signal_handler(
+                number, lambda: stopping.append(asyncio.create_task(csc.close()))
+            )
         await csc.done_task
         _log.info("worker.stopping")
         if csc.failure is not None:
@@ -100,25 +123,34 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _was_ended_while_standing_by(context: WorkerContext) -> bool:
-    """Take the lease, waiting as the standby; tell whether the CSC was sent exitControl meanwhile.
+    """Acquire the lease, waiting as the standby; return whether exitControl has ended the CSC.
 
-    Whoever sends that wants no CSC, on neither host.
+    An operator who sends exitControl wants no CSC on either host.
     """
-    return await context.lease.acquire() and await retry_until_available(lambda: saved_state.is_ended(context.redis))
+    return await context.lease.acquire() and await retry_until_available(
+        lambda: saved_state.is_ended(context.redis)
+    )
 
 
 async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> saved_state.SavedState | None:
-    """Take the lease and read the state to take up, unless Redis is away."""
+    """Acquire the lease and return the state to resume; None if Redis is unavailable."""
     settings = context.settings
     try:
-        # Two with one name on the bus must not be, so on a site with a standby nobody shows itself without Redis.
+        # Two CSCs with one name must not be on the bus. On a site with a standby, no CSC therefore
+        # appears there without Redis.
         async with asyncio.timeout(None if settings.standby else REDIS_AT_START):
             await context.lease.acquire()
             if not resume_wanted:
                 return None
-            return await retry_until_available(lambda: saved_state.read_saved(context.redis, settings.resume_window))
+            return await retry_until_available(
+                lambda: saved_state.read_saved(context.redis, settings.resume_window)
+            )
     except TimeoutError:
-        _log.warning("redis.unavailable", redis=context.settings.redis_address, effect="starting in STANDBY without it")
+        _log.warning(
+            "redis.unavailable",
+            redis=context.settings.redis_address,
+            effect="starting in STANDBY without it",
+        )
         return None
 
 
@@ -130,7 +162,7 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(f"run_ccarchiver_sal: {error}\n")
         code = EXIT_CONFIG
-    except KeyboardInterrupt:  # before the CSC was there to take it: there is nothing to put in order yet
+    except KeyboardInterrupt:  # before the CSC handled signals: there is nothing to clean up yet
         code = EXIT_INTERRUPTED
     sys.exit(code)
 

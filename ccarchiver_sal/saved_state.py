@@ -1,4 +1,4 @@
-"""The CSC's state in Redis, so that a restart within the resume window goes on where it stopped."""
+"""The CSC's state in Redis, with which a CSC that restarts within the resume window continues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.store.session import read_session
 from ccarchiver_sal.adapter import State
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Transaction
 
 ALIVE = "alive_"
-"""How the fields of the last sign of life begin."""
+"""Prefix of the fields that hold the time at which the CSC was last alive."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """What to take up: the summary state, and the fault if it was one."""
+    """State to resume: the summary state, and in FAULT its error code and report."""
 
     state: State
     error_code: int = 0
@@ -35,13 +35,14 @@ class SavedState:
 
 
 async def read_saved(redis: Redis, window: float) -> SavedState | None:
-    """Read the state to take up; None if the CSC is to start in STANDBY.
+    """Return the state to resume; None if the CSC must start in STANDBY.
 
     Parameters
     ----------
     window : `float`
-        Seconds for which a state may be taken up after the last sign of life. Whether the machine's clock was set
-        meanwhile does not matter, unless it was booted as well; then one that was set back counts as no time at all.
+        Seconds for which a state may be resumed after the CSC was last alive. A clock jump in
+        between has no effect, unless the machine was also booted: then a clock that was set back
+        counts as no time at all.
     """
     fields = await read_hash(redis, keys.CSC)
     if "state" not in fields:
@@ -60,12 +61,12 @@ async def read_saved(redis: Redis, window: float) -> SavedState | None:
 
 
 async def is_ended(redis: Redis) -> bool:
-    """Tell whether the last CSC was ended by exitControl."""
+    """Return whether exitControl has ended the last CSC."""
     return (await read_hash(redis, keys.CSC)).get("state") == str(int(State.OFFLINE))
 
 
 def write_state(transaction: Transaction, saved: SavedState) -> None:
-    """Write the state within a step; OFFLINE is what `read_saved` never takes up."""
+    """Add the state to a transaction; `read_saved` never resumes OFFLINE."""
     transaction.set_fields(
         keys.CSC,
         {
@@ -78,5 +79,7 @@ def write_state(transaction: Transaction, saved: SavedState) -> None:
 
 
 async def write_alive(redis: Redis) -> None:
-    """Write a sign of life."""
-    await redis.hset(keys.CSC, items=list(itertools.chain.from_iterable(clock.now().fields(ALIVE).items())))
+    """Write the time at which the CSC was last alive."""
+    await redis.hset(
+        keys.CSC, items=list(itertools.chain.from_iterable(clock.now().fields(ALIVE).items()))
+    )

@@ -1,5 +1,6 @@
-"""Simulated peers of the ComCam Archiver, each a process of its own.
+"""Simulated peers of the ComCam Archiver, and the testbed, demo, soak and fault campaigns.
 
-They speak the wire contract on their own account and import nothing of the archiver's workers, so that a mistake in the
-archiver's messages cannot hide by being made on both sides.
+Each peer is a separate process. The peers implement the wire contract themselves and import nothing
+from the archiver's workers. A mistake in the archiver's messages therefore cannot be repeated, and
+hidden, on the peers' side.
 """

@@ -1,4 +1,4 @@
-"""What the programs that run a whole archiver have in common: a console, and an end that cleans up."""
+"""Console output and signal handling for the programs that run a whole archiver."""
 
 import asyncio
 import signal
@@ -10,23 +10,26 @@ from rich.console import Console
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-"""The shell's number for Ctrl-C."""
+"""Exit code that a shell uses for a program ended by Ctrl-C."""
 PIPE_WIDTH = 140
-"""Where the output is no terminal there is no width to ask for; rich's 80 would fold the tables."""
+"""Width of output that does not go to a terminal; rich's default of 80 would fold the tables."""
 
 
 def make_console() -> Console:
-    """Make a console for a terminal or a pipe."""
+    """Return a console for a terminal or a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
 
 def run_until_signalled(work: Coroutine[None, None, int], console: Console) -> int:
-    """Run a program's work; the first SIGINT or SIGTERM makes it clean up and end, further ones change nothing.
+    """Run a program's work until it ends or a signal cancels it.
+
+    The first SIGINT, SIGTERM or SIGHUP cancels the work, which then cleans up. Further signals have
+    no effect.
 
     Returns
     -------
     code
-        The exit code that the work gives.
+        The exit code that the work returns.
     """
 
     async def guarded() -> int:
@@ -37,7 +40,9 @@ def run_until_signalled(work: Coroutine[None, None, int], console: Console) -> i
             nonlocal interrupted
             if not interrupted:
                 interrupted = True
-                console.print("interrupted: ending everything that was started, a few seconds")
+                console.print(
+                    "interrupted: stopping all started programs; this takes a few seconds"
+                )
                 task.cancel()
 
         loop = asyncio.get_running_loop()

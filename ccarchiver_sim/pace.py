@@ -1,8 +1,9 @@
-"""Limits that grow with the load of the machine.
+"""Time limits that grow with the load of the machine.
 
-A limit is written for a free machine of the reference speed. It is counted on a clock that runs slower while the
-machine is busy or slow, so that the same limit holds on a free machine, beside other work, and on a machine of half the
-speed. A limit ends what hangs; it never asserts how quick something is. Speed is measured in ``benchmarks/``.
+A limit is given in seconds of an idle machine of the reference speed. It is measured on a clock
+that runs slower while the machine is busy or slow. The same limit therefore holds on an idle
+machine, on a machine with other work, and on a machine of half the speed. A limit ends a program
+that hangs; it never asserts how fast a program is. Speed is measured in ``benchmarks/``.
 """
 
 from __future__ import annotations
@@ -20,40 +21,52 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 PROBE_LOOPS = 20_000
-"""Length of the computation that measures the machine's speed: half a millisecond, too short to disturb anything."""
+"""Length of the computation that measures the machine's speed: half a millisecond, too short to
+disturb other work."""
 REFERENCE_PROBE_S = 0.0006
-"""Processor time of that computation on the reference machine: one of two shared cores of a server of 2023."""
+"""Processor time of that computation on the reference machine: one of two shared cores of a server
+of 2023."""
 MEASURE_EVERY_S = 0.25
-"""Between two measurements of the load. It changes within seconds, when programs start and end."""
+"""Time between two measurements of the load. The load changes within seconds, when programs start
+and end."""
 SMOOTHING = 0.2
-"""Share of the newest measurement: the number of running tasks varies widely from one instant to the next."""
+"""Weight of the newest measurement: the number of running tasks varies widely from one instant to
+the next."""
 LONGEST_STEP_S = 1.0
-"""Real seconds that one look at a clock counts at most. A process that did not run for longer had no chance to see what
-it waits for: the machine was frozen, or it was not this process's turn."""
+"""Most real seconds that one reading of the clock counts. If a process did not run for longer than
+this, it could not see what it waits for: the machine was frozen, or other processes had the
+processor."""
 RUNNING_TASKS = "procs_running"
 
 
 class Pace:
-    """Measures how much slower than a free reference machine this machine is now. Safe to use from several threads."""
+    """Measurement of how much slower this machine is now than an idle reference machine.
+
+    Safe to use from several threads.
+    """
 
     def __init__(
-        self, running_tasks: Callable[[], int] | None = None, probe: Callable[[], float] | None = None
+        self,
+        running_tasks: Callable[[], int] | None = None,
+        probe: Callable[[], float] | None = None,
     ) -> None:
         self._running_tasks = running_tasks or _running_tasks
         self._probe = probe or _probe
-        self._lock = threading.RLock()  # the timer of a test (a signal handler) may ask while the same thread does
+        self._lock = threading.RLock()  # a test's signal handler may call it in the same thread
         self._cores = len(os.sched_getaffinity(0))
         self._measured_at = float("-inf")
         self._slowness = 1.0
 
     def slowness(self) -> float:
-        """Return the factor, at least 1, by which work takes longer now than on a free reference machine."""
+        """Return the factor, at least 1, by which work is slower than on the reference machine."""
         with self._lock:
             now = time.monotonic()
             if now >= self._measured_at + MEASURE_EVERY_S:
                 measured = self._measure()
                 first = self._measured_at == float("-inf")
-                self._slowness = measured if first else (1 - SMOOTHING) * self._slowness + SMOOTHING * measured
+                self._slowness = (
+                    measured if first else (1 - SMOOTHING) * self._slowness + SMOOTHING * measured
+                )
                 self._measured_at = now
             return self._slowness
 
@@ -79,28 +92,29 @@ _pace = Pace()
 
 
 def slowness() -> float:
-    """Return the factor, at least 1, by which work takes longer now than on a free reference machine."""
+    """Return the factor, at least 1, by which work is slower than on the reference machine."""
     return _pace.slowness()
 
 
 def scaled(seconds: float) -> float:
-    """Return a duration for this machine as it is now, in real seconds.
+    """Return a duration in real seconds for this machine under its present load.
 
-    For what needs one number beforehand: a setting of a program, or the timeout of a library. Wherever it can be asked
-    again during the wait, a `Deadline` is better, as it also sees load that begins later.
+    For a value that must be fixed beforehand: a setting of a program, or the timeout of a library.
+    Where the limit can be checked repeatedly during the wait, use a `Deadline`: it also accounts
+    for load that begins later.
     """
     return seconds * slowness()
 
 
 class Deadline:
-    """A limit on the clock that runs slower while the machine is busy.
+    """A time limit on the clock that runs slower while the machine is busy.
 
     Parameters
     ----------
     limit_s
-        Seconds on a free reference machine.
+        Seconds on a idle reference machine.
     pace
-        What measures the machine; for tests.
+        Measurement to use instead of the shared one, for tests.
     """
 
     def __init__(self, limit_s: float, pace: Pace = _pace) -> None:
@@ -110,7 +124,10 @@ class Deadline:
         self._looked_at = time.monotonic()
 
     def left_s(self) -> float:
-        """Return what is left, in seconds of a free reference machine; not below 0. Must be called again and again."""
+        """Return the remaining time, in seconds of an idle reference machine; never below 0.
+
+        Call it repeatedly: one call counts at most `LONGEST_STEP_S` real seconds.
+        """
         now = time.monotonic()
         step = min(now - self._looked_at, LONGEST_STEP_S)
         self._looked_at = now
@@ -118,7 +135,7 @@ class Deadline:
         return max(0.0, self._left_s)
 
     def has_passed(self) -> bool:
-        """Return whether nothing is left."""
+        """Return whether the limit has passed."""
         return self.left_s() <= 0
 
 
@@ -146,17 +163,22 @@ async def _end_when_passed(deadline: Deadline, block: asyncio.Timeout) -> None:
     block.reschedule(asyncio.get_running_loop().time())
 
 
-def run(argv: Sequence[str | Path], limit_s: float, **options: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
-    """Run a program to its end and return what it printed, as `subprocess.run` does, with a limit of a `Deadline`.
+def run(
+    argv: Sequence[str | Path],
+    limit_s: float,
+    **options: Any,  # noqa: ANN401
+) -> subprocess.CompletedProcess[Any]:
+    """Run a program until it ends, as `subprocess.run` does, with the limit of a `Deadline`.
 
     Parameters
     ----------
     argv
-        The program and its arguments.
+        Program and arguments.
     limit_s
-        Seconds on a free reference machine.
+        Seconds on a idle reference machine.
     options
-        Those of `subprocess.Popen`, and ``input``, ``capture_output`` and ``check`` as in `subprocess.run`.
+        Options of `subprocess.Popen`, and ``input``, ``capture_output`` and ``check`` as in
+        `subprocess.run`.
 
     Raises
     ------
@@ -177,21 +199,27 @@ def run(argv: Sequence[str | Path], limit_s: float, **options: Any) -> subproces
         except BaseException:
             process.kill()
             raise
-    done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(argv, process.returncode, out, err)
+    done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
+        argv, process.returncode, out, err
+    )
     if check:
         done.check_returncode()
     return done
 
 
-def communicate(process: subprocess.Popen[Any], limit_s: float, given: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
-    """Read all that a program prints until it ends, with the limit of a `Deadline`.
+def communicate(
+    process: subprocess.Popen[Any],
+    limit_s: float,
+    given: Any = None,  # noqa: ANN401
+) -> tuple[Any, Any]:
+    """Read all output of a program until it ends, with the limit of a `Deadline`.
 
-    It does what `subprocess.Popen.communicate` does.
+    Otherwise it behaves like `subprocess.Popen.communicate`.
 
     Raises
     ------
     subprocess.TimeoutExpired
-        If the program has not ended in time. It goes on running.
+        If the program has not ended in time. It continues to run.
     """
     deadline = Deadline(limit_s)
     while True:
@@ -200,4 +228,4 @@ def communicate(process: subprocess.Popen[Any], limit_s: float, given: Any = Non
         except subprocess.TimeoutExpired:
             if deadline.has_passed():
                 raise
-            given = None  # taken over by the first call; a second one refuses it
+            given = None  # the first call has taken the input; a second one rejects it

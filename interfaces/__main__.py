@@ -21,22 +21,30 @@ COMMITTED_IDL = HERE.parent / "middleware" / "ccarchiver-idl" / "idl"
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m interfaces", description=__doc__)
-    parser.add_argument("components", nargs="*", help="components to write (default: all that are defined)")
-    parser.add_argument("--definitions", type=Path, default=DEFINITIONS, help="folder of YAML definitions")
+    parser.add_argument(
+        "components", nargs="*", help="components to write (default: all that are defined)"
+    )
+    parser.add_argument(
+        "--definitions", type=Path, default=DEFINITIONS, help="folder of YAML definitions"
+    )
     parser.add_argument(
         "--xml",
         type=Path,
-        help="read the observatory's XML below this folder instead: SALGenerics.xml, SALSubsystems.xml, "
-        "and for each component its _Commands, _Events and _Telemetry files",
+        help="read the observatory's XML below this folder instead: SALGenerics.xml, "
+        "SALSubsystems.xml, and for each component its _Commands, _Events and _Telemetry files",
     )
-    parser.add_argument("--xml-version", default="unknown", help="version of that XML, for the IDL's first line")
+    parser.add_argument(
+        "--xml-version", default="unknown", help="version of that XML, for the IDL's first line"
+    )
     parser.add_argument("--output", type=Path, default=COMMITTED_IDL, help="folder to write to")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a file would change"
+    )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the generator and return the exit code: 0 good, 1 files are outdated, 2 bad definition."""
+    """Run the generator and return the exit code: 0 good, 1 outdated files, 2 bad definition."""
     options = _parser().parse_args(arguments)
     try:
         if options.xml is None:
@@ -57,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         wrong = outdated(components, version, options.output)
         for path in wrong:
-            print(f"{path} is not what the definitions give; run python -m interfaces", file=sys.stderr)  # noqa: T201
+            print(  # noqa: T201
+                f"{path} is not what the definitions give; run python -m interfaces",
+                file=sys.stderr,
+            )
         return 1 if wrong else 0
     for path in write(components, version, options.output):
         print(path)  # noqa: T201 (a command line)

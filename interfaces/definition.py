@@ -83,7 +83,8 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
     Parameters
     ----------
     path
-        Its YAML file. One that says ``like: CCCamera`` has the topics of the component in ``CCCamera.yaml`` beside it.
+        Its YAML file. One that says ``like: CCCamera`` has the topics of the component in
+        ``CCCamera.yaml`` beside it.
     generics
         Topics to add to a component that says ``generics: true``.
 
@@ -102,10 +103,14 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
     own = tuple(_topics(content, path))
     if content.get("generics", False):
         own += generics
-    return Component(name, str(content.get("description", "")), bool(content.get("indexed", False)), own)
+    return Component(
+        name, str(content.get("description", "")), bool(content.get("indexed", False)), own
+    )
 
 
-def _sister(name: str, content: dict[str, Any], path: Path, generics: tuple[Topic, ...]) -> Component:
+def _sister(
+    name: str, content: dict[str, Any], path: Path, generics: tuple[Topic, ...]
+) -> Component:
     like = content[_LIKE]
     if not isinstance(like, str) or not like.isidentifier():
         message = f"{path}: like must be the name of a component"

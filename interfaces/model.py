@@ -5,7 +5,16 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["IDL_TYPES", "STRING", "Component", "Constant", "Field", "InterfaceError", "Topic", "TopicKind"]
+__all__ = [
+    "IDL_TYPES",
+    "STRING",
+    "Component",
+    "Constant",
+    "Field",
+    "InterfaceError",
+    "Topic",
+    "TopicKind",
+]
 
 STRING = "string"
 
@@ -73,7 +82,9 @@ class Field:
             message = f"field name {self.name!r} must consist of letters, digits and _"
             raise InterfaceError(message)
         if self.type not in IDL_TYPES:
-            message = f"field {self.name}: unknown type {self.type!r}; known are {', '.join(IDL_TYPES)}"
+            message = (
+                f"field {self.name}: unknown type {self.type!r}; known are {', '.join(IDL_TYPES)}"
+            )
             raise InterfaceError(message)
         sizes = (self.count, 1 if self.max_length is None else self.max_length)
         if any(type(size) is not int or size < 1 for size in sizes):

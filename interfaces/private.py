@@ -11,7 +11,12 @@ _PRIVATE = (
     Field("private_sndStamp", "double", "When the sender wrote the sample, TAI.", "second"),
     Field("private_rcvStamp", "double", "When the receiver took the sample, TAI.", "second"),
     Field("private_seqNum", "long", "Number of the sample in its sender's sequence."),
-    Field("private_identity", "string", "Who sent: component with index, or user@host.", max_length=128),
+    Field(
+        "private_identity",
+        "string",
+        "Who sent: component with index, or user@host.",
+        max_length=128,
+    ),
     Field("private_origin", "long", "Process number of the sender."),
 )
 _PRIORITY = Field("priority", "long", "Importance of the event; not used.")
@@ -37,7 +42,9 @@ def acknowledgement_topic() -> Topic:
     return Topic("ackcmd", TopicKind.TELEMETRY, "Acknowledgement of a command.", _ACKNOWLEDGEMENT)
 
 
-def complete_fields(component: Component, topic: Topic) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+def complete_fields(
+    component: Component, topic: Topic
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     """Return a topic's leading private fields and all the others, as they stand in the IDL."""
     private = ((index_field(component.name),) if component.indexed else ()) + _PRIVATE
     public = topic.fields

@@ -133,13 +133,22 @@ def _topics(root: ET.Element, owner: str, path: Path) -> Iterator[tuple[Topic, s
             yield _topic(element, kind, owner, path), _text(element, "Category")
 
 
-def _added_generics(subsystem: ET.Element, generics: Iterable[tuple[Topic, str]]) -> Iterator[Topic]:
-    wanted = {_MANDATORY, *(w.strip() for w in _text(subsystem, "AddedGenerics").split(",") if w.strip())}
+def _added_generics(
+    subsystem: ET.Element, generics: Iterable[tuple[Topic, str]]
+) -> Iterator[Topic]:
+    wanted = {
+        _MANDATORY,
+        *(w.strip() for w in _text(subsystem, "AddedGenerics").split(",") if w.strip()),
+    }
     everything = _text(subsystem, "Generics").lower() == _ALL
     pairs = list(generics)
     categories_are_named = any(category for _, category in pairs)
     for topic, named in pairs:
-        category = named if categories_are_named else CATEGORIES_BEFORE_THEY_WERE_NAMED.get(topic.sal_name, "")
+        category = (
+            named
+            if categories_are_named
+            else CATEGORIES_BEFORE_THEY_WERE_NAMED.get(topic.sal_name, "")
+        )
         if everything or category in wanted or topic.sal_name in wanted:
             yield topic
 
@@ -152,7 +161,9 @@ def _find(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _component(subsystem: ET.Element, folder: Path, generics: Iterable[tuple[Topic, str]]) -> Component:
+def _component(
+    subsystem: ET.Element, folder: Path, generics: Iterable[tuple[Topic, str]]
+) -> Component:
     name = _text(subsystem, "Name")
     topics: dict[str, Topic] = {}
     constants: list[Constant] = []

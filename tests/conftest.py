@@ -1,4 +1,4 @@
-"""Fixtures for all tests. A server that is missing makes a test fail, never skip."""
+"""Fixtures for all tests. A missing server makes a test fail, never skip."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The same inputs each time, so that what a change breaks fails on every machine. `make fuzz` tries others.
-# Hypothesis has absolute times of its own: a deadline of 200 ms for an example, and one second for the first inputs.
-UNHURRIED: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+# The same inputs in each run, so that a defect fails everywhere. `make fuzz` tries others.
+# Hypothesis has absolute times of its own: a deadline of 200 ms for an example, and one second for
+# the first inputs.
+UNHURRIED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
 hypothesis.settings.register_profile("same", derandomize=True, database=None, **UNHURRIED)
 hypothesis.settings.register_profile("random", **UNHURRIED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
@@ -26,31 +30,35 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 pytest_plugins = ["tests.support.hang_limit", "tests.support.marks"]
 
 OURS = ("IIP_", "LSST_", "CCARCHIVER_")
-"""How the environment variables begin that the archiver reads."""
+"""Prefixes of the environment variables that the archiver reads."""
 
 
 SERVER_FIXTURES = {"redis_server", "rabbit_server", "rabbit"}
-"""A test that uses one of them, itself or by another fixture, needs a broker."""
+"""A test that uses one of these fixtures, directly or indirectly, needs a broker."""
 LONGEST_FIRST = ("integration", "processes", "servers")
-"""Markers, those of the longest tests first."""
+"""Markers, in order of the duration of their tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a broker, and put long ones first, so that no process ends long after the others."""
+    """Mark the tests that need a broker, and run long tests first to balance the processes."""
     for item in items:
         if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
     ranks: dict[Path, int] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        rank = next((rank for rank, name in enumerate(LONGEST_FIRST) if name in marks), len(LONGEST_FIRST))
+        rank = next(
+            (rank for rank, name in enumerate(LONGEST_FIRST) if name in marks), len(LONGEST_FIRST)
+        )
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    items.sort(key=lambda item: ranks[item.path])  # stable: the tests of a file stay together, in their order
+    items.sort(
+        key=lambda item: ranks[item.path]
+    )  # stable: the tests of a file stay together, in order
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C reach what tests start: a shell's background jobs have it ignored, and that is inherited."""
+    """Enable Ctrl-C for started programs: background jobs of a shell inherit that it is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -58,7 +66,7 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_site_of_the_developer() -> Iterator[None]:
-    """Hide a developer's own site from all tests: a test that forgets to set one must not meet a real bus."""
+    """Hide a developer's own site from all tests, so that no test uses a real bus by mistake."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(OURS)]:
             patch.delenv(name)
@@ -67,32 +75,32 @@ def _no_site_of_the_developer() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    """A Redis for all tests of the session. Tests that stop or freeze one make their own."""
+    """Start a Redis for all tests of the session. Tests that stop one start their own."""
     with PrivateRedis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
-    """A RabbitMQ for all tests of the session. Tests that stop or freeze one make their own."""
+    """Start a RabbitMQ for all tests of the session. Tests that stop one start their own."""
     with PrivateRabbit(tmp_path_factory.mktemp("rabbit"), vhosts=first_vhosts()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def vhosts(rabbit_server: PrivateRabbit) -> VhostPool:
-    """Unused virtual hosts of the shared RabbitMQ."""
+    """Return the unused virtual hosts of the shared RabbitMQ."""
     return VhostPool(rabbit_server)
 
 
 @pytest.fixture
 def fresh_redis(redis_server: PrivateRedis) -> PrivateRedis:
-    """The shared Redis, empty."""
+    """Return the shared Redis after emptying it."""
     empty(redis_server)
     return redis_server
 
 
 @pytest.fixture
 def fresh_vhost(vhosts: VhostPool) -> str:
-    """The name of a virtual host of the shared RabbitMQ that no test has used."""
+    """Return the name of an unused virtual host of the shared RabbitMQ."""
     return vhosts.take()

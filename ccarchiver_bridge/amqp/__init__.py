@@ -1,1 +1,1 @@
-"""RabbitMQ behind one typed adapter: `Link` is one connection, from open to closed."""
+"""Typed adapter for RabbitMQ: `AmqpConnection` is one connection, from open to closed."""

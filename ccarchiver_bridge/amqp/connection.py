@@ -1,8 +1,11 @@
-"""One connection to RabbitMQ, from open to closed, as coroutines over pika's callbacks.
+"""One connection to RabbitMQ, from open to closed: coroutines over pika's callbacks.
 
-A link never reconnects: whoever uses it waits for `Link.closed` and opens another. Facts it is built on, measured:
-a confirmed publish to an exchange without a matching queue is confirmed, only ``mandatory`` tells; a publish while
-the connection is blocked or half-open waits for ever, so each has a timeout.
+An `AmqpConnection` never reconnects: its user waits for `AmqpConnection.closed` and opens another
+one. The design depends on two measured facts:
+
+* RabbitMQ confirms a publish to an exchange without a matching queue. Only ``mandatory`` reveals
+  that no queue has the message.
+* A publish over a blocked or half-open connection is never confirmed, so each has a timeout.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 
 from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError, explain
 from ccarchiver_core.amqp.parameters import connection_parameters
+from ccarchiver_core.amqp.topology import EXCHANGE
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.runtime.heartbeat import BrokerLinkStats
 
@@ -31,14 +35,12 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.config.site_sections import BrokerAddress
 
-EXCHANGE = "message"
-"""The exchange the archiver, the Controller and the OODS publish to: direct, durable."""
 
 PREFETCH = 200
-"""Deliveries under way at once: enough to keep Redis busy, few enough to hold in memory."""
+"""Unacknowledged deliveries: enough to keep Redis busy, few enough to hold in memory."""
 
 PERSISTENT = 2
-"""AMQP's delivery mode for messages that survive a restart of the broker."""
+"""AMQP's delivery mode of messages that survive a restart of the broker."""
 
 CLOSE_LIMIT = 2.0
 """Seconds a clean close may take before the connection is dropped."""
@@ -46,7 +48,7 @@ CLOSE_LIMIT = 2.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message as it came, and the tag to acknowledge it by."""
+    """Message as it was delivered, and the tag with which it is acknowledged."""
 
     queue: str
     body: bytes
@@ -55,14 +57,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class QueueState:
-    """Messages waiting in a queue and processes that consume it."""
+    """Number of messages in a queue and of its consumers."""
 
     messages: int
     consumers: int
 
 
 class AmqpConnection:
-    """An open connection; make it with `Link.open`.
+    """Open connection to RabbitMQ; `AmqpConnection.open` creates it.
 
     Notes
     -----
@@ -71,13 +73,13 @@ class AmqpConnection:
 
     def __init__(self, settings: Settings) -> None:
         self.broker = ""
-        """Where it leads to, for messages."""
+        """Address of the broker, for log lines and error texts."""
         self._publish_timeout = settings.publish_timeout
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
-        """Done with the reason when the connection is gone."""
+        """Completes with the reason when the connection is closed."""
         self.stats = BrokerLinkStats(since=unix_time())
-        """For the operator: since when it is open, and RabbitMQ's last confirmation."""
+        """For the operator: when it was opened, and RabbitMQ's last confirmation."""
         self._connection: AsyncioConnection | None = None
         self._publishing: Channel | None = None
         self._consuming: Channel | None = None
@@ -88,29 +90,34 @@ class AmqpConnection:
 
     @classmethod
     async def open(cls, settings: Settings, credentials: Credentials) -> AmqpConnection:
-        """Connect to the first broker of the site that lets us in, and open the channels.
+        """Connect to the first broker of the site that accepts the connection; open the channels.
 
         Raises
         ------
-        LinkError
-            With the brokers' addresses and what they said; never with the password.
+        AmqpError
+            If no broker accepts it; the text contains each broker's address and error, never the
+            password.
         ConfigError
             If a file that encryption needs is missing or wrong.
         """
-        refusals = []
+        errors = []
         for broker in settings.brokers:
             try:
                 return await cls._open_to(broker, settings, credentials)
             except AmqpError as error:
-                refusals.append(str(error))
-        raise AmqpError("; ".join(refusals))
+                errors.append(str(error))
+        raise AmqpError("; ".join(errors))
 
     @classmethod
-    async def _open_to(cls, broker: BrokerAddress, settings: Settings, credentials: Credentials) -> AmqpConnection:
+    async def _open_to(
+        cls, broker: BrokerAddress, settings: Settings, credentials: Credentials
+    ) -> AmqpConnection:
         link = cls(settings)
         link.broker = broker.text
         limit = settings.connect_timeout / len(settings.brokers)  # for all of them together
-        parameters = connection_parameters(broker, settings, credentials, name="ccarchiver_bridge", timeout=limit)
+        parameters = connection_parameters(
+            broker, settings, credentials, name="ccarchiver_bridge", timeout=limit
+        )
         try:
             async with asyncio.timeout(limit):
                 await link._connect(parameters)
@@ -130,19 +137,29 @@ class AmqpConnection:
 
         Raises
         ------
-        LinkError
-            If the broker refuses, as it does when the queue is there with other arguments.
+        AmqpError
+            If the broker rejects it, for example because the queue exists with other arguments.
         """
         async with self._admin_channel() as channel:
-            answer = await self._request(channel.queue_declare, queue=queue, durable=True, channel=channel)
-            await self._request(channel.queue_bind, queue=queue, exchange=EXCHANGE, routing_key=queue, channel=channel)
+            answer = await self._request(
+                channel.queue_declare, queue=queue, durable=True, channel=channel
+            )
+            await self._request(
+                channel.queue_bind,
+                queue=queue,
+                exchange=EXCHANGE,
+                routing_key=queue,
+                channel=channel,
+            )
             return QueueState(answer.method.message_count, answer.method.consumer_count)
 
     async def inspect(self, queue: str) -> QueueState | None:
-        """Look at a queue; None if there is no such queue."""
+        """Return the state of a queue; None if the queue does not exist."""
         async with self._admin_channel() as channel:
             try:
-                answer = await self._request(channel.queue_declare, queue=queue, passive=True, channel=channel)
+                answer = await self._request(
+                    channel.queue_declare, queue=queue, passive=True, channel=channel
+                )
             except AmqpError:
                 if self.closed.done():
                     raise
@@ -150,15 +167,17 @@ class AmqpConnection:
             return QueueState(answer.method.message_count, answer.method.consumer_count)
 
     async def purge(self, queue: str) -> int:
-        """Empty a queue; the value is how many messages were in it."""
+        """Purge a queue and return the number of messages that it had."""
         async with self._admin_channel() as channel:
             answer = await self._request(channel.queue_purge, queue=queue, channel=channel)
             return int(answer.method.message_count)
 
     def consume(self, queue: str, callback: Callable[[Delivery], None]) -> None:
-        """Have every message of a queue given to a callback; each must be acknowledged."""
+        """Pass every message of a queue to a callback; each must be acknowledged."""
 
-        def on_message(_channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
+        def on_message(
+            _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes
+        ) -> None:
             callback(Delivery(queue, body, method.delivery_tag))
 
         if self._consuming is None:
@@ -166,12 +185,17 @@ class AmqpConnection:
         self._consuming.basic_consume(queue, on_message)
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
-        """Tell the broker that a delivery is in safe hands; nothing if the link is closed: it comes again."""
+        """Acknowledge a delivery to the broker.
+
+        Does nothing if the connection is closed: the broker then delivers the message again.
+        """
         if self._consuming is not None and self._consuming.is_open:
             self._consuming.basic_ack(tag, multiple=multiple)
 
-    async def publish(self, queue: str, body: bytes, *, message_id: str, expire_s: float | None = None) -> None:
-        """Publish to a queue through the exchange; returns when the broker has the message on disk.
+    async def publish(
+        self, queue: str, body: bytes, *, message_id: str, expire_s: float | None = None
+    ) -> None:
+        """Publish to a queue through the exchange; wait until the broker has the message on disk.
 
         Parameters
         ----------
@@ -180,16 +204,18 @@ class AmqpConnection:
         body : `bytes`
             The message.
         message_id : `str`
-            Recognises the message when it is returned.
+            Identifies the message if the broker returns it.
         expire_s : `float`, optional
-            Seconds after which nobody needs it any more.
+            Seconds after which the message is no longer needed.
 
         Raises
         ------
         UnroutableError
             If no queue of that name is bound.
-        LinkError
-            If the broker did not confirm in time; the link is closed then, and the message may or may not be there.
+        AmqpError
+            If the connection is closed, or the broker rejects the message or does not confirm it in
+            time. After a timeout the connection is closed, and the broker may or may not have the
+            message.
         """
         if self._publishing is None or not self._publishing.is_open:
             raise AmqpError("the connection is closed")
@@ -217,10 +243,10 @@ class AmqpConnection:
             self._returned.discard(message_id)
             raise UnroutableError(f"no queue {queue} is bound to the exchange {EXCHANGE}")
         if not confirmed:
-            raise AmqpError(f"the broker refused a message to {queue}")
+            raise AmqpError(f"the broker rejected a message to {queue}")
 
     async def close(self) -> None:
-        """Close cleanly if that is quickly possible, else drop the connection; safe to repeat."""
+        """Close the connection; drop it if that takes more than CLOSE_LIMIT. Safe to repeat."""
         connection = self._connection
         if connection is None:
             self._fail("never opened")
@@ -278,7 +304,11 @@ class AmqpConnection:
 
     async def _prepare(self, publishing: Channel, consuming: Channel) -> None:
         await self._request(
-            publishing.exchange_declare, exchange=EXCHANGE, exchange_type="direct", durable=True, channel=publishing
+            publishing.exchange_declare,
+            exchange=EXCHANGE,
+            exchange_type="direct",
+            durable=True,
+            channel=publishing,
         )
         publishing.add_on_return_callback(self._on_return)
         await self._request(publishing.confirm_delivery, self._on_confirm, channel=publishing)
@@ -311,7 +341,7 @@ class AmqpConnection:
 
     @contextlib.asynccontextmanager
     async def _admin_channel(self) -> AsyncIterator[Channel]:
-        """Open a channel of its own: the broker closes a channel that asked for something it refuses."""
+        """Open a separate channel: the broker closes a channel when it rejects a request on it."""
         async with self._admin:
             try:
                 async with asyncio.timeout(self._publish_timeout):
@@ -332,7 +362,9 @@ class AmqpConnection:
         if channel is self._publishing or channel is self._consuming:
             self._drop(f"RabbitMQ closed a channel: {explain(error)}")
 
-    def _on_return(self, _channel: object, _method: object, properties: pika.BasicProperties, _body: bytes) -> None:
+    def _on_return(
+        self, _channel: object, _method: object, properties: pika.BasicProperties, _body: bytes
+    ) -> None:
         self._returned.add(properties.message_id)
 
     def _on_confirm(self, frame: Method[Any]) -> None:
@@ -346,7 +378,7 @@ class AmqpConnection:
                 confirm.set_result(confirmed)
 
     def _drop(self, reason: str) -> None:
-        """Give the connection up at once."""
+        """Drop the connection at once, without waiting for the broker."""
         self._fail(reason)
         connection, self._connection = self._connection, None
         if connection is None:
@@ -354,7 +386,7 @@ class AmqpConnection:
         if connection.is_open:
             with contextlib.suppress(pika.exceptions.AMQPError):
                 connection.close()
-        # A broker that hangs never answers the close; pika has no public way to give its socket up at once.
+        # A hung broker never answers the close, and pika has no public way to abort the socket.
         transport = connection._transport  # noqa: SLF001
         if transport is not None:
             transport.abort()

@@ -1,1 +1,1 @@
-"""The messages on RabbitMQ: their text form, what the archiver sends, what it understands."""
+"""Messages on RabbitMQ: their YAML form, what the archiver sends and what it accepts."""

@@ -1,4 +1,4 @@
-"""What the archiver understands, one model a message. Fields it has no use for may be there; they are ignored."""
+"""Messages that the archiver accepts, one model for each. Fields without a use are ignored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 KEY_LENGTH = 256
-"""Longest id an answer may have; ours have about 40 characters."""
+"""Longest id accepted in a message; the archiver's own have about 40 characters."""
 
 
 def _empty_for_none(value: object) -> object:
@@ -23,14 +23,14 @@ def _empty_for_none(value: object) -> object:
 Key = Annotated[str, Field(min_length=1, max_length=KEY_LENGTH)]
 OptionalKey = Annotated[str | None, Field(max_length=KEY_LENGTH)]
 Text = Annotated[str, Field(min_length=1)]
-"""Status texts may be of any length: SAL gets what fits into its field, and MAX_MESSAGE_BYTES bounds them."""
+"""A status text has no limit but MAX_MESSAGE_BYTES; SAL gets what fits into its field."""
 OptionalText = Annotated[str, BeforeValidator(_empty_for_none)]
 StatusCode = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """SAL's long is 32 bits wide."""
 
 
 class Incoming(BaseModel):
-    """Base of all; the fields have the names they have on the wire."""
+    """Base of all received messages; the fields have their names on the wire."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -38,20 +38,20 @@ class Incoming(BaseModel):
 
 
 class Ack(Incoming):
-    """An answer of a peer; ACK_ID says to what."""
+    """Acknowledgement of a peer; ACK_ID identifies the message that it acknowledges."""
 
     ACK_ID: Key
     COMPONENT: OptionalKey = None
 
 
 class AssociatedAck(Ack):
-    """The Forwarder took the pairing; its key shows in Redis that it lives."""
+    """Acceptance of an association by a Forwarder; it names its presence key in Redis."""
 
     ASSOCIATION_KEY: Key
 
 
 class NewItemAck(Ack):
-    """The Controller's answer: where the image's files go, or a refusal."""
+    """Acknowledgement of an image by the Controller: its target directory, or a rejection."""
 
     TARGET_DIR: Annotated[str, BeforeValidator(_empty_for_none)] = ""
     IMAGE_ID: OptionalKey = None
@@ -59,25 +59,25 @@ class NewItemAck(Ack):
 
 
 class HealthCheckAck(Ack):
-    """The Controller lives."""
+    """Answer of the Controller to a health check."""
 
     SESSION_ID: OptionalKey = None
 
 
 class ForwarderAck(Ack):
-    """The Forwarder understood XFER_PARAMS, END_READOUT or HEADER_READY."""
+    """Acknowledgement of XFER_PARAMS, END_READOUT or HEADER_READY by the Forwarder."""
 
     IMAGE_ID: OptionalKey = None
 
 
 class IgnoredAck(Incoming):
-    """An answer that needs nothing done."""
+    """Acknowledgement that needs no action."""
 
     ACK_ID: OptionalKey = None
 
 
 class Retrieval(Incoming):
-    """IMAGE_RETRIEVAL_FOR_ARCHIVING: one CCD's file is where it should be, or why not."""
+    """IMAGE_RETRIEVAL_FOR_ARCHIVING: one CCD's file is in its place, or why not."""
 
     OBSID: Text
     RAFT: OptionalText = ""
@@ -95,12 +95,12 @@ class Ingest(Retrieval):
 
 
 class MessageDecoder:
-    """Turns bodies into models.
+    """Decoder of message bodies into models.
 
     Parameters
     ----------
     settings : `Settings`
-        Some message names are a site's own.
+        Settings of the site, which may have its own names for some messages.
     """
 
     STATUS: ClassVar[tuple[type[Incoming], ...]] = (Retrieval, Ingest)
@@ -122,12 +122,12 @@ class MessageDecoder:
         }
 
     def read(self, body: bytes) -> Incoming:
-        """Read and check one message.
+        """Return the validated model of one message.
 
         Raises
         ------
         RejectedError
-            With the reason for the dead letter.
+            If the message is not valid; the text is the reason in the dead letter.
         """
         fields = yaml_codec.read(body, self._max_body)
         kind = fields.get("MSG_TYPE")
@@ -139,5 +139,7 @@ class MessageDecoder:
         try:
             return model.model_validate(fields)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
             raise RejectedError(f"{kind}: {problems}") from None

@@ -1,4 +1,4 @@
-"""What the archiver says, one model a message; the fields have the names they have on the wire."""
+"""Messages that the archiver sends, one model for each; the fields have their names on the wire."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Outgoing(BaseModel):
-    """Base of all."""
+    """Base of all sent messages."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -24,24 +24,24 @@ class Outgoing(BaseModel):
     REPLY_QUEUE: str
 
     def body(self) -> bytes:
-        """Text form of the message."""
+        """Return the YAML form of the message."""
         return yaml_codec.write(self.model_dump(by_alias=True))
 
 
 class Associated(Outgoing):
-    """Take part in this session; the key is the archiver's."""
+    """Invitation of a Forwarder to the session; the key is the archiver's association key."""
 
     ASSOCIATION_KEY: str
 
 
 class HealthCheck(Outgoing):
-    """Ask the Controller whether it lives."""
+    """Health check of the Controller."""
 
     SESSION_ID: str
 
 
 class NewItem(Outgoing):
-    """Tell the Controller that an image begins, and ask where its files shall go."""
+    """Announcement of an image to the Controller, which assigns the target directory."""
 
     JOB_NUM: int
     SESSION_ID: str
@@ -54,18 +54,18 @@ class NewItem(Outgoing):
 
 
 class XferList(BaseModel):
-    """Which rafts and boards to read, and which Forwarder does."""
+    """Rafts and boards to read, and the Forwarder that reads them."""
 
     model_config = ConfigDict(frozen=True)
 
     RAFT_LIST: str | list[str]
-    """Text for the one raft of ComCam and LATISS, as their Forwarders know it."""
+    """Text for the one raft of ComCam and LATISS, as their Forwarders expect it."""
     RAFT_CCD_LIST: list[str]
     AT_FWDR: str
 
 
 class XferParams(Outgoing):
-    """Forwarder, fetch this image and copy it there."""
+    """Instruction to the Forwarder to fetch an image and copy it to the target directory."""
 
     SESSION_ID: str
     IMAGE_ID: str
@@ -76,7 +76,7 @@ class XferParams(Outgoing):
 
 
 class EndReadout(Outgoing):
-    """The pixels can be fetched."""
+    """Instruction to the Forwarder: the pixels can be fetched."""
 
     JOB_NUM: int
     SESSION_ID: str
@@ -86,14 +86,14 @@ class EndReadout(Outgoing):
 
 
 class HeaderReady(Outgoing):
-    """The header file is at this URL."""
+    """Instruction to the Forwarder: the header file is at this URL."""
 
     FILENAME: str
     IMAGE_ID: str
 
 
 class MessageBuilder:
-    """Makes the messages of one site.
+    """Builder of the messages of one site.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class MessageBuilder:
         self._settings = settings
 
     def associated(self, ack_id: str) -> Associated:
-        """Make ASSOCIATED."""
+        """Return an ASSOCIATED message."""
         return Associated(
             MSG_TYPE="ASSOCIATED",
             ACK_ID=ack_id,
@@ -114,7 +114,7 @@ class MessageBuilder:
         )
 
     def health_check(self, ack_id: str, session_id: str) -> HealthCheck:
-        """Make ARCHIVE_HEALTH_CHECK."""
+        """Return an ARCHIVE_HEALTH_CHECK message."""
         return HealthCheck(
             MSG_TYPE="ARCHIVE_HEALTH_CHECK",
             ACK_ID=ack_id,
@@ -131,12 +131,12 @@ class MessageBuilder:
         session_id: str,
         forwarder: PairedForwarder | None,
     ) -> Outgoing:
-        """Make one of an image's messages; safe to repeat, the same in gives the same out.
+        """Return one of an image's instructions; equal arguments yield equal messages.
 
         Raises
         ------
         ValueError
-            If the exposure is not so far yet.
+            If the exposure does not have the data for the instruction yet.
         """
         settings = self._settings
         reply = settings.forwarder_publish_queue

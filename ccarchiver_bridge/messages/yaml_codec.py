@@ -1,9 +1,9 @@
-"""The text form of a message: one YAML mapping, read and written by libyaml.
+"""YAML form of a message: one mapping, read and written by libyaml.
 
-The Forwarder writes flow style with every scalar in double quotes, so its numbers come as text; Python peers
-write block style with plain numbers. Both become text here and the models turn numbers back into numbers.
-Reading works on the parser's events, so an alias or deep nesting is refused before anything is built, and a tag has
-no effect: every scalar is text.
+The Forwarder writes flow style with every scalar in double quotes, so its numbers arrive as text.
+Python peers write block style with plain numbers. `read` returns both as text, and the models turn
+numbers back into numbers. It works on the parser's events, so it rejects an alias or deep nesting
+before it builds anything. A tag has no effect: every scalar is text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_DEPTH = 8
-"""Nesting a message may have; real ones have one or two levels."""
+"""Levels of nesting that a message may have; real messages have one or two."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
@@ -27,14 +27,14 @@ Value = Scalar | list["Value"] | dict[str, "Value"]
 
 
 def read(body: bytes, max_message_bytes: int) -> dict[str, Value]:
-    """Read a message's body.
+    """Return the fields of a message's body.
 
     Parameters
     ----------
     body : `bytes`
-        As it came.
+        The body as it arrived.
     max_message_bytes : `int`
-        Bytes above which it is not even looked at.
+        A longer body is rejected before it is decoded.
 
     Returns
     -------
@@ -44,11 +44,12 @@ def read(body: bytes, max_message_bytes: int) -> dict[str, Value]:
     Raises
     ------
     RejectedError
-        If it is not one plain YAML mapping in UTF-8; the text says why.
+        If the body is not one plain YAML mapping in UTF-8; the text contains the reason.
     """
     if len(body) > max_message_bytes:
         raise RejectedError(
-            f"body of {len(body)} bytes is longer than the {max_message_bytes} allowed (MAX_MESSAGE_BYTES)"
+            f"body of {len(body)} bytes is longer than the {max_message_bytes} allowed "
+            "(MAX_MESSAGE_BYTES)"
         )
     try:
         text = body.decode("utf-8")
@@ -61,7 +62,7 @@ def read(body: bytes, max_message_bytes: int) -> dict[str, Value]:
 
 
 def write(fields: dict[str, object]) -> bytes:
-    """Write a message's body in block style with sorted keys, as the peers have always seen it."""
+    """Return a message's body in block style with sorted keys, as peers have always received it."""
     text: str = yaml.dump(fields, Dumper=yaml.CSafeDumper, default_flow_style=False, sort_keys=True)
     return text.encode("utf-8")
 
@@ -87,7 +88,7 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Value
         raise RejectedError("YAML anchors and aliases are not allowed in a message")
     match event:
         case yaml.ScalarEvent():
-            is_plain = not event.style  # the C parser says "" for it, PyYAML's own None
+            is_plain = not event.style  # "" from the C parser, None from PyYAML's own
             return None if is_plain and event.value in _NULLS else str(event.value)
         case yaml.SequenceStartEvent():
             return list(_items(events, depth))
@@ -109,6 +110,6 @@ def _mapping(events: Iterator[yaml.Event], depth: int) -> dict[str, Value]:
         if not isinstance(key, str):
             raise RejectedError("a key of the mapping is not text")
         if key in found:
-            raise RejectedError(f"key {key[:64]!r} is there twice")
+            raise RejectedError(f"key {key[:64]!r} occurs twice")
         found[key] = _value(next(events), events, depth + 1)
     return found

@@ -1,1 +1,1 @@
-"""``ccarchiver doctor``: is everything around the archiver as it has to be, and if not, what to type."""
+"""``ccarchiver doctor``: check every service that the archiver uses, and print what to type."""

@@ -1,4 +1,4 @@
-"""A short connection to RabbitMQ that changes nothing there."""
+"""Short connections to RabbitMQ that change nothing there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
+from ccarchiver_core.amqp.errors import cause_of
 from ccarchiver_core.amqp.parameters import connection_parameters
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.credentials import load_credentials
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_sections import BrokerAddress
 
 CONNECTING_ERRORS = (exceptions.AMQPError, AMQPConnectorException, OSError)
-"""What pika raises when a connection cannot be made; a broker that hangs gives the second."""
+"""Errors of pika when it cannot connect; the second one if the broker hangs."""
 
 ANSWER_LIMIT = 5.0
-"""Seconds RabbitMQ may take to accept a connection: it needs milliseconds."""
+"""Timeout of a connection in seconds; RabbitMQ accepts one in milliseconds."""
 
 
 def connect(settings: Settings) -> BlockingConnection:
-    """Connect, with pika's errors as they are.
+    """Connect to RabbitMQ; the errors of pika are not converted.
 
     Raises
     ------
     NotCheckedError
-        If there are no usable credentials: there is a line of its own for them.
+        If there are no usable credentials, which have a check of their own.
     """
     try:
         credentials = load_credentials()
@@ -48,20 +49,24 @@ def connect(settings: Settings) -> BlockingConnection:
     return _connect(settings.brokers[-1], settings, credentials)
 
 
-def _connect(broker: BrokerAddress, settings: Settings, credentials: Credentials) -> BlockingConnection:
-    parameters = connection_parameters(broker, settings, credentials, name="ccarchiver doctor", timeout=ANSWER_LIMIT)
+def _connect(
+    broker: BrokerAddress, settings: Settings, credentials: Credentials
+) -> BlockingConnection:
+    parameters = connection_parameters(
+        broker, settings, credentials, name="ccarchiver doctor", timeout=ANSWER_LIMIT
+    )
     parameters.blocked_connection_timeout = ANSWER_LIMIT
     return pika.BlockingConnection(parameters)
 
 
 @contextlib.contextmanager
 def connected(settings: Settings) -> Iterator[BlockingConnection]:
-    """Be connected for the time of a block.
+    """Hold a connection open for a block.
 
     Raises
     ------
     NotCheckedError
-        If RabbitMQ cannot be reached or goes away; the check `rabbitmq` says more about it.
+        If the connection fails or is lost; the check `rabbitmq` reports the details.
     """
     try:
         connection = connect(settings)
@@ -70,21 +75,18 @@ def connected(settings: Settings) -> Iterator[BlockingConnection]:
     try:
         yield connection
     except exceptions.AMQPConnectionError:
-        raise NotCheckedError("RabbitMQ went away") from None
+        raise NotCheckedError("the connection to RabbitMQ was lost") from None
     finally:
         close(connection)
 
 
 def close(connection: BlockingConnection) -> None:
-    """Close a connection; do nothing if it has been lost meanwhile."""
+    """Close a connection; a lost connection is ignored."""
     with contextlib.suppress(exceptions.AMQPError):
         connection.close()
 
 
 def explain(error: BaseException) -> str:
-    """Say what went wrong in one line; pika wraps the cause in arguments and lists of its own."""
-    inside = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
-    for inner in reversed(inside):
-        if isinstance(inner, BaseException):
-            return explain(inner)
-    return " ".join((str(error) or type(error).__name__).split())
+    """Return the cause of an error on one line."""
+    cause = cause_of(error)
+    return " ".join((str(cause) or type(cause).__name__).split())

@@ -1,4 +1,4 @@
-"""The clock of this host against TAI, in which SAL has its times."""
+"""Check of the offset between TAI and UTC on this host; SAL's times are TAI."""
 
 from __future__ import annotations
 
@@ -15,26 +15,33 @@ if TYPE_CHECKING:
     from ccarchiver_cli.doctor.site import Site
 
 TOLERANCE = 1.1
-"""Seconds: on the day before a leap second the computed TAI is up to a second off the kernel's, by design of SAL."""
+"""Tolerated difference in seconds.
+
+By design of SAL, the computed TAI differs from the kernel's by up to a second on the day before a
+leap second.
+"""
 
 SYSTEM_TABLES = (Path("/usr/share/zoneinfo/leap-seconds.list"), Path("/etc/leap-seconds.list"))
-"""Where systems keep a table, beside astropy's own."""
+"""Leap second tables of the system, in addition to astropy's."""
 
 NAME = "clock.tai"
-RENEW = "pip install --upgrade astropy-iers-data, in the virtual environment; then supervisorctl restart ccarchiver:*"
+RENEW = (
+    "pip install --upgrade astropy-iers-data, in the virtual environment; "
+    "then supervisorctl restart ccarchiver:*"
+)
 
 
 def tai(_site: Site) -> Iterator[Finding]:
-    """Look what SAL takes for TAI, what the kernel does, and how long the leap second table holds."""
-    # Not at the top: astropy takes most of a second to import, and every other command would wait for it.
-    from lsst.ts import utils  # noqa: PLC0415  slow to import, and maybe not there
+    """Check the TAI offsets of SAL and of the kernel, and the validity of the leap second table."""
+    # Imported here: astropy takes most of a second to import, which no other command should pay.
+    from lsst.ts import utils  # noqa: PLC0415  slow to import, and maybe not installed
 
     now = time.time()
     try:
         used = utils.current_tai() - now
         table = utils.tai_from_utc_unix(now) - now
-    except ValueError as error:  # the observatory's own package refuses times after its table's end
-        yield failure(NAME, f"SAL cannot tell the time: {error}", RENEW)
+    except ValueError as error:  # the observatory's package rejects times after its table's end
+        yield failure(NAME, f"SAL cannot compute the time: {error}", RENEW)
         return
     kernel = time.clock_gettime(time.CLOCK_TAI) - time.time()
     days_left = (_table_end() - now) / utils.SECONDS_PER_DAY
@@ -42,26 +49,48 @@ def tai(_site: Site) -> Iterator[Finding]:
 
 
 def _table_end() -> float:
-    """Unix time up to which the newest leap second table of this host is complete."""
+    """Return the Unix time at which the newest leap second table of this host expires."""
     from astropy.utils import iers  # noqa: PLC0415  as above
 
     tables = [iers.LeapSeconds.from_iers_leap_seconds()]
-    tables += [iers.LeapSeconds.from_leap_seconds_list(str(path)) for path in SYSTEM_TABLES if path.exists()]
+    tables += [
+        iers.LeapSeconds.from_leap_seconds_list(str(path))
+        for path in SYSTEM_TABLES
+        if path.exists()
+    ]
     return max(float(table.expires.unix) for table in tables)
 
 
 def evaluate_tai(*, used: float, table: float, kernel: float, days_left: float) -> Finding:
-    """Judge three ways to TAI - UTC, in seconds: what SAL uses, the table's, the kernel's; and the table's validity."""
+    """Compare the offsets TAI - UTC, in seconds.
+
+    Parameters
+    ----------
+    used : `float`
+        Offset that SAL uses.
+    table : `float`
+        Offset in the leap second table.
+    kernel : `float`
+        Offset of the kernel; 0 if it is not set.
+    days_left : `float`
+        Days until the table expires.
+    """
     text = f"TAI - UTC is {used:.0f} s"
     if abs(used - table) > TOLERANCE:
-        return failure(NAME, f"SAL takes {text}, the leap second table says {table:.0f} s", RENEW)
+        found = f"{text} in SAL, but {table:.0f} s in the leap second table"
+        return failure(NAME, found, RENEW)
     if round(kernel) and abs(kernel - table) > TOLERANCE:
         return warning(
             NAME,
-            f"{text} by the leap second table, but {kernel:.0f} s by the kernel: programs that trust it are off",
+            f"{text} in the leap second table, but {kernel:.0f} s in the kernel: programs that use "
+            "the kernel's value have a wrong time",
             "chrony: `leapsectz right/UTC` in chrony.conf; or: adjtimex --tai (as root)",
         )
     if days_left < 0:
-        return warning(NAME, f"{text} by a leap second table that ended {-days_left:.0f} days ago", RENEW)
-    source = "by kernel and table" if round(kernel) else "by the table; the kernel has not been told, SAL computes it"
-    return ok(NAME, f"{text} {source}; the table holds {days_left:.0f} more days")
+        found = f"{text} in a leap second table that expired {-days_left:.0f} days ago"
+        return warning(NAME, found, RENEW)
+    if round(kernel):
+        source = "in the kernel and in the table"
+    else:
+        source = "in the table; the kernel has no offset, so SAL computes it"
+    return ok(NAME, f"{text} {source}; the table is valid for {days_left:.0f} more days")

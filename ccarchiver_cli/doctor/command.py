@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ccarchiver_cli.connection import EXIT_CONFIG
 from ccarchiver_cli.doctor.files import WRONG_CONFIGURATION
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.registry import BINDINGS, CHECKS
@@ -20,10 +19,11 @@ from ccarchiver_cli.doctor.runner import run
 from ccarchiver_cli.doctor.site import read_site
 from ccarchiver_cli.text_layout import indented, width
 from ccarchiver_core import __version__
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.base.host import host_name
 
 EXIT_FAILURE = 1
-"""Something has to be mended now."""
+"""Exit code: at least one failure."""
 
 LEVEL_COLUMNS = 9
 """Width of the first column: the longest level and two spaces."""
@@ -39,15 +39,16 @@ def register(app: typer.Typer) -> None:
 def doctor(
     *,
     rabbitmqctl: Annotated[
-        bool, typer.Option("--rabbitmqctl", help="Ask this host's rabbitmqctl for the bindings as well (as root).")
+        bool,
+        typer.Option("--rabbitmqctl", help="Also check the bindings with rabbitmqctl (as root)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Check all that the archiver stands on, and say what to type.
+    """Check every service that the archiver uses, and print what to type.
 
     Exit code 0: all well, or warnings only. 1: a failure. 78: the configuration is wrong.
     """
-    # pika logs every failed connection at length; the checks say it in one line
+    # pika logs every failed connection at length; the checks report it on one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     findings = run((*CHECKS, BINDINGS) if rabbitmqctl else CHECKS, read_site())
     if as_json:
@@ -59,7 +60,7 @@ def doctor(
 
 
 def exit_code(findings: list[Finding]) -> int:
-    """Give the program's exit code."""
+    """Return the exit code of the program."""
     failed = {finding.check for finding in findings if finding.level is Level.FAILURE}
     if failed & WRONG_CONFIGURATION:
         return EXIT_CONFIG
@@ -67,7 +68,7 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def show(findings: list[Finding]) -> None:
-    """Print the report for a person: what was found, and below it what to do."""
+    """Print the findings as text: what was found, and below it the remedy."""
     console = Console(width=width(), highlight=False)
     for finding in findings:
         text = indented(f"{finding.level:<{LEVEL_COLUMNS}}", f"{finding.check}: {finding.found}")
@@ -75,7 +76,12 @@ def show(findings: list[Finding]) -> None:
         line.stylize(STYLES[finding.level], 0, len(finding.level))
         console.print(line, soft_wrap=True)
         if finding.remedy:
-            console.print(Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.remedy)), soft_wrap=True)
+            console.print(
+                Text(indented(" " * LEVEL_COLUMNS + "→ ", finding.remedy)), soft_wrap=True
+            )
     counts = Counter(finding.level for finding in findings)
-    text = f"ok: {counts[Level.OK]}, warnings: {counts[Level.WARNING]}, failures: {counts[Level.FAILURE]}"
+    text = (
+        f"ok: {counts[Level.OK]}, warnings: {counts[Level.WARNING]}, "
+        f"failures: {counts[Level.FAILURE]}"
+    )
     console.print(Text(text))

@@ -1,4 +1,4 @@
-"""Who takes messages from the queues: a queue nobody takes from, and a foreigner who takes from ours."""
+"""Check of the consumers: a queue without a consumer, and a foreign consumer of our queues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ccarchiver_cli.doctor.finding import Finding
-    from ccarchiver_cli.doctor.rabbit_queues import Queue
+    from ccarchiver_cli.doctor.queue_state import Queue
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.session import Session
 
@@ -18,7 +18,7 @@ NAME = "rabbitmq.consumers"
 
 
 def our_queues(settings: Settings) -> frozenset[str]:
-    """Give the queues the bridge consumes, while a session is wanted."""
+    """Return the queues that the bridge consumes while a session is active."""
     return frozenset(
         {
             settings.forwarder_publish_queue,
@@ -29,54 +29,67 @@ def our_queues(settings: Settings) -> frozenset[str]:
     )
 
 
-def evaluate_consumers(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
-    """Judge the numbers of consumers of the queues that are there."""
+def evaluate_consumers(
+    settings: Settings, queues: list[Queue], session: Session | None
+) -> Iterator[Finding]:
+    """Evaluate the numbers of consumers of the existing queues."""
     names = our_queues(settings)
     there = [queue for queue in queues if queue.exists]
     ours = [queue for queue in there if queue.name in names]
-    bad = [*_ours(settings, ours, session), *_theirs(settings, [queue for queue in there if queue not in ours])]
+    bad = [
+        *_ours(settings, ours, session),
+        *_theirs(settings, [queue for queue in there if queue not in ours]),
+    ]
     yield from bad
     if bad or not there:
         return
     if session is None:
-        yield ok(NAME, "each peer takes from its queue; whether the bridge should take from ours is in Redis")
+        found = "each peer consumes its queue; the bridge is not checked: the session is in Redis"
+        yield ok(NAME, found)
     else:
-        state = "the bridge takes" if session.is_active else "no session is wanted, so nobody takes"
-        yield ok(NAME, f"{state} from the archiver's {len(ours)} queues; each peer takes from its own")
+        if session.is_active:
+            state = f"the bridge consumes the archiver's {len(ours)} queues"
+        else:
+            state = f"no session is active, so the archiver's {len(ours)} queues have no consumer"
+        yield ok(NAME, f"{state}; each peer consumes its own")
 
 
 def _ours(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
     if session is None:
-        return  # how many there should be is in Redis, which does not answer
-    wanted = 1 if session.is_active else 0
-    foreign = [queue.name for queue in queues if queue.consumers > wanted]
+        return  # the expected number depends on the session, and Redis does not answer
+    expected = 1 if session.is_active else 0
+    foreign = [queue.name for queue in queues if queue.consumers > expected]
     if foreign:
         yield failure(
             NAME,
-            f"somebody else takes messages from the archiver's {', '.join(foreign)}: what it takes never becomes an "
-            "event on SAL",
+            f"another program consumes the archiver's {', '.join(foreign)}: the messages that it "
+            "receives are not published on SAL",
             f"{_list(settings)} shows the pids: is the replaced archiver still running?",
         )
-    left = [queue for queue in queues if queue.consumers < wanted]
-    if left:
-        waiting = sum(queue.messages for queue in left)
+    unread = [queue for queue in queues if queue.consumers < expected]
+    if unread:
+        waiting = sum(queue.messages for queue in unread)
+        names = ", ".join(queue.name for queue in unread)
         yield failure(
             NAME,
-            f"a session is wanted, but nobody takes from the archiver's {', '.join(queue.name for queue in left)} "
-            f"({waiting} waiting): the bridge is not connected",
+            f"a session is active, but no program consumes the archiver's {names} "
+            f"(messages waiting: {waiting}): the bridge is not connected",
             "supervisorctl restart ccarchiver:bridge",
         )
 
 
 def _theirs(settings: Settings, queues: list[Queue]) -> Iterator[Finding]:
     for queue in queues:
-        who = _peer_of(settings, queue.name)
+        peer = _peer_of(settings, queue.name)
         if queue.consumers == 0:
-            text = f"{who} does not take from {queue.name} ({queue.messages} waiting): it does not run"
-            yield warning(NAME, f"{text}, or is not connected", f"start or restart {who}")
+            text = f"{peer} does not consume {queue.name} (messages waiting: {queue.messages})"
+            cause = "it does not run, or is not connected"
+            yield warning(NAME, f"{text}: {cause}", f"start or restart {peer}")
         elif queue.consumers > 1:
-            text = f"{queue.consumers} processes share {who}'s queue {queue.name}: each gets only some of the messages"
-            yield warning(NAME, text, f"{_list(settings)} shows the pids; end all but one")
+            text = f"{queue.consumers} processes share {peer}'s queue {queue.name}"
+            effect = "each receives only some of the messages"
+            remedy = f"{_list(settings)} shows the pids; stop all but one"
+            yield warning(NAME, f"{text}: {effect}", remedy)
 
 
 def _peer_of(settings: Settings, queue: str) -> str:

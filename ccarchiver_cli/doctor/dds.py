@@ -1,4 +1,7 @@
-"""DDS, the bus of SAL: what its environment says, the network interface, and the interfaces' definitions."""
+"""Checks of DDS, the bus of SAL.
+
+They check its environment variables, the network interface and the IDL files of the components.
+"""
 
 from __future__ import annotations
 
@@ -23,46 +26,47 @@ INTERFACE, OWNERSHIP = "LSST_DDS_INTERFACE", "LSST_DDS_OWNERSHIP"
 CYCLONE = "CYCLONEDDS_URI"
 
 MAX_DOMAIN = 230
-"""Above it DDS' port numbers run out."""
+"""Highest domain; above it DDS has no port numbers."""
 
 OWNERSHIPS = ("shared", "exclusive")
 LOOPBACK = "lo"
-"""The default of LSST_DDS_INTERFACE."""
+"""Default of LSST_DDS_INTERFACE."""
 
 GROUP = "239.255.0.1"
-"""DDS' usual multicast group (RTPS 2.x)."""
+"""Usual multicast group of DDS (RTPS 2.x)."""
 
 WAIT = 2.0
-"""Seconds for a packet to come back that never leaves this host."""
+"""Seconds within which a packet that never leaves this host must come back."""
 
 GREETING = b"ccarchiver doctor"
 
 
 def environment(_site: Site) -> Iterator[Finding]:
-    """Look at the environment variables of SAL."""
+    """Check the environment variables of SAL."""
     name = "dds.environment"
     bad = list(evaluate_environment(name, os.environ))
     yield from bad
     if not bad:
         domain = os.environ.get(DOMAIN, "").strip() or "0, by default"
-        yield ok(name, f"partition prefix {os.environ[PREFIX]}, domain {domain}; the workers': see environment")
+        found = f"partition prefix {os.environ[PREFIX]}, domain {domain}"
+        yield ok(name, f"{found}; for the workers see environment")
 
 
 def evaluate_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge the variables; nothing if all are right."""
+    """Evaluate the variables; yield nothing if all are right."""
     where = "set it in the environment of supervisord (deploy/ccarchiver.env) and of this shell"
     if not environ.get(PREFIX):
         yield failure(name, f"{PREFIX} is not set: SAL does not start without it", where)
     domain = environ.get(DOMAIN, "").strip()
     if domain and not (domain.isdecimal() and int(domain) <= MAX_DOMAIN):
-        yield failure(name, f"{DOMAIN} is {domain!r}, no number from 0 to {MAX_DOMAIN}", where)
+        yield failure(name, f"{DOMAIN} is {domain!r}, not a number from 0 to {MAX_DOMAIN}", where)
     ownership = environ.get(OWNERSHIP, "shared").strip().lower()
     if ownership not in OWNERSHIPS:
         yield failure(name, f"{OWNERSHIP} is {ownership!r}, neither shared nor exclusive", where)
 
 
 def interface(_site: Site) -> Iterator[Finding]:
-    """Look whether the network interface is up and a multicast packet comes back through it."""
+    """Check whether the network interface is up and loops back a multicast packet."""
     name = "dds.interface"
     configuration = os.environ.get(CYCLONE, "").strip()
     if configuration:
@@ -72,51 +76,60 @@ def interface(_site: Site) -> Iterator[Finding]:
     device = _device(wanted)
     state = psutil.net_if_stats().get(device) if device else None
     if device is None or state is None:
-        yield failure(name, f"{INTERFACE} is {wanted}: this host has no such interface", "ip -brief address")
+        yield failure(
+            name, f"{INTERFACE} is {wanted}: this host has no such interface", "ip -brief address"
+        )
         return
     if not state.isup:
         yield failure(name, f"the interface {device} is down", f"ip link set {device} up (as root)")
         return
-    address = next((one.address for one in psutil.net_if_addrs()[device] if one.family == socket.AF_INET), None)
+    address = next(
+        (one.address for one in psutil.net_if_addrs()[device] if one.family == socket.AF_INET), None
+    )
     if address is None:
         yield failure(name, f"the interface {device} has no IPv4 address", "ip -brief address")
         return
     loopback = ipaddress.ip_address(address).is_loopback
     if not loopback and "multicast" not in state.flags.split(","):
-        yield failure(name, f"the interface {device} has no multicast", f"ip link set {device} multicast on (as root)")
+        remedy = f"ip link set {device} multicast on (as root)"
+        yield failure(name, f"the interface {device} has no multicast", remedy)
         return
     trouble = multicast_trouble(address)
     if trouble:
-        yield failure(name, f"multicast on {device} ({address}): {trouble}", "a firewall? nft list ruleset (as root)")
+        found = f"multicast on {device} ({address}): {trouble}"
+        yield failure(name, found, "a firewall? nft list ruleset (as root)")
         return
-    reach = ": only programs of this host are met" if loopback else ""
+    reach = ": only programs on this host are reachable" if loopback else ""
     yield ok(name, f"{device} ({address}) is up, multicast comes back{reach}")
 
 
 def multicast_trouble(address: str) -> str:
-    """Send a multicast packet that does not leave the host, through an interface; empty if it came back."""
+    """Send a multicast packet through an interface and return why it did not come back.
+
+    The packet does not leave the host. The result is empty if it came back.
+    """
     with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hearing,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaking,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
         try:
-            hearing.settimeout(WAIT)
-            hearing.bind((GROUP, 0))  # a port nobody uses: no DDS program hears it
+            receiver.settimeout(WAIT)
+            receiver.bind((GROUP, 0))  # an unused port, so no DDS program receives the packet
             member = socket.inet_aton(GROUP) + socket.inet_aton(address)
-            hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-            speaking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-            speaking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
-            speaking.sendto(GREETING, hearing.getsockname())
-            heard = hearing.recv(len(GREETING))
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+            sender.sendto(GREETING, receiver.getsockname())
+            received = receiver.recv(len(GREETING))
         except TimeoutError:
-            return "a packet sent to oneself does not come back"
+            return "a packet to this host does not come back"
         except OSError as error:
             return error.strerror or str(error)
-    return "" if heard == GREETING else "another packet came back"
+    return "" if received == GREETING else "another packet came back"
 
 
 def _device(wanted: str) -> str | None:
-    """Name of the interface that is called so, or has this address."""
+    """Return the name of the interface that has this name or address."""
     for device, addresses in psutil.net_if_addrs().items():
         if wanted == device or any(one.address == wanted for one in addresses):
             return device
@@ -126,19 +139,25 @@ def _device(wanted: str) -> str | None:
 def _cyclone(name: str, configuration: str) -> Finding:
     path = configuration.removeprefix("file://")
     if not configuration.startswith("<") and not os.access(path, os.R_OK):
-        return failure(name, f"{CYCLONE} names {path}, which cannot be read", f"mend or unset {CYCLONE}")
-    return ok(name, f"as {CYCLONE} says; which interface that is, is not looked at, and {INTERFACE} does not count")
+        found = f"{CYCLONE} names {path}, which cannot be read"
+        return failure(name, found, f"correct or unset {CYCLONE}")
+    return ok(name, f"set by {CYCLONE}, so it is not checked; {INTERFACE} has no effect")
 
 
 def idl(site: Site) -> Iterator[Finding]:
-    """Look for the definitions of the components' interfaces."""
+    """Check whether the IDL files of the components are installed."""
     name = "dds.idl"
-    from lsst.ts.idl import get_idl_dir  # noqa: PLC0415  a broken installation is this check's finding, no crash of all
+    # Imported here: a broken installation must be the finding of this check only.
+    from lsst.ts.idl import get_idl_dir  # noqa: PLC0415
 
     folder = get_idl_dir()
     names = SalNames() if site.settings_or_none is None else site.settings_or_none.sal
     components = names.all
-    missing = [component for component in components if not (folder / f"sal_revCoded_{component}.idl").is_file()]
+    missing = [
+        component
+        for component in components
+        if not (folder / f"sal_revCoded_{component}.idl").is_file()
+    ]
     if missing:
         yield failure(
             name,

@@ -1,4 +1,4 @@
-"""The files of a site: configuration and credentials."""
+"""Checks of the site file and of the credentials file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 CONFIGURATION, CREDENTIALS = "configuration", "credentials"
 
 WRONG_CONFIGURATION = frozenset({CONFIGURATION, CREDENTIALS})
-"""A failure of these is a wrong configuration, and has its own exit code."""
+"""Checks whose failure is a wrong configuration, which has its own exit code."""
 
 
 def configuration(site: Site) -> Iterator[Finding]:
-    """Tell what is wrong with the site file."""
+    """Check the site file."""
     for problem in site.problems:
         yield failure(CONFIGURATION, problem, "ccarchiver config check")
     if not site.problems:
-        yield ok(CONFIGURATION, f"{settings_path()} is right")
+        yield ok(CONFIGURATION, f"{settings_path()} is valid")
 
 
 def credentials(_site: Site) -> Iterator[Finding]:
-    """Tell what is wrong with the credentials file; its modes are checked when it is read."""
+    """Check the credentials file; reading it includes the check of its modes."""
     path = credentials_path()
     try:
         found = load_credentials(path)
     except ConfigError as error:
         text, _, command = str(error).partition("; it must be ")
-        _, _, mend = command.partition(": ")
-        yield failure(CREDENTIALS, str(error) if not mend else text, mend)
+        _, _, remedy = command.partition(": ")
+        yield failure(CREDENTIALS, text if remedy else str(error), remedy)
         return
     yield ok(CREDENTIALS, f"{path}: user {found.user}, modes 700 and 600")

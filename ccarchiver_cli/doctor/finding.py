@@ -1,4 +1,4 @@
-"""What a check has to tell."""
+"""Findings of the checks."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ from dataclasses import dataclass
 
 
 class Level(enum.StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
-    """Images are not in danger now, or nobody could look."""
+    """Images are not in danger now, or the check could not run."""
     FAILURE = "failure"
     """Images are in danger, or the archiver cannot work."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report."""
+    """One result of a check."""
 
     check: str
-    """Name, with a dot where one check finds several things: ``redis.memory``."""
+    """Name of the check, with a dot in a group of checks: ``redis.memory``."""
     level: Level
     found: str
     remedy: str = ""
-    """What to type or to mend; empty if there is nothing to do."""
+    """What to type or to correct; empty if there is nothing to do."""
 
 
 class NotCheckedError(Exception):
-    """A check cannot look, because something else is down that has a line of its own; the text says what."""
+    """Raised if a check cannot run because a service is down that has a check of its own.
+
+    The text names the service.
+    """
 
 
 def ok(check: str, found: str) -> Finding:
-    """Make a finding that all is well."""
+    """Return a finding that all is well."""
     return Finding(check, Level.OK, found)
 
 
-def warning(check: str, found: str, do: str = "") -> Finding:
-    """Make a finding that somebody should look at by day."""
-    return Finding(check, Level.WARNING, found, do)
+def warning(check: str, found: str, remedy: str = "") -> Finding:
+    """Return a finding to investigate during the day."""
+    return Finding(check, Level.WARNING, found, remedy)
 
 
-def failure(check: str, found: str, do: str = "") -> Finding:
-    """Make a finding that somebody should be woken for."""
-    return Finding(check, Level.FAILURE, found, do)
+def failure(check: str, found: str, remedy: str = "") -> Finding:
+    """Return a finding that needs an operator now, also at night."""
+    return Finding(check, Level.FAILURE, found, remedy)

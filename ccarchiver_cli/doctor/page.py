@@ -1,4 +1,4 @@
-"""Whether the status page is there, or another program has its port."""
+"""Check of the status page: whether it answers, or another program has its port."""
 
 from __future__ import annotations
 
@@ -23,34 +23,37 @@ if TYPE_CHECKING:
 NAME = "page"
 
 LIMIT_S = 5.0
-"""For one request on this host; a whole reading takes a tenth of a second."""
+"""Timeout of one request in seconds; a complete reading takes a tenth of a second."""
 
 OURS = "ccarchiver"
-"""What the page calls itself in its Server header."""
+"""Name of the page in its Server header."""
 
 
 def check(site: Site) -> Iterator[Finding]:
-    """Ask the page whether it is ours; that it is missing keeps no image from being archived."""
+    """Check whether our status page answers.
+
+    Without the page every image is archived all the same, so the findings are warnings.
+    """
     settings = site.settings
     host, port = settings.status_host, settings.status_port
     if port == 0:
-        yield ok(NAME, "switched off (STATUS_PORT 0), and the metrics with it")
+        yield ok(NAME, "switched off, as are the metrics (STATUS_PORT 0)")
         return
-    asked = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not listened to
-    connection = http.client.HTTPConnection(asked, port, timeout=LIMIT_S)
+    address = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  only compared
+    connection = http.client.HTTPConnection(address, port, timeout=LIMIT_S)
     try:
         connection.request("HEAD", "/")
         server = connection.getresponse().getheader("Server", "")
     except (OSError, http.client.HTTPException) as error:
         elsewhere = _active_host(site)
         if elsewhere:
-            yield ok(NAME, f"on {elsewhere}, as long as the health worker is active there")
+            yield ok(NAME, f"on {elsewhere}, where the health worker is active")
             return
-        why = str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         yield warning(
             NAME,
-            f"nothing answers as the status page at {host}:{port}: {why}",
-            "is ccarchiver:health running? Its log says why the page is not there: grep 'page\\.' health.out",
+            f"the status page does not answer at {host}:{port}: {reason}",
+            "is ccarchiver:health running? Its log has the reason: grep 'page\\.' health.out",
         )
         return
     finally:
@@ -58,24 +61,28 @@ def check(site: Site) -> Iterator[Finding]:
     if server != OURS:
         yield warning(
             NAME,
-            f"another program answers at {host}:{port} ({server or 'it does not say which'})",
-            f"ss -ltnp sport = :{port} shows it; end it, or set STATUS_PORT and restart ccarchiver:health",
+            f"another program answers at {host}:{port} ({server or 'no Server header'})",
+            f"ss -ltnp sport = :{port} shows it; "
+            "stop it, or set STATUS_PORT and restart ccarchiver:health",
         )
         return
     yield ok(NAME, f"the status page and the metrics are at http://{host}:{port}/")
 
 
 def _active_host(site: Site) -> str:
-    """Give the other of two hosts if the health worker is at work there; empty if it is not, or not known."""
+    """Return the other of two hosts if the health worker is active there.
+
+    The result is empty if it is not, or if that is unknown.
+    """
     if not site.settings.standby:
         return ""
     try:
         heartbeat = query(site.settings, read_health)
-    except NotCheckedError:  # the check of Redis says why
+    except NotCheckedError:  # the check of Redis reports the reason
         return ""
     return heartbeat.host if heartbeat is not None and heartbeat.host != host_name() else ""
 
 
 async def read_health(redis: Redis) -> Heartbeat | None:
-    """Read the health worker's signs of life."""
+    """Return the heartbeat of the health worker."""
     return await read_heartbeat(redis, Worker.HEALTH)

@@ -1,4 +1,4 @@
-"""The workers' processes on this host: how many files they may open, and which environment they run in."""
+"""Checks of the workers' processes on this host: limits of open files, environment variables."""
 
 from __future__ import annotations
 
@@ -21,36 +21,41 @@ if TYPE_CHECKING:
     from ccarchiver_cli.doctor.site import Site
 
 FEWEST = 1_024
-"""Files a process may open on a usual Linux; a worker has some 50 open."""
+"""Usual limit of open files on Linux; a worker has some 50 open."""
 
 NEARLY_ALL = 0.8
-"""Share of the limit in use."""
+"""Share of the limit from which the check warns."""
 
 OURS = ("IIP_", "LSST_", "CCARCHIVER_", "CYCLONEDDS_")
-"""How the variables begin that the workers read; none of them holds a secret."""
+"""Prefixes of the variables that the workers read; none of them holds a secret."""
 
-RAISE = "LimitNOFILE=4096 in the systemd unit, or `ulimit -n 4096` before supervisord; then restart supervisord"
+RAISE = (
+    "LimitNOFILE=4096 in the systemd unit, or `ulimit -n 4096` before supervisord; "
+    "then restart supervisord"
+)
 
 
 def file_limits(site: Site) -> Iterator[Finding]:
-    """Look how many files the workers, and what is started from this shell, may open."""
+    """Check how many files the workers, and programs started from this shell, may open."""
     name = "limits.files"
     mine, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    told, bad = [f"this shell {mine}"], []
+    limits, bad = [f"this shell {mine}"], []
     for worker, pid in _pids(site, needed=False).items():
         limit, used = _limit_of(pid), _open_files(pid)
-        told.append(f"{worker} {limit if used is None else f'{used} of {limit}'}")
+        limits.append(f"{worker} {limit if used is None else f'{used} of {limit}'}")
         if limit < FEWEST:
             bad.append(warning(name, f"{worker} (pid {pid}) may open only {limit} files", RAISE))
         elif used is not None and used > NEARLY_ALL * limit:
-            bad.append(warning(name, f"{worker} (pid {pid}) has {used} of {limit} files open", RAISE))
+            found = f"{worker} (pid {pid}) has {used} of {limit} files open"
+            bad.append(warning(name, found, RAISE))
     if mine < FEWEST:
-        bad.append(warning(name, f"what is started from this shell may open only {mine} files", "ulimit -n 4096"))
-    yield from bad or [ok(name, ", ".join(told))]
+        found = f"a program started from this shell may open only {mine} files"
+        bad.append(warning(name, found, "ulimit -n 4096"))
+    yield from bad or [ok(name, ", ".join(limits))]
 
 
 def environments(site: Site) -> Iterator[Finding]:
-    """Compare the workers' environment with this shell's: the other checks look at this shell's."""
+    """Compare the workers' variables with this shell's, which the other checks read."""
     name = "environment"
     mine = _relevant(os.environ)
     bad = False
@@ -60,14 +65,18 @@ def environments(site: Site) -> Iterator[Finding]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
         differing = sorted(
-            key for key in mine.keys() | theirs.keys() if (mine.get(key) or None) != (theirs.get(key) or None)
+            key
+            for key in mine.keys() | theirs.keys()
+            if (mine.get(key) or None) != (theirs.get(key) or None)
         )
         if differing:
             bad = True
             text = "; ".join(
-                f"{key} {theirs.get(key) or 'unset'}, here {mine.get(key) or 'unset'}" for key in differing
+                f"{key} {theirs.get(key) or 'unset'}, here {mine.get(key) or 'unset'}"
+                for key in differing
             )
-            yield warning(name, f"{worker} runs with {text}", "set -a; . ccarchiver.env; set +a, and ask again")
+            remedy = "set -a; . ccarchiver.env; set +a, then run ccarchiver doctor again"
+            yield warning(name, f"{worker} runs with {text}", remedy)
     if not bad:
         yield ok(name, "the workers on this host have the same variables as this shell")
 
@@ -77,7 +86,7 @@ def _relevant(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pids(site: Site, *, needed: bool) -> dict[str, int]:
-    """Give the workers' process ids on this host, by their signs of life."""
+    """Return the process ids of the workers on this host, from their heartbeats."""
     try:
         seen = query(site.settings, read_workers)
     except NotCheckedError:
@@ -85,16 +94,16 @@ def _pids(site: Site, *, needed: bool) -> dict[str, int]:
             raise
         return {}
     here = host_name()
-    heartbeat = {str(worker): one.heartbeat for worker, one in seen.items()}
+    heartbeats = {str(worker): one.heartbeat for worker, one in seen.items()}
     return {
-        worker: one.pid
-        for worker, one in heartbeat.items()
-        if one is not None and one.host == here and psutil.pid_exists(one.pid)
+        worker: heartbeat.pid
+        for worker, heartbeat in heartbeats.items()
+        if heartbeat is not None and heartbeat.host == here and psutil.pid_exists(heartbeat.pid)
     }
 
 
 def _limit_of(pid: int) -> int:
-    """Read the soft limit of a process; anyone may, unlike prlimit."""
+    """Return the soft limit of a process. Unlike prlimit, this needs no privileges."""
     for line in Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines():
         if line.startswith("Max open files"):
             soft = line.split()[3]

@@ -1,13 +1,14 @@
-"""RabbitMQ's exchange and queues as the wire contract has them, and who takes from the queues.
+"""Checks of the exchange and queues of the wire contract, and of the queues' consumers.
 
-AMQP tells whether something exists (a passive declaration) and refuses a second declaration that differs from the
-first; so what exists is declared once more as the bridge does, which changes nothing. It does not tell bindings.
+In AMQP a passive declaration shows whether an exchange or a queue exists, but not its properties.
+The broker rejects another declaration with different properties. The check therefore declares each
+existing exchange and queue once more, exactly as the bridge does, which changes nothing. AMQP does
+not show bindings.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pika import exceptions
@@ -15,7 +16,9 @@ from pika import exceptions
 from ccarchiver_cli.doctor.amqp import connected, explain
 from ccarchiver_cli.doctor.consumers import evaluate_consumers
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok
+from ccarchiver_cli.doctor.queue_state import Queue
 from ccarchiver_cli.doctor.redis_link import query
+from ccarchiver_core.amqp.topology import EXCHANGE, EXCHANGE_TYPE
 from ccarchiver_core.store.session import read_session
 
 if TYPE_CHECKING:
@@ -27,29 +30,14 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.session import Session
 
-EXCHANGE, EXCHANGE_TYPE = "message", "direct"
-"""By the wire contract; no setting."""
-
 NOT_FOUND = 404
-"""AMQP's reply code of a passive declaration of what does not exist."""
+"""AMQP reply code to a passive declaration of something that does not exist."""
 
 RESTART_BRIDGE = "supervisorctl restart ccarchiver:bridge"
 
 
-@dataclass(frozen=True)
-class Queue:
-    """A queue as RabbitMQ has it."""
-
-    name: str
-    exists: bool
-    trouble: str = ""
-    """Why it is not as it has to be, in RabbitMQ's words."""
-    messages: int = 0
-    consumers: int = 0
-
-
 def check(site: Site) -> Iterator[Finding]:
-    """Look at exchange, queues and consumers over one connection."""
+    """Check exchange, queues and consumers over one connection."""
     settings = site.settings
     session = _session(settings)
     names = _queue_names(settings, session)
@@ -65,7 +53,7 @@ def _session(settings: Settings) -> Session | None:
     try:
         return query(settings, read_session)
     except NotCheckedError:
-        return None  # the check `redis` says why; the queues can be looked at without it
+        return None  # the check `redis` reports the reason; the queues are checked all the same
 
 
 def _queue_names(settings: Settings, session: Session | None) -> list[str]:
@@ -91,16 +79,23 @@ def _declare_queue(name: str, channel: BlockingChannel, *, passive: bool) -> obj
 
 
 def _declare(connection: BlockingConnection, name: str, declare: Callable[..., object]) -> Queue:
-    """Declare passively, then, what is there, as it has to be; a refusal closes the channel, so each has its own."""
+    """Declare something passively and, if it exists, once more with the required properties.
+
+    Each declaration has its own channel, because an error closes the channel.
+    """
     try:
         channel = connection.channel()
         answer = declare(channel, passive=True)
         counts = getattr(answer, "method", None)
-        messages, consumers = getattr(counts, "message_count", 0), getattr(counts, "consumer_count", 0)
+        messages, consumers = (
+            getattr(counts, "message_count", 0),
+            getattr(counts, "consumer_count", 0),
+        )
         try:
             declare(channel, passive=False)
         except exceptions.ChannelClosedByBroker as error:
-            return Queue(name, exists=True, trouble=explain_refusal(error), messages=messages, consumers=consumers)
+            trouble = explain_refusal(error)
+            return Queue(name, exists=True, trouble=trouble, messages=messages, consumers=consumers)
         channel.close()
     except exceptions.ChannelClosedByBroker as error:
         if error.reply_code == NOT_FOUND:
@@ -110,49 +105,57 @@ def _declare(connection: BlockingConnection, name: str, declare: Callable[..., o
 
 
 def explain_refusal(error: exceptions.ChannelClosedByBroker) -> str:
-    """Return what the broker said; it names the argument that differs."""
+    """Return the error text of the broker, which names the argument that differs."""
     return " ".join(error.reply_text.split()) or explain(error)
 
 
 def _evaluate_exchange(exchange: Queue, session: Session | None) -> Finding:
     name = "rabbitmq.exchange"
     if not exchange.exists:
-        return _missing(name, f"not there: {EXCHANGE}", session)
+        return _missing(name, f"missing: {EXCHANGE}", session)
     if exchange.trouble:
         return failure(
             name,
-            f"the exchange {EXCHANGE} is not as it has to be ({EXCHANGE_TYPE}, durable): {exchange.trouble}",
-            "stop all that use this virtual host, delete the exchange, start them: the bridge makes it anew",
+            f"the exchange {EXCHANGE} has wrong properties (expected: {EXCHANGE_TYPE}, durable): "
+            f"{exchange.trouble}",
+            "stop all programs that use this virtual host, delete the exchange, start them again: "
+            "the bridge declares it",
         )
     return ok(name, f"{EXCHANGE}: {EXCHANGE_TYPE}, durable")
 
 
-def _evaluate_queues(settings: Settings, queues: list[Queue], session: Session | None) -> Iterator[Finding]:
+def _evaluate_queues(
+    settings: Settings, queues: list[Queue], session: Session | None
+) -> Iterator[Finding]:
     name = "rabbitmq.queues"
     good = [queue for queue in queues if queue.exists and not queue.trouble]
     missing = [queue.name for queue in queues if not queue.exists]
     if missing:
-        yield _missing(name, f"not there: {', '.join(missing)}", session)
+        yield _missing(name, f"missing: {', '.join(missing)}", session)
     for queue in queues:
         if queue.trouble:
             yield failure(
                 name,
-                f"the queue {queue.name} is not as it has to be (durable, classic, no arguments): {queue.trouble}",
-                f"rabbitmqctl delete_queue -p {settings.vhost} {queue.name} (its messages go with it), then "
-                f"{RESTART_BRIDGE}",
+                f"the queue {queue.name} has wrong properties "
+                f"(expected: durable, classic, no arguments): {queue.trouble}",
+                f"rabbitmqctl delete_queue -p {settings.vhost} {queue.name} "
+                f"(its messages are lost), then {RESTART_BRIDGE}",
             )
     if len(good) == len(queues):
         waiting = sum(queue.messages for queue in good)
         yield ok(
             name,
-            f"{len(good)} queues, all durable and without arguments; {waiting} messages wait in them. Bindings cannot "
-            "be seen over AMQP: the bridge makes them whenever it connects",
+            f"{len(good)} queues, all durable and without arguments; messages waiting: {waiting}. "
+            "AMQP does not show bindings: the bridge declares them whenever it connects",
         )
 
 
 def _missing(name: str, text: str, session: Session | None) -> Finding:
     if session is None:
-        return Finding(name, Level.WARNING, f"{text}; the bridge makes it when it connects", RESTART_BRIDGE)
+        found = f"{text}; the bridge declares it when it connects"
+        return Finding(name, Level.WARNING, found, RESTART_BRIDGE)
     if session.is_active:
-        return failure(name, f"{text}, though a session is under way: messages for it are lost", RESTART_BRIDGE)
-    return Finding(name, Level.WARNING, f"{text}; the bridge makes it with the next start command of the CSC")
+        found = f"{text}, although a session is active: messages for it are lost"
+        return failure(name, found, RESTART_BRIDGE)
+    found = f"{text}; the bridge declares it at the next start command of the CSC"
+    return Finding(name, Level.WARNING, found)

@@ -1,4 +1,4 @@
-"""RabbitMQ as a server: there, new enough, and open to the archiver's user."""
+"""Check of the RabbitMQ server: reachable, new enough, and open to the archiver's user."""
 
 from __future__ import annotations
 
@@ -24,30 +24,35 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 MIN_VERSION = (3, 10)
-"""The oldest RabbitMQ the archiver was tried with."""
+"""Oldest RabbitMQ with which the archiver was tested."""
 
 PINGS = 5
-"""The quickest counts: the checks beside this one take turns with it on this side."""
+"""Number of measurements, of which the shortest counts.
+
+The other checks run at the same time and delay some of them.
+"""
 
 MS_PER_S = 1e3
 
 
 def reach(site: Site) -> Iterator[Finding]:
-    """Look whether RabbitMQ lets us in and how quickly it answers."""
+    """Check whether RabbitMQ accepts the login, and how quickly it answers."""
     settings = site.settings
     try:
         connection = connect(settings)
     except ConfigError as error:
-        yield failure("rabbitmq", str(error), "mend that, and ask again: ccarchiver doctor")
+        yield failure("rabbitmq", str(error), "correct that, then run ccarchiver doctor again")
         return
     except CONNECTING_ERRORS as error:
-        yield failure("rabbitmq", f"RabbitMQ at {settings.broker_text}: {_what(error)}", _remedy(settings, error))
+        found = f"RabbitMQ at {settings.broker_text}: {_what(error)}"
+        yield failure("rabbitmq", found, _remedy(settings, error))
         return
     try:
         seconds = min(_latency(connection) for _ in range(PINGS))
         version = _version(connection)
     except CONNECTING_ERRORS as error:
-        found = f"RabbitMQ at {settings.broker_text} let us in, then stopped answering: {explain(error)}"
+        where = f"RabbitMQ at {settings.broker_text}"
+        found = f"{where} accepted the login, then stopped answering: {explain(error)}"
         yield failure("rabbitmq", found, _remedy(settings, error))
         return
     finally:
@@ -58,21 +63,21 @@ def reach(site: Site) -> Iterator[Finding]:
         oldest = ".".join(str(part) for part in MIN_VERSION)
         yield failure("rabbitmq", f"{where} is too old", f"install RabbitMQ {oldest} or later")
         return
-    yield ok("rabbitmq", f"{where} lets us in, answers in {seconds * MS_PER_S:.1f} ms")
+    yield ok("rabbitmq", f"{where} accepts the login, answers in {seconds * MS_PER_S:.1f} ms")
 
 
 def _latency(connection: BlockingConnection) -> float:
     begin = time.monotonic()
     connection.channel().close()
-    return (time.monotonic() - begin) / 2  # two questions, two answers
+    return (time.monotonic() - begin) / 2  # two round trips: open and close
 
 
 def _what(error: BaseException) -> str:
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-            return "it refuses the user or the password"
+            return "it rejects the user or the password"
         case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
-            return f"it does not let the user into the virtual host: {explain(error)}"
+            return f"the user may not use the virtual host: {explain(error)}"
         case _ if "Timeout" in explain(error):
             return f"it accepts a connection, but does not answer within {ANSWER_LIMIT:g} s"
         case _:
@@ -83,18 +88,25 @@ def _remedy(settings: Settings, error: BaseException) -> str:
     vhost = settings.vhost
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-            return f"mend user or password in {credentials_path()}, or on the broker: rabbitmqctl change_password USER"
+            return (
+                f"correct the user or the password in {credentials_path()}, or on the broker: "
+                "rabbitmqctl change_password USER"
+            )
         case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
-            allow = f"rabbitmqctl add_vhost {vhost}; rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
-            return f"{allow} (on the broker's host), or mend the end of BASE_BROKER_ADDR"
+            permit = f"rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
+            return (
+                f"rabbitmqctl add_vhost {vhost}; {permit} (on the broker's host), "
+                "or correct the virtual host in BASE_BROKER_ADDR"
+            )
         case _ if is_of_tls(explain(error)):
             return REMEDY
         case _:
-            return "rabbitmqctl status (on the broker's host; is it running? is BASE_BROKER_ADDR right?)"
+            question = "is it running? is BASE_BROKER_ADDR right?"
+            return f"rabbitmqctl status (on the broker's host; {question})"
 
 
 def _version(connection: BlockingConnection) -> str:
-    # pika shows what the server said of itself on its other adapters, on this one only inside
-    properties = connection._impl.server_properties  # noqa: SLF001  pika shows them nowhere else
+    # The other adapters of pika have a public attribute for the properties of the server.
+    properties = connection._impl.server_properties  # noqa: SLF001  this one has none
     version = (properties or {}).get("version", "?")
     return version.decode() if isinstance(version, bytes) else str(version)

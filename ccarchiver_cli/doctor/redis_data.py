@@ -1,4 +1,4 @@
-"""What is in Redis: the archiver's database and the Forwarders' must not be mixed up."""
+"""Check of the Redis databases: the archiver and the Forwarders must use different ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import cli, query
 from ccarchiver_core import keys
-from ccarchiver_core.redis.client import text
+from ccarchiver_core.redis.replies import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,59 +19,64 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 OUR_PREFIX = "ccarchiver:"
-"""How all keys begin that only the archiver writes."""
+"""Prefix of all keys that only the archiver writes."""
 
 PRESENCE_SUFFIX = "_association"
-"""How the keys end by which Forwarders show that they live, in the known releases."""
+"""Suffix of the Forwarders' presence keys in the known releases."""
 
 SCAN_LIMIT = 300_000
-"""Keys looked at: more than a full ledger has."""
+"""Number of keys to read; a full ledger has fewer."""
 
 SCAN_COUNT = 1_000
-"""Keys a step of the scan: quick enough not to hold up the workers."""
+"""Keys in one SCAN command, few enough not to delay the workers."""
 
 SHOWN = 3
-"""Foreign keys named in the report."""
+"""Foreign keys that the finding names."""
 
 
 def database(site: Site) -> Iterator[Finding]:
-    """Look for foreign keys in our database, and for ours in the Forwarders'."""
+    """Check for foreign keys in the archiver's database, and for ours in the Forwarders'."""
     settings = site.settings
     ours = query(settings, _names)
-    theirs = query(settings.model_copy(update={"archiver_redis_db": settings.forwarder_redis_db}), _names)
+    update = {"archiver_redis_db": settings.forwarder_redis_db}
+    theirs = query(settings.model_copy(update=update), _names)
     yield evaluate_databases(settings, ours, theirs)
 
 
 def evaluate_databases(settings: Settings, ours: list[str], theirs: list[str]) -> Finding:
-    """Judge the names of the keys in both databases."""
+    """Evaluate the names of the keys in both databases."""
     name = "redis.database"
     misplaced = [key for key in theirs if key.startswith(OUR_PREFIX)]
     if misplaced:
         return failure(
             name,
-            f"database {settings.forwarder_redis_db}, which Forwarders empty at every start, has records of an "
-            f"archiver: {_some(misplaced)}",
-            "an archiver runs there, or ran there once: end it, give it a database of its own (ARCHIVER_REDIS_DB)",
+            f"database {settings.forwarder_redis_db}, which Forwarders empty at every start, has "
+            f"records of an archiver: {_some(misplaced)}",
+            "an archiver runs there, or ran there earlier: stop it, and give it a database of its "
+            "own (ARCHIVER_REDIS_DB)",
         )
     if keys.FORWARDER_LIST in theirs:
         return warning(
             name,
-            f"a Forwarder lists itself in database {settings.forwarder_redis_db}, where the archiver does not look",
-            f"the Forwarder's configuration has to name database {settings.archiver_redis_db} as the archiver's",
+            f"a Forwarder registers in database {settings.forwarder_redis_db}, "
+            "which the archiver does not read",
+            f"set database {settings.archiver_redis_db} as the archiver's "
+            "in the Forwarder's configuration",
         )
     foreign = [key for key in ours if not _belongs(key, settings)]
     if foreign:
-        look = cli(settings, "-n", str(settings.archiver_redis_db), "--scan")
+        remedy = cli(settings, "-n", str(settings.archiver_redis_db), "--scan")
         return warning(
             name,
-            f"database {settings.archiver_redis_db} has keys that are not the archiver's ({len(foreign)}): "
-            f"{_some(foreign)}; does a Forwarder use it? It would empty it when it starts",
-            look,
+            f"database {settings.archiver_redis_db} has keys that are not the archiver's "
+            f"({len(foreign)}): {_some(foreign)}; a Forwarder that uses this database would empty "
+            "it at its start",
+            remedy,
         )
     return ok(
         name,
         f"{len(ours)} keys in database {settings.archiver_redis_db}, all the archiver's; "
-        f"Forwarders have {settings.forwarder_redis_db}",
+        f"Forwarders use {settings.forwarder_redis_db}",
     )
 
 
@@ -85,7 +90,7 @@ def _some(names: list[str]) -> str:
 
 
 async def _names(redis: Redis) -> list[str]:
-    """Read the names of the keys in a database; SCAN gives some twice."""
+    """Return the names of the keys in a database; SCAN returns some of them twice."""
     found: set[str] = set()
     cursor = 0
     while len(found) < SCAN_LIMIT:

@@ -1,4 +1,4 @@
-"""One question of a check to Redis."""
+"""Queries of the checks to Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from redis import exceptions
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
 from ccarchiver_core.base.errors import ConfigError
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client, text
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.replies import text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,25 +24,27 @@ Answer = TypeVar("Answer")
 
 
 def query(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
-    """Put a question to Redis over a connection of its own.
+    """Run a query over a new connection to Redis and return its result.
 
     Raises
     ------
     NotCheckedError
-        If Redis does not answer; the check `redis` says more about it.
+        If Redis does not answer; the check `redis` reports the details.
     """
     try:
         return query_without_login(settings, question)
     except ConfigError:
-        raise NotCheckedError("login or encryption of Redis are not as they should be") from None
+        raise NotCheckedError("the login or the encryption for Redis is wrong") from None
     except UNAVAILABLE_ERRORS:
         raise NotCheckedError("Redis does not answer") from None
     except exceptions.ResponseError as error:
-        raise NotCheckedError(f"Redis refuses: {error}") from None
+        raise NotCheckedError(f"Redis returned an error: {error}") from None
 
 
-def query_without_login(settings: Settings, question: Callable[[Redis], Awaitable[Answer]]) -> Answer:
-    """Put a question to Redis; its errors come as they are."""
+def query_without_login(
+    settings: Settings, question: Callable[[Redis], Awaitable[Answer]]
+) -> Answer:
+    """Run a query over a new connection to Redis; errors are not converted."""
     return asyncio.run(_ask(settings, question))
 
 
@@ -53,12 +57,15 @@ async def _ask(settings: Settings, question: Callable[[Redis], Awaitable[Answer]
 
 
 async def read_info(redis: Redis, section: str) -> dict[str, Any]:
-    """Read a section of INFO."""
+    """Return a section of INFO."""
     return await redis.info(section)
 
 
 async def read_config(redis: Redis, name: str) -> str | None:
-    """Read one setting of the server; None if it does not tell (a site may have forbidden or renamed CONFIG)."""
+    """Return one setting of the server.
+
+    The result is None if the server does not return it: a site may forbid or rename CONFIG.
+    """
     try:
         raw = cast("dict[object, object]", await redis.config_get(name))
     except exceptions.ResponseError:
@@ -69,17 +76,27 @@ async def read_config(redis: Redis, name: str) -> str | None:
 
 
 def cli(settings: Settings, *words: str) -> str:
-    """Give the command line that says something to this Redis; it asks for the password itself."""
+    """Return a command line for this Redis; redis-cli prompts for the password."""
     host, port = settings.redis_host, settings.redis_port
-    if settings.redis_sentinels:  # who is the master, the first Sentinel tells
+    if settings.redis_sentinels:  # the first Sentinel returns the address of the master
         host, port = settings.sentinels[0]
-        words = ("sentinel", "get-master-addr-by-name", settings.sentinel_service_name, "# and then there:", *words)
+        words = (
+            "sentinel",
+            "get-master-addr-by-name",
+            settings.sentinel_service_name,
+            "# and then there:",
+            *words,
+        )
     return " ".join(("redis-cli", "-h", host, "-p", str(port), *_access(settings), *words))
 
 
 def _access(settings: Settings) -> list[str]:
     tls = settings.redis_tls
     words = ["--tls"] if tls.use else []
-    for option, path in (("--cacert", tls.ca_file), ("--cert", tls.cert_file), ("--key", tls.key_file)):
+    for option, path in (
+        ("--cacert", tls.ca_file),
+        ("--cert", tls.cert_file),
+        ("--key", tls.key_file),
+    ):
         words += [option, str(path)] if path else []
     return words + (["--user", "USER", "--askpass"] if settings.redis_login else [])

@@ -1,4 +1,7 @@
-"""Redis as a server: there, new enough, durable, never forgetful, and with the right time."""
+"""Checks of the Redis server.
+
+It must be reachable and new enough, keep every write on disk, evict no key and have the right time.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import cli, query, query_without_login, read_config, read_info
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.tls import REMEDY, is_of_tls
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, describe
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,16 +27,22 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 MIN_VERSION = (7, 0)
-"""The oldest Redis the archiver was tried with."""
+"""Oldest Redis with which the archiver was tested."""
 
 NEARLY_FULL = 0.9
-"""Share of maxmemory in use: at 1.0 every write is refused."""
+"""Share of maxmemory from which the check warns; at 1.0 Redis rejects every write."""
 
 CLOCK_DIFFERENCE = 1.0
-"""Seconds Redis' clock may differ: more, and the times of its host's logs and ours cannot be compared any more."""
+"""Tolerated difference of Redis' clock in seconds.
+
+Above it, times in the logs of the two hosts cannot be compared.
+"""
 
 PINGS = 5
-"""The quickest counts: the checks beside this one take turns with it on this side."""
+"""Number of measurements, of which the shortest counts.
+
+The other checks run at the same time and delay some of them.
+"""
 
 MS_PER_S = 1e3
 US_PER_S = 1e6
@@ -41,20 +50,21 @@ MEGABYTE = 1e6
 
 
 def reach(site: Site) -> Iterator[Finding]:
-    """Look whether Redis is there, new enough, and how quickly it answers."""
+    """Check whether Redis answers and how quickly, and whether it is new enough."""
     settings = site.settings
     try:
         version, seconds = query_without_login(settings, _version_and_latency)
     except ConfigError as error:
-        yield failure("redis", str(error), "mend that, and ask again: ccarchiver doctor")
+        yield failure("redis", str(error), "correct that, then run ccarchiver doctor again")
         return
     except exceptions.AuthenticationError as error:
         yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
         return
     except exceptions.ResponseError as error:
         out_of_range = "index is out of range" in str(error)
-        mend = "use a smaller ARCHIVER_REDIS_DB, or raise `databases` in redis.conf" if out_of_range else ""
-        yield failure("redis", f"Redis at {settings.redis_address} refuses: {error}", mend)
+        remedy = "use a smaller ARCHIVER_REDIS_DB, or raise `databases` in redis.conf"
+        found = f"Redis at {settings.redis_address} returned an error: {error}"
+        yield failure("redis", found, remedy if out_of_range else "")
         return
     except UNAVAILABLE_ERRORS as error:
         text = " ".join(str(error).split()) or type(error).__name__
@@ -79,7 +89,7 @@ async def _version_and_latency(redis: Redis) -> tuple[str, float]:
     latencies = []
     for _ in range(PINGS):
         begin = time.monotonic()
-        await redis.time()  # as little work as PING is
+        await redis.time()  # as little work as PING
         latencies.append(time.monotonic() - begin)
     return version, min(latencies)
 
@@ -89,7 +99,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def persistence(site: Site) -> Iterator[Finding]:
-    """Look whether what Redis has answered is on disk."""
+    """Check whether every confirmed write is on disk."""
     settings = site.settings
     info, fsync = query(settings, _persistence)
     yield evaluate_persistence(settings, info, fsync)
@@ -100,65 +110,80 @@ async def _persistence(redis: Redis) -> tuple[dict[str, Any], str | None]:
 
 
 def evaluate_persistence(settings: Settings, info: dict[str, Any], fsync: str | None) -> Finding:
-    """Judge INFO persistence and appendfsync; the worst is told."""
+    """Evaluate INFO persistence and appendfsync; return the most serious finding."""
     name = "redis.persistence"
     if info.get("aof_last_write_status", "ok") != "ok":
         return failure(
             name,
-            "Redis could not write its append-only file, so it refuses writes: the disk is full or broken",
-            f"df -h the folder that `{cli(settings, 'config get dir')}` names; free some, Redis goes on by itself",
+            "Redis could not write its append-only file, so it rejects writes: "
+            "the disk is full or broken",
+            f"df -h the directory that `{cli(settings, 'config get dir')}` prints; free some "
+            "space, then Redis continues by itself",
         )
     if not info.get("aof_enabled"):
         return failure(
             name,
-            "appendonly is no: what Redis has promised is lost when it ends",
+            "appendonly is no: Redis loses confirmed writes when it ends",
             f"{cli(settings, 'config set appendonly yes')} (and the same in redis.conf)",
         )
-    if info.get("rdb_last_bgsave_status", "ok") != "ok" or info.get("aof_last_bgrewrite_status", "ok") != "ok":
+    if (
+        info.get("rdb_last_bgsave_status", "ok") != "ok"
+        or info.get("aof_last_bgrewrite_status", "ok") != "ok"
+    ):
         return warning(
             name,
-            "Redis' last snapshot or rewrite of its append-only file failed; it may refuse writes soon",
-            "look into Redis' log: no memory to fork (vm.overcommit_memory), or no disk left?",
+            "Redis' last snapshot or rewrite of its append-only file failed; "
+            "it may reject writes soon",
+            "read Redis' log: too little memory to fork (vm.overcommit_memory), or a full disk?",
         )
     if fsync is None:
-        return warning(name, "append-only, but Redis does not tell appendfsync", "make sure that it is always")
+        found = "append-only, but Redis does not report appendfsync"
+        return warning(name, found, "make sure that it is always")
     if fsync != "always":
         return warning(
             name,
-            f"append-only with appendfsync {fsync}: a power cut may take what was accepted in the last second",
+            f"append-only with appendfsync {fsync}: "
+            "a power cut may lose the writes of the last second",
             f"{cli(settings, 'config set appendfsync always')} (and the same in redis.conf)",
         )
-    return ok(name, "append-only, on disk before it is answered; last writes good")
+    return ok(name, "append-only, on disk before Redis confirms a write; the last writes succeeded")
 
 
 def memory(site: Site) -> Iterator[Finding]:
-    """Look whether Redis would rather refuse a write than throw a key away."""
+    """Check whether a full Redis rejects writes instead of evicting keys."""
     settings = site.settings
     info = query(settings, lambda redis: read_info(redis, "memory"))
     yield evaluate_memory(settings, info)
 
 
 def evaluate_memory(settings: Settings, info: dict[str, Any]) -> Finding:
-    """Judge INFO memory."""
+    """Evaluate INFO memory."""
     name = "redis.memory"
-    policy, limit, used = str(info["maxmemory_policy"]), int(info["maxmemory"]), int(info["used_memory"])
+    policy = str(info["maxmemory_policy"])
+    limit, used = int(info["maxmemory"]), int(info["used_memory"])
     if policy != "noeviction":
         return failure(
             name,
-            f"maxmemory-policy is {policy}: when memory is short, Redis throws away what the archiver promised",
-            f"{cli(settings, 'config set maxmemory-policy noeviction')} (and the same in redis.conf)",
+            f"maxmemory-policy is {policy}: when memory is short, "
+            "Redis deletes the archiver's records",
+            f"{cli(settings, 'config set maxmemory-policy noeviction')} "
+            "(and the same in redis.conf)",
         )
-    share = f"{used / MEGABYTE:.0f} of {limit / MEGABYTE:.0f} MB" if limit else f"{used / MEGABYTE:.0f} MB, no limit"
-    more = f"{cli(settings, f'config set maxmemory {2 * limit}')} (and in redis.conf), or remove what is not needed"
+    megabytes = f"{used / MEGABYTE:.0f}"
+    share = f"{megabytes} of {limit / MEGABYTE:.0f} MB" if limit else f"{megabytes} MB, no limit"
+    raise_limit = cli(settings, f"config set maxmemory {2 * limit}")
+    remedy = f"{raise_limit} (and in redis.conf), or remove what is not needed"
     if limit and used >= limit:
-        return failure(name, f"Redis is full, {share} used: it refuses every write, the workers wait", more)
+        found = f"Redis is full, {share} used: it rejects every write, and the workers wait"
+        return failure(name, found, remedy)
     if limit and used > NEARLY_FULL * limit:
-        return warning(name, f"noeviction; {share} used: soon every write is refused", more)
+        found = f"noeviction; {share} used: a full Redis rejects every write"
+        return warning(name, found, remedy)
     return ok(name, f"noeviction; {share}")
 
 
 def clock(site: Site) -> Iterator[Finding]:
-    """Compare Redis' clock with this host's."""
+    """Compare the clock of Redis with this host's."""
     settings = site.settings
     difference, uncertainty = query(settings, _clock_difference)
     yield evaluate_clock(settings, difference, uncertainty)
@@ -177,7 +202,7 @@ async def _one_clock_difference(redis: Redis) -> tuple[float, float]:
 
 
 def evaluate_clock(settings: Settings, difference: float, uncertainty: float) -> Finding:
-    """Judge how far Redis' clock is from ours; seconds, positive if it is ahead."""
+    """Evaluate the difference of Redis' clock in seconds, positive if Redis is ahead."""
     name = "redis.clock"
     if abs(difference) - uncertainty > CLOCK_DIFFERENCE:
         side = "ahead of" if difference > 0 else "behind"
@@ -186,4 +211,5 @@ def evaluate_clock(settings: Settings, difference: float, uncertainty: float) ->
             f"the clock of {settings.redis_host} is {abs(difference):.1f} s {side} this host's",
             "chronyc tracking (on both hosts): one of them does not follow its time server",
         )
-    return ok(name, f"Redis' clock and this host's agree within {CLOCK_DIFFERENCE:g} s ({difference:+.3f} s)")
+    agreement = f"agree within {CLOCK_DIFFERENCE:g} s ({difference:+.3f} s)"
+    return ok(name, f"Redis' clock and this host's {agreement}")

@@ -1,4 +1,4 @@
-"""All checks, in the order of the report: what others depend on first."""
+"""List of all checks in the sequence of the output; dependencies come first."""
 
 from __future__ import annotations
 
@@ -43,4 +43,7 @@ CHECKS = (
 )
 
 BINDINGS = Check("rabbitmq.bindings", rabbit_bindings.check, rabbit_bindings.LIMIT)
-"""Only when asked for: rabbitmqctl wants root's or rabbitmq's rights, on the broker's host."""
+"""Optional check.
+
+rabbitmqctl needs the rights of root or of rabbitmq, on the broker's host.
+"""

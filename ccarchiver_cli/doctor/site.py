@@ -1,4 +1,4 @@
-"""What the checks look at: a site's settings, or why there are none."""
+"""Input of the checks: the settings of a site, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Site:
 
     settings_or_none: Settings | None
     problems: tuple[str, ...] = ()
-    """Why there are no settings; each with file and line."""
+    """Errors of the site file, each with file and line."""
 
     @property
     def settings(self) -> Settings:
-        """The settings.
+        """Settings of the site.
 
         Raises
         ------
         NotCheckedError
-            If the site file is wrong: there is a line of its own for that.
+            If the site file is wrong, which has a check of its own.
         """
         if self.settings_or_none is None:
             raise NotCheckedError("the configuration is wrong")
@@ -36,7 +36,7 @@ class Site:
 
 
 def read_site(path: Path | None = None) -> Site:
-    """Read the site file in use; a wrong one gives a site without settings."""
+    """Return the site of the site file in use; it has no settings if the file is wrong."""
     try:
         return Site(load_settings(path))
     except ConfigError as error:

@@ -1,17 +1,14 @@
-"""supervisord and its programs, asked through its socket as supervisorctl does."""
+"""Check of supervisord and its programs, over the socket that supervisorctl uses."""
 
 from __future__ import annotations
 
 import os
-import socket
 import xmlrpc.client
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
-
-from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
-from typing_extensions import override
+from typing import TYPE_CHECKING, Any, cast
 
 from ccarchiver_cli.doctor.finding import Finding, failure, ok, warning
+from ccarchiver_cli.supervisord import RUN_DIR_VARIABLE, SOCKET, UnixTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,12 +16,8 @@ if TYPE_CHECKING:
     from ccarchiver_cli.doctor.site import Site
 
 NAME = "supervisor"
-RUN_DIR_VARIABLE = "CCARCHIVER_RUN_DIR"
-SOCKET = "supervisor.sock"
-"""As supervisord.conf has it."""
-
 ANSWER_LIMIT = 5.0
-"""Seconds supervisord may take: it answers in milliseconds."""
+"""Timeout in seconds; supervisord answers in milliseconds."""
 
 PROGRAMS = ("health", "bridge", "sal")
 GROUP = "ccarchiver"
@@ -32,64 +25,43 @@ LISTENER = "watch"
 START = "supervisord -c supervisord.conf"
 
 
-class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]  # supervisor has no types
-    """A connection that gives up: supervisor's own waits for ever."""
-
-    @classmethod
-    def to(cls, path: Path) -> Self:
-        """Make one to a socket; it connects when first used."""
-        connection = cls("localhost")
-        connection.socketfile = str(path)
-        return connection
-
-    @override
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(ANSWER_LIMIT)
-        self.sock.connect(self.socketfile)
-
-
-class _Transport(SupervisorTransport):  # type: ignore[misc]  # supervisor has no types
-    def __init__(self, path: Path) -> None:
-        super().__init__(None, None, f"unix://{path}")
-        self._get_connection = lambda: _Connection.to(path)  # it keeps its way to connect in this attribute
-
-
 def check(_site: Site) -> Iterator[Finding]:
-    """Look at supervisord and the state of each program."""
+    """Check supervisord and the state of each program."""
     folder = os.environ.get(RUN_DIR_VARIABLE)
     if not folder:
-        text = f"{RUN_DIR_VARIABLE} is not set, so nobody knows where supervisord's socket is"
+        text = f"{RUN_DIR_VARIABLE} is not set, so the socket of supervisord is unknown"
         yield warning(NAME, text, "set -a; . ccarchiver.env; set +a")
         return
     path = Path(folder) / SOCKET
     try:
         programs = query(path)
     except (FileNotFoundError, ConnectionRefusedError):
-        yield failure(NAME, f"supervisord does not run: nobody listens on {path}", START)
+        yield failure(NAME, f"supervisord does not run: no program listens on {path}", START)
         return
     except PermissionError:
-        yield warning(NAME, f"{path} is another user's", "run ccarchiver doctor as the user of supervisord")
+        remedy = "run ccarchiver doctor as the user of supervisord"
+        yield warning(NAME, f"{path} belongs to another user", remedy)
         return
     except TimeoutError:
         yield failure(
             NAME,
             f"supervisord hangs: no answer on {path} within {ANSWER_LIMIT:g} s",
-            f"kill -CONT $(cat {folder}/supervisord.pid); if that does not help, kill -9 it and: {START}",
+            f"kill -CONT $(cat {folder}/supervisord.pid); "
+            f"if that does not help, kill -9 it, then: {START}",
         )
         return
     yield from evaluate(programs)
 
 
 def query(path: Path) -> list[Mapping[str, Any]]:
-    """Ask supervisord for the state of all programs.
+    """Return the state of all programs of supervisord.
 
     Raises
     ------
     OSError
-        If it cannot be reached, or does not answer in time.
+        If supervisord cannot be reached, or does not answer in time.
     """
-    transport = _Transport(path)
+    transport = UnixTransport(str(path), ANSWER_LIMIT)
     try:
         server = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         return cast("list[Mapping[str, Any]]", server.supervisor.getAllProcessInfo())
@@ -98,7 +70,7 @@ def query(path: Path) -> list[Mapping[str, Any]]:
 
 
 def evaluate(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Judge the state of each program; one line if all run."""
+    """Evaluate the state of each program; yield one finding if all are running."""
     states = {str(one["name"]): one for one in programs if one["group"] == GROUP}
     bad = [finding for name in PROGRAMS for finding in _judge_one(name, states.get(name))]
     yield from bad
@@ -111,7 +83,9 @@ def evaluate(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
 def _judge_one(name: str, program: Mapping[str, Any] | None) -> Iterator[Finding]:
     if program is None:
         yield failure(
-            NAME, f"supervisord knows no program {GROUP}:{name}", "supervisorctl reread, supervisorctl update"
+            NAME,
+            f"supervisord knows no program {GROUP}:{name}",
+            "supervisorctl reread, supervisorctl update",
         )
         return
     state, detail = str(program["statename"]), str(program["description"])
@@ -121,18 +95,24 @@ def _judge_one(name: str, program: Mapping[str, Any] | None) -> Iterator[Finding
         case "RUNNING":
             return
         case "STARTING":
-            yield warning(NAME, text, "ask again in a moment")
+            yield warning(NAME, text, "run ccarchiver doctor again in a moment")
         case "EXITED" if program["exitstatus"] == 0:
-            yield warning(NAME, f"{text}: it was told to end by the exitControl command", start)
+            yield warning(NAME, f"{text}: the exitControl command ended it", start)
         case "BACKOFF":
-            yield failure(NAME, f"{text}: it ends right after its start", f"supervisorctl tail {GROUP}:{name}")
+            remedy = f"supervisorctl tail {GROUP}:{name}"
+            yield failure(NAME, f"{text}: it exits right after its start", remedy)
         case _:
             yield failure(NAME, text, start)
 
 
 def _judge_listener(programs: list[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Judge our event listener; a supervisord that was started before there was one does not know it."""
+    """Evaluate the archiver's event listener.
+
+    A supervisord that was started with an older configuration does not have it.
+    """
     states = [str(one["statename"]) for one in programs if one["group"] == LISTENER]
     if states and states[0] not in {"RUNNING", "STARTING"}:
-        text = f"{LISTENER}, which tells what supervisord does, is {states[0]}: alarms come later and know less"
-        yield warning(NAME, text, f"supervisorctl tail {LISTENER} stderr; supervisorctl start {LISTENER}")
+        text = f"the event listener {LISTENER} is {states[0]}"
+        effect = "alarms about processes are later and less precise"
+        remedy = f"supervisorctl tail {LISTENER} stderr; supervisorctl start {LISTENER}"
+        yield warning(NAME, f"{text}: {effect}", remedy)

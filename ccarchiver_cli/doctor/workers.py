@@ -1,4 +1,4 @@
-"""The workers as Redis knows them: alive, holding their lease, of one version."""
+"""Check of the workers in Redis: heartbeats, leases and versions."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ NAME = "worker"
 
 @dataclass(frozen=True)
 class Seen:
-    """What Redis has of a worker."""
+    """Heartbeat and lease of a worker in Redis."""
 
     heartbeat: Heartbeat | None
     holder: dict[str, Any] | None
-    """Who holds its lease: host, pid, since."""
+    """Holder of its lease: host, pid, since."""
 
 
 def check(site: Site) -> Iterator[Finding]:
-    """Look at the workers' signs of life, their leases and versions."""
+    """Check the workers' heartbeats, leases and versions."""
     seen = query(site.settings, read_workers)
     for worker, one in seen.items():
         yield evaluate_worker(worker, one)
-    yield from evaluate_versions({worker: one.heartbeat.version for worker, one in seen.items() if one.heartbeat})
+    yield from evaluate_versions(
+        {worker: one.heartbeat.version for worker, one in seen.items() if one.heartbeat}
+    )
 
 
 async def read_workers(redis: Redis) -> dict[keys.Worker, Seen]:
-    """Read signs of life and leases of all workers."""
+    """Return the heartbeats and leases of all workers."""
     found = await asyncio.gather(*(_read(redis, worker) for worker in keys.Worker))
     return dict(zip(keys.Worker, found, strict=True))
 
@@ -56,36 +58,41 @@ async def _read(redis: Redis, worker: keys.Worker) -> Seen:
 
 
 def evaluate_worker(worker: keys.Worker, seen: Seen) -> Finding:
-    """Judge one worker."""
+    """Evaluate one worker."""
     name = f"{NAME}.{worker}"
     heartbeat, holder = seen.heartbeat, seen.holder
     restart = f"supervisorctl restart ccarchiver:{worker}"
     if heartbeat is None:
         held = f"; its lease is held by pid {holder['pid']} on {holder['host']}" if holder else ""
-        return failure(name, f"shows no life{held}", f"supervisorctl status, then {restart}")
-    who = f"pid {heartbeat.pid} on {heartbeat.host}"
+        return failure(name, f"no heartbeat{held}", f"supervisorctl status, then {restart}")
+    process = f"pid {heartbeat.pid} on {heartbeat.host}"
     if heartbeat.host == host_name() and heartbeat.pid and not psutil.pid_exists(heartbeat.pid):
-        return failure(name, f"{who} showed life a moment ago, but this process is gone", restart)
+        found = f"{process} wrote a heartbeat a moment ago, but this process is gone"
+        return failure(name, found, restart)
     if holder is None:
-        return failure(name, f"{who} shows life but holds no lease: it may not write", restart)
+        found = f"{process} has a heartbeat but holds no lease, so it must not write"
+        return failure(name, found, restart)
     if heartbeat.pid and (holder["pid"], holder["host"]) != (heartbeat.pid, heartbeat.host):
         return failure(
             name,
-            f"{who} shows life, but the lease is held by pid {holder['pid']} on {holder['host']}: two instances",
-            f"end the one that should not be there: kill {heartbeat.pid} (on {heartbeat.host})",
+            f"{process} has a heartbeat, but the lease is held by pid {holder['pid']} "
+            f"on {holder['host']}: two instances",
+            f"stop the instance that should not run: kill {heartbeat.pid} (on {heartbeat.host})",
         )
     if heartbeat.degraded_reason:
-        return warning(name, f"{who}: {heartbeat.degraded_reason}", "the line of what it waits for says more")
-    return ok(name, f"{who}, holds its lease: {heartbeat.state}")
+        remedy = "see the line of the service that it waits for"
+        return warning(name, f"{process}: {heartbeat.degraded_reason}", remedy)
+    return ok(name, f"{process}, holds its lease: {heartbeat.state}")
 
 
 def evaluate_versions(versions: dict[keys.Worker, str]) -> Iterator[Finding]:
-    """Judge whether the workers and this command are of one version."""
+    """Evaluate whether the workers and this command have the same version."""
     if not versions:
         return
     name = f"{NAME}.versions"
     if {*versions.values()} == {__version__}:
         yield ok(name, f"all {__version__}")
         return
-    told = ", ".join(f"{worker} {version or '?'}" for worker, version in versions.items())
-    yield warning(name, f"{told}, this command {__version__}", "supervisorctl restart ccarchiver:*")
+    listed = ", ".join(f"{worker} {version or '?'}" for worker, version in versions.items())
+    found = f"{listed}, this command {__version__}"
+    yield warning(name, found, "supervisorctl restart ccarchiver:*")

@@ -1,1 +1,1 @@
-"""How a connection to RabbitMQ is configured."""
+"""Configuration of connections to RabbitMQ."""

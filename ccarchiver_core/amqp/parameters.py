@@ -1,4 +1,4 @@
-"""How a connection to RabbitMQ is let in: address, login and encryption, for pika."""
+"""Parameters of connections to RabbitMQ: address, login and encryption, for pika."""
 
 from __future__ import annotations
 
@@ -17,51 +17,58 @@ SECTION = "RABBITMQ_TLS"
 
 
 def connection_parameters(
-    broker: BrokerAddress, settings: Settings, credentials: Credentials, *, name: str, timeout: float
+    broker: BrokerAddress,
+    settings: Settings,
+    credentials: Credentials,
+    *,
+    name: str,
+    timeout: float,
 ) -> pika.ConnectionParameters:
-    """Make the parameters of one attempt to connect to one broker. Safe to repeat.
+    """Return the parameters of one connection attempt to one broker; safe to repeat.
 
     Parameters
     ----------
     broker : `BrokerAddress`
-        Which one.
+        The broker.
     settings : `Settings`
         Heartbeat and encryption.
     credentials : `Credentials`
         User and password.
     name : `str`
-        Who connects, for RabbitMQ's list of connections.
+        Name of the connection in RabbitMQ's list of connections.
     timeout : `float`
-        Seconds for the whole of connecting.
+        Time limit of the whole attempt, in seconds.
 
     Raises
     ------
     ConfigError
-        If a file that encryption needs is missing or wrong.
+        If a file for encryption is missing or invalid.
     """
     tls = settings.rabbitmq_tls
     return pika.ConnectionParameters(
         host=broker.host,
         port=broker.port,
         virtual_host=broker.vhost,
-        credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
+        credentials=pika.PlainCredentials(
+            credentials.user, credentials.password.get_secret_value()
+        ),
         heartbeat=settings.amqp_heartbeat,
         socket_timeout=timeout,
         stack_timeout=timeout,
         connection_attempts=1,
         client_properties={"connection_name": name},
-        # made anew each time: a renewed certificate needs no restart
+        # a new context for each attempt: a renewed certificate needs no restart
         ssl_options=pika.SSLOptions(client_context(tls, SECTION), broker.host) if tls.use else None,
     )
 
 
 def require_files(settings: Settings) -> None:
-    """Check the files that encryption needs.
+    """Check the files for encryption.
 
     Raises
     ------
     ConfigError
-        If one is missing or wrong.
+        If a file is missing or invalid.
     """
     if settings.rabbitmq_tls.use:
         client_context(settings.rabbitmq_tls, SECTION)

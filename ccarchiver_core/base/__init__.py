@@ -1,1 +1,1 @@
-"""Parts without knowledge of the archiver: errors, retries, clocks, tasks, failpoints."""
+"""Helpers that do not depend on the archiver: errors, retries, clocks, tasks, failpoints."""

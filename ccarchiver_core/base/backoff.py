@@ -1,4 +1,4 @@
-"""Waiting between tries for something outside: short at first, then longer, never too long."""
+"""Delays between attempts to reach an external service: short at first, then longer, bounded."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 FIRST = 0.05
-"""Seconds before the second try: most hiccups are shorter than a restart."""
+"""Seconds before the second attempt; most short problems are over by then."""
 
 LONGEST = 1.0
-"""Seconds between later tries: a broker that is back is found within one, and 60 tries a minute burden nobody."""
+"""Maximum of seconds between two attempts.
+
+A broker that is available again is found within a second, and 60 attempts a minute are no load.
+"""
 
 LOG_EVERY = 10.0
 """Seconds between two log lines about the same wait."""
 
 
 class Backoff:
-    """Delays of one wait; make a new one for each."""
+    """Delays of one wait; use a new instance for each wait."""
 
     def __init__(self, longest: float = LONGEST) -> None:
         self._delay = FIRST
@@ -29,7 +32,7 @@ class Backoff:
         self._since = time.monotonic()
 
     async def wait(self, log: FilteringBoundLogger, event: str, **facts: object) -> None:
-        """Sleep for the next delay; say why in the log, but not at every try."""
+        """Sleep for the next delay; log the reason, at most once in `LOG_EVERY` seconds."""
         now = time.monotonic()
         if now - self._logged >= LOG_EVERY:
             self._logged = now

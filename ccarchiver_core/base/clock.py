@@ -1,8 +1,8 @@
-"""How long ago something was, by a clock that nobody sets.
+"""Time differences that do not depend on the wall clock.
 
-The wall clock (`time.time`) is for people: it may be set by an hour in the middle of a night. Within one boot of the
-machine the kernel counts on whatever happens to the wall clock; only across boots, and between machines, the wall clock
-is all there is.
+The wall clock (`time.time`) is for people: a person may set it by an hour during a night. Within
+one boot of a machine, the time since that boot is not affected by this. Across boots and between
+machines, only the wall clock is available.
 """
 
 from __future__ import annotations
@@ -17,45 +17,75 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""The kernel's name for this boot of this machine."""
+"""File with the kernel's id of this boot of this machine."""
 
 MIN_JUMP_S = 2.0
-"""Seconds of difference that make a step: drift is milliseconds, and costs no key in Redis its life."""
+"""Seconds of difference that count as a clock jump.
+
+Drift is milliseconds, which does not expire a key in Redis.
+"""
 
 WALL, BOOT, UPTIME = "at", "boot", "uptime"
-"""How the fields of an instant end, after a prefix of the record they stand in."""
+"""Names of the fields of an instant in a Redis hash, after an optional prefix."""
 
 
 @dataclass(frozen=True)
 class Instant:
-    """A moment: Unix time (UTC), which boot of which machine, seconds since that boot (time asleep included)."""
+    """A moment: Unix time (UTC), id of the boot, and seconds since that boot.
+
+    The seconds include the time for which the machine was suspended.
+    """
 
     wall: float
     boot: str
     uptime: float
 
     def fields(self, prefix: str = "") -> dict[str, str | float]:
-        """Give the fields of a Redis hash that hold it."""
+        """Return the fields of a Redis hash that hold this moment."""
         return {prefix + WALL: self.wall, prefix + BOOT: self.boot, prefix + UPTIME: self.uptime}
+
+    def age_s(self) -> float:
+        """Return the seconds since this moment.
+
+        Within one boot a change of the wall clock does not count. Across boots the wall clock is
+        used, so the value is negative if the clock was set back meanwhile.
+        """
+        present = now()
+        if present.boot and present.boot == self.boot:
+            return present.uptime - self.uptime
+        return present.wall - self.wall
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str], prefix: str = "") -> Instant | None:
+        """Return the moment that `fields` wrote into a Redis hash; None if there is none."""
+        if prefix + WALL not in fields:
+            return None
+        uptime = fields.get(prefix + UPTIME)
+        boot = fields.get(prefix + BOOT, "") if uptime is not None else ""
+        return cls(float(fields[prefix + WALL]), boot, float(uptime or 0.0))
 
 
 def now() -> Instant:
-    """Give this moment."""
+    """Return the present moment."""
     return Instant(time.time(), boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def at(wall: float) -> Instant:
-    """Give a moment of this boot's recent past, by the wall clock; a moment that has not come yet is now."""
+    """Return the moment at a recent Unix time, which must be within this boot.
+
+    A time in the future counts as the present.
+    """
     present = now()
     age_s = max(0.0, present.wall - wall)
     return Instant(present.wall - age_s, present.boot, present.uptime - age_s)
 
 
 def seconds_since(fields: Mapping[str, str], prefix: str = "") -> float:
-    """Seconds from a moment that `Instant.fields` wrote until now.
+    """Return the seconds since a moment that `Instant.fields` wrote.
 
-    A clock that was set does not count within one boot. Of another boot the wall clock is believed; if it was set back
-    meanwhile the value may be negative. Without a moment in the record it was in 1970.
+    Within one boot, a change of the wall clock does not count. Across boots, the wall clock is
+    used, so the value is negative if the clock was set back meanwhile. A record without a moment
+    counts as one of 1970.
     """
     present = now()
     if present.boot and fields.get(prefix + BOOT) == present.boot and prefix + UPTIME in fields:
@@ -64,21 +94,24 @@ def seconds_since(fields: Mapping[str, str], prefix: str = "") -> float:
 
 
 class ClockJumpDetector:
-    """Notices that the wall clock of this machine was set, or that the machine slept: keys in Redis end by both."""
+    """Detects that the wall clock was set or the machine suspended; both expire keys in Redis."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
 
     def poll(self) -> float:
-        """Seconds by which the clock was set since the last look; 0 for what a clock drifts or is slewed."""
+        """Return the clock jump since the last poll, in seconds; 0 for drift or slewing."""
         offset = time.time() - time.monotonic()
-        step_s, self._offset = offset - self._offset, offset
-        return step_s if abs(step_s) > MIN_JUMP_S else 0.0
+        jump_s, self._offset = offset - self._offset, offset
+        return jump_s if abs(jump_s) > MIN_JUMP_S else 0.0
 
 
 @functools.cache
 def boot_id() -> str:
-    """Name this boot of this machine; empty where the kernel does not tell, then only the wall clock is left."""
+    """Return the id of this boot of this machine.
+
+    It is empty if the kernel has none; then only the wall clock is used.
+    """
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -86,5 +119,5 @@ def boot_id() -> str:
 
 
 def unix_time() -> float:
-    """Give the time for a record: Unix seconds, UTC, to a millisecond."""
+    """Return the present Unix time (UTC) for a record, rounded to a millisecond."""
     return round(time.time(), 3)

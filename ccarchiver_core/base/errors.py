@@ -1,27 +1,27 @@
-"""Exceptions that say what the caller has to do about them."""
+"""Exceptions of the archiver, and how a caller must handle them."""
 
 from __future__ import annotations
 
 
 class CcArchiverError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of all errors that this project raises itself."""
 
 
 class ConfigError(CcArchiverError):
-    """A site's files are wrong; the text names the file, the key, the line and the mend."""
+    """A file of the site is invalid; the text names the file, the key, the line and the remedy."""
 
 
 class LeaseHeldError(CcArchiverError):
-    """Another instance of this worker is running; the text says where. Exit, do not retry."""
+    """Another instance of this worker is running; the text names its host. Exit, do not retry."""
 
 
 class FencedError(CcArchiverError):
-    """Another instance took over while this one was away. Stop at once; nothing may be written any more."""
+    """Another instance has acquired the lease. Stop at once, and write nothing more."""
 
 
 class DataLostError(FencedError):
-    """Redis has come back without its data. Stop, and begin anew."""
+    """Redis has lost its data. Stop, and start again."""
 
 
 class RejectedError(CcArchiverError):
-    """A message that can never be handled; it belongs in the dead letters with this reason."""
+    """A message that is invalid. Store it as a dead letter with this reason."""

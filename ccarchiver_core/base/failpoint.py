@@ -1,6 +1,6 @@
-"""Named places between an effect and its record, where a fault campaign can end the process.
+"""Failpoints: places between an effect and its record, where a fault campaign kills a process.
 
-Unless one of the two variables is set, reaching a place costs a dictionary look-up and does nothing.
+Unless one of the two variables is set, a failpoint costs a dictionary lookup and does nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import signal
 from pathlib import Path
 
 FAILPOINT_VARIABLE = "CCARCHIVER_FAILPOINT"
-"""``name`` or ``name:count``: the process kills itself when it reaches that place for the count-th time."""
+"""Variable with ``name`` or ``name:count``.
+
+The process kills itself when it hits that failpoint for the count-th time.
+"""
 
 FOLDER_VARIABLE = "CCARCHIVER_FAILPOINT_DIR"
-"""A folder; while it has a file called like a place, the next process to reach that place removes it and dies.
+"""Variable with a directory in which a file arms the failpoint of the same name.
 
-So a campaign arms a place of a running worker, once, without the worker's next start meeting it again."""
+The next process that hits the failpoint removes the file and kills itself. Thus a campaign can arm
+a failpoint of a running worker, and the restarted worker passes it.
+"""
 
 _armed, _, _count = os.environ.get(FAILPOINT_VARIABLE, "").partition(":")
 _left = {_armed: int(_count or 1)} if _armed else {}
@@ -23,7 +28,7 @@ _folder = Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) e
 
 
 def hit(name: str) -> None:
-    """End this process with SIGKILL if this place is armed and its count is used up."""
+    """Kill this process with SIGKILL if the failpoint is armed and its count is reached."""
     if _folder is not None and _claim(_folder / name):
         os.kill(os.getpid(), signal.SIGKILL)
     if name not in _left:
@@ -34,7 +39,7 @@ def hit(name: str) -> None:
 
 
 def _claim(path: Path) -> bool:
-    """Remove the file that arms a place; of several that try, only one succeeds."""
+    """Remove the file that arms a failpoint; return True in the one process that succeeds."""
     try:
         path.unlink()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What this host is called where several hosts share a Redis."""
+"""Name of this host, for sites where several hosts share a Redis."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import socket
 
 HOST_VARIABLE = "CCARCHIVER_HOST"
-"""For containers: each has processes of its own, but may have the name of the host they share."""
+"""Variable with the name, for containers.
+
+Each container has its own process ids, but may have the same host name as another one.
+"""
 
 
 def host_name() -> str:
-    """Give the name by which leases and vital signs know this host: ``$CCARCHIVER_HOST``, else the system's."""
+    """Return the host name for leases and heartbeats: ``$CCARCHIVER_HOST``, else the system's."""
     return os.environ.get(HOST_VARIABLE) or socket.gethostname()

@@ -1,4 +1,4 @@
-"""The users and passwords for RabbitMQ and Redis, from a file that nobody else may read."""
+"""The users and passwords for RabbitMQ and Redis, from a file that no other user may read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 CREDENTIAL_FILE = "iip_cred.yaml"
 CREDENTIAL_DIR_VARIABLE = "IIP_CREDENTIAL_DIR"
 SYSTEMD_VARIABLE = "CREDENTIALS_DIRECTORY"
-"""Set by systemd for a unit with LoadCredential=; it makes that directory, on a file system that is never swapped."""
+"""Variable that systemd sets for a unit with LoadCredential=.
+
+systemd creates the directory on a file system that is never swapped.
+"""
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 
 
 RABBITMQ, REDIS = "rabbitmq_users", "redis_users"
-"""The two mappings of the file; a site of the replaced archiver has only the first."""
+"""The two mappings of the file. A file of the replaced archiver has only the first."""
 
 
 class Credentials(BaseModel):
-    """A user and a password; the password never shows in a text form of this object."""
+    """A user and a password. No text form of this object contains the password."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,28 +40,33 @@ class Credentials(BaseModel):
 
 
 def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Give the file's place: ``$IIP_CREDENTIAL_DIR``, else where systemd has put it, else ``~/.lsst``."""
+    """Return the path of the credentials file.
+
+    The directory is ``$IIP_CREDENTIAL_DIR``, else that of systemd if it has the file, else
+    ``~/.lsst``.
+    """
     folder = environ.get(CREDENTIAL_DIR_VARIABLE)
     of_systemd = environ.get(SYSTEMD_VARIABLE)
-    if not folder and of_systemd and os.path.exists(os.path.join(of_systemd, CREDENTIAL_FILE)):  # noqa: PTH110, PTH118  Path.exists raises for a directory of somebody else
+    # Path.exists would raise an error for an inaccessible directory of another user.
+    if not folder and of_systemd and os.path.exists(os.path.join(of_systemd, CREDENTIAL_FILE)):  # noqa: PTH110, PTH118
         folder = of_systemd
     return (Path(folder) if folder else Path.home() / ".lsst") / CREDENTIAL_FILE
 
 
 def load_credentials(path: Path | None = None) -> Credentials:
-    """Read RabbitMQ's user and password after checking who else could; safe to repeat.
+    """Return the user and password for RabbitMQ; safe to repeat.
 
     Raises
     ------
     ConfigError
-        If a mode is too wide (with the chmod command that mends it), or the file is missing or malformed.
-        The file's content is never part of the text.
+        If the file or its directory is accessible to other users (the text has the chmod command),
+        or if the file is missing or malformed. The text never contains the content of the file.
     """
     return _load(RABBITMQ, path)
 
 
 def load_redis_credentials(path: Path | None = None) -> Credentials:
-    """Read Redis' user and password, for a site with ``REDIS_LOGIN: true``; otherwise like `load_credentials`."""
+    """Return the user and password for Redis, for ``REDIS_LOGIN: true``; see `load_credentials`."""
     return _load(REDIS, path)
 
 
@@ -82,35 +90,41 @@ def _load(section: str, path: Path | None) -> Credentials:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from None
     except yaml.YAMLError:
-        msg = f"{path}: not valid YAML"  # the parser's own text would quote the password's line
+        msg = f"{path}: not valid YAML"  # the parser's text would quote the line with the password
         raise ConfigError(msg) from None
     users = document.get(section) if isinstance(document, dict) else None
     try:
         return Credentials.model_validate(users)
     except ValidationError:
-        msg = f"{path}: must have the mapping {section} with service_user and service_passwd, both text"
+        msg = (
+            f"{path}: must have the mapping {section} with service_user and service_passwd, "
+            "both text"
+        )
         raise ConfigError(msg) from None
 
 
 def _require_mode(path: Path, wanted: int) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode != wanted:
-        why = " lets others in" if mode & 0o077 else ""
-        msg = f"{path}: mode {mode:o}{why}; it must be {wanted:o}: chmod {wanted:o} {path}"
+        effect = " gives other users access" if mode & 0o077 else ""
+        msg = f"{path}: mode {mode:o}{effect}; it must be {wanted:o}: chmod {wanted:o} {path}"
         raise ConfigError(msg)
 
 
 def _require_private(path: Path) -> None:
-    """Check what systemd made, with modes of its own: 500 and 400, or 550 and 440 of root with an access list.
+    """Check a path that systemd created.
 
-    With an access list the group's bits are the list's mask; they let nobody in but the unit's user, and root's group.
+    systemd sets its own modes: 500 and 400, or 550 and 440 with owner root and an access list. With
+    an access list, the group bits are the list's mask. They give access only to the unit's user and
+    to root's group.
     """
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode)
     allowed = 0o750 if status.st_uid == status.st_gid == 0 else 0o700
     if mode & ~allowed or status.st_uid not in {0, os.getuid()}:
         msg = (
-            f"{path}: mode {mode:o} of user {status.st_uid} lets others in, so systemd did not make it; "
-            f"unset {SYSTEMD_VARIABLE}, or let LoadCredential= of the unit make it"
+            f"{path}: mode {mode:o} of user {status.st_uid} gives other users access, "
+            f"so systemd did not create it; unset {SYSTEMD_VARIABLE}, "
+            "or let LoadCredential= of the unit create it"
         )
         raise ConfigError(msg)

@@ -1,4 +1,4 @@
-"""The settings that had another name before version 0.2.0, so that an old site file can be corrected or converted."""
+"""Settings that version 0.2.0 renamed: for errors about old site files and their conversion."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ RENAMED = {
     "REDIS_MASTER": "SENTINEL_SERVICE_NAME",
     "WHEN_LEASE_IS_HELD": "STANDBY",
 }
-"""The old name of each setting, and its name now."""
+"""The new name of each renamed setting, by its old name."""
 
 _VALUES = {
     "PLAINTEXT_BEYOND_LOOPBACK": {"refused": False, "allowed": True},
     "WHEN_LEASE_IS_HELD": {"exit": False, "wait": True},
 }
-"""The settings that were words and are true or false now."""
+"""New value for each old one, of the settings that were words and are true or false now."""
 
 
 def translate(root: Mapping[str, object]) -> dict[str, object]:
-    """Return the ROOT keys of a site file with the names and values of this version; safe to repeat.
+    """Return the ROOT keys of a site file with names and values of this version; safe to repeat.
 
-    A value that the old setting did not allow stays as it is, so that the check of the settings reports it. If a file
-    has both names of a setting, the new name counts.
+    A value that the old setting did not allow is not changed, so that the check of the settings
+    reports it. If a file has both names of a setting, the value under the new name counts.
     """
     found = {name: value for name, value in root.items() if name not in RENAMED}
     for name in root.keys() & RENAMED.keys():
         value = root[name]
         words = _VALUES.get(name, {})
-        found.setdefault(RENAMED[name], words.get(value, value) if isinstance(value, str) else value)
+        found.setdefault(
+            RENAMED[name], words.get(value, value) if isinstance(value, str) else value
+        )
     return found

@@ -1,4 +1,4 @@
-"""A site's settings: the ROOT keys of ``ccarchiver_config.yaml``, each with a default and a meaning."""
+"""A site's settings: the keys of ``ccarchiver_config.yaml`` with their defaults and meanings."""
 
 from __future__ import annotations
 
@@ -49,161 +49,170 @@ CONFIG_DIR_VARIABLE = "IIP_CONFIG_DIR"
 LOG_DIR_VARIABLE = "IIP_LOG_DIR"
 PLAINTEXT_KEY = "ALLOW_REMOTE_PLAINTEXT"
 PLAINTEXT_VARIABLE = "CCARCHIVER_ALLOW_REMOTE_PLAINTEXT"
-"""For a site whose file, of the replaced archiver, names brokers on other hosts and shall stay as it is."""
+"""For an unchanged site file of the replaced archiver that names brokers on other hosts."""
 
 _KEY = re.compile(r"[A-Z][A-Z_]+")
-"""What may be a key in an error's text."""
+"""A word that may be a key, in the text of an error."""
 
 TO_OODS, FROM_OODS = "cc_publish_to_oods", "oods_publish_to_cc"
-"""The names the two OODS queues have at every known site."""
+"""Names of the two OODS queues at every known site."""
 
 
 class Settings(ConfigSection):
-    """Every setting of the three workers. Times are in seconds unless a name says otherwise.
+    """Every setting of the three workers. Times are in seconds, unless the name has another unit.
 
     Notes
     -----
-    The first group are the keys that site files of the replaced archiver have; the second group is new.
+    Site files of the replaced archiver have the keys of the first group. The second group is new.
     """
 
     redis_host: Annotated[str, AfterValidator(check_server)] = "127.0.0.1"
-    """Host of the Redis that the workers share with Forwarders."""
+    """Host of the Redis that the workers share with the Forwarders."""
     redis_port: Port = 6379
     """Port of that Redis."""
     archiver_redis_db: Annotated[int, Field(ge=0)] = 14
-    """The archiver's database; Forwarders list themselves in it."""
+    """Number of the archiver's database, in which Forwarders register."""
     forwarder_redis_db: Annotated[int, Field(ge=0)] = 1
-    """The Forwarders' own database: they run FLUSHDB on it at every start."""
-    base_broker_addr: Annotated[str, BeforeValidator(join_addresses), AfterValidator(check_broker_addresses)] = (
-        "127.0.0.1:5672/%2ftest_cc"
-    )
-    """RabbitMQ: ``host:port/vhost``, a slash in the vhost's name written ``%2f``. Several, with commas between, are
-    the nodes of one cluster, tried in this order."""
+    """Number of the Forwarders' own database, on which they run FLUSHDB at every start."""
+    base_broker_addr: Annotated[
+        str, BeforeValidator(join_addresses), AfterValidator(check_broker_addresses)
+    ] = "127.0.0.1:5672/%2ftest_cc"
+    """RabbitMQ as ``host:port/vhost``; a slash in the name of the virtual host is written ``%2f``.
+    Several addresses, separated by commas, are the nodes of one cluster, tried in this order."""
     forwarder_publish_queue: Queue = "cc_foreman_ack_publish"
-    """Answers of Forwarders and Controller; the archiver consumes it."""
-    # Code reads the next two as `queue_to_oods` and `queue_from_oods`.
+    """Queue of the answers from Forwarders and Controller; the archiver consumes it."""
+    # The code reads the next two through `queue_to_oods` and `queue_from_oods`.
     oods_publish_queue: Queue = TO_OODS
-    """Requests to the OODS, as the archiver's side names it; the well-known names may also be swapped."""
+    """Queue of the requests to the OODS.
+    The well-known names of this queue and the next one may also be swapped."""
     oods_consume_queue: Queue = FROM_OODS
-    """Statuses from the OODS; the archiver consumes it."""
+    """Queue of the statuses from the OODS; the archiver consumes it."""
     archive_ctrl_publish_queue: Queue = "archive_ctrl_publish"
-    """Statuses from the Controller; the archiver consumes it."""
+    """Queue of the statuses from the Controller; the archiver consumes it."""
     archive_ctrl_consume_queue: Queue = "archive_ctrl_consume"
-    """Messages to the Controller."""
+    """Queue of the messages to the Controller."""
     telemetry_queue: Queue = "telemetry_queue"
-    """Statuses from Forwarders; the archiver consumes it."""
+    """Queue of the statuses from Forwarders; the archiver consumes it."""
     camera_name: Name = "COMCAM"
-    """Camera, as the events on SAL name it."""
+    """Name of the camera in the events on SAL."""
     archiver_name: Name = "CCArchiver"
-    """Archiver, as the events on SAL name it."""
+    """Name of the archiver in the events on SAL."""
     short_name: Name = "CC"
-    """DEVICE in messages to a Forwarder, and how their types begin."""
+    """DEVICE in messages to a Forwarder, and prefix of their message types."""
     archive_controller_name: Name = "ARCHIVE_CTRL"
     """COMPONENT in the Controller's answers."""
     association_key: Name = "ccarchiver_association"
-    """Redis key by which a paired Forwarder sees that the archiver lives."""
+    """Redis key by which a paired Forwarder sees that the archiver is alive."""
     file_ingest_request: Name = "CC_FILE_INGEST_REQUEST"
-    """Name some releases of the OODS give to IMAGE_IN_OODS."""
+    """Message type that some releases of the OODS use instead of IMAGE_IN_OODS."""
     new_archive_item: Name = "NEW_CC_ARCHIVE_ITEM"
     """Message type: a new image, to the Controller."""
     fwdr_xfer_params: Name = "CC_FWDR_XFER_PARAMS"
-    """Message type: where an image's files go, to the Forwarder."""
+    """Message type: the target directory of an image, to the Forwarder."""
     fwdr_end_readout: Name = "CC_FWDR_END_READOUT"
-    """Message type: an image can be fetched, to the Forwarder."""
+    """Message type: the pixels of an image can be fetched, to the Forwarder."""
     fwdr_header_ready: Name = "CC_FWDR_HEADER_READY"
-    """Message type: an image's header is there, to the Forwarder."""
+    """Message type: the header of an image can be fetched, to the Forwarder."""
     fwdr_health_check_ack: Name = "CC_FWDR_HEALTH_CHECK_ACK"
-    """Message type: a Forwarder's answer that needs no handling."""
+    """Message type: an answer of a Forwarder, which the archiver ignores."""
     ack_timeout: Seconds = 5.0
-    """How long a peer may take to acknowledge a message, and how often the Controller's health is checked."""
+    """Time limit for an acknowledgement, and interval of the Controller's health checks."""
     logging_dir: AbsolutePath | None = None
-    """Where log files go; $IIP_LOG_DIR comes before it."""
+    """Directory of the log files; $IIP_LOG_DIR has precedence."""
     csc: Csc = Csc()
     """Section with BEACON."""
     archive: Archive = Archive()
     """Section with login, address and staging trees."""
     ats: Wavefront = Wavefront()
-    """Section with raft and boards of an image."""
+    """Section with rafts, boards and sensors of an image."""
 
     sal: SalNames = SalNames()
-    """Section with the names of the SAL components; a sister archiver has others."""
+    """Section with the names of the SAL components, which differ for a sister archiver."""
     pair_timeout: Seconds = 15.0
-    """How long ``start`` waits for a Forwarder to list itself: Forwarders look every 10 s, plus some margin."""
+    """How long ``start`` waits for a Forwarder to register; a free one does so every 10 s."""
     reassign_grace: Seconds = 15.0
-    """How long to look for another Forwarder when one is lost: a lost one that lives lists itself within 10 s."""
+    """How long to search for another Forwarder after a loss.
+    A lost one that is alive registers again within 10 s."""
     connect_timeout: Seconds = 10.0
-    """How long ``start`` waits for a broker before it gives up with 5071 or 5701."""
+    """How long ``start`` waits for a broker before it fails with 5071 or 5701."""
     start_timeout: Seconds = 60.0
-    """How long ``start`` waits in all, the other two workers starting included; longer if ACK_TIMEOUT is, see
-    `start_limit`."""
+    """Time limit of ``start``, including the start of the other two workers.
+    It is longer if ACK_TIMEOUT is long, see `start_limit`."""
     resume_window: Seconds = 60.0
-    """A CSC that is back within this time of a stop takes up its state, session and pairing."""
+    """A CSC that restarts within this time resumes its summary state, session and pairing."""
     worker_outage_limit: Seconds = 60.0
-    """How long the CSC stays ENABLED while the bridge or the health worker is away."""
+    """How long the CSC stays ENABLED while the bridge or the health worker is unavailable."""
     broker_outage_limit: Seconds = 300.0
-    """How long the CSC stays ENABLED while Redis or RabbitMQ is away; longer than any restart of a broker."""
+    """How long the CSC stays ENABLED while Redis or RabbitMQ is unavailable.
+    The default is longer than any restart of a broker."""
     controller_max_missed_checks: Count = 3
-    """Health checks in a row that the Controller may leave unanswered: a restart of it takes two."""
+    """Health checks in a row that the Controller may miss; a restart of it takes two."""
     stalled_after: Seconds = 300.0
-    """An image that waits longer than this for its next step is reported as stalled."""
+    """An image that waits longer than this for its next stage becomes stalled."""
     abandoned_after: Seconds = 86400.0
-    """An unfinished image this old goes to the dead letters, so that no new session sends its orders again."""
+    """Age at which an unfinished image becomes a dead letter.
+    From then on no new session sends its instructions again."""
     lease_ttl: Seconds = 15.0
-    """How long a worker's lease outlives its holder; a second instance is refused meanwhile."""
+    """Time to live of a worker's lease; a second instance cannot run before it expires."""
     watchdog_timeout: Annotated[float, Field(gt=HEARTBEAT_S, allow_inf_nan=False)] = 30.0
-    """A worker whose process lives but whose heartbeat is older than this is ended, and started again."""
+    """How long a worker may make no progress before the watchdog kills its process.
+    supervisord starts it again."""
     publish_timeout: Seconds = 5.0
     """How long RabbitMQ may take to confirm a message before the connection counts as broken."""
     amqp_heartbeat: Annotated[int, Field(gt=0, le=MAX_AMQP_HEARTBEAT)] = 5
-    """RabbitMQ's heartbeat: a half-open connection is noticed within two of them."""
+    """Interval of the AMQP heartbeat; a half-open connection is detected within two of them."""
     presence_grace: Seconds = 1.0
-    """How long a Forwarder's key may be missing, so that one written late does not count as a death."""
+    """How long a Forwarder's presence key may be missing, because it may be written late."""
     standby: bool = False
-    """Whether a worker whose lease is held by another instance waits as its standby, on a site with a second host.
-    Without it such a worker exits: on one host a second start is a mistake."""
+    """Whether a second instance of a worker waits as the standby, for a site with a second host.
+    If not, it exits, because a second start on one host is a mistake."""
     redis_sentinels: Annotated[
         tuple[Annotated[str, AfterValidator(check_sentinel)], ...], BeforeValidator(to_list)
     ] = ()
-    """Sentinels, ``host:port`` each, that know which Redis is the master; REDIS_HOST and REDIS_PORT are not used
-    then."""
+    """Sentinels, ``host:port`` each, that know which Redis is the master.
+    REDIS_HOST and REDIS_PORT are then not used."""
     sentinel_service_name: Name = "ccarchiver"
-    """What the Sentinels call that Redis."""
+    """Name of that Redis in the configuration of the Sentinels."""
     redis_login: bool = False
-    """Whether to log in to Redis, with ``redis_users`` of the credentials file."""
+    """Whether to log in to Redis, with ``redis_users`` in the credentials file."""
     redis_tls: Tls = Tls()
     """Encryption of the connection to Redis and its Sentinels."""
     rabbitmq_tls: Tls = Tls()
     """Encryption of the connection to RabbitMQ."""
     allow_remote_plaintext: bool = False
-    """Whether passwords and messages may go to another host unencrypted. $CCARCHIVER_ALLOW_REMOTE_PLAINTEXT has
-    precedence."""
+    """Whether passwords and messages may go to another host unencrypted.
+    $CCARCHIVER_ALLOW_REMOTE_PLAINTEXT has precedence."""
     max_message_bytes: Count = 262_144
-    """Longest message body in bytes that is parsed; real ones have below 1,000."""
+    """Maximum size in bytes of a message body that is parsed; real ones have less than 1,000."""
     max_mailbox: Count = 100_000
-    """Entries a mailbox may hold before its senders wait."""
+    """Entries that a mailbox may hold before its senders wait."""
     max_buffered_events: Count = 20_000
-    """SAL events kept in memory while Redis is away: an hour at several a second."""
+    """SAL events kept in memory while Redis is unavailable: an hour at several events a second."""
     max_dead_letters: Count = 10_000
-    """Dead letters kept; the oldest go first, and that is logged."""
+    """Maximum number of dead letters; beyond it the oldest are removed, and this is logged."""
     dead_letters_total_bytes: Count = 268_435_456
-    """Bytes of Redis' memory that all dead letters together may take; beyond it the oldest go, and that is logged."""
+    """Maximum memory in bytes that all dead letters may use in Redis.
+    Beyond it the oldest are removed, and this is logged."""
     dead_letter_max_bytes: Count = 16_777_216
-    """Bytes of one dead letter that are kept: all of any real message, and of a mistaken file of some megabytes."""
+    """Maximum number of bytes that are stored of one dead letter.
+    It is enough for any real message, and for a file of some megabytes that was sent by mistake."""
     ledger_retention_days: Seconds = 14.0
-    """Nights a finished image stays in the ledger."""
+    """Days that a finished image stays in the ledger."""
     max_ledger_images: Count = 100_000
-    """Images the ledger holds; beyond it the oldest finished ones go early, and that is logged."""
+    """Maximum number of images in the ledger.
+    Beyond it the oldest finished images are removed early, and this is logged."""
     status_host: Name = "127.0.0.1"
-    """Where the status page and the metrics listen; loopback, as they ask for no password."""
+    """Address of the status page and the metrics; loopback, because they ask for no password."""
     status_port: Annotated[int, Field(ge=0, lt=PORT_LIMIT)] = 8094
-    """Port of the status page and the metrics; 0 switches both off."""
+    """Port of the status page and the metrics; 0 disables both."""
 
     @model_validator(mode="after")
     def _databases_apart(self) -> Self:
         if self.archiver_redis_db == self.forwarder_redis_db:
             msg = (
-                f"ARCHIVER_REDIS_DB and FORWARDER_REDIS_DB are both {self.archiver_redis_db}: a Forwarder empties "
-                "its database whenever it starts; give the archiver one of its own (14 is usual)"
+                f"ARCHIVER_REDIS_DB and FORWARDER_REDIS_DB are both {self.archiver_redis_db}: "
+                "a Forwarder empties its database whenever it starts; "
+                "give the archiver one of its own (14 is usual)"
             )
             raise ValueError(msg)
         return self
@@ -213,7 +222,8 @@ class Settings(ConfigSection):
         if not self.allow_remote_plaintext:
             for name, section in self.in_plaintext():
                 msg = (
-                    f"{name} is on another host and {section} does not encrypt the way to it: set {section}.USE: true, "
+                    f"{name} is on another host and {section} does not encrypt the connection: "
+                    f"set {section}.USE: true, "
                     f"or set {PLAINTEXT_KEY}: true (for a site file that must not change: "
                     f"{PLAINTEXT_VARIABLE}=true in the environment)"
                 )
@@ -221,11 +231,22 @@ class Settings(ConfigSection):
         return self
 
     def in_plaintext(self) -> list[tuple[str, str]]:
-        """Give each server on another host to which nothing is encrypted, and the section that would do it."""
+        """Return the servers on other hosts to which connections are not encrypted.
+
+        Returns
+        -------
+        servers
+            For each one: its name and address, and the section that would encrypt the connection.
+        """
         redis = [one.host for one in self.sentinels] or [self.redis_host]
         ways = (
             ("Redis", "REDIS_TLS", self.redis_tls, redis),
-            ("RabbitMQ", "RABBITMQ_TLS", self.rabbitmq_tls, [broker.host for broker in self.brokers]),
+            (
+                "RabbitMQ",
+                "RABBITMQ_TLS",
+                self.rabbitmq_tls,
+                [broker.host for broker in self.brokers],
+            ),
         )
         return [
             (f"{what} at {host}", section)
@@ -239,7 +260,8 @@ class Settings(ConfigSection):
         if self.abandoned_after <= self.stalled_after:
             msg = (
                 f"ABANDONED_AFTER ({self.abandoned_after:g} s) must be longer than STALLED_AFTER "
-                f"({self.stalled_after:g} s), or no image is ever reported as stalled; raise the one or lower the other"
+                f"({self.stalled_after:g} s), otherwise no image ever becomes stalled; "
+                "raise ABANDONED_AFTER or lower STALLED_AFTER"
             )
             raise ValueError(msg)
         return self
@@ -248,8 +270,9 @@ class Settings(ConfigSection):
     def _dead_letters_whole(self) -> Self:
         if self.dead_letter_max_bytes < self.max_message_bytes:
             msg = (
-                f"DEAD_LETTER_MAX_BYTES ({self.dead_letter_max_bytes}) must be at least MAX_MESSAGE_BYTES "
-                f"({self.max_message_bytes}), or a rejected message is kept in part and cannot be handled again"
+                f"DEAD_LETTER_MAX_BYTES ({self.dead_letter_max_bytes}) must be at least "
+                f"MAX_MESSAGE_BYTES ({self.max_message_bytes}), otherwise a rejected message is "
+                "stored in part and cannot be requeued"
             )
             raise ValueError(msg)
         return self
@@ -264,8 +287,8 @@ class Settings(ConfigSection):
         for name, queue in own.items():
             if queue == self.archive_ctrl_consume_queue:
                 msg = (
-                    f"{name} and ARCHIVE_CTRL_CONSUME_QUEUE are both {queue}: the archiver would take what is meant "
-                    "for the Controller; give each its own"
+                    f"{name} and ARCHIVE_CTRL_CONSUME_QUEUE are both {queue}: the archiver would "
+                    "consume the messages to the Controller; use different queues"
                 )
                 raise ValueError(msg)
         return self
@@ -281,16 +304,21 @@ class Settings(ConfigSection):
         first: dict[str, str] = {}
         for name, kind in instructions.items():
             if first.setdefault(kind, name) != name:
-                msg = f"{name} and {first[kind]} are both {kind}: nobody could tell them apart; give each its own"
+                msg = (
+                    f"{name} and {first[kind]} are both {kind}: the peers could not distinguish "
+                    "the messages; use different types"
+                )
                 raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
     def _association_key_is_free(self) -> Self:
-        if self.association_key == keys.FORWARDER_LIST or self.association_key.startswith(keys.PREFIX):
+        if self.association_key == keys.FORWARDER_LIST or self.association_key.startswith(
+            keys.PREFIX
+        ):
             msg = (
-                f"ASSOCIATION_KEY must not be {keys.FORWARDER_LIST} nor begin with {keys.PREFIX}: the archiver has "
-                "other things there; ccarchiver_association is usual"
+                f"ASSOCIATION_KEY must not be {keys.FORWARDER_LIST} nor begin with {keys.PREFIX}: "
+                "the archiver uses these keys itself; ccarchiver_association is usual"
             )
             raise ValueError(msg)
         return self
@@ -307,27 +335,32 @@ class Settings(ConfigSection):
 
     @property
     def start_limit(self) -> float:
-        """How long ``start`` waits in all: long enough for every wait in it. Old sites have an ACK_TIMEOUT of 60 s."""
-        return max(self.start_timeout, self.connect_timeout + self.pair_timeout + 3 * self.ack_timeout)
+        """Time limit of ``start``: START_TIMEOUT, or the sum of its waits if that is longer.
+
+        Old sites have an ACK_TIMEOUT of 60 s.
+        """
+        return max(
+            self.start_timeout, self.connect_timeout + self.pair_timeout + 3 * self.ack_timeout
+        )
 
     @property
     def _oods_queues_swapped(self) -> bool:
-        """Whether a site file names the two well-known queues the other way round, as the OODS' side would."""
+        """Whether the site file has the two well-known names swapped, as seen from the OODS."""
         return self.oods_publish_queue == FROM_OODS or self.oods_consume_queue == TO_OODS
 
     @property
     def queue_to_oods(self) -> str:
-        """The queue the OODS consumes."""
+        """Queue that the OODS consumes."""
         return self.oods_consume_queue if self._oods_queues_swapped else self.oods_publish_queue
 
     @property
     def queue_from_oods(self) -> str:
-        """The queue the OODS publishes its statuses to; the archiver consumes it."""
+        """Queue to which the OODS publishes its statuses; the archiver consumes it."""
         return self.oods_publish_queue if self._oods_queues_swapped else self.oods_consume_queue
 
     @property
     def queues(self) -> frozenset[str]:
-        """Every queue of the site but the Forwarders' own."""
+        """All queues of the site except the Forwarders' own."""
         return frozenset(
             {
                 self.forwarder_publish_queue,
@@ -339,19 +372,19 @@ class Settings(ConfigSection):
             }
         )
 
-    @cached_property  # each status of a file asks for it, and the full camera has 205
+    @cached_property  # read for each file status; the full camera has 205
     def ccds(self) -> tuple[tuple[str, str], ...]:
         """Raft and sensor of each CCD of an image, in the order of the boards."""
         return tuple(ccd for board in self.ats.ccds for ccd in self.ats.sensors_of(board))
 
     @property
     def files_per_image(self) -> int:
-        """Files a complete image has."""
+        """Number of files of a complete image."""
         return len(self.ccds)
 
     @property
     def brokers(self) -> tuple[BrokerAddress, ...]:
-        """RabbitMQ's addresses, taken apart; at least one."""
+        """RabbitMQ's addresses; at least one."""
         return tuple(_broker(address) for address in addresses(self.base_broker_addr))
 
     @property
@@ -361,17 +394,17 @@ class Settings(ConfigSection):
 
     @property
     def broker_text(self) -> str:
-        """RabbitMQ's addresses as an error message should name them."""
+        """RabbitMQ's addresses in the form for error messages."""
         return f"{', '.join(broker.address for broker in self.brokers)} (vhost {self.vhost})"
 
     @property
     def sentinels(self) -> tuple[HostPort, ...]:
-        """The Sentinels' addresses, taken apart; none if Redis is asked directly."""
+        """The Sentinels' addresses; empty for a direct connection to Redis."""
         return tuple(_host_and_port(address) for address in self.redis_sentinels)
 
     @property
     def redis_address(self) -> str:
-        """Redis' address as an error message should name it."""
+        """Redis' address in the form for error messages."""
         if self.redis_sentinels:
             where = f"{self.sentinel_service_name} by Sentinel at {', '.join(self.redis_sentinels)}"
         else:
@@ -380,7 +413,7 @@ class Settings(ConfigSection):
 
     @property
     def log_dir(self) -> Path | None:
-        """Where log files go: ``$IIP_LOG_DIR``, else LOGGING_DIR, else nowhere but standard error."""
+        """Directory of the log files: ``$IIP_LOG_DIR``, else LOGGING_DIR; None for no log files."""
         variable = os.environ.get(LOG_DIR_VARIABLE)
         return Path(variable) if variable else self.logging_dir
 
@@ -397,7 +430,7 @@ def _broker(text: str) -> BrokerAddress:
 
 
 def settings_path() -> Path:
-    """Give the site file's place.
+    """Return the path of the site file.
 
     Raises
     ------
@@ -419,13 +452,14 @@ def load_settings(path: Path | None = None, *, is_old: bool = False) -> Settings
     path : `pathlib.Path`, optional
         The file; by default ``$IIP_CONFIG_DIR/ccarchiver_config.yaml``.
     is_old : `bool`
-        Whether the file is of an earlier version. Settings that were renamed are then accepted, and unencrypted
-        connections to other hosts are allowed if the file has some and neither it nor the environment says otherwise.
+        Whether the file is of an earlier version. Then renamed settings are accepted. Unencrypted
+        connections to other hosts are allowed too, if the file has any and neither the file nor the
+        environment sets ALLOW_REMOTE_PLAINTEXT.
 
     Raises
     ------
     ConfigError
-        With one line for each problem: file, line, key, what is wrong.
+        If the file is invalid. The text has one line for each problem: file, line, key and problem.
     """
     site = SiteFile(settings_path() if path is None else path)
     root = translate(site.root) if is_old else site.root
@@ -450,9 +484,13 @@ def _explain(site: SiteFile, loc: tuple[int | str, ...], kind: str, text: str) -
     if kind == "extra_forbidden":
         if path and path[0] in RENAMED:
             new = RENAMED[path[0]]
-            return f"{site.where(path)}: {name} is now {new}; ccarchiver config migrate writes the file in the new form"
+            return (
+                f"{site.where(path)}: {name} is now {new}; "
+                "ccarchiver config migrate writes the file in the new form"
+            )
         return f"{site.where(path)}: unknown key {name}; remove it or correct its spelling"
-    # What is wrong with several keys together is said of their section: its first key in the file is where to look.
+    # A problem with several keys together is an error of their section. The line in the message is
+    # that of the first key in the text that the file has.
     below = ((*path, word) for word in _KEY.findall(text))
-    place = next((one for one in below if site.line(one) is not None), path)
+    place = next((key for key in below if site.line(key) is not None), path)
     return f"{site.where(place)}: {name}: {text.removeprefix('Value error, ')}"

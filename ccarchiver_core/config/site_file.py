@@ -1,4 +1,4 @@
-"""Read a site's YAML file and remember on which line each key stands, so that an error can say where."""
+"""Parser of a site's YAML file that keeps the line of each key, for error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SiteFile:
     Parameters
     ----------
     path : `pathlib.Path`
-        The file, whose document is a mapping with one key, ``ROOT``.
+        The file. Its document must be a mapping with one key, ``ROOT``.
 
     Raises
     ------
@@ -34,7 +34,10 @@ class SiteFile:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            msg = f"{path}: no such file; put the site's configuration there or set IIP_CONFIG_DIR to its directory"
+            msg = (
+                f"{path}: no such file; put the site's configuration there "
+                "or set IIP_CONFIG_DIR to its directory"
+            )
             raise ConfigError(msg) from error
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{path}: cannot be read: {error}"
@@ -52,33 +55,39 @@ class SiteFile:
             raise ConfigError(msg)
         others = [str(key) for key in document if key != "ROOT"]
         if others:
-            msg = f"{path}: unknown key {others[0]} beside ROOT; move it below ROOT or take it out"
+            msg = f"{path}: unknown key {others[0]} beside ROOT; move it below ROOT or remove it"
             raise ConfigError(msg)
         self.root: dict[str, object] = document["ROOT"]
         if node is not None:
             self._note_lines(node, ())
 
     def where(self, keys: KeyPath) -> str:
-        """``file:line`` of a key below ROOT, or of its nearest parent that is there."""
+        """Return ``file:line`` of a key below ROOT, or of its nearest parent in the file."""
         path: KeyPath = ("ROOT", *keys)
         while path and path not in self._lines:
             path = path[:-1]
         return f"{self.path}:{self._lines.get(path, 1)}"
 
     def line(self, keys: KeyPath) -> int | None:
-        """Line of a key below ROOT; None if the file does not have it."""
+        """Return the line of a key below ROOT; None if the file does not have it."""
         return self._lines.get(("ROOT", *keys))
 
-    def _note_lines(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...] = ()) -> None:
+    def _note_lines(
+        self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...] = ()
+    ) -> None:
         if not isinstance(node, yaml.MappingNode):
             return
         if any(node is one for one in above):
-            msg = f"{self.path}:{node.start_mark.line + 1}: {'.'.join(path)} has itself in it; write it out instead"
+            msg = (
+                f"{self.path}:{node.start_mark.line + 1}: {'.'.join(path)} contains itself; "
+                "write its keys out instead of the alias"
+            )
             raise ConfigError(msg)
         for key, value in node.value:
             below = (*path, str(key.value))
+            line = key.start_mark.line + 1
             if below in self._lines:
-                msg = f"{self.path}:{key.start_mark.line + 1}: key {'.'.join(below)} is there twice; keep one"
+                msg = f"{self.path}:{line}: key {'.'.join(below)} occurs twice; keep one"
                 raise ConfigError(msg)
-            self._lines[below] = key.start_mark.line + 1
+            self._lines[below] = line
             self._note_lines(value, below, (*above, node))

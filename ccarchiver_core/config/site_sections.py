@@ -1,4 +1,4 @@
-"""The sections of a site file, and the kinds of values its keys have."""
+"""The sections of a site file, and the types of their values."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from pydantic import (
     model_validator,
 )
 
-_BROKER_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)")
+_BROKER_ADDRESS = re.compile(
+    r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)"
+)
 _SENTINEL_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 _SERVER = re.compile(r"[^:/@\s\[\]]+|[0-9A-Fa-f:.]+(?:%[^:/@\s\[\]]+)?")
 PORT_LIMIT = 65536
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
-"""Names that every system gives to itself."""
+"""Names that every system has for itself."""
 
 CCDS_PER_BOARD = 3
-"""A raft electronics board reads three CCDs; ComCam's three boards give nine files an image."""
+"""CCDs that a raft electronics board reads. ComCam's three boards make nine files per image."""
 
 SAL_NAME_LENGTH = 5
-"""Longest raft and longest sensor that the events on SAL have room for."""
+"""Maximum length of a raft and of a sensor in the events on SAL."""
 
 MAX_QUEUE_BYTES = 255
-"""Longest name AMQP can carry, in UTF-8."""
+"""Maximum length of a queue name in AMQP, in UTF-8."""
 
 MAX_AMQP_HEARTBEAT = 65535
-"""Longest heartbeat in seconds: AMQP has 16 bits for it."""
+"""Maximum AMQP heartbeat in seconds; the protocol has 16 bits for it."""
 
 HEARTBEAT_S = 1.0
-"""How often a worker shows that it lives; whoever waits less for it takes every worker for hung."""
+"""Seconds between two heartbeats of a worker. WATCHDOG_TIMEOUT must be longer."""
 
 _LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
@@ -54,17 +56,23 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 def to_list(value: object) -> object:
-    """Accept one scalar, or text with commas, where a list is meant: site files have both."""
+    """Return a text split at its commas; other values unchanged.
+
+    Site files have both forms of a list.
+    """
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 def _raft(value: object) -> str | tuple[str, ...]:
-    """Accept ``WFS_RAFT: 22`` and ``WFS_RAFT: ["22"]`` for ``"22"``, and a list for several rafts."""
-    given = value if isinstance(value, list | tuple) else [value]
-    texts = tuple(str(one) if type(one) is int else one for one in given)
-    rafts = tuple(one for one in texts if isinstance(one, str) and one)
+    """Return the raft, or all of them if there are several.
+
+    ``WFS_RAFT: 22``, ``WFS_RAFT: "22"`` and ``WFS_RAFT: ["22"]`` mean the same.
+    """
+    values = value if isinstance(value, list | tuple) else [value]
+    texts = tuple(str(raft) if type(raft) is int else raft for raft in values)
+    rafts = tuple(text for text in texts if isinstance(text, str) and text)
     if not rafts or len(rafts) < len(texts):
         msg = "must be a raft, such as 22, or a list of them"
         raise ValueError(msg)
@@ -72,53 +80,59 @@ def _raft(value: object) -> str | tuple[str, ...]:
 
 
 def _check_queue(value: str) -> str:
-    """Refuse a name that RabbitMQ would."""
+    """Require a queue name that RabbitMQ accepts."""
     if not value or len(value.encode("utf-8", "surrogatepass")) > MAX_QUEUE_BYTES:
-        msg = f"the name of a queue has 1 to {MAX_QUEUE_BYTES} bytes; give a shorter one, or take the key out"
+        msg = f"the name of a queue has 1 to {MAX_QUEUE_BYTES} bytes; shorten it, or remove the key"
         raise ValueError(msg)
     return value
 
 
 def _check_login(value: str) -> str:
-    """Refuse what is more than a login in the shell command of a Forwarder."""
+    """Require a plain login, because Forwarders put it into a shell command."""
     if _LOGIN.fullmatch(value) is None:
-        msg = "must be a plain login, letters, digits and . _ - only: Forwarders put it into a shell command"
+        msg = (
+            "must be a plain login, letters, digits and . _ - only: "
+            "Forwarders put it into a shell command"
+        )
         raise ValueError(msg)
     return value
 
 
 def _check_host(value: str) -> str:
-    """Refuse what is more than an address in the shell command of a Forwarder."""
+    """Require a plain address, because Forwarders put it into a shell command."""
     if _HOST.fullmatch(value) is None:
-        msg = "must be a plain address or host name, IPv6 in [brackets]: Forwarders put it into a shell command"
+        msg = (
+            "must be a plain address or host name, IPv6 in [brackets]: "
+            "Forwarders put it into a shell command"
+        )
         raise ValueError(msg)
     return value
 
 
 def _check_absolute(value: Path) -> Path:
-    """Refuse a path that would depend on where a program was started."""
+    """Require an absolute path, so that the working directory of a program does not matter."""
     if not value.is_absolute():
-        msg = f"{value} is not absolute; write the whole path, from / on"
+        msg = f"{value} is not absolute; write the whole path, beginning with /"
         raise ValueError(msg)
     return value
 
 
-def _as_it_is(value: object) -> Any:  # noqa: ANN401  pydantic takes a tuple in a union for something unexpected
+def _as_it_is(value: object) -> Any:  # noqa: ANN401  pydantic warns of a tuple in this union
     return value
 
 
 def _check_component(value: str) -> str:
-    """Refuse what cannot be the name of a SAL component; it becomes part of the name of an IDL file."""
+    """Require a name of a SAL component, because it becomes part of the name of an IDL file."""
     if _COMPONENT.fullmatch(value) is None:
-        msg = f"{value!r} is no name of a SAL component; it has letters and digits only, such as CCArchiver"
+        msg = f"{value!r} is not a SAL component; use letters and digits only, as in CCArchiver"
         raise ValueError(msg)
     return value
 
 
 def _check_sensor(value: str) -> str:
-    """Refuse what SAL's events have no room for."""
+    """Require a sensor name that fits into SAL's events."""
     if _SENSOR.fullmatch(value) is None or len(value) > SAL_NAME_LENGTH:
-        msg = f"{value!r} is no name of a sensor; it has letters and digits, at most {SAL_NAME_LENGTH}, such as S00"
+        msg = f"{value!r} is not a sensor; use 1 to {SAL_NAME_LENGTH} letters and digits, as S00"
         raise ValueError(msg)
     return value
 
@@ -127,26 +141,35 @@ Queue = Annotated[str, AfterValidator(_check_queue)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
 ComponentName = Annotated[str, AfterValidator(_check_component)]
 Sensors = Annotated[
-    tuple[Annotated[str, AfterValidator(_check_sensor)], ...], BeforeValidator(to_list), Field(min_length=1)
+    tuple[Annotated[str, AfterValidator(_check_sensor)], ...],
+    BeforeValidator(to_list),
+    Field(min_length=1),
 ]
 
 
 def join_addresses(value: object) -> object:
-    """Accept a list of addresses where one text with commas is meant."""
-    return ", ".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+    """Return a list of addresses joined with commas; other values unchanged."""
+    return (
+        ", ".join(value)
+        if isinstance(value, list) and all(isinstance(one, str) for one in value)
+        else value
+    )
 
 
 def addresses(value: str) -> list[str]:
-    """Take a text with commas apart."""
+    """Return the addresses in a text with commas."""
     return [part.strip() for part in value.split(",")]
 
 
 def check_broker_addresses(value: str) -> str:
-    """Refuse what is not ``host:port/vhost``, once or several times with commas between and all of one vhost."""
+    """Require ``host:port/vhost``, or several with commas that have the same virtual host."""
     for address in addresses(value):
         _check_broker_address(address)
     if len({address.partition("/")[2] for address in addresses(value)}) > 1:
-        msg = "names several brokers with different virtual hosts: they must be one cluster, with the same vhost on all"
+        msg = (
+            "names several brokers with different virtual hosts; "
+            "they must be one cluster, with the same virtual host in all addresses"
+        )
         raise ValueError(msg)
     return value
 
@@ -154,15 +177,16 @@ def check_broker_addresses(value: str) -> str:
 def _check_broker_address(value: str) -> None:
     match = _BROKER_ADDRESS.fullmatch(value)
     if match is None or not 0 < int(match["port"]) < PORT_LIMIT:
-        # the value is not repeated: somebody may have put a password into it
+        # The message does not contain the value, because the value may contain a password.
         msg = (
-            "must look like host:port/vhost, e.g. 127.0.0.1:5672/%2ftest_cc; user and password belong in iip_cred.yaml"
+            "must look like host:port/vhost, e.g. 127.0.0.1:5672/%2ftest_cc; "
+            "user and password belong in iip_cred.yaml"
         )
         raise ValueError(msg)
 
 
 def check_sentinel(value: str) -> str:
-    """Refuse what is not ``host:port``."""
+    """Require ``host:port``."""
     match = _SENTINEL_ADDRESS.fullmatch(value)
     if match is None or not 0 < int(match["port"]) < PORT_LIMIT:
         msg = "a Sentinel must look like host:port, e.g. 192.0.2.1:26379"
@@ -171,19 +195,22 @@ def check_sentinel(value: str) -> str:
 
 
 def check_server(value: str) -> str:
-    """Refuse what is more than a host name or an address."""
+    """Require a host name or an address."""
     if _SERVER.fullmatch(value) is None:
-        # the value is not repeated: somebody may have put a password into it
+        # The message does not contain the value, because the value may contain a password.
         msg = (
-            "must be a host name or an address (IPv6 without brackets), such as 192.0.2.1; the port is REDIS_PORT, and "
-            "user and password belong in iip_cred.yaml"
+            "must be a host name or an address (IPv6 without brackets), such as 192.0.2.1; "
+            "the port is REDIS_PORT, and user and password belong in iip_cred.yaml"
         )
         raise ValueError(msg)
     return value
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this one, by an address that never leaves it; names but localhost are not looked up."""
+    """Return whether a host is a loopback address or one of `LOOPBACK_NAMES`.
+
+    Other names are not resolved.
+    """
     if host.lower() in LOOPBACK_NAMES:
         return True
     try:
@@ -193,7 +220,7 @@ def is_loopback(host: str) -> bool:
 
 
 class ConfigSection(BaseModel):
-    """What all sections have in common: keys in upper case, none unknown, each with its meaning."""
+    """Base of all sections: keys are upper case, unknown keys are errors, all are described."""
 
     model_config = ConfigDict(
         alias_generator=AliasGenerator(validation_alias=str.upper),
@@ -204,17 +231,20 @@ class ConfigSection(BaseModel):
 
 
 class Beacon(ConfigSection):
-    """The association key: how long it lives and how often it is written."""
+    """The association key: its time to live, and how often it is written."""
 
     seconds_to_expire: Annotated[int, Field(gt=0)] = 10
-    """How long the association key lives; a Forwarder that finds it gone lists itself again."""
+    """Time to live of the association key; when it has expired, the Forwarder registers again."""
     seconds_to_update: Seconds = 3.0
-    """How often the association key is written; smaller than SECONDS_TO_EXPIRE."""
+    """Interval at which the association key is written; shorter than SECONDS_TO_EXPIRE."""
 
     @model_validator(mode="after")
     def _updated_before_it_expires(self) -> Self:
         if self.seconds_to_update >= self.seconds_to_expire:
-            msg = "SECONDS_TO_UPDATE must be smaller than SECONDS_TO_EXPIRE, or the key is gone between two writes"
+            msg = (
+                "SECONDS_TO_UPDATE must be smaller than SECONDS_TO_EXPIRE, "
+                "otherwise the association key expires between two writes"
+            )
             raise ValueError(msg)
         return self
 
@@ -227,108 +257,128 @@ class Csc(ConfigSection):
 
 
 class Archive(ConfigSection):
-    """Where files go: login and address the Forwarder copies to, and the staging trees."""
+    """Destination of the files: login and address for the Forwarder, and the staging trees."""
 
     archive_login: Annotated[str, AfterValidator(_check_login)] = "ARC"
-    """Login by which a Forwarder copies files to ARCHIVE_IP; first part of TARGET_LOCATION."""
+    """Login with which a Forwarder copies files to ARCHIVE_IP; first part of TARGET_LOCATION."""
     archive_ip: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
-    """Address a Forwarder copies files to, as the Forwarder sees it."""
+    """Address to which a Forwarder copies files, as seen from the Forwarder."""
     checksum_type: Name = "MD5"
-    """Checksum the peers use for files; the archiver itself computes none."""
+    """Checksum that the peers use for files; the archiver itself computes none."""
     forwarder_staging: AbsolutePath = Path("/data/staging/ccforwarder")
-    """Tree on ARCHIVE_IP that Forwarders copy to; the Controller names the directories below it."""
+    """Tree on ARCHIVE_IP to which Forwarders copy; the Controller assigns the directories in it."""
     oods_staging: AbsolutePath = Path("/data/staging/oods")
-    """Tree of the OODS; the Controller hard-links there, so it is on one file system with FORWARDER_STAGING."""
+    """Tree of the OODS, in which the Controller creates hard links.
+    It must be on the same file system as FORWARDER_STAGING."""
     dbb_staging: AbsolutePath = Path("/data/staging/dbb")
-    """Tree of the data backbone; the Controller hard-links there as well."""
+    """Tree of the data backbone, in which the Controller creates hard links as well."""
 
 
 class SalNames(ConfigSection):
-    """Names of the SAL components: whose CSC this archiver is, and whose events it follows."""
+    """Names of the SAL components: this archiver's CSC, and those whose events it receives."""
 
     archiver: ComponentName = "CCArchiver"
-    """This archiver's CSC."""
+    """The CSC of this archiver."""
     camera: ComponentName = "CCCamera"
-    """The camera whose startIntegration and endReadout it follows."""
+    """The camera whose startIntegration and endReadout it receives."""
     header_service: ComponentName = "CCHeaderService"
-    """The header service whose largeFileObjectAvailable it follows."""
+    """The header service whose largeFileObjectAvailable it receives."""
 
     @model_validator(mode="after")
     def _three_components(self) -> Self:
         if len({self.archiver, self.camera, self.header_service}) < len(SalNames.model_fields):
-            msg = "ARCHIVER, CAMERA and HEADER_SERVICE must be three components; give each its own name"
+            msg = "ARCHIVER, CAMERA and HEADER_SERVICE must be three different components"
             raise ValueError(msg)
         return self
 
     @property
     def all(self) -> tuple[str, str, str]:
-        """All of them: those whose IDL is needed."""
+        """All three names, for the IDL files."""
         return self.archiver, self.camera, self.header_service
 
 
 class Wavefront(ConfigSection):
-    """The rafts, boards and sensors an image is read from (the site files call this section ``ATS``)."""
+    """Rafts, boards and sensors of an image (the section ``ATS`` of a site file)."""
 
-    wfs_raft: Annotated[str | tuple[str, ...], PlainValidator(_raft), PlainSerializer(_as_it_is)] = "22"
-    """The raft, as RAFT_LIST has it; a list if there are several."""
-    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(to_list), Field(min_length=1)] = ("22/0", "22/1", "22/2")
-    """The boards, ``raft/board``, as RAFT_CCD_LIST has them; three CCDs, so three files, each, unless SENSORS says
-    otherwise."""
+    wfs_raft: Annotated[
+        str | tuple[str, ...], PlainValidator(_raft), PlainSerializer(_as_it_is)
+    ] = "22"
+    """The raft, for RAFT_LIST; a list if there are several rafts."""
+    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(to_list), Field(min_length=1)] = (
+        "22/0",
+        "22/1",
+        "22/2",
+    )
+    """The boards as ``raft/board``, for RAFT_CCD_LIST.
+    Each has three CCDs, so three files, unless SENSORS names its sensors."""
     sensors: dict[str, Sensors] = {}
-    """The sensors of those boards that have others than three CCDs: LATISS' ``{"00/0": [S00]}``, corner rafts."""
+    """Sensors of boards with other than three CCDs: LATISS' ``{"00/0": [S00]}``, corner rafts."""
 
     @model_validator(mode="after")
     def _boards_belong_together(self) -> Self:
         strangers = sorted(set(self.sensors) - set(self.wfs_ccd))
         if strangers:
-            msg = f"SENSORS names the board {strangers[0]}, which WFS_CCD does not have; add it there or take it out"
+            msg = (
+                f"SENSORS names the board {strangers[0]}, which WFS_CCD does not have; "
+                "add it to WFS_CCD, or remove it from SENSORS"
+            )
             raise ValueError(msg)
         if not isinstance(self.wfs_raft, str):
             bare = [board for board in self.wfs_ccd if "/" not in board]
             if bare:
-                msg = f"WFS_RAFT has several rafts, so the board {bare[0]} of WFS_CCD must say of which: raft/board"
+                msg = (
+                    f"WFS_RAFT has several rafts, so the board {bare[0]} of WFS_CCD must include "
+                    "its raft, in the form raft/board"
+                )
                 raise ValueError(msg)
         ccds = [ccd for board in self.wfs_ccd for ccd in self.sensors_of(board)]
         twice = sorted(ccd for ccd, count in Counter(ccds).items() if count > 1)
         if twice:
-            msg = f"the boards of WFS_CCD have raft {twice[0][0]} sensor {twice[0][1]} twice; a file has one sensor"
+            msg = (
+                f"the boards of WFS_CCD have raft {twice[0][0]} sensor {twice[0][1]} twice; "
+                "each sensor of a raft must occur once"
+            )
             raise ValueError(msg)
         return self
 
     @property
     def raft(self) -> str | tuple[str, ...]:
-        """The raft, as RAFT_LIST has it."""
+        """The raft, for RAFT_LIST; a tuple if there are several rafts."""
         return self.wfs_raft
 
     def sensors_of(self, board: str) -> tuple[tuple[str, str], ...]:
-        """Raft and sensor of each CCD that a board reads: 22/1 reads S10, S11 and S12 unless SENSORS has others."""
+        """Return raft and sensor of each CCD that a board reads.
+
+        Unless SENSORS has others, board 22/1 reads S10, S11 and S12.
+        """
         raft, _, number = board.rpartition("/")
         names = self.sensors.get(board) or tuple(f"S{number}{ccd}" for ccd in range(CCDS_PER_BOARD))
         return tuple((raft or str(self.wfs_raft), name) for name in names)
 
     @property
     def ccds(self) -> tuple[str, ...]:
-        """The boards, ``raft/board``, as RAFT_CCD_LIST has them."""
+        """The boards as ``raft/board``, for RAFT_CCD_LIST."""
         return self.wfs_ccd
 
 
 class Tls(ConfigSection):
-    """How a connection is encrypted. The server is always verified: by its certificate and by its name."""
+    """Encryption of a connection. The server's certificate and name are always verified."""
 
     use: bool = False
-    """Whether the connection is encrypted; the port above must be the one for TLS (5671 at RabbitMQ, for example)."""
+    """Whether the connection is encrypted. The port must then be a TLS port.
+    For RabbitMQ it is usually 5671."""
     ca_file: AbsolutePath | None = None
-    """Certificates (PEM) of who signed the server's one; without it, those that the system trusts."""
+    """Certificates (PEM) of the trusted authorities; without it, those of the system."""
     cert_file: AbsolutePath | None = None
-    """Our own certificate (PEM), where the server asks for one."""
+    """Certificate (PEM) of the archiver, if the server requires one."""
     key_file: AbsolutePath | None = None
-    """Its private key (PEM, without a password), a file that nobody else may read."""
+    """Private key of CERT_FILE (PEM, without a password); no other user may read this file."""
 
     @model_validator(mode="after")
     def _all_or_nothing(self) -> Self:
         files = [self.ca_file, self.cert_file, self.key_file]
         if not self.use and any(files):
-            msg = "names files, but the connection is not encrypted; add USE: true, or take the files out"
+            msg = "names files for an unencrypted connection; add USE: true, or remove the files"
             raise ValueError(msg)
         if (self.cert_file is None) != (self.key_file is None):
             msg = "CERT_FILE and KEY_FILE belong together: set both or none"
@@ -337,7 +387,7 @@ class Tls(ConfigSection):
 
 
 class HostPort(NamedTuple):
-    """Where a server listens."""
+    """Address of a server."""
 
     host: str
     port: int
@@ -352,10 +402,10 @@ class BrokerAddress(BaseModel):
 
     @property
     def address(self) -> str:
-        """Host and port as they are written."""
+        """Host and port as one text."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def text(self) -> str:
-        """The address as an error message should name it."""
+        """The address in the form for error messages."""
         return f"{self.address} (vhost {self.vhost})"

@@ -1,4 +1,4 @@
-"""The encrypted side of a connection: which certificates count, and that the server is who it should be."""
+"""Encryption of connections: TLS contexts that verify the server's certificate and name."""
 
 from __future__ import annotations
 
@@ -14,62 +14,68 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_sections import Tls
 
 MIN_TLS_VERSION = ssl.TLSVersion.TLSv1_2
-"""RFC 8996 forbids what is older."""
+"""RFC 8996 forbids older versions."""
 
 READABLE_BY_OTHERS = 0o077
 
-
 REMEDY = (
-    'docs/operations/brokers.md, "Encrypted connections": CA_FILE, CERT_FILE, the name in the server\'s certificate'
+    'docs/operations/brokers.md, "Encrypted connections": CA_FILE, CERT_FILE, '
+    "the name in the server's certificate"
 )
-"""What to do about an error of the encryption: neither side has to be restarted."""
+"""Remedy for an encryption error. Neither side needs a restart afterwards."""
 
 
 def is_of_tls(text: str) -> bool:
-    """Tell by its words whether an error is one of encryption: OpenSSL, redis-py and pika wrap it in others."""
+    """Return whether an error text is about encryption.
+
+    Only the text tells it, because OpenSSL, redis-py and pika wrap such errors in other ones.
+    """
     return any(word in text.lower() for word in ("certificate", "ssl"))
 
 
 def client_context(tls: Tls, section: str) -> ssl.SSLContext:
-    """Make the context of a client: it verifies the server's certificate and name. Safe to repeat.
+    """Return the TLS context of a client, which verifies the server's certificate and name.
+
+    It is safe to repeat.
 
     Parameters
     ----------
     tls : `Tls`
         The section of the site file.
     section : `str`
-        What that section is called, for messages.
+        Name of that section, for error messages.
 
     Raises
     ------
     ConfigError
-        If a file is missing, readable by others, or not what it should be; the text names section, key and file.
+        If a file is missing or invalid, or if the private key is readable by other users. The text
+        names section, key and file.
     """
     if tls.ca_file is not None:
         _require_readable(tls.ca_file, f"{section}.CA_FILE")
     try:
-        # a site that names an authority of its own means that no other is believed
+        # With a CA_FILE, no certificate authority of the system is trusted.
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.ca_file)
     except ssl.SSLError:
-        raise ConfigError(f"{section}.CA_FILE: {tls.ca_file}: has no certificate (PEM) in it") from None
+        raise ConfigError(f"{section}.CA_FILE: {tls.ca_file}: has no PEM certificate") from None
     context.minimum_version = MIN_TLS_VERSION
     if tls.cert_file is not None and tls.key_file is not None:
         _require_readable(tls.cert_file, f"{section}.CERT_FILE")
         _require_readable(tls.key_file, f"{section}.KEY_FILE")
         _require_private(tls.key_file, f"{section}.KEY_FILE")
         try:
-            # an encrypted key would make OpenSSL ask on the terminal; a worker has none
+            # Without a callback, OpenSSL would ask on the terminal for the password of a key.
             context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_password)
         except (ssl.SSLError, _EncryptedKeyError):
             raise ConfigError(
-                f"{section}: CERT_FILE {tls.cert_file} and KEY_FILE {tls.key_file} are not a certificate and its key "
-                "(PEM, the key without a password)"
+                f"{section}: CERT_FILE {tls.cert_file} and KEY_FILE {tls.key_file} are not a "
+                "certificate and its key (PEM, the key without a password)"
             ) from None
     return context
 
 
 class _EncryptedKeyError(Exception):
-    """The key file wants a password."""
+    """The private key is encrypted with a password."""
 
 
 def _no_password() -> str:
@@ -87,4 +93,5 @@ def _require_readable(path: Path, key: str) -> None:
 def _require_private(path: Path, key: str) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & READABLE_BY_OTHERS:
-        raise ConfigError(f"{key}: {path}: mode {mode:o} lets others in: chmod 600 {path}")
+        msg = f"{key}: {path}: mode {mode:o} gives other users access: chmod 600 {path}"
+        raise ConfigError(msg)

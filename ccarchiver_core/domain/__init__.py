@@ -1,1 +1,1 @@
-"""The models of an exposure and of the messages between the workers; no I/O."""
+"""Models of an exposure, the session and the messages between the workers; no I/O."""

@@ -1,8 +1,8 @@
-"""One exposure: the SAL events that describe it, the messages it needs, and which of them is next.
+"""One exposure: its SAL events, its instructions, and which instruction is the next one.
 
-Nothing here talks to anybody; the order within an image is a pure function of its record, so it can be tested
-with every interleaving. Facts: an END_READOUT that reaches a Forwarder before the image's XFER_PARAMS loses the
-image; END_READOUT and HEADER_READY may come in either order.
+This module does no I/O. The order of the instructions is a pure function of the image record, so
+every interleaving can be tested. An END_READOUT that reaches a Forwarder before the image's
+XFER_PARAMS loses the image. END_READOUT and HEADER_READY may come in either order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class EventKind(enum.StrEnum):
-    """The three SAL events of an image; also the fields of its ledger record that hold them."""
+    """The three SAL events of an image; the values are also the fields of the image record."""
 
     START = "startIntegration"
     END = "endReadout"
@@ -26,7 +26,7 @@ class _Event(BaseModel):
 
 
 class StartIntegration(_Event):
-    """CCCamera's startIntegration, as far as the archiver needs it; exposure time in seconds."""
+    """The fields of CCCamera's startIntegration that the archiver uses; times in seconds."""
 
     kind: Literal[EventKind.START] = EventKind.START
     image_name: str
@@ -37,7 +37,7 @@ class StartIntegration(_Event):
 
 
 class EndReadout(_Event):
-    """CCCamera's endReadout."""
+    """The fields of CCCamera's endReadout that the archiver uses."""
 
     kind: Literal[EventKind.END] = EventKind.END
     image_name: str
@@ -46,7 +46,7 @@ class EndReadout(_Event):
 
 
 class HeaderReady(_Event):
-    """CCHeaderService's largeFileObjectAvailable: the header file is at this URL."""
+    """CCHeaderService's largeFileObjectAvailable, with the URL of the header file."""
 
     kind: Literal[EventKind.HEADER] = EventKind.HEADER
     url: str
@@ -56,7 +56,7 @@ ExposureEvent = Annotated[StartIntegration | EndReadout | HeaderReady, Field(dis
 
 
 class Instruction(enum.StrEnum):
-    """What the archiver tells a peer about an image; the value is the ledger field that records it."""
+    """An instruction about an image to a peer; the value is its field in the image record."""
 
     NEW_ITEM = "new_item"
     XFER_PARAMS = "xfer_params"
@@ -65,15 +65,20 @@ class Instruction(enum.StrEnum):
 
     @property
     def digit(self) -> int:
-        """The last digit of its ACK_ID's number."""
+        """Last digit of the number in the ACK_ID."""
         return _DIGITS[self]
 
 
-_DIGITS = {Instruction.NEW_ITEM: 1, Instruction.XFER_PARAMS: 2, Instruction.END_READOUT: 3, Instruction.HEADER_READY: 4}
+_DIGITS = {
+    Instruction.NEW_ITEM: 1,
+    Instruction.XFER_PARAMS: 2,
+    Instruction.END_READOUT: 3,
+    Instruction.HEADER_READY: 4,
+}
 
 
 class SentInstruction(BaseModel):
-    """An order that RabbitMQ has confirmed."""
+    """An instruction that RabbitMQ has confirmed. Times are Unix times, UTC, seconds, or 0."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -82,14 +87,15 @@ class SentInstruction(BaseModel):
     epoch: int
     acked: bool = False
     sent_at: float = 0.0
-    """Unix time of RabbitMQ's confirmation; this and the next two are UTC, seconds, 0 if it has not been."""
+    """Time of RabbitMQ's confirmation."""
     resent_at: float = 0.0
-    """When it was sent again, with the same ACK_ID."""
+    """Time at which it was sent again, with the same ACK_ID."""
     acked_at: float = 0.0
+    """Time of the acknowledgement."""
 
 
 class Exposure(BaseModel):
-    """What the bridge knows of one image."""
+    """The part of an image record that the bridge needs."""
 
     obsid: str
     job: int
@@ -99,13 +105,21 @@ class Exposure(BaseModel):
     target_dir: str = ""
     failure_reason: str = ""
     retrieved: bool = False
-    """Whether every file has been reported as retrieved: there is nothing left to tell a Forwarder."""
+    """Whether all files are retrieved; then no Forwarder needs another instruction."""
     sent: dict[Instruction, SentInstruction] = Field(default_factory=dict)
     received_at: dict[EventKind, float] = Field(default_factory=dict)
-    """When its events came, Unix time in UTC, seconds; for measuring only."""
+    """Time at which each event arrived: Unix time, UTC, seconds; for measurements only."""
 
     def apply(self, event: StartIntegration | EndReadout | HeaderReady, at: float = 0.0) -> None:
-        """Take in an event that came at a time; the first of each kind counts, safe to repeat."""
+        """Apply an event; later ones of the same kind are ignored, so it is safe to repeat.
+
+        Parameters
+        ----------
+        event : `StartIntegration`, `EndReadout` or `HeaderReady`
+            The event.
+        at : `float`
+            Time at which it arrived: Unix time, UTC, seconds.
+        """
         self.received_at.setdefault(event.kind, at)
         match event:
             case StartIntegration():
@@ -116,20 +130,22 @@ class Exposure(BaseModel):
                 self.header = self.header or event
 
     def next_instruction(self, session_id: str, epoch: int) -> Instruction | None:
-        """Say which message must go out now, or None if the image waits for somebody.
+        """Return the instruction that must be sent now; None if there is none at present.
 
         Parameters
         ----------
         session_id : `str`
-            The session in force.
+            The current session.
         epoch : `int`
-            The pairing in force; an order sent under an older one went to a Forwarder that is gone.
+            The current pairing. An instruction of an earlier pairing was sent to a Forwarder that
+            is no longer paired, so it counts as not sent.
         """
         if self.failure_reason or self.retrieved or self.start is None:
             return None
         if not self.target_dir:
-            asked = self.sent.get(Instruction.NEW_ITEM)
-            return None if asked is not None and asked.session_id == session_id else Instruction.NEW_ITEM
+            sent = self.sent.get(Instruction.NEW_ITEM)
+            is_current = sent is not None and sent.session_id == session_id
+            return None if is_current else Instruction.NEW_ITEM
         if not self._has_sent(Instruction.XFER_PARAMS, epoch):
             return Instruction.XFER_PARAMS
         if self.end is not None and not self._has_sent(Instruction.END_READOUT, epoch):
@@ -139,19 +155,28 @@ class Exposure(BaseModel):
         return None
 
     def ready_at(self, instruction: Instruction) -> float | None:
-        """Say since when an order could be sent (Unix time, UTC, seconds); None if that is not known.
+        """Return the time from which an instruction could be sent; None if it is not known.
 
-        What the archiver itself took for it is measured from here: neither the camera's time nor a peer's is in it.
+        The archiver's own latency is measured from this time, so it includes no time of the camera
+        or of a peer.
+
+        Returns
+        -------
+        ready_at
+            Unix time, UTC, seconds.
         """
-        new_item, params = self.sent.get(Instruction.NEW_ITEM), self.sent.get(Instruction.XFER_PARAMS)
-        possible = params.sent_at if params else None
+        new_item, params = (
+            self.sent.get(Instruction.NEW_ITEM),
+            self.sent.get(Instruction.XFER_PARAMS),
+        )
+        params_at = params.sent_at if params else None
         needed = {
             Instruction.NEW_ITEM: [self.received_at.get(EventKind.START)],
             Instruction.XFER_PARAMS: [new_item.acked_at if new_item else None],
-            Instruction.END_READOUT: [possible, self.received_at.get(EventKind.END)],
-            Instruction.HEADER_READY: [possible, self.received_at.get(EventKind.HEADER)],
+            Instruction.END_READOUT: [params_at, self.received_at.get(EventKind.END)],
+            Instruction.HEADER_READY: [params_at, self.received_at.get(EventKind.HEADER)],
         }[instruction]
-        known = [at for at in needed if at]
+        known = [time for time in needed if time]
         return max(known) if len(known) == len(needed) else None
 
     def _has_sent(self, instruction: Instruction, epoch: int) -> bool:
@@ -160,19 +185,22 @@ class Exposure(BaseModel):
 
 
 EPOCH_SPAN = 1_000_000
-"""Pairings a session may have; health takes at least half a second for each, so six days of nothing else."""
+"""Maximum number of pairings in a session.
+
+Health needs at least half a second for each, so this is enough for six days of continuous pairing.
+"""
 
 
 def ack_number(job: int, epoch: int, digit: int) -> int:
-    """Make the number of an ACK_ID, the same whenever the same order is sent again.
+    """Return the number in an ACK_ID; it is the same when a message is sent again.
 
     Parameters
     ----------
     job : `int`
-        The image's JOB_NUM, 0 if it belongs to none.
+        JOB_NUM of the image; 0 if the message belongs to no image.
     epoch : `int`
-        The pairing, for what goes to a Forwarder; 0 for what does not.
+        The pairing, for messages to a Forwarder; 0 for other messages.
     digit : `int`
-        Which message, 0 to 9.
+        Type of the message, 0 to 9.
     """
     return (job * EPOCH_SPAN + epoch % EPOCH_SPAN) * 10 + digit

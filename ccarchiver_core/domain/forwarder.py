@@ -1,4 +1,4 @@
-"""A Forwarder as it registers itself in the list of free Forwarders."""
+"""The entry of a Forwarder in the list of free Forwarders."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from ccarchiver_core.config.site_sections import MAX_QUEUE_BYTES
 from ccarchiver_core.domain.frozen_model import FrozenModel
 
 MAX_HOST = 253
-"""Longest name the DNS has."""
+"""Maximum length of a name in the DNS."""
 
 
 class ForwarderEntry(FrozenModel):
-    """A Forwarder as it listed itself; what was taken once stays so, also under a version with other rules."""
+    """A Forwarder that was accepted from the list.
+
+    It has no constraints, so that an entry remains valid in a version with other rules.
+    """
 
     hostname: str
     ip_address: str
@@ -20,7 +23,10 @@ class ForwarderEntry(FrozenModel):
 
 
 class ListedForwarder(ForwarderEntry):
-    """A Forwarder as it lists itself; plain words only, as they go into messages, commands and names of queues."""
+    """A new entry in the list of free Forwarders.
+
+    Its values are constrained, because they become part of messages, commands and queue names.
+    """
 
     hostname: str = Field(max_length=MAX_HOST, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
     ip_address: str = Field(max_length=MAX_HOST, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:%_-]*$")

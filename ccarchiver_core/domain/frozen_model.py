@@ -1,4 +1,4 @@
-"""The base of the models that workers exchange."""
+"""Base of the models that the workers exchange."""
 
 from __future__ import annotations
 

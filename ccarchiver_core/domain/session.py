@@ -1,4 +1,4 @@
-"""The session: what the workers should do now, and the pairing with a Forwarder."""
+"""The session: the common goal of the workers, and the pairing with a Forwarder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccarchiver_core.domain.forwarder import ForwarderEntry
 
 
 class Pairing(enum.StrEnum):
-    """How far the pairing is."""
+    """Progress of the pairing."""
 
     NONE = "none"
     SEARCHING = "searching"
@@ -19,7 +19,7 @@ class Pairing(enum.StrEnum):
 
 
 class PairedForwarder(ForwarderEntry):
-    """The Forwarder of this session and the Redis key by which it shows that it lives."""
+    """The Forwarder of this session, with the name of its presence key in Redis."""
 
     presence_key: str
     since: float = 0.0
@@ -27,7 +27,7 @@ class PairedForwarder(ForwarderEntry):
 
 
 class ForwarderLoss(BaseModel):
-    """Why the last Forwarder of this session was given up; None in a session that has lost none."""
+    """Why the session lost its last Forwarder."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,11 +35,14 @@ class ForwarderLoss(BaseModel):
     report: str
     queue: str
     exclude_from_search: bool
-    """It lives but does not answer, or an operator released it: it is not asked while another is looked for."""
+    """Whether the next search leaves out this Forwarder.
+
+    It does so if the Forwarder is alive but does not answer, or if an operator has released it.
+    """
 
 
 class Session(BaseModel):
-    """A reading of the session."""
+    """The session as read from Redis; `loss` is None if it has lost no Forwarder."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,10 +55,10 @@ class Session(BaseModel):
 
     @property
     def is_paired(self) -> bool:
-        """Whether images can be sent on."""
+        """Whether instructions can be sent to a Forwarder."""
         return self.is_active and self.pairing is Pairing.PAIRED and self.forwarder is not None
 
 
 def new_session_id() -> str:
-    """SESSION_ID of a new run: the time in UTC to a microsecond, the form the peers know."""
+    """Return a new SESSION_ID: the time in UTC to a microsecond, in the form that peers expect."""
     return dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d_%H:%M:%S.%f")

@@ -1,4 +1,4 @@
-"""The last state of one process under supervisord, as the event listener recorded it."""
+"""The last state of one process under supervisord, as recorded by the event listener."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ from pydantic import BaseModel
 
 
 class ProcessState(enum.StrEnum):
-    """Words of supervisord for a program that is not just starting or stopping."""
+    """The lasting states of a process in supervisord; STARTING and STOPPING are left out."""
 
     RUNNING = "RUNNING"
     BACKOFF = "BACKOFF"
-    """It ended too soon after its start, and is started again after a wait."""
+    """It exited too soon after its start; supervisord starts it again after a delay."""
     STOPPED = "STOPPED"
-    """By a person, or because supervisord ends."""
+    """A person has stopped it, or supervisord is shutting down."""
     EXITED = "EXITED"
     FATAL = "FATAL"
-    """supervisord has given it up."""
+    """supervisord does not start it again."""
 
 
 class SupervisedProcess(BaseModel):
-    """The newest of one program. Every field but two has a default: versions differ during an upgrade."""
+    """The last state of one process.
+
+    All fields but two have a default, because versions differ during an upgrade.
+    """
 
     name: str
-    """With its group, as supervisorctl takes it."""
+    """Name with its group, as supervisorctl expects it."""
     state: ProcessState
     host: str = ""
     supervisord: str = ""
-    """Which one of that host says so: its process id and start."""
+    """The supervisord of that host: its process id and start time."""
     changed_at: float = 0.0
-    """When it came to this state: Unix time, UTC, seconds."""
+    """Time at which it entered this state: Unix time, UTC, seconds."""
     expected: bool = False
-    """Whether it ended with an exit code that its configuration expects; only EXITED tells."""
+    """Whether its configuration expects the exit code; only valid for EXITED."""
     tries: int = 0
-    """Starts in a row that failed; only BACKOFF tells."""
+    """Failed starts in a row; only valid for BACKOFF."""
     pid: int = 0
-    """Process that ended or runs; 0 if there was none."""
+    """Process id of the running or exited process; 0 if there is none."""
 
     @property
     def field(self) -> str:
-        """Where it stands in the hash: two hosts may share it."""
+        """Field in the hash; it includes the host, because two hosts may share the hash."""
         return f"{self.host} {self.name}"
 
     @property
     def has_crashed(self) -> bool:
-        """Whether this is the end of a process that should have gone on."""
-        return self.state is ProcessState.BACKOFF or (self.state is ProcessState.EXITED and not self.expected)
+        """Whether the process has exited unexpectedly."""
+        return self.state is ProcessState.BACKOFF or (
+            self.state is ProcessState.EXITED and not self.expected
+        )

@@ -1,20 +1,18 @@
-"""Letters the workers send each other. Each is small, complete in itself and harmless when it comes twice."""
+"""Messages between the workers. Each is small, complete and harmless if it arrives twice."""
 
 from __future__ import annotations
 
 import enum
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from ccarchiver_core.domain.exposure import ExposureEvent
+from ccarchiver_core.domain.file_status import FileStatus
 from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.domain.frozen_model import FrozenModel
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
 from ccarchiver_core.keys import Worker
-
-TextOrNone = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-"""Text for which None, as an older letter may have it, means empty."""
 
 
 class ExposureEventMessage(FrozenModel):
@@ -25,9 +23,9 @@ class ExposureEventMessage(FrozenModel):
     job: int
     event: ExposureEvent
     received_at: float = 0.0
-    """Unix time it came, UTC, seconds."""
+    """Time at which the event arrived: Unix time, UTC, seconds."""
     is_new_image: bool = False
-    """Whether it is the first that was heard of its image: before it, the ledger had nothing of that."""
+    """Whether the ledger had no record of the image before this event."""
 
 
 class SessionChanged(FrozenModel):
@@ -38,7 +36,7 @@ class SessionChanged(FrozenModel):
 
 
 class AssociateForwarder(FrozenModel):
-    """Health → bridge: send ASSOCIATED to this Forwarder and tell what came of it."""
+    """Health → bridge: send ASSOCIATED to this Forwarder and return the result."""
 
     kind: Literal["associate_forwarder"] = "associate_forwarder"
     session_id: str
@@ -47,7 +45,7 @@ class AssociateForwarder(FrozenModel):
 
 
 class AssociationOutcome(enum.StrEnum):
-    """What came of ASSOCIATED."""
+    """Outcome of an association attempt."""
 
     ASSOCIATED = "associated"
     SILENT = "silent"
@@ -56,7 +54,7 @@ class AssociationOutcome(enum.StrEnum):
 
 
 class AssociationResult(FrozenModel):
-    """Bridge → health: what came of ASSOCIATED."""
+    """Bridge → health: the result of an association attempt."""
 
     kind: Literal["association_result"] = "association_result"
     session_id: str
@@ -67,16 +65,16 @@ class AssociationResult(FrozenModel):
 
 
 class ReplaceReason(enum.StrEnum):
-    """Why the paired Forwarder is to be given up."""
+    """Why the paired Forwarder must be replaced."""
 
     NO_CONSUMER = "no_consumer"
-    OWES_ACK = "owes_ack"
+    MISSING_ACK = "owes_ack"
     RELEASED = "released"
-    """An operator wants another one."""
+    """An operator has released it."""
 
 
 class ReplaceForwarder(FrozenModel):
-    """Bridge or operator → health: the paired Forwarder seems lost, or is to be replaced."""
+    """Bridge or operator → health: the paired Forwarder is probably lost, or must be replaced."""
 
     kind: Literal["replace_forwarder"] = "replace_forwarder"
     session_id: str
@@ -87,21 +85,21 @@ class ReplaceForwarder(FrozenModel):
 
 
 class PurgeQueues(FrozenModel):
-    """Health → bridge: empty the queues in `keys.QUEUES_TO_PURGE` before anyone else serves them."""
+    """Health → bridge: purge the queues in `keys.QUEUES_TO_PURGE` before they are used again."""
 
     kind: Literal["purge_queues"] = "purge_queues"
     session_id: str
 
 
 class ProcessExited(FrozenModel):
-    """Event listener → health: a program under supervisord has ended, or was given up."""
+    """Event listener → health: a process under supervisord has exited or entered FATAL."""
 
     kind: Literal["process_exited"] = "process_exited"
     process: SupervisedProcess
 
 
 class Requeue(FrozenModel):
-    """Operator → bridge: handle these bytes again as if they came from that queue."""
+    """Operator → bridge: process these bytes again like a message from that queue."""
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -111,7 +109,7 @@ class Requeue(FrozenModel):
 
 
 class SessionStarted(FrozenModel):
-    """Health → SAL: paired and connected."""
+    """Health → SAL: the session is paired and connected."""
 
     kind: Literal["session_started"] = "session_started"
     session_id: str
@@ -126,34 +124,12 @@ class SessionStopped(FrozenModel):
 
 
 class SessionFailed(FrozenModel):
-    """Bridge or health → SAL: the session cannot go on."""
+    """Bridge or health → SAL: the session cannot continue."""
 
     kind: Literal["session_failed"] = "session_failed"
     session_id: str
     code: int
     report: str
-
-
-class StatusTopic(enum.StrEnum):
-    """Which SAL event a file's status becomes."""
-
-    RETRIEVAL = "imageRetrievalForArchiving"
-    IN_OODS = "imageInOODS"
-
-
-class FileStatus(FrozenModel):
-    """Bridge → SAL: one status of one file; texts as they came, empty where the field was missing."""
-
-    kind: Literal["file_status"] = "file_status"
-    topic: StatusTopic
-    camera: str
-    archiver: str
-    obsid: str
-    raft: TextOrNone
-    sensor: TextOrNone
-    filename: TextOrNone
-    status_code: int
-    description: str
 
 
 WorkerMessage = (
@@ -171,5 +147,7 @@ WorkerMessage = (
     | Requeue
 )
 
-WORKER_MESSAGE_ADAPTER: TypeAdapter[WorkerMessage] = TypeAdapter(Annotated[WorkerMessage, Field(discriminator="kind")])
-"""Reads a letter of any kind."""
+WORKER_MESSAGE_ADAPTER: TypeAdapter[WorkerMessage] = TypeAdapter(
+    Annotated[WorkerMessage, Field(discriminator="kind")]
+)
+"""Parses a message of any kind."""

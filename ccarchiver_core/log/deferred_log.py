@@ -1,4 +1,7 @@
-"""Log lines that are written when what they say is true: a reader of the log waits more gladly than a peer does."""
+"""Log lines about an action that are written after the action.
+
+They do not delay a message to a peer, and they are not written before they are true.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class DeferredLog:
-    """Lines noted while something is under way."""
+    """Log lines that wait for the end of an action."""
 
     _lines: list[tuple[Callable[..., object], str, dict[str, object]]] = field(default_factory=list)
 
     def add(self, write: Callable[..., object], event: str, **facts: object) -> None:
-        """Note a line; ``write`` is the logger's method for its level."""
+        """Add a line; ``write`` is the logger's method for its level."""
         self._lines.append((write, event, facts))
 
     def flush(self) -> None:
-        """Write the lines noted so far, once."""
+        """Write all added lines, and remove them."""
         lines, self._lines = self._lines, []
         for write, event, facts in lines:
             write(event, **facts)

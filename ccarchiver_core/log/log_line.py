@@ -1,4 +1,4 @@
-"""One log line for a person: the same form on a worker's terminal and from ``ccarchiver logs``."""
+"""Readable form of a log line, on a worker's terminal and in the output of ``ccarchiver logs``."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 IN_FRONT = frozenset({"timestamp", "worker", "pid", "level", "event"})
-"""Keys whose values every line begins with."""
+"""Keys whose values are at the beginning of every line."""
 
 LEFT_OUT = frozenset({"logger", "exception", "stack"})
-"""Keys that say nothing to an operator, or take more than a line; the JSON has them."""
+"""Keys that do not help an operator or need more than one line; the JSON form has them."""
 
 MILLISECONDS = len("2026-11-22T08:18:37.932")
-"""Characters of a time down to milliseconds: finer ones only make lines longer."""
-
+"""Characters of a time with milliseconds; more digits would only make the lines longer."""
 
 WORKER_WIDTH = len("bridge[1234567]")
-"""Columns for worker and pid: the longest worker with a pid of a machine that is up for long."""
+"""Columns for worker and pid: the longest worker name with a pid of seven digits."""
 
 LEVEL_WIDTH = len("critical")
 
 
 def readable(line: Mapping[str, object], known: Collection[str] = ()) -> str:
-    """Put a line's time (UTC), worker with pid, level and event in columns, then what else it says as ``key=value``.
+    """Return a line with time (UTC), worker, level and event in columns, then ``key=value`` pairs.
 
     Parameters
     ----------
     line : `dict`
         Keys and values of the line.
     known : collection of `str`
-        Values whose key is left out, as the reader has asked for them.
+        Values whose pairs are left out, because the reader has searched for them.
 
     Notes
     -----
-    What a peer sent may hold anything: characters that could move a terminal's cursor or begin a line are escaped.
+    Values may contain any text from a peer. Characters that could move the cursor of a terminal or
+    begin a new line are escaped.
     """
     process = f"{line.get('worker', '?')}[{line.get('pid', '?')}]"
     words = [

@@ -1,7 +1,8 @@
-"""Structured logs: one JSON object a line in the log directory, readable lines on standard error.
+"""Structured logs: one JSON object per line in the log directory, readable lines on standard error.
 
-Every line has the keys ``timestamp`` (UTC), ``level``, ``event``, ``logger``, ``worker`` and ``pid``; where they apply,
-under these names everywhere, ``image``, ``ack_id``, ``session`` and ``epoch`` (the pairing's, within its session).
+Every line has the keys ``timestamp`` (UTC), ``level``, ``event``, ``logger``, ``worker`` and
+``pid``. Where they apply, it has ``image``, ``ack_id``, ``session`` and ``epoch`` (the number of
+the pairing), with the same names everywhere.
 """
 
 from __future__ import annotations
@@ -28,41 +29,51 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 FILE_PREFIX = "ccarchiver_"
-"""How a log file's name begins; the worker's name and ``.log`` follow, and ``.1``, ``.2``, … on those put aside."""
+"""Prefix of a log file's name.
+
+The worker's name and ``.log`` follow; rotated files have ``.1``, ``.2``, … at the end.
+"""
 
 FILE_BYTES = 10_000_000
-"""Size at which a log file is put aside: some 30,000 lines, 3,000 images: a long night."""
+"""Size at which a log file is rotated: about 30,000 lines or 3,000 images, a long night."""
 
 FILES_KEPT = 10
-"""Log files kept beside the current one."""
+"""Number of rotated log files."""
 
 LOUD_LIBRARIES = ("pika", "botocore", "boto3", "asyncio")
-"""Libraries whose informational lines would drown ours."""
+"""Libraries whose informational lines would be far more than the archiver's own."""
 
 LAST_ERROR_LENGTH = 300
-"""Characters of the last error that are kept for the vital signs: a line or two of a terminal."""
+"""Characters of the last error in the heartbeat: one or two lines of a terminal."""
 
 SERIOUS = frozenset({"error", "critical"})
-"""Levels of lines that are remembered as the last error."""
+"""Levels of lines that are kept as the last error."""
 
 _FRAME = frozenset({"event", "level", "timestamp", "logger", "worker", "pid", "exc_info", "stack"})
-"""What is in every line, or is no text: not part of the last error's words."""
+"""Keys that every line has, or that are not text; they are not part of the last error."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class LastError:
-    """The last line at level error or above of this process; empty text and 0 if there was none. Time: Unix, UTC."""
+    """The last line of this process at level error or above, with its Unix time (UTC).
+
+    If there was none, the text is empty and the time 0.
+    """
 
     text: str = ""
     at: float = 0.0
 
     def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        """Remember a line that is serious enough; a processor of structlog, which changes nothing of the line."""
+        """Keep a line of a `SERIOUS` level; a structlog processor that does not change the line."""
         if event_dict.get("level") in SERIOUS:
             words = [str(event_dict.get("event", ""))]
-            words += [f"{key}={value}" for key, value in event_dict.items() if key not in _FRAME and key[0] != "_"]
+            words += [
+                f"{key}={value}"
+                for key, value in event_dict.items()
+                if key not in _FRAME and key[0] != "_"
+            ]
             error = _error_of(event_dict.get("exc_info"))
             if error is not None:
                 words.append(f"{type(error).__name__}: {error}")
@@ -72,23 +83,23 @@ class LastError:
 
 
 last_error = LastError()
-"""This process' own; its vital signs show it."""
+"""Last error of this process; its heartbeat contains it."""
 
 
 def configure(worker: str, log_dir: Path | None) -> None:
-    """Set up logging of this process; call it once, first.
+    """Configure the logging of this process; call it once, before anything logs.
 
     Parameters
     ----------
     worker : `str`
-        Whose lines they are: the key ``worker`` in each, and part of the file's name.
+        Name of the worker: value of the key ``worker``, and part of the file's name.
     log_dir : `pathlib.Path` or None
-        Where the file goes; None for standard error only.
+        Directory of the log file; None for standard error only.
 
     Notes
     -----
-    A directory that cannot be written is reported, and the program goes on with standard error: an exposure is worth
-    more than its log line.
+    If the directory is not writable, this is logged, and the process continues with standard error:
+    images are more important than their log lines.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -109,13 +120,15 @@ def configure(worker: str, log_dir: Path | None) -> None:
         cache_logger_on_first_use=True,
     )
     to_terminal: logging.Handler = logging.StreamHandler(sys.stderr)
-    to_terminal.setFormatter(_formatter(shared, structlog.processors.format_exc_info, _for_terminal))
+    to_terminal.setFormatter(
+        _formatter(shared, structlog.processors.format_exc_info, _for_terminal)
+    )
     root = logging.getLogger()
     root.handlers[:] = [to_terminal]
     root.setLevel(logging.INFO)
     for library in LOUD_LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
-    # pika reports every lost connection at length; the bridge's own supervision says it in one line
+    # pika logs many lines for each lost connection; the bridge logs one line itself.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     sys.excepthook = _log_crash
     if log_dir is None:
@@ -123,7 +136,10 @@ def configure(worker: str, log_dir: Path | None) -> None:
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
         to_file = _LinesFile(
-            log_dir / f"{FILE_PREFIX}{worker}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
+            log_dir / f"{FILE_PREFIX}{worker}.log",
+            maxBytes=FILE_BYTES,
+            backupCount=FILES_KEPT,
+            encoding="utf-8",
         )
     except OSError as error:
         _log.warning(
@@ -131,38 +147,52 @@ def configure(worker: str, log_dir: Path | None) -> None:
             log_dir=str(log_dir),
             error=error.strerror,
             effect="logging to standard error only",
-            remedy=f"make it writable (chown $USER {log_dir}) or set IIP_LOG_DIR to another directory",
+            remedy=f"make it writable (chown $USER {log_dir}) "
+            "or set IIP_LOG_DIR to another directory",
         )
         return
-    to_file.setFormatter(_formatter(shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()))
+    to_file.setFormatter(
+        _formatter(
+            shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()
+        )
+    )
     root.addHandler(to_file)
 
 
 class _LinesFile(logging.handlers.RotatingFileHandler):
-    """Asks the file for its size; the library's own formats each line a second time to know its length."""
+    """Rotates by the size of the file.
+
+    The base class would format each line a second time to get its length.
+    """
 
     @override
     def shouldRollover(self, record: logging.LogRecord) -> bool:
-        if self.stream is None:  # it could not be opened after the last time it was put aside
+        if self.stream is None:  # it could not be opened after the last rotation
             self.stream = self._open()
-        about = os.fstat(self.stream.fileno())
-        return stat.S_ISREG(about.st_mode) and about.st_size >= self.maxBytes
+        status = os.fstat(self.stream.fileno())
+        return stat.S_ISREG(status.st_mode) and status.st_size >= self.maxBytes
 
     @override
     def _open(self) -> TextIOWrapper:
-        # A line that a full disk or a power cut has torn must not swallow the first one of this process.
+        # A full disk or a power cut may have left an incomplete line. The first line of this
+        # process must not be appended to it.
         stream = super()._open()
         try:
-            with open(self.baseFilename, "rb") as before:  # noqa: PTH123  the library keeps a text, not a path
-                if before.seek(0, os.SEEK_END) and before.seek(-1, os.SEEK_END) and before.read() != b"\n":
+            with open(self.baseFilename, "rb") as before:  # noqa: PTH123  it is a text
+                if (
+                    before.seek(0, os.SEEK_END)
+                    and before.seek(-1, os.SEEK_END)
+                    and before.read() != b"\n"
+                ):
                     stream.write("\n")
         except OSError:
-            _log.debug("log_file.unreadable", path=self.baseFilename)  # write-only: nothing can be mended
+            # The file is write-only, so its end cannot be checked.
+            _log.debug("log_file.unreadable", path=self.baseFilename)
         return stream
 
 
 def _signature(worker: str) -> Processor:
-    """Give a processor that says in each line whose it is."""
+    """Return a processor that adds the keys ``worker`` and ``pid`` to each line."""
     pid = os.getpid()
 
     def sign(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
@@ -181,13 +211,16 @@ def _formatter(shared: list[Processor], *last: Processor) -> structlog.stdlib.Pr
 
 
 def _for_terminal(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> str:
-    """Render a line for a person; below it the traceback, as Python prints it: without values, secrets among them."""
+    """Return the readable form of a line, with the traceback below it.
+
+    The traceback is that of Python, without values of variables, which could be secrets.
+    """
     below = [str(event_dict[key]) for key in ("stack", "exception") if event_dict.get(key)]
     return "\n".join([readable(event_dict), *below])
 
 
 def _error_of(exc_info: object) -> BaseException | None:
-    """Find the exception in what a line has as ``exc_info``."""
+    """Return the exception in the value of ``exc_info``; None if there is none."""
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):
@@ -195,8 +228,13 @@ def _error_of(exc_info: object) -> BaseException | None:
     return sys.exception() if exc_info else None
 
 
-def _log_crash(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Have what ends a program unforeseen in its log file too, where the python of supervisord's child has no say."""
+def _log_crash(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Log an unexpected exception that ends the process, so that the log file contains it.
+
+    Python itself prints it to standard error only.
+    """
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
         return

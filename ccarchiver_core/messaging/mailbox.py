@@ -1,4 +1,4 @@
-"""A worker's mailbox: a Redis stream, read in order, own pending entries first."""
+"""A worker's mailbox: a Redis stream. Pending entries are read first, then new ones in order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from redis.exceptions import ResponseError
 from ccarchiver_core import keys
 from ccarchiver_core.base.backoff import Backoff
 from ccarchiver_core.base.errors import CcArchiverError
-from ccarchiver_core.domain.worker_messages import WORKER_MESSAGE_ADAPTER, ExposureEventMessage, FileStatus
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, backoff_or_raise, read_stream, retry_until_available
+from ccarchiver_core.domain.file_status import FileStatus
+from ccarchiver_core.domain.worker_messages import WORKER_MESSAGE_ADAPTER, ExposureEventMessage
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.replies import read_stream
+from ccarchiver_core.redis.retry import backoff_or_raise, retry_until_available
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 
@@ -24,66 +27,88 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.worker_messages import WorkerMessage
-    from ccarchiver_core.redis.client import Entries
+    from ccarchiver_core.redis.replies import Entries
     from ccarchiver_core.store.transaction_pipeline import TransactionPipeline
 
 _log = structlog.get_logger(__name__)
 
 READ_COUNT = 100
-"""Entries taken at once: enough to keep up with a burst, few enough to stop soon."""
-
+"""Entries read at once: enough for a burst, and few enough that a worker can stop soon."""
 
 MAX_ATTEMPTS = 3
-"""Times a letter is tried before it counts as poison: a passing trouble is over by the second."""
+"""Attempts to handle a message before it becomes a dead letter.
+
+A temporary problem is over by the second one.
+"""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One letter and the id to settle it by."""
+    """A message, and the id by which it is acked."""
 
     id: str
     message: WorkerMessage
     is_first_delivery: bool = False
-    """Whether nobody has been given it before."""
+    """Whether the message has not been delivered before."""
 
 
 class Mailbox:
-    """Reads one worker's mail.
+    """Reads the mailbox of one worker.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        A client of its own for blocking reads.
+        A client for blocking reads that nothing else uses.
     worker : `Worker`
-        Whose mail.
-    runner : `StepRunner`
-        For dead letters.
+        The worker.
+    transactions : `TransactionPipeline`
+        The worker's transactions, for dead letters.
     settings : `Settings`
-        The bound of the dead letters.
+        Bounds of the dead letters.
     """
 
     def __init__(
-        self, redis: Redis, worker: keys.Worker, transactions: TransactionPipeline, settings: Settings
+        self,
+        redis: Redis,
+        worker: keys.Worker,
+        transactions: TransactionPipeline,
+        settings: Settings,
     ) -> None:
         self._redis = redis
         self._worker = worker
         self._transactions = transactions
         self._settings = settings
         self.progress = 0
-        """Reads so far and letters handled: one every two seconds at least, so a reader that is stuck shows, and one
-        that has much to do on a slow disk does not look stuck."""
-        self._position = "0"  # first what is pending from before; ">" is what is new
+        """Number of reads and of handled messages so far.
+
+        It grows at least once in two seconds. Therefore the watchdog detects a reader that hangs,
+        and does not mistake a busy worker on a slow disk for one.
+        """
+        self._position = "0"  # "0" reads pending entries, ">" new ones
 
     async def handle(self, entry: Entry, handler: Callable[[Entry], Awaitable[None]]) -> None:
-        """Handle one letter; one that keeps failing becomes a dead letter, so that it never blocks those behind it.
+        """Handle one message. If all `MAX_ATTEMPTS` fail, it becomes a dead letter.
+
+        Thus it does not block the messages behind it.
+
+        Parameters
+        ----------
+        entry : `Entry`
+            The message.
+        handler : callable
+            Handles the message and acks it.
 
         Raises
         ------
         CcArchiverError
-            What the handler raises on purpose: this worker must stop.
+            An error of this project that the handler raises: the worker must stop.
         """
         message = entry.message
-        keys_of_lines = {"image": message.obsid} if isinstance(message, ExposureEventMessage | FileStatus) else {}
+        keys_of_lines = (
+            {"image": message.obsid}
+            if isinstance(message, ExposureEventMessage | FileStatus)
+            else {}
+        )
         with structlog.contextvars.bound_contextvars(**keys_of_lines):
             await self._try(entry, handler)
         self.progress += 1
@@ -95,11 +120,18 @@ class Mailbox:
                 await handler(entry)
             except CcArchiverError:
                 raise
-            except Exception as error:  # noqa: BLE001  a defect of ours must not stop the mail behind this one
+            except Exception as error:  # noqa: BLE001  a defect must not block later messages
                 reason = f"a defect of the archiver: {type(error).__name__}: {error}"
-                _log.exception("message.handler_failed", entry=entry.id, kind=entry.message.kind, attempt=attempt)
+                _log.exception(
+                    "message.handler_failed",
+                    entry=entry.id,
+                    kind=entry.message.kind,
+                    attempt=attempt,
+                )
                 if attempt == MAX_ATTEMPTS:
-                    await self._dead_letter(entry.id, reason, entry.message.model_dump_json().encode())
+                    await self._dead_letter(
+                        entry.id, reason, entry.message.model_dump_json().encode()
+                    )
                     return
                 await backoff.wait(_log, "message.retried", entry=entry.id)
             else:
@@ -107,19 +139,22 @@ class Mailbox:
 
     async def _dead_letter(self, entry_id: str, reason: str, raw: bytes) -> None:
         transaction = Transaction().ack(self._worker, entry_id)
-        dead_letters.add(transaction, self._settings, origin=self._worker.mailbox, reason=reason, raw=raw)
+        dead_letters.add(
+            transaction, self._settings, origin=self._worker.mailbox, reason=reason, raw=raw
+        )
         await self._transactions.apply(transaction)
         _log.error("message.dead_lettered", entry=entry_id, reason=reason)
 
     def restart_from_pending(self) -> None:
-        """Hand out again what was read but not settled."""
+        """Make the next `read` return pending entries, those that were read but not acked."""
         self._position = "0"
 
     async def read(self) -> list[Entry]:
-        """Wait for mail for a short time; an empty list if none came.
+        """Return the next messages; wait a short time for them, then return an empty list.
 
-        Waits as long as Redis is away; then everything not settled is handed out again, because a reply may
-        have been lost on the way. So call this only when what it gave before is settled.
+        While Redis is unavailable, wait. Afterwards the pending entries are returned again, because
+        a reply may have been lost. Therefore call this only when all messages that it returned
+        before are acked.
         """
         backoff = Backoff()
         while True:
@@ -131,7 +166,7 @@ class Mailbox:
                 await backoff_or_raise(error, backoff)
                 continue
             except ResponseError as error:
-                if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # the mailbox is not there yet, or any more
+                if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # the mailbox does not exist
                     await retry_until_available(self._create_group)
                 else:
                     await backoff_or_raise(error, backoff)
@@ -140,7 +175,12 @@ class Mailbox:
 
     async def _read_raw(self) -> Entries:
         entries = await read_stream(
-            self._redis, self._worker.mailbox, keys.MAILBOX_GROUP, keys.MAILBOX_CONSUMER, self._position, READ_COUNT
+            self._redis,
+            self._worker.mailbox,
+            keys.MAILBOX_GROUP,
+            keys.MAILBOX_CONSUMER,
+            self._position,
+            READ_COUNT,
         )
         self.progress += 1
         if not entries:
@@ -149,7 +189,9 @@ class Mailbox:
 
     async def _create_group(self) -> None:
         try:
-            await self._redis.xgroup_create(self._worker.mailbox, keys.MAILBOX_GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(
+                self._worker.mailbox, keys.MAILBOX_GROUP, id="0", mkstream=True
+            )
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -159,11 +201,15 @@ class Mailbox:
         for entry_id, fields in raw:
             text = (fields or {}).get(b"message", b"")
             try:
-                entries.append(Entry(entry_id.decode(), WORKER_MESSAGE_ADAPTER.validate_json(text), is_fresh))
+                entries.append(
+                    Entry(entry_id.decode(), WORKER_MESSAGE_ADAPTER.validate_json(text), is_fresh)
+                )
             except ValidationError as error:
                 if fields:
-                    reason = f"not a letter this version knows: {error.error_count()} problems"
+                    reason = f"not a message of this version: {error.error_count()} problems"
                     await self._dead_letter(entry_id.decode(), reason, text)
-                else:  # it was deleted by hand
-                    await self._transactions.apply(Transaction().ack(self._worker, entry_id.decode()))
+                else:  # a person has deleted the entry
+                    await self._transactions.apply(
+                        Transaction().ack(self._worker, entry_id.decode())
+                    )
         return entries

@@ -1,1 +1,1 @@
-"""Connections to Redis and the names of the archiver's keys."""
+"""Connections to Redis: clients, login, encryption and Sentinel."""

@@ -1,4 +1,4 @@
-"""How a connection to Redis is let in: login and encryption."""
+"""Login and encryption of connections to Redis."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ _log = structlog.get_logger(__name__)
 
 
 class FileLogin(CredentialProvider):
-    """Logs in with what the credentials file has at that time: a new password needs no restart.
+    """Reads user and password from the credentials file at each login.
+
+    Therefore a new password needs no restart.
 
     Raises
     ------
     ConfigError
-        When it is made, if the file is missing or wrong. Later the last good one is used on.
+        In the constructor, if the file is missing or invalid. If the file becomes invalid later,
+        the last valid credentials remain in use.
     """
 
     def __init__(self) -> None:
@@ -39,64 +42,82 @@ class FileLogin(CredentialProvider):
 
     @override
     def get_credentials(self) -> tuple[str, str]:
-        found = self._read()
-        return found.user, found.password.get_secret_value()
+        credentials = self._read()
+        return credentials.user, credentials.password.get_secret_value()
 
     @override
     async def get_credentials_async(self) -> tuple[str, str]:
-        return self.get_credentials()  # redis-py's own does the same, and warns of it at each connection
+        # The inherited method does the same, but logs a warning at each connection.
+        return self.get_credentials()
 
     def _read(self) -> Credentials:
         try:
             self._last = load_redis_credentials()
         except ConfigError as error:
-            _log.warning("redis.login_file_invalid", error=str(error), effect="logging in as before")
+            _log.warning(
+                "redis.login_file_invalid",
+                error=str(error),
+                effect="logging in with the last valid credentials",
+            )
         return self._last
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
-    """Give what redis-py has to know for login and encryption; nothing for a site with neither.
+    """Return redis-py's options for login and encryption; none for a site that uses neither.
 
     Raises
     ------
     ConfigError
-        If a file is missing or wrong.
+        If a file is missing or invalid.
     """
     login = {"credential_provider": FileLogin()} if settings.redis_login else {}
     return login | tls_options(settings.redis_tls)
 
 
 class EncryptedConnection(SSLConnection):
-    """Has a context of ours, made anew each time it connects: a renewed certificate needs no restart.
+    """Creates the archiver's own TLS context at each connection attempt.
 
-    redis-py would keep its first context for ever, and beside CA_FILE believe whom the system believes.
+    Therefore a renewed certificate needs no restart. redis-py would never replace its first
+    context, and would trust the system's certificate authorities in addition to CA_FILE.
     """
 
     @override
     def _connection_arguments(self) -> Mapping[str, Any]:
         files = self.ssl_context
         tls = Tls.model_validate(
-            {"USE": True, "CA_FILE": files.ca_certs, "CERT_FILE": files.certfile, "KEY_FILE": files.keyfile}
+            {
+                "USE": True,
+                "CA_FILE": files.ca_certs,
+                "CERT_FILE": files.certfile,
+                "KEY_FILE": files.keyfile,
+            }
         )
         try:
             files.context = client_context(tls, SECTION)
         except ConfigError as error:
-            raise OSError(str(error)) from None  # redis-py makes "not connected" of it: who waits says why
+            # redis-py turns an OSError into a ConnectionError, so the caller waits and logs it.
+            raise OSError(str(error)) from None
         return super()._connection_arguments()
 
 
 def tls_options(tls: Tls) -> dict[str, Any]:
-    """Give what redis-py has to know for encryption; the pool's connections must be `EncryptedConnection`.
+    """Return redis-py's options for encryption.
+
+    The connection class of the pool must be `EncryptedConnection`.
 
     Raises
     ------
     ConfigError
-        If a file is missing or wrong.
+        If a file is missing or invalid.
     """
     if not tls.use:
         return {}
-    client_context(tls, SECTION)  # a wrong file shows at once, not at the first connection
-    files = {"ssl_ca_certs": tls.ca_file, "ssl_certfile": tls.cert_file, "ssl_keyfile": tls.key_file}
+    client_context(tls, SECTION)  # report an invalid file now, not at the first connection
+    files = {
+        "ssl_ca_certs": tls.ca_file,
+        "ssl_certfile": tls.cert_file,
+        "ssl_keyfile": tls.key_file,
+    }
     return {
         "ssl": True,
         "ssl_cert_reqs": "required",

@@ -1,1 +1,1 @@
-"""What a worker's process consists of: lease, heartbeat, watchdog, signals, exit codes."""
+"""The process of a worker: lease, heartbeat, watchdog, signals and exit codes."""

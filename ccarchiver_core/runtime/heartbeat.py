@@ -1,4 +1,7 @@
-"""Liveness: each worker writes its vital signs from its own event loop, so a hung loop shows."""
+"""Heartbeats of the workers.
+
+Each worker writes its heartbeat from its own event loop, so a loop that hangs writes none.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,17 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 INTERVAL = HEARTBEAT_S
-"""Seconds between two heartbeats; the other workers notice an absence within a few of them."""
+"""Seconds between two heartbeats. The other workers detect missing ones after a few of them."""
 
 TTL = 10.0
-"""Seconds a heartbeat stays readable: the same as a Forwarder's presence key."""
+"""Time to live of a heartbeat in seconds, the same as that of a Forwarder's presence key."""
 
 
 class Heartbeat(BaseModel):
-    """Content of ``ccarchiver:alive:<worker>``; memory in bytes, CPU share 0 to 1 a core, times in UTC.
+    """Content of ``ccarchiver:alive:<worker>``.
 
-    Every field has a default: during an upgrade workers of two versions read each other.
+    Memory is in bytes, the CPU share is 0 to 1 for each core, times are in UTC. All fields but
+    `worker` have a default, because workers of two versions read each other during an upgrade.
     """
 
     worker: keys.Worker
@@ -48,7 +52,7 @@ class Heartbeat(BaseModel):
     state: str = ""
     degraded_reason: str = ""
     last_error: str = ""
-    """The last line it logged at level error or above."""
+    """Last line that the worker logged at level error or above."""
     last_error_at: float = 0.0
     rss_bytes: int = 0
     cpu_share: float = 0.0
@@ -57,15 +61,15 @@ class Heartbeat(BaseModel):
     mailbox_depth: int = 0
     mailbox_progress: int | None = None
     link_since: float = 0.0
-    """Since when it is connected to RabbitMQ: Unix time, UTC, seconds; 0 if it is not."""
+    """Time at which it connected to RabbitMQ: Unix time, UTC, seconds; 0 if not connected."""
     published_at: float = 0.0
-    """When RabbitMQ last confirmed a message on this connection: Unix time, UTC, seconds; 0 if it has not."""
+    """Last confirmation by RabbitMQ: Unix time, UTC, seconds; 0 if none on this connection."""
     publish_s: float = 0.0
-    """Seconds that confirmation took."""
+    """Seconds from that message to its confirmation."""
 
     @property
     def started_at(self) -> float | None:
-        """When it was started: Unix time, UTC, seconds; None if it does not tell."""
+        """Start time of the worker: Unix time, UTC, seconds; None if the heartbeat has none."""
         try:
             return dt.datetime.fromisoformat(self.started).timestamp()
         except ValueError:
@@ -73,7 +77,7 @@ class Heartbeat(BaseModel):
 
 
 class BrokerLinkStats(NamedTuple):
-    """A worker's connection to RabbitMQ, as it shows in its `Vitals`; zeros for none."""
+    """State of a worker's connection to RabbitMQ, for its `Heartbeat`; zeros if it has none."""
 
     since: float = 0.0
     published_at: float = 0.0
@@ -81,16 +85,16 @@ class BrokerLinkStats(NamedTuple):
 
 
 class HeartbeatPublisher:
-    """Writes one worker's vital signs.
+    """Publishes the heartbeat of one worker.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        Where to.
+        Client to write with.
     worker : `Worker`
-        Whose.
+        The worker.
     mailbox : `Mailbox`
-        Whose progress shows that the worker makes progress.
+        The worker's mailbox; its progress is part of the heartbeat.
     """
 
     def __init__(self, redis: Redis, worker: keys.Worker, mailbox: Mailbox) -> None:
@@ -98,19 +102,25 @@ class HeartbeatPublisher:
         self._mailbox = mailbox
         self._worker = worker
         self._process = psutil.Process()
-        self._process.cpu_percent()  # the first reading only starts the interval
+        self._process.cpu_percent()  # the first call only starts the interval
         self._started = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
         self.state = "starting"
-        """What the worker is doing, for the operator."""
+        """What the worker does at present, for the operator."""
         self.degraded_reason = ""
-        """What keeps it from its work, for the operator; empty if nothing does."""
+        """Why the worker is degraded, for the operator; empty if it is not."""
         self.is_published = True
-        """Whether Redis took the last beat: while it takes ours, the others can show life as well."""
+        """Whether Redis accepted the last heartbeat.
+
+        If it did, the other workers can publish theirs too.
+        """
         self.read_broker_link: Callable[[], BrokerLinkStats] = BrokerLinkStats
-        """How to read the connection to RabbitMQ, for the worker that has one."""
+        """Returns the state of the connection to RabbitMQ; set by the worker that has one."""
 
     async def publish(self) -> None:
-        """Write for ever; while Redis is away or refuses writes nobody can read it, so misses are only logged."""
+        """Write the heartbeat once per `INTERVAL` until cancelled.
+
+        A heartbeat that Redis does not accept is only logged: it may be unavailable or read-only.
+        """
         while True:
             try:
                 depth = await self._redis.xlen(self._worker.mailbox)
@@ -123,14 +133,14 @@ class HeartbeatPublisher:
             await asyncio.sleep(INTERVAL)
 
     async def stop(self) -> None:
-        """Take the vital signs away at a clean end, best effort: they end by themselves otherwise."""
+        """Delete the heartbeat at a clean stop; if that fails, it expires by itself."""
         try:
             await self._redis.delete(self._worker.alive)
         except (RedisError, OSError) as error:
             _log.debug("heartbeat.not_removed", error=str(error))
 
     def read(self, mailbox_depth: int) -> Heartbeat:
-        """Take a reading now."""
+        """Return a heartbeat with the present values."""
         link = self.read_broker_link()
         with self._process.oneshot():
             return Heartbeat(
@@ -157,14 +167,21 @@ class HeartbeatPublisher:
 
 
 async def read_heartbeat(redis: Redis, worker: keys.Worker) -> Heartbeat | None:
-    """Read a worker's vital signs; None if it has shown none lately. What cannot be read is a sign of life as well."""
+    """Return the heartbeat of a worker, or None if there is none; see `parse_heartbeat`."""
     raw = await redis.get(worker.alive)
     return None if raw is None else parse_heartbeat(worker, raw)
 
 
 def parse_heartbeat(worker: keys.Worker, text: bytes | str) -> Heartbeat:
-    """Read vital signs as they stand in Redis; what cannot be read is a sign of life as well."""
+    """Return the heartbeat that a text from Redis holds.
+
+    A text that cannot be parsed counts as a heartbeat too: its worker lives.
+    """
     try:
         return Heartbeat.model_validate_json(text)
     except ValidationError:
-        return Heartbeat(worker=worker, state="unreadable: of another version?", written_at=time.time())
+        return Heartbeat(
+            worker=worker,
+            state="unreadable heartbeat, possibly of another version",
+            written_at=time.time(),
+        )

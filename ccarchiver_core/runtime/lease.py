@@ -1,7 +1,8 @@
-"""One instance of each worker: a lease in Redis with an owner, a time to live and an epoch.
+"""One instance of each worker: a lease in Redis with an owner, a time to live and a fencing token.
 
-The epoch is the fencing token (M. Kleppmann, "How to do distributed locking", 2016): every step carries it, and
-Redis refuses a step whose epoch is not the newest. So a holder that was frozen past its lease does no harm.
+Every transaction carries the fencing token (M. Kleppmann, "How to do distributed locking", 2016).
+Redis rejects a transaction whose token is not the newest. Therefore a holder that was frozen until
+after the end of its lease writes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from redis.exceptions import ResponseError
 from ccarchiver_core.base.backoff import LONGEST, Backoff
 from ccarchiver_core.base.errors import DataLostError, FencedError, LeaseHeldError
 from ccarchiver_core.base.host import host_name
-from ccarchiver_core.redis.client import COMMAND_TIMEOUT, UNAVAILABLE_ERRORS, backoff_or_raise
+from ccarchiver_core.base.scripts import read_script
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.retry import backoff_or_raise
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -31,62 +35,60 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 RENEWALS_PER_TTL = 5
-"""How often a lease is renewed in its time to live: four renewals may fail before it ends."""
+"""Renewals of a lease within its time to live. Four may fail in a row before it expires."""
 
 STANDBY_POLL_S = 0.5
-"""Seconds between two looks of a standby: little beside the time a lease outlives its holder."""
+"""Seconds between two polls of a standby, short compared with a lease's time to live."""
 
 STANDBY_TTL_MS = 5_000
-"""How long a standby counts as there after it said so: ten looks, so that a slow machine does not flicker."""
+"""Time to live of a standby's entry, in ms.
+
+Ten polls, so that the entry of a standby on a slow machine does not expire in between.
+"""
 
 STALE_POLL_S = 2.0
-"""Seconds between two looks of a standby beyond which Redis was away, hung or took no writes: nobody could renew then,
-and that a lease has ended meanwhile says nothing about its holder."""
+"""Seconds between two polls of a standby beyond which Redis counts as having had an outage.
+
+In an outage (unavailable, hung or read-only Redis) no holder can renew its lease. So a lease that
+has expired meanwhile does not mean that its holder is dead.
+"""
 
 MIN_GRACE_S = 2 * COMMAND_TIMEOUT + LONGEST
-"""Seconds within which a holder that lives renews when Redis is back: it ends one command, waits, and asks again."""
+"""Seconds within which a live holder renews its lease after an outage of Redis.
 
-# KEYS: lease, epoch, applied. ARGV: owner, ttl in ms. The same owner may ask again after a lost reply.
-_TAKE = """
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return {'held', held} end
-if held then return {'taken', redis.call('GET', KEYS[2])} end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[3])
-return {'taken', tostring(redis.call('INCR', KEYS[2]))}
+Its command times out, it waits for the longest backoff, and it sends the command again.
 """
 
-# KEYS: lease, epoch. ARGV: owner, ttl in ms, own epoch. An ended lease that nobody took is taken up again.
-_RENEW = """
-local newest = redis.call('GET', KEYS[2])
-if not newest then return 'lost' end
-if newest ~= ARGV[3] then return 'fenced' end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 'renewed'
-"""
-
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_ACQUIRE = read_script(__package__, "acquire_lease.lua")
+_RENEW = read_script(__package__, "renew_lease.lua")
+_RELEASE = read_script(__package__, "release_lease.lua")
 
 
 class Lease:
-    """The right of this process to be its worker.
+    """The lease by which this process is the active instance of its worker.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
         A client without retries of its own.
     worker : `Worker`
-        Which of the three.
-    runner : `StepRunner`
-        Gets the epoch.
+        The worker.
+    transactions : `TransactionPipeline`
+        The worker's transactions; they receive the fencing token and the end of the lease.
     ttl : `float`
-        Seconds the lease outlives its holder.
+        Time to live of the lease, in seconds.
     stand_by : `bool`
-        Whether to wait for the end of another instance instead of giving up.
+        Whether to wait for the end of another instance as its standby, instead of raising.
     """
 
     def __init__(
-        self, redis: Redis, worker: Worker, transactions: TransactionPipeline, ttl: float, *, stand_by: bool = False
+        self,
+        redis: Redis,
+        worker: Worker,
+        transactions: TransactionPipeline,
+        ttl: float,
+        *,
+        stand_by: bool = False,
     ) -> None:
         self._redis = redis
         self._worker = worker
@@ -103,29 +105,32 @@ class Lease:
             {
                 "host": host_name(),
                 "pid": os.getpid(),
-                "run": uuid.uuid4().hex,  # in a container every process may have the same number
+                # In containers, several processes may have the same process id.
+                "run": uuid.uuid4().hex,
                 "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
         )
-        self._acquire_script = redis.register_script(_TAKE)
+        self._acquire_script = redis.register_script(_ACQUIRE)
         self._renew_script = redis.register_script(_RENEW)
         self._release_script = redis.register_script(_RELEASE)
 
     async def acquire(self) -> bool:
-        """Take the lease, waiting while Redis is away, and as the standby while another instance has it.
+        """Acquire the lease; wait while Redis is unavailable, and as a standby if that is allowed.
 
-        A lease whose holder died on this host is taken over at once; one that is alive is respected. A lease that ended
-        while Redis was away is left to its holder for a time: nobody could have renewed it.
+        A lease whose holder died on this host is released at once. The lease of a live holder is
+        respected. After an outage of Redis, a standby leaves an expired lease to its holder for a
+        grace period, because the holder could not renew it.
 
         Returns
         -------
         stood_by
-            Whether another instance had it when this one came.
+            Whether this instance was the standby of another one.
 
         Raises
         ------
         LeaseHeldError
-            If another instance runs and this one shall not wait for its end; the text says where.
+            If another instance is running and this one may not wait as its standby. The text names
+            its host and process.
         """
         backoff = Backoff()
         names = [self._worker.lease, self._worker.fencing_token, self._worker.applied]
@@ -135,15 +140,17 @@ class Lease:
                     backoff = Backoff()
                     await asyncio.sleep(STANDBY_POLL_S)
                     continue
-                asked_at = asyncio.get_running_loop().time()
-                verdict, detail = await self._acquire_script(keys=names, args=[self._owner, self._ttl_ms])
+                requested_at = asyncio.get_running_loop().time()
+                verdict, detail = await self._acquire_script(
+                    keys=names, args=[self._owner, self._ttl_ms]
+                )
                 if verdict == b"taken":
-                    self._transactions.epoch = int(detail)
-                    self._transactions.lease_valid_until = asked_at + self._ttl_ms / 1000
+                    self._transactions.fencing_token = int(detail)
+                    self._transactions.lease_valid_until = requested_at + self._ttl_ms / 1000
                     await self._leave_standby()
                     return self._stood_by
                 if self._should_wait_for(detail):
-                    self._looked_at = asked_at
+                    self._looked_at = requested_at
                     continue
                 await self._release_script(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
@@ -151,10 +158,10 @@ class Lease:
                 await backoff_or_raise(error, backoff)
 
     async def _must_keep_waiting(self) -> bool:
-        """Say that this one stands by, and look whether it must go on doing so.
+        """Write the standby's entry, and return whether this instance must remain the standby.
 
-        It looks before it asks for the lease: what is asked of a Redis that hangs is done when that wakes up, maybe
-        before the holder's renewal.
+        It reads the lease before it tries to acquire it: a Redis that hangs runs a pending command
+        when it continues, possibly before the holder's renewal.
         """
         held = cast("bytes | None", await self._redis.get(self._worker.lease))
         await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
@@ -171,7 +178,13 @@ class Lease:
             self._standing_by_for = b""
 
     def _should_wait_for(self, held_by: bytes) -> bool:
-        """Tell whether the holder is respected as the active one; a dead one is not."""
+        """Return whether to wait for a holder; there is no wait for a dead one.
+
+        Raises
+        ------
+        LeaseHeldError
+            If the holder lives and this instance may not wait as its standby.
+        """
         holder: dict[str, object] = json.loads(held_by)
         if _is_dead(holder):
             return False
@@ -179,61 +192,78 @@ class Lease:
             self._stood_by = True
             if held_by != self._standing_by_for:
                 self._standing_by_for = held_by
-                _log.info("lease.standby_started", active_host=holder["host"], active_pid=holder["pid"])
+                _log.info(
+                    "lease.standby_started",
+                    active_host=holder["host"],
+                    active_pid=holder["pid"],
+                )
             return True
         msg = (
-            f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} since {holder['since']}; "
-            f"only one may. Stop that one first (supervisorctl stop ccarchiver:{self._worker}; kill {holder['pid']} if "
-            "no supervisord runs it), or wait for its lease to end if its host is down. "
-            "(STANDBY: true makes this one the standby)"
+            f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} "
+            f"since {holder['since']}; this instance exits, because only one may run. "
+            "Stop the other one first "
+            f"(supervisorctl stop ccarchiver:{self._worker}; kill {holder['pid']} if it does not "
+            "run under supervisord). If its host is down, wait until its lease expires. "
+            "(With STANDBY: true, this instance waits as the standby)"
         )
         raise LeaseHeldError(msg)
 
     async def renew_forever(self) -> None:
-        """Renew for ever, through outages.
+        """Renew the lease until cancelled; retry while Redis is unavailable.
 
         Raises
         ------
         FencedError
-            If another instance has taken the lease.
+            If another instance has acquired the lease.
+        DataLostError
+            If Redis has lost its data.
         """
         backoff = Backoff()
         while True:
-            asked_at = asyncio.get_running_loop().time()
+            requested_at = asyncio.get_running_loop().time()
             try:
                 answer = await self._renew_script(
                     keys=[self._worker.lease, self._worker.fencing_token],
-                    args=[self._owner, self._ttl_ms, str(self._transactions.epoch)],
+                    args=[self._owner, self._ttl_ms, str(self._transactions.fencing_token)],
                 )
             except (*UNAVAILABLE_ERRORS, ResponseError) as error:
                 await backoff_or_raise(error, backoff)
                 continue
             if answer == b"lost":
-                msg = f"{self._worker}: Redis has lost its data (is it append-only?); this worker stops and begins anew"
+                msg = (
+                    f"{self._worker}: Redis has lost its data (is it append-only?); "
+                    "this worker stops and must start again"
+                )
                 raise DataLostError(msg)
             if answer == b"fenced":
-                msg = f"{self._worker}: the lease of epoch {self._transactions.epoch} was taken by another instance"
+                msg = (
+                    f"{self._worker}: another instance has acquired the lease "
+                    f"(own fencing token: {self._transactions.fencing_token})"
+                )
                 raise FencedError(msg)
-            self._transactions.lease_valid_until = asked_at + self._ttl_ms / 1000
+            self._transactions.lease_valid_until = requested_at + self._ttl_ms / 1000
             backoff = Backoff()
             await asyncio.sleep(self._interval)
 
     async def release(self) -> None:
-        """Give the lease back, so that a successor need not wait; best effort, safe to repeat."""
+        """Release the lease, so that a successor need not wait; best effort, safe to repeat."""
         try:
             await self._release_script(keys=[self._worker.lease], args=[self._owner])
         except (*UNAVAILABLE_ERRORS, ResponseError):
-            _log.info("lease.not_released", reason="Redis is away or cannot write; it ends by itself")
+            _log.info(
+                "lease.not_released",
+                reason="Redis is unavailable or read-only; the lease expires by itself",
+            )
 
 
 async def read_standby(redis: Redis, worker: Worker) -> str:
-    """Read which host waits to take a worker over; empty if none does."""
+    """Return the host of a worker's standby; empty if there is none."""
     raw = await redis.get(worker.standby)
     return str(json.loads(raw)["host"]) if raw else ""
 
 
 def _is_dead(holder: dict[str, object]) -> bool:
-    """Tell whether the holder's process on this very host is gone; of another host nothing is known."""
+    """Return whether the holder ran on this host and has ended; False for another host's holder."""
     pid = holder.get("pid")
     if holder.get("host") != host_name() or not isinstance(pid, int):
         return False

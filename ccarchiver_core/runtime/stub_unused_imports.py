@@ -1,7 +1,8 @@
-"""What salobj imports and the archiver never uses: a client of object stores, and a simulator of one.
+"""Stubs for modules that salobj imports and the archiver never uses.
 
-salobj 6.9 imports boto3, botocore and moto for its ``AsyncS3Bucket``. Measured, they are 18 MB of the CSC's memory and
-0.4 s of its start, in which the camera's events wait.
+salobj 6.9 imports boto3, botocore and moto, a client and a simulator of object stores, for its
+``AsyncS3Bucket``. Measured, they add 18 MB to the CSC's memory and 0.4 s to its start, during which
+the camera's events wait.
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = ("boto3", "botocore", "moto", "moto.core", "moto.core.models")
-"""The modules, each after the package it is in."""
+"""Names of the modules; each one follows its package."""
 
 
 class _Spared(types.ModuleType):
-    """Stands where the module would be; whoever does use it is told why it is not there."""
+    """A stub in place of a module; the use of any attribute raises an error with the reason."""
 
     @override
     def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # the import system asks for some
+        if name.startswith("__"):  # the import system reads some of these
             raise AttributeError(name)
-        raise ImportError(f"{self.__name__}.{name} is not there: the archiver imports salobj without its object store")
+        raise ImportError(
+            f"{self.__name__}.{name} is not available: "
+            "the archiver imports salobj without its object store"
+        )
 
 
 @contextlib.contextmanager
 def spared() -> Iterator[None]:
-    """Let what is imported in this block do without the modules; what is imported after it gets the real ones."""
+    """Replace the modules by stubs within this block; later imports get the real modules."""
     placed = {name: _Spared(name) for name in NAMES if name not in sys.modules}
     for name, module in placed.items():
         sys.modules[name] = module

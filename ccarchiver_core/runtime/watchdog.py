@@ -1,4 +1,4 @@
-"""Ends a worker that hangs: health watches the bridge and the CSC, the bridge watches health."""
+"""Watchdog for workers that hang: health watches bridge and CSC, the bridge watches health."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import psutil
 import structlog
 
 from ccarchiver_core.base.host import host_name
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, retry_until_available
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.store.transaction import Transaction
 
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 POLL_INTERVAL = 1.0
-"""Seconds between two looks; heartbeats come once a second."""
+"""Seconds between two polls; workers write their heartbeats once a second."""
 
 STALE_POLL_S = 5.0
-"""Seconds by which a look may come late. Beyond it this process, maybe the machine, stood still itself, and in that
-time nobody could see whether the others lived."""
+"""Seconds by which a poll may be late.
+
+After a longer delay, this process or the whole machine was suspended. The watchdog could not
+observe the other workers during that time, so it resets their timers.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -37,30 +41,31 @@ _log = structlog.get_logger(__name__)
 class _Watched:
     last: Heartbeat | None = None
     heartbeat_at: float = field(default_factory=time.monotonic)
-    """When it last showed life."""
+    """Time of its last heartbeat, by the monotonic clock."""
     progress_at: float = field(default_factory=time.monotonic)
-    """When it last read its mailbox, or handled a letter."""
+    """Time at which it last read its mailbox or handled a message."""
     away_s: float = 0.0
-    """For how long it had shown no life at the last look."""
+    """Seconds without a heartbeat, as of the last poll."""
 
     def reset(self) -> None:
-        """Give it its full time again."""
+        """Restart the timers of this worker."""
         self.away_s = 0.0
         self.heartbeat_at = self.progress_at = time.monotonic()
 
 
 class Watchdog:
-    """Watches heartbeats by the monotonic clock: a stepped wall clock makes nobody look dead.
+    """Kills workers whose heartbeat or mailbox makes no progress for WATCHDOG_TIMEOUT.
 
-    Two that watch each other do not end each other over what neither can help: while Redis is away or refuses writes
-    nobody can show life, and that is forgiven.
+    It measures time by the monotonic clock, so a jump of the wall clock has no effect. While Redis
+    is unavailable or read-only, no worker can write a heartbeat. That time does not count, so that
+    two workers that watch each other do not kill each other.
 
     Parameters
     ----------
     context : `WorkerContext`
-        Redis, settings, and the watcher's own heart.
+        Redis, settings and heartbeat of the worker that runs the watchdog.
     workers : `Worker`
-        Whom to watch.
+        The workers to watch.
     """
 
     def __init__(self, context: WorkerContext, *workers: keys.Worker) -> None:
@@ -69,11 +74,11 @@ class Watchdog:
         self._looked_at = time.monotonic()
 
     def away_for(self, worker: keys.Worker) -> float:
-        """Seconds for which a watched worker had shown no life at the last look."""
+        """Return the seconds without a heartbeat of a watched worker, as of the last poll."""
         return self._watched[worker].away_s
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Poll until cancelled."""
         self._looked_at = time.monotonic()
         while True:
             await asyncio.sleep(POLL_INTERVAL)
@@ -83,7 +88,10 @@ class Watchdog:
         now = time.monotonic()
         late_s, self._looked_at = now - self._looked_at - POLL_INTERVAL, now
         try:
-            heartbeat = {worker: await read_heartbeat(self._context.redis, worker) for worker in self._watched}
+            heartbeat = {
+                worker: await read_heartbeat(self._context.redis, worker)
+                for worker in self._watched
+            }
         except UNAVAILABLE_ERRORS:
             self._reset_all()
             return
@@ -108,13 +116,20 @@ class Watchdog:
         is_same_process = before is not None and before.pid == heartbeat.pid
         if before is None or heartbeat.written_at != before.written_at:
             watched.heartbeat_at = now
-        progress = heartbeat.mailbox_progress  # None: its version does not tell
-        if before is None or not is_same_process or progress is None or progress != before.mailbox_progress:
+        progress = heartbeat.mailbox_progress  # None: its version does not send it
+        if (
+            before is None
+            or not is_same_process
+            or progress is None
+            or progress != before.mailbox_progress
+        ):
             watched.progress_at = now
         watched.last = heartbeat
 
-    async def _end_if_hung(self, worker: keys.Worker, watched: _Watched, last: Heartbeat, silent_s: float) -> None:
-        """End a worker whose process is there but does nothing; supervisord starts it again."""
+    async def _end_if_hung(
+        self, worker: keys.Worker, watched: _Watched, last: Heartbeat, silent_s: float
+    ) -> None:
+        """Kill a worker whose process exists but hangs; supervisord starts it again."""
         watched.last = None
         watched.progress_at = time.monotonic()
         if last.host != host_name():
@@ -123,17 +138,24 @@ class Watchdog:
         if not _is_worker(last.pid, worker):
             return
         _log.error(
-            "worker.hung", hung_worker=str(worker), hung_pid=last.pid, silent_s=round(silent_s, 1), action="SIGKILL"
+            "worker.hung",
+            hung_worker=str(worker),
+            hung_pid=last.pid,
+            silent_s=round(silent_s, 1),
+            action="SIGKILL",
         )
         os.kill(last.pid, signal.SIGKILL)
         await self._context.transactions.apply(Transaction().count(f"watchdog_kills:{worker}"))
 
     async def _revoke(self, worker: keys.Worker, last: Heartbeat, silent_s: float) -> None:
-        """Take the lease from one that hangs on the other host, and still renews it: it ends itself then."""
+        """Revoke the lease of a worker that hangs on another host.
+
+        Its process is out of reach of a signal, but exits when it fails to renew the lease.
+        """
         held = await retry_until_available(lambda: self._context.redis.get(worker.lease))
         holder = json.loads(held) if held else {}
         if (holder.get("host"), holder.get("pid")) != (last.host, last.pid):
-            return  # its lease has ended, or is its successor's
+            return  # its lease has expired, or a successor holds it
         _log.error(
             "worker.hung",
             hung_worker=str(worker),
@@ -142,14 +164,18 @@ class Watchdog:
             silent_s=round(silent_s, 1),
             action="its lease is revoked",
         )
-        transaction = Transaction().require(worker.lease, "", held).command("INCR", worker.fencing_token)
+        transaction = (
+            Transaction().require(worker.lease, "", held).command("INCR", worker.fencing_token)
+        )
         await self._context.transactions.apply(transaction.count(f"watchdog_kills:{worker}"))
 
 
 def _is_worker(pid: int, worker: keys.Worker) -> bool:
-    """Tell whether a process is that worker: its number may have gone to another program."""
+    """Return whether a process is that worker; another program may have its process id by now."""
     try:
         words = psutil.Process(pid).cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
-    return any(f"run_ccarchiver_{worker}" in word or f"ccarchiver_{worker}.main" in word for word in words)
+    return any(
+        f"run_ccarchiver_{worker}" in word or f"ccarchiver_{worker}.main" in word for word in words
+    )

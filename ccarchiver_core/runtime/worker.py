@@ -1,4 +1,4 @@
-"""What every worker's process is made of: settings, Redis, lease, mailbox, heartbeat, signals, exit codes."""
+"""The common parts of the workers' processes: resources, signal handling and exit codes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import CcArchiverError, ConfigError, FencedError, LeaseHeldError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_FENCED, EXIT_LEASE_HELD
 from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.config.settings import Settings, load_settings
 from ccarchiver_core.log import logs
@@ -27,25 +28,17 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.keys import Worker
 
-EXIT_CONFIG = 78
-"""The configuration is wrong (EX_CONFIG of sysexits.h)."""
-
-EXIT_LEASE_HELD = 75
-"""Another instance runs (EX_TEMPFAIL of sysexits.h: supervisord tries again)."""
-
-EXIT_FENCED = 70
-"""Another instance took over while this one was away."""
 
 _log = structlog.get_logger(__name__)
 
 
 class WorkerContext:
-    """The parts of one worker, made but not yet connected.
+    """The resources of one worker. Its constructor opens no connection.
 
     Parameters
     ----------
     worker : `Worker`
-        Which of the three.
+        The worker.
     settings : `Settings`
         The site's settings.
     """
@@ -56,13 +49,17 @@ class WorkerContext:
         self.redis = redis_client.make_client(settings)
         self._blocking_redis = redis_client.make_client(settings, blocking=True)
         self.transactions = TransactionPipeline(self.redis, worker)
-        self.lease = Lease(self.redis, worker, self.transactions, settings.lease_ttl, stand_by=settings.standby)
+        self.lease = Lease(
+            self.redis, worker, self.transactions, settings.lease_ttl, stand_by=settings.standby
+        )
         self.mailbox = Mailbox(self._blocking_redis, worker, self.transactions, settings)
         self.heartbeat = HeartbeatPublisher(self.redis, worker, self.mailbox)
 
     async def close(self) -> None:
-        """Show no life any more, give the lease back and close the connections; safe to repeat."""
-        if self.transactions.epoch is not None:  # otherwise what is there is another instance's
+        """Delete the heartbeat, release the lease and close the connections; safe to repeat."""
+        if (
+            self.transactions.fencing_token is not None
+        ):  # otherwise another instance writes the heartbeat
             await self.heartbeat.stop()
         await self.transactions.close()
         await self.lease.release()
@@ -71,16 +68,21 @@ class WorkerContext:
 
 
 def run(worker: Worker, description: str, body: Callable[[WorkerContext], Awaitable[None]]) -> int:
-    """Run a worker's program until SIGTERM or SIGINT; the value is the process' exit code.
+    """Run a worker until SIGTERM or SIGINT.
 
     Parameters
     ----------
     worker : `Worker`
-        Which of the three.
+        The worker.
     description : `str`
-        For ``--help``.
+        Text for ``--help``.
     body : callable
-        The worker's own work: runs until it is cancelled.
+        The worker's own task; it must run until it is cancelled.
+
+    Returns
+    -------
+    exit_code
+        The exit code of the process.
     """
     name = f"run_ccarchiver_{worker}"
     parser = argparse.ArgumentParser(name, description=description)
@@ -101,7 +103,18 @@ def run(worker: Worker, description: str, body: Callable[[WorkerContext], Awaita
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Log why a worker stops and give the exit code; anything not foreseen is raised again."""
+    """Log why a worker stops, and return the exit code.
+
+    Parameters
+    ----------
+    error : `BaseException`
+        The error, or a group of errors that has a known one in it.
+
+    Raises
+    ------
+    BaseException
+        The error itself, if it is not one of this project's errors with an exit code.
+    """
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions:
             with contextlib.suppress(BaseException):
@@ -121,7 +134,9 @@ def exit_code_of(error: BaseException) -> int:
             raise error
 
 
-async def _supervise(context: WorkerContext, body: Callable[[WorkerContext], Awaitable[None]]) -> None:
+async def _supervise(
+    context: WorkerContext, body: Callable[[WorkerContext], Awaitable[None]]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,5 +164,5 @@ async def _work(context: WorkerContext, body: Callable[[WorkerContext], Awaitabl
 
 async def _body(context: WorkerContext, body: Callable[[WorkerContext], Awaitable[None]]) -> None:
     await body(context)
-    msg = f"{context.worker}: the worker's own work ended without being asked to"
+    msg = f"{context.worker}: the worker's own task ended without being cancelled"
     raise RuntimeError(msg)

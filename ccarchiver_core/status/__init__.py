@@ -1,1 +1,1 @@
-"""What people see of the archiver, read from Redis: the same for the command line, the status page and the metrics."""
+"""The archiver's status, read from Redis, for the command line, the status page and the metrics."""

@@ -1,4 +1,4 @@
-"""What is wrong now, in the order an operator should look at it, each with what to do."""
+"""The active alarms, the most severe first, each with its remedy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from ccarchiver_core import keys
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.config.tls import is_of_tls
+from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.store.csc_state import FAULT
-from ccarchiver_core.store.ledger import ImageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,35 +20,43 @@ if TYPE_CHECKING:
     from ccarchiver_core.status.overview import Overview, WorkerView
 
 MAILBOX_BACKLOG_S = 10.0
-"""Age of a letter above which its worker counts as behind: usual is below a tenth of a second, a restart takes five."""
+"""Age of the oldest message in a mailbox above which its worker counts as behind.
+
+The usual age is below a tenth of a second; a restart takes five seconds.
+"""
 
 LETTER_NEW_S = 3600.0
-"""A dead letter is news for an hour; later it is still counted."""
+"""Seconds for which a new dead letter is an alarm. After that it is only counted."""
 
 SAME_TEXT = 60
-"""Characters of a report by which it is known again in a log line, which is cut: enough to name peer and cause."""
+"""Characters of the CSC's error text that are compared with a log line, which may be truncated.
+
+They are enough to name the peer and the cause.
+"""
 
 LOGIN_ERRORS = ("username-password", "authentication")
-"""What is in the error when the login is wrong."""
+"""Parts of Redis' error text that mean a rejected login."""
 
 ERROR_NEW_S = 600.0
-"""A worker's last error is shown as an alarm for ten minutes."""
-
+"""Seconds for which a worker's last error is an alarm."""
 
 FAILING_TRIES = 3
-"""Starts in a row that failed, from which on it is an alarm: some six seconds; being killed twice is no pattern."""
+"""Failed starts in a row that are an alarm: they take about six seconds. Two may be two kills."""
 
 
 class Severity(enum.StrEnum):
-    """How soon somebody must look."""
+    """How urgent an alarm is."""
 
     CRITICAL = "critical"
-    """Images are not archived now, or soon will not be."""
+    """Images are not archived now, or will soon not be archived."""
     WARNING = "warning"
 
 
 class AlarmName(enum.StrEnum):
-    """Everything that can be wrong but a fault, whose name is that of `fault_alarm`; each has a runbook entry."""
+    """The names of all alarms except faults, which `fault_alarm` names.
+
+    Each has an entry in the runbook.
+    """
 
     REDIS_UNAVAILABLE = "redis_unavailable"
     REDIS_READ_ONLY = "redis_read_only"
@@ -67,27 +75,27 @@ class AlarmName(enum.StrEnum):
 
 
 def fault_alarm(code: int) -> str:
-    """Name the alarm of a CSC that is in FAULT with an error code."""
+    """Return the name of the alarm for a CSC that is in FAULT with an error code."""
     return f"fault_{code}"
 
 
 ALARM_NAMES = (*(fault_alarm(code) for code in ErrorCode), *AlarmName)
-"""Every name an alarm can have."""
+"""All alarm names."""
 
 
 class Alarm(BaseModel):
-    """One thing that is wrong."""
+    """One alarm."""
 
     severity: Severity
     name: str
-    """Short and stable, for programs: an entry of the runbook has it as title."""
+    """Short and stable, for programs. It is the title of the alarm's runbook entry."""
     text: str
     remedy: str
-    """What to do, with a literal command where there is one."""
+    """What to do, with the literal command if there is one."""
 
 
 def alarms_of(view: Overview) -> list[Alarm]:
-    """List what is wrong, critical things first; empty if all is well."""
+    """Return the active alarms, critical ones first. The list is empty if all is well."""
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
         return [_critical(AlarmName.REDIS_UNAVAILABLE, text, _redis_remedy(view.redis.error))]
@@ -96,46 +104,57 @@ def alarms_of(view: Overview) -> list[Alarm]:
 
 
 def _redis_remedy(error: str) -> str:
-    """Say what to do about a Redis that does not answer; one that does not let us in must not be restarted."""
+    """Return the remedy for an unavailable Redis.
+
+    A Redis that rejects the connection or the login must not be restarted.
+    """
     if is_of_tls(error) or any(word in error.lower() for word in LOGIN_ERRORS):
-        return "it is there, but does not let us in: ccarchiver doctor says what to mend"
-    return "start Redis, or restart it if it hangs; the workers go on by themselves when it is back"
+        return "Redis runs, but rejects the connection: ccarchiver doctor prints what to correct"
+    return (
+        "start Redis, or restart it if it hangs; the workers continue by themselves when it is back"
+    )
 
 
-def _critical(name: str, text: str, do: str) -> Alarm:
-    return Alarm(severity=Severity.CRITICAL, name=name, text=text, remedy=do)
+def _critical(name: str, text: str, remedy: str) -> Alarm:
+    return Alarm(severity=Severity.CRITICAL, name=name, text=text, remedy=remedy)
 
 
-def _warning(name: str, text: str, do: str) -> Alarm:
-    return Alarm(severity=Severity.WARNING, name=name, text=text, remedy=do)
+def _warning(name: str, text: str, remedy: str) -> Alarm:
+    return Alarm(severity=Severity.WARNING, name=name, text=text, remedy=remedy)
 
 
 def _csc(view: Overview) -> Iterator[Alarm]:
     if view.csc is not None and view.csc.state == FAULT:
         code = view.csc.error_code
-        do = f"mend the cause (runbook: {code}), then command_ccarchiver standby, start, enable"
-        yield _critical(fault_alarm(code), f"the CSC is in FAULT with {code}: {view.csc.error_report}", do)
+        text = f"the CSC is in FAULT with {code}: {view.csc.error_report}"
+        remedy = (
+            f"correct the cause (runbook: {code}), then command_ccarchiver standby, start, enable"
+        )
+        yield _critical(fault_alarm(code), text, remedy)
 
 
 def _workers(view: Overview) -> Iterator[Alarm]:
     for part in view.workers:
         name = f"ccarchiver:{part.worker}"
-        failed = [alarm for one in _programs(view, name) for alarm in _program(view, one, part)]
+        failed = [
+            alarm for program in _programs(view, name) for alarm in _program(view, program, part)
+        ]
         yield from failed
         if part.heartbeat is None:
             if not failed:  # one cause, one alarm
-                do = f"supervisorctl status {name}; supervisorctl restart {name}; its log says why"
-                yield _critical(
-                    AlarmName.WORKER_UNAVAILABLE, f"worker {name} shows no life{_how_it_ended(view, name)}", do
+                text = f"worker {name} sends no heartbeat{_how_it_ended(view, name)}"
+                remedy = (
+                    f"supervisorctl status {name}; supervisorctl restart {name}; "
+                    "its log contains the reason"
                 )
+                yield _critical(AlarmName.WORKER_UNAVAILABLE, text, remedy)
             continue
         yield from _living(view, part, name)
     missing = [str(part.worker) for part in view.workers if not part.standby]
     if view.has_second_host and missing:
-        text = f"nobody stands by for {', '.join(missing)}: if this host fails, nothing takes over"
-        yield _warning(
-            AlarmName.NO_STANDBY, text, "on the other host: supervisorctl status; supervisorctl start ccarchiver:*"
-        )
+        text = f"no standby for {', '.join(missing)}: if this host fails, archiving stops"
+        remedy = "on the other host: supervisorctl status; supervisorctl start ccarchiver:*"
+        yield _warning(AlarmName.NO_STANDBY, text, remedy)
     workers = {f"ccarchiver:{part.worker}" for part in view.workers}
     for program in view.processes:
         if program.name not in workers:
@@ -143,28 +162,38 @@ def _workers(view: Overview) -> Iterator[Alarm]:
 
 
 def _programs(view: Overview, name: str) -> list[SupervisedProcess]:
-    """Give what is known of one program, of each host that has it; the newest first."""
-    return sorted((one for one in view.processes if one.name == name), key=lambda one: -one.changed_at)
+    """Return the entries of one program on all hosts, the newest first."""
+    found = (program for program in view.processes if program.name == name)
+    return sorted(found, key=lambda program: -program.changed_at)
 
 
-def _program(view: Overview, program: SupervisedProcess, part: WorkerView | None) -> Iterator[Alarm]:
-    """Tell of a program that supervisord cannot keep running; a sign of life since then, from any host, ends that."""
-    if part is not None and part.heartbeat is not None and part.heartbeat.written_at > program.changed_at:
+def _program(
+    view: Overview, program: SupervisedProcess, part: WorkerView | None
+) -> Iterator[Alarm]:
+    """Yield the alarm of a program that supervisord cannot keep running.
+
+    A later heartbeat of its worker, from any host, clears the alarm.
+    """
+    heartbeat = None if part is None else part.heartbeat
+    if heartbeat is not None and heartbeat.written_at > program.changed_at:
         return
     since = f"{max(0.0, view.at - program.changed_at):.0f} s ago"
     name = program.name
     if program.state is ProcessState.FATAL:
-        text = f"supervisord on {program.host} has given {name} up, {since}: it does not start"
-        do = f"supervisorctl tail {name}; mend what it says, then supervisorctl start {name}"
-        yield _critical(AlarmName.PROCESS_FATAL, text, do)
+        text = f"supervisord on {program.host} gave up starting {name} {since}"
+        remedy = f"supervisorctl tail {name}; correct the cause, then supervisorctl start {name}"
+        yield _critical(AlarmName.PROCESS_FATAL, text, remedy)
     elif program.state is ProcessState.BACKOFF and program.tries >= FAILING_TRIES:
-        text = f"{name} on {program.host} ends right after its start, {program.tries} times in a row, the last {since}"
-        do = f"supervisorctl tail {name}; ccarchiver doctor; supervisord goes on trying"
-        yield _critical(AlarmName.PROCESS_CRASH_LOOP, text, do)
+        text = (
+            f"{name} on {program.host} exits right after its start, "
+            f"{program.tries} times in a row, the last time {since}"
+        )
+        remedy = f"supervisorctl tail {name}; ccarchiver doctor; supervisord keeps trying"
+        yield _critical(AlarmName.PROCESS_CRASH_LOOP, text, remedy)
 
 
 def _how_it_ended(view: Overview, name: str) -> str:
-    """Say what supervisord knows of the end of a worker that shows no life; empty if it knows of none."""
+    """Return how a worker without a heartbeat ended, as supervisord saw it; empty if unknown."""
     known = _programs(view, name)
     if not known:
         return ""
@@ -174,9 +203,9 @@ def _how_it_ended(view: Overview, name: str) -> str:
         case ProcessState.STOPPED:
             return f": it was stopped {since}"
         case ProcessState.EXITED if program.expected:
-            return f": it ended as it was told {since}"
+            return f": it exited as expected {since}"
         case ProcessState.EXITED | ProcessState.BACKOFF:
-            return f": it ended unexpectedly {since}"
+            return f": it exited unexpectedly {since}"
         case ProcessState.RUNNING | ProcessState.FATAL:
             return ""
 
@@ -186,9 +215,11 @@ def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:
     if heartbeat is None:
         return
     if heartbeat.degraded_reason:
-        yield _critical(AlarmName.WORKER_DEGRADED, f"{name}: {heartbeat.degraded_reason}", "ccarchiver doctor")
+        text = f"{name}: {heartbeat.degraded_reason}"
+        yield _critical(AlarmName.WORKER_DEGRADED, text, "ccarchiver doctor")
     if part.mailbox_oldest_s > MAILBOX_BACKLOG_S:
-        text = f"{name} is behind: {part.mailbox_depth} letters wait, the oldest for {part.mailbox_oldest_s:.0f} s"
+        waiting = f"{part.mailbox_depth} messages waiting"
+        text = f"{name} is behind: {waiting}, the oldest for {part.mailbox_oldest_s:.0f} s"
         yield _warning(
             AlarmName.MAILBOX_BACKLOG,
             text,
@@ -196,14 +227,17 @@ def _living(view: Overview, part: WorkerView, name: str) -> Iterator[Alarm]:
         )
     is_new = heartbeat.last_error and view.at - heartbeat.last_error_at < ERROR_NEW_S
     if is_new and not _is_the_fault(view, heartbeat.last_error):
-        text = f"{name} logged an error {view.at - heartbeat.last_error_at:.0f} s ago: {heartbeat.last_error}"
-        yield _warning(AlarmName.WORKER_ERROR, text, f"look into the log of {name}")
+        age_s = view.at - heartbeat.last_error_at
+        text = f"{name} logged an error {age_s:.0f} s ago: {heartbeat.last_error}"
+        yield _warning(AlarmName.WORKER_ERROR, text, f"read the log of {name}")
 
 
 def _is_the_fault(view: Overview, error: str) -> bool:
-    """Tell whether an error is what the CSC is in FAULT for: that has an alarm of its own."""
+    """Return whether an error is the cause of the CSC's FAULT, which has an alarm of its own."""
     csc = view.csc
-    return csc is not None and csc.state == FAULT and bool(csc.error_report) and csc.error_report[:SAME_TEXT] in error
+    if csc is None or csc.state != FAULT or not csc.error_report:
+        return False
+    return csc.error_report[:SAME_TEXT] in error
 
 
 def _pairing(view: Overview) -> Iterator[Alarm]:
@@ -211,30 +245,42 @@ def _pairing(view: Overview) -> Iterator[Alarm]:
     if pairing is None or not pairing.is_active:
         return
     if not pairing.hostname:
-        why = f": {pairing.loss}" if pairing.loss else ""
-        do = f"start a Forwarder; it lists itself in {keys.FORWARDER_LIST}"
-        yield _critical(AlarmName.NO_FORWARDER, f"no Forwarder is paired{why}", do)
+        reason = f": {pairing.loss}" if pairing.loss else ""
+        remedy = f"start a Forwarder; it registers in {keys.FORWARDER_LIST}"
+        yield _critical(AlarmName.NO_FORWARDER, f"no Forwarder is paired{reason}", remedy)
     elif pairing.presence_ttl_s is None:
-        text = f"Forwarder {pairing.hostname} is paired, but its key {pairing.presence_key} is not in Redis"
-        yield _warning(AlarmName.FORWARDER_SILENT, text, "wait some seconds: another one is looked for when it is gone")
+        key = pairing.presence_key
+        text = f"Forwarder {pairing.hostname} is paired, but its key {key} is not in Redis"
+        remedy = "wait some seconds: if it is lost, health searches for another one"
+        yield _warning(AlarmName.FORWARDER_SILENT, text, remedy)
 
 
 def _images(view: Overview) -> Iterator[Alarm]:
     stalled = [image for image in view.waiting if image.state is ImageState.STALLED]
     if stalled:
         first = stalled[0]
-        which = "1 image is stalled" if len(stalled) == 1 else f"{len(stalled)} images are stalled; the oldest"
+        which = "1 image is stalled"
+        if len(stalled) > 1:
+            which = f"{len(stalled)} images are stalled; the oldest"
         text = f"{which}: {first.obsid} waits for {first.waiting_on}"
         yield _warning(AlarmName.IMAGES_STALLED, text, f"ccarchiver image {first.obsid}")
-    if view.newest_dead_letter_at is not None and view.at - view.newest_dead_letter_at < LETTER_NEW_S:
-        text = f"{view.dead_letters} dead letters, the newest {view.at - view.newest_dead_letter_at:.0f} s old"
+    if view.newest_dead_letter_at is None:
+        return
+    age_s = view.at - view.newest_dead_letter_at
+    if age_s < LETTER_NEW_S:
+        text = f"{view.dead_letters} dead letters, the newest {age_s:.0f} s old"
         yield _warning(AlarmName.DEAD_LETTERS, text, "ccarchiver deadletter list")
 
 
 def _redis(view: Overview) -> Iterator[Alarm]:
     if view.redis.write_rejection:
         text = f"Redis at {view.redis.address} refuses writes: {view.redis.write_rejection}"
-        yield _critical(AlarmName.REDIS_READ_ONLY, text, "ccarchiver doctor; df -h; the workers wait meanwhile")
+        remedy = "ccarchiver doctor; df -h; the workers wait meanwhile"
+        yield _critical(AlarmName.REDIS_READ_ONLY, text, remedy)
     elif not view.redis.is_durable:
-        do = "redis-cli config set appendonly yes, and in redis.conf; deploy/redis.conf shows all"
-        yield _warning(AlarmName.REDIS_NOT_DURABLE, f"Redis at {view.redis.address} is {view.redis.durability}", do)
+        text = f"Redis at {view.redis.address} is {view.redis.durability}"
+        remedy = (
+            "redis-cli config set appendonly yes, also in redis.conf; "
+            "deploy/redis.conf has all settings"
+        )
+        yield _warning(AlarmName.REDIS_NOT_DURABLE, text, remedy)

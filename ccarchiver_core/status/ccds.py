@@ -1,4 +1,4 @@
-"""One image CCD by CCD: which are waited for, retrieved, ingested, failed."""
+"""The state of each CCD of one image: waiting, retrieved, ingested or failed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.domain.worker_messages import StatusTopic
-from ccarchiver_core.store import file_status_fields
+from ccarchiver_core.domain.file_status import StatusTopic, ccd_name
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_core.store.file_status_fields import FileStatusRecord
+    from ccarchiver_core.domain.file_status import FileStatusRecord
+    from ccarchiver_core.domain.image_record import ImageRecord
 
 
 class CcdState(enum.StrEnum):
-    """How far one CCD's file is."""
+    """State of the file of one CCD."""
 
     WAITING = "waiting"
     RETRIEVED = "retrieved"
@@ -25,7 +25,7 @@ class CcdState(enum.StrEnum):
 
 
 class Ccd(BaseModel):
-    """One CCD of one image; times are Unix seconds in UTC, None for what has not happened."""
+    """One CCD of one image. Times are Unix seconds in UTC; None for what has not happened."""
 
     raft: str
     sensor: str
@@ -34,25 +34,27 @@ class Ccd(BaseModel):
     retrieved_at: float | None = None
     ingested_at: float | None = None
     code: int = 0
-    """Status code of the last failure, if its last status is one."""
+    """Status code of the last status if that is a failure, otherwise 0."""
     description: str = ""
 
 
-def ccds_of(record: dict[str, str], settings: Settings) -> list[Ccd]:
-    """List an image's CCDs in the order of the focal plane: those expected, then those reported without being so.
+def ccds_of(record: ImageRecord, settings: Settings) -> list[Ccd]:
+    """Return the CCDs of an image: the expected ones in focal plane sequence, then others.
 
-    A file whose status names no raft and sensor (older releases of the OODS) is found by its name, if another status
-    of that file has them.
+    A status of an older OODS does not name raft and sensor. Its CCD is found by the file's name,
+    if another status of that file names them.
     """
     found = {
-        f"{raft}{file_status_fields.SEPARATOR}{sensor}": Ccd(raft=raft, sensor=sensor) for raft, sensor in settings.ccds
+        ccd_name(raft, sensor, ""): Ccd(raft=raft, sensor=sensor) for raft, sensor in settings.ccds
     }
-    reports = file_status_fields.statuses_of(record)
-    by_file = {_base(report.filename): report.ccd for report in reports if report.raft and report.sensor}
-    for report in reports:
-        name = report.ccd if report.sensor else by_file.get(_base(report.filename), report.ccd)
-        ccd = found.setdefault(name, Ccd(raft=report.raft, sensor=report.sensor))
-        _take(ccd, report)
+    statuses = record.statuses
+    by_file = {
+        _base(status.filename): status.ccd for status in statuses if status.raft and status.sensor
+    }
+    for status in statuses:
+        name = status.ccd if status.sensor else by_file.get(_base(status.filename), status.ccd)
+        ccd = found.setdefault(name, Ccd(raft=status.raft, sensor=status.sensor))
+        _apply(ccd, status)
     return list(found.values())
 
 
@@ -60,14 +62,14 @@ def _base(filename: str) -> str:
     return filename.rpartition("/")[2]
 
 
-def _take(ccd: Ccd, report: FileStatusRecord) -> None:
-    ccd.filename = _base(report.filename) or ccd.filename
-    if report.code != 0:
-        ccd.state, ccd.code, ccd.description = CcdState.FAILED, report.code, report.description
+def _apply(ccd: Ccd, status: FileStatusRecord) -> None:
+    ccd.filename = _base(status.filename) or ccd.filename
+    if status.code != 0:
+        ccd.state, ccd.code, ccd.description = CcdState.FAILED, status.code, status.description
         return
-    if report.topic is StatusTopic.RETRIEVAL:
-        ccd.retrieved_at = report.at
+    if status.topic is StatusTopic.RETRIEVAL:
+        ccd.retrieved_at = status.published_at
     else:
-        ccd.ingested_at = report.at
+        ccd.ingested_at = status.published_at
     ccd.state = CcdState.INGESTED if ccd.ingested_at else CcdState.RETRIEVED
     ccd.code, ccd.description = 0, ""

@@ -1,4 +1,4 @@
-"""Summaries of many images, read in few round trips, and names found by what a person remembers of them."""
+"""Names of images: of an observing day, the newest ones, or those that match a part of a name."""
 
 from __future__ import annotations
 
@@ -6,123 +6,59 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, cast
 
-from pydantic import BaseModel
-
 from ccarchiver_core import keys
-from ccarchiver_core.domain.exposure import EventKind
-from ccarchiver_core.redis.client import text
-from ccarchiver_core.store.ledger import AT_PREFIX, ImageState
+from ccarchiver_core.redis.replies import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from redis.asyncio import Redis
 
-BATCH = 1000
-"""Records asked for in one round trip: some hundred kilobytes."""
-
 SCAN_COUNT = 10_000
-"""Names Redis looks at in one round trip: some milliseconds, in which nobody else is served."""
+"""Names that Redis checks in one round trip.
+
+This takes some milliseconds, during which Redis serves no other client.
+"""
 
 NOON = dt.timedelta(hours=12)
-"""An observing day is the date in UTC twelve hours earlier: it changes at noon, when no site observes."""
+"""Offset of the observing day, which is the date in UTC twelve hours earlier.
 
-_FIELDS = (
-    *("obsid", "job", "at", "state", "finished", "failed", "failed_code", "retrieved", "ingested"),
-    *(f"{AT_PREFIX}{kind}" for kind in EventKind),
-)
-
-
-class ImageSummary(BaseModel):
-    """One image in one line; times are Unix seconds in UTC, None for what has not happened."""
-
-    obsid: str
-    job: int
-    state: ImageState
-    at: float
-    """First heard of."""
-    last_event_at: float | None
-    """The last of its three events."""
-    events: int
-    """How many of its three events were heard."""
-    finished: float | None
-    retrieved: int
-    """CCDs retrieved with success."""
-    ingested: int
-    failed: str
-    failed_code: int
-
-    @property
-    def took_s(self) -> float | None:
-        """Seconds from the last event to the end; None for one that is under way."""
-        if self.finished is None or self.last_event_at is None:
-            return None
-        return max(0.0, self.finished - self.last_event_at)
+It changes at noon UTC, when no site observes.
+"""
 
 
 def observing_day(at: float) -> dt.date:
-    """Give the observing day of a Unix time (UTC, seconds)."""
+    """Return the observing day of a Unix time (UTC, seconds)."""
     return (dt.datetime.fromtimestamp(at, tz=dt.UTC) - NOON).date()
 
 
 def bounds_of(day: dt.date) -> tuple[float, float]:
-    """Give the Unix times (UTC, seconds) at which an observing day begins and ends."""
+    """Return the Unix times (UTC, seconds) at which an observing day begins and ends."""
     begin = dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC) + NOON
     return begin.timestamp(), (begin + dt.timedelta(days=1)).timestamp()
 
 
 async def names_between(redis: Redis, begin: float, end: float) -> list[str]:
-    """List the images first heard of in [begin, end), Unix seconds in UTC, oldest first."""
+    """Return the images first seen in [begin, end), oldest first. Times are Unix seconds in UTC."""
     raw = await redis.zrangebyscore(keys.IMAGES, begin, f"({end}")
     return [text(name) for name in cast("list[bytes]", raw)]
 
 
 async def newest_names(redis: Redis, count: int) -> list[str]:
-    """List the images heard of last, newest first."""
-    return [text(name) for name in cast("list[bytes]", await redis.zrevrange(keys.IMAGES, 0, count - 1))]
-
-
-async def summaries(redis: Redis, names: Iterable[str]) -> list[ImageSummary]:
-    """Read the summaries of images, in the order of their names; one that is gone meanwhile is left out."""
-    todo = list(names)
-    found: list[ImageSummary] = []
-    for start in range(0, len(todo), BATCH):
-        batch = todo[start : start + BATCH]
-        async with redis.pipeline(transaction=False) as pipe:
-            for name in batch:
-                pipe.execute_command("HMGET", keys.image(name), *_FIELDS)
-            rows = await pipe.execute()
-        for row in rows:
-            fields = {name: text(value) for name, value in zip(_FIELDS, row, strict=True) if value is not None}
-            if "state" in fields:
-                found.append(_summary(fields))
-    return found
-
-
-def _summary(fields: dict[str, str]) -> ImageSummary:
-    heard = [float(fields[name]) for kind in EventKind if (name := f"{AT_PREFIX}{kind}") in fields]
-    return ImageSummary.model_construct(  # ours, so checked where it was written; a night has thousands
-        obsid=fields.get("obsid", ""),
-        job=int(fields.get("job", "0")),
-        state=ImageState(fields["state"]),
-        at=float(fields.get("at", "0")),
-        last_event_at=max(heard, default=None),
-        events=len(heard),
-        finished=float(fields["finished"]) if "finished" in fields else None,
-        retrieved=int(fields.get("retrieved", "0")),
-        ingested=int(fields.get("ingested", "0")),
-        failed=fields.get("failed", ""),
-        failed_code=int(fields.get("failed_code", "0")),
-    )
+    """Return the newest images, newest first."""
+    raw = await redis.zrevrange(keys.IMAGES, 0, count - 1)
+    return [text(name) for name in cast("list[bytes]", raw)]
 
 
 async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
-    """Find images by their whole name, how it begins, or how it ends (the last number is enough); newest first.
+    """Return the images that match a name, its beginning or its number, newest first.
 
     Parameters
     ----------
+    redis : `redis.asyncio.Redis`
+        The archiver's database.
+    wanted : `str`
+        A whole name, the beginning of one, or the last number of one.
     limit : `int`
-        How many at most.
+        Maximum number of images.
     """
     if await redis.zscore(keys.IMAGES, wanted) is not None:
         return [wanted]
@@ -135,7 +71,10 @@ async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
 
 
 async def _scan(redis: Redis, pattern: str) -> dict[str, float]:
-    """Let Redis look through all names, a million a second, and send only those that match, each with its time."""
+    """Return the names that match a pattern, each with its time.
+
+    Redis checks all names, a million a second, and sends only those that match.
+    """
     found: dict[str, float] = {}
     async for name, at in redis.zscan_iter(keys.IMAGES, match=pattern, count=SCAN_COUNT):
         found[text(name)] = float(at)
@@ -143,7 +82,7 @@ async def _scan(redis: Redis, pattern: str) -> dict[str, float]:
 
 
 def _literal(wanted: str) -> str:
-    """Take from a text what Redis' patterns would read into it."""
+    """Escape the characters that have a meaning in a Redis pattern."""
     return re.sub(r"([][*?\\^-])", r"\\\1", wanted)
 
 

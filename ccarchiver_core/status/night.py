@@ -1,4 +1,4 @@
-"""The report of one observing night: what was seen on SAL, what became of it, what is missing."""
+"""The summary of one observing night: images seen on SAL, their results, and what is missing."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.status.images import ImageSummary, bounds_of, names_between, summaries
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.status.images import bounds_of, names_between
+from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis.asyncio import Redis
 
+    from ccarchiver_core.domain.image_summary import ImageSummary
+
 SLOWEST = 5
-"""Slowest images named: enough to see whether they have something in common."""
+"""Slowest images that are named: enough to see whether they have something in common."""
 
 PERCENTS = (50, 90, 99)
 
 NO_CODE = 0
-"""In place of an error code for images that failed without one: abandoned by age."""
+"""Stands for the error code of an image that failed without one, because of its age."""
 
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)", re.DOTALL)
 
 LONGEST_GAP = 10_000
-"""Numbers missing in a row above which names are not one sequence (a new day's, a simulator's)."""
+"""Longest run of missing numbers that is a gap.
+
+A longer one separates two sequences: those of two days, or of the camera and a simulator.
+"""
 
 
 class SlowImage(BaseModel):
-    """An image and the seconds from its last event to its completion."""
+    """An image, and the seconds from its last event to its completion."""
 
     obsid: str
     took_s: float
 
 
 class Gap(BaseModel):
-    """Numbers missing in the images' names: nothing of these was heard on SAL."""
+    """Consecutive numbers missing in the images' names: SAL sent no event of these images."""
 
     first: str
     last: str
@@ -47,7 +53,7 @@ class Gap(BaseModel):
 
 
 class NightSummary(BaseModel):
-    """Counts are of images unless a name says otherwise; lists of names are oldest first."""
+    """The summary of one night. Counts are numbers of images; lists of names are oldest first."""
 
     day: dt.date
     begin: float
@@ -57,16 +63,16 @@ class NightSummary(BaseModel):
     complete: int
     skipped: list[str]
     failed: dict[int, list[str]]
-    """By error code, 0 for those that have none."""
+    """Names by error code; 0 for images that failed without one."""
     unfinished: list[str]
-    """Accepted and not at their end, stalled ones included."""
+    """Accepted images that are not finished, including stalled ones."""
     stalled: list[str]
     unannounced: list[str]
-    """Only statuses of them came: nobody announced them here."""
+    """Images of which only file statuses were received."""
     files_expected: int
-    """Of the accepted images."""
+    """Files of the accepted images."""
     files_retrieved: int
-    """SAL events of success put, a file counted once."""
+    """Files for which SAL got an event of success; each file is counted once."""
     files_ingested: int
     percentiles_s: dict[int, float]
     """Seconds from an image's last event to its completion, by percent."""
@@ -75,24 +81,26 @@ class NightSummary(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image of the night that was seen on SAL is complete, and no number is missing."""
+        """Whether every image that was seen on SAL is complete, and no number is missing."""
         return self.seen == self.complete + len(self.unannounced) and not self.gaps
 
 
 async def read_night(redis: Redis, day: dt.date, files_per_image: int) -> NightSummary:
-    """Read the report of an observing day (see `ccarchiver_core.status.images.observing_day`)."""
+    """Return the summary of an observing day, see `ccarchiver_core.status.images.observing_day`."""
     begin, end = bounds_of(day)
-    return summarize(day, await summaries(redis, await names_between(redis, begin, end)), files_per_image)
+    images = await ImageLedger(redis).read_summaries(await names_between(redis, begin, end))
+    return summarize(day, images, files_per_image)
 
 
 def summarize(day: dt.date, images: Sequence[ImageSummary], files_per_image: int) -> NightSummary:
-    """Make a night's report of its images, oldest first."""
+    """Return the summary of a night from its images, oldest first."""
     begin, end = bounds_of(day)
     failed: dict[int, list[str]] = {}
     for image in images:
         if image.state is ImageState.FAILED:
             failed.setdefault(image.failed_code, []).append(image.obsid)
-    accepted = [image for image in images if image.state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED)]
+    unaccepted = (ImageState.SKIPPED, ImageState.UNANNOUNCED)
+    accepted = [image for image in images if image.state not in unaccepted]
     took = sorted(
         (
             SlowImage(obsid=image.obsid, took_s=image.took_s)
@@ -115,7 +123,9 @@ def summarize(day: dt.date, images: Sequence[ImageSummary], files_per_image: int
         files_expected=len(accepted) * files_per_image,
         files_retrieved=sum(image.retrieved for image in accepted),
         files_ingested=sum(image.ingested for image in accepted),
-        percentiles_s={percent: _percentile(took, percent) for percent in PERCENTS} if took else {},
+        percentiles_s=(
+            {percent: _percentile(took, percent) for percent in PERCENTS} if took else {}
+        ),
         slowest=took[: -SLOWEST - 1 : -1],
         gaps=find_gaps([image.obsid for image in images]),
     )
@@ -126,12 +136,12 @@ def _in(images: Sequence[ImageSummary], *states: ImageState) -> list[str]:
 
 
 def _percentile(ordered: Sequence[SlowImage], percent: int) -> float:
-    """Give the smallest value that so many percent of all do not exceed (nearest rank)."""
+    """Return a percentile: the smallest value that `percent` % of all do not exceed."""
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)].took_s
 
 
 def find_gaps(names: Sequence[str]) -> list[Gap]:
-    """Find the numbers that are missing between names that differ in their last number only."""
+    """Return the numbers that are missing between names that differ only in their last number."""
     sequences: dict[tuple[str, int], set[int]] = {}
     for name in names:
         found = _NUMBERED.fullmatch(name)

@@ -1,4 +1,4 @@
-"""All that an operator should see at one glance, read from Redis in a few round trips."""
+"""The overview of the archiver for an operator, read from Redis in a few round trips."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel
 
 from ccarchiver_core import __version__, keys
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.domain.session import Pairing, Session
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, read_hash
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 from ccarchiver_core.runtime.lease import read_standby
 from ccarchiver_core.status.ccds import Ccd, ccds_of
-from ccarchiver_core.status.images import ImageSummary, names_between, newest_names, summaries
-from ccarchiver_core.status.timeline import last_progress_at
+from ccarchiver_core.status.images import names_between, newest_names
 from ccarchiver_core.status.write_rejection import write_rejection_reason
-from ccarchiver_core.store import ledger
 from ccarchiver_core.store.csc_state import CscState, read_csc_state
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.session import read_session
 from ccarchiver_core.store.supervised_processes import read_processes
 
@@ -29,28 +30,28 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 SHOWN = 20
-"""Unfinished images listed: what fits on a screen."""
+"""Unfinished images that are listed: as many as fit on a screen."""
 
 RECENT = 12
-"""Images of the strip with their CCDs: some minutes of a usual night."""
+"""Recent images shown with their CCDs: some minutes of a usual night."""
 
 HOUR_S = 3600.0
 
 
 class WorkerView(BaseModel):
-    """One worker: its vital signs, None if it shows no life, and its mailbox."""
+    """One worker: its heartbeat, None if it has expired, and its mailbox."""
 
     worker: keys.Worker
     heartbeat: Heartbeat | None
     mailbox_depth: int
     mailbox_oldest_s: float
-    """Age of the oldest letter it has not handled, 0 if there is none."""
+    """Age of the oldest message in its mailbox; 0 if the mailbox is empty."""
     standby: str = ""
-    """The host that waits to take it over; empty if none does."""
+    """Host of its standby; empty if there is none."""
 
 
 class RedisView(BaseModel):
-    """Redis as it answered."""
+    """State of Redis."""
 
     address: str
     answers: bool
@@ -58,10 +59,10 @@ class RedisView(BaseModel):
     latency_s: float = 0.0
     version: str = ""
     durability: str = ""
-    """What a crash of Redis can cost, from its own settings; empty if it does not tell."""
+    """What a crash of Redis can cost, by its own settings; empty if Redis is unavailable."""
     is_durable: bool = True
     write_rejection: str = ""
-    """Why it can be read but not written, as a full disk makes it; empty if it can."""
+    """Why Redis rejects writes, for example because its disk is full; empty if it accepts them."""
     used_memory_bytes: int = 0
 
 
@@ -70,13 +71,13 @@ class BrokerView(BaseModel):
 
     address: str
     is_bridge_alive: bool = False
-    """Without the bridge nobody knows anything of RabbitMQ."""
+    """Whether the bridge has a heartbeat. Without it the state of RabbitMQ is unknown."""
     since: float | None = None
-    """Since when it is connected; None if it is not, as when no session is wanted."""
+    """Time of the connection; None if there is none, for example because no session is active."""
     published_at: float | None = None
-    """When RabbitMQ last confirmed a message on this connection."""
+    """Time at which RabbitMQ last confirmed a message on this connection."""
     publish_s: float | None = None
-    """Seconds that confirmation took."""
+    """Seconds that this confirmation took."""
     degraded_reason: str = ""
 
 
@@ -93,26 +94,26 @@ class PairingView(BaseModel):
     """Unix time of the pairing, UTC, seconds."""
     presence_key: str = ""
     presence_ttl_s: float | None = None
-    """Seconds the Forwarder's key has left; None if it is not there."""
+    """Seconds until the Forwarder's presence key expires; None if the key does not exist."""
     loss: str = ""
-    """Why the last Forwarder was given up, while another is looked for."""
+    """Why the session lost its last Forwarder, while health searches for another one."""
 
 
 class WaitingImage(BaseModel):
-    """An unfinished image and who owes its next step."""
+    """An unfinished image and the component that must act next."""
 
     obsid: str
     state: ImageState
     since: float
-    """Unix time (UTC, seconds) from which its waiting counts."""
+    """Unix time (UTC, seconds) from which its waiting time counts."""
     waiting_on: str
-    """Who owes its next step."""
+    """The component that must act next, and its action."""
     last_progress_at: float = 0.0
-    """Unix time (UTC, seconds) of its last step, from which the next one is owed."""
+    """Unix time (UTC, seconds) of its last stage, from which the next one is due."""
 
 
 class RecentImage(BaseModel):
-    """One image of the strip."""
+    """One recent image with its CCDs."""
 
     summary: ImageSummary
     ccds: list[Ccd]
@@ -120,7 +121,7 @@ class RecentImage(BaseModel):
 
 
 class Rates(BaseModel):
-    """Images first heard of in the last hour, by what became of them."""
+    """Numbers of the images first seen in the last hour, by state."""
 
     accepted: int = 0
     complete: int = 0
@@ -130,7 +131,7 @@ class Rates(BaseModel):
 
 
 class Overview(BaseModel):
-    """Everything at a glance; only `redis` says anything when Redis is away."""
+    """The overview. While Redis is unavailable, only the fields that need no Redis are set."""
 
     at: float
     """Unix time of the reading, UTC, seconds."""
@@ -139,13 +140,13 @@ class Overview(BaseModel):
     redis: RedisView
     csc: CscState | None = None
     rabbitmq: str = ""
-    """RabbitMQ's address."""
+    """Address of RabbitMQ."""
     broker: BrokerView | None = None
     workers: list[WorkerView] = []
     has_second_host: bool = False
-    """Whether the site has a standby, or should."""
+    """Whether the site is configured to have a standby on a second host."""
     processes: list[SupervisedProcess] = []
-    """What supervisord said last of each of its programs."""
+    """Last state of each program under supervisord."""
     pairing: PairingView | None = None
     unfinished: int = 0
     waiting: list[WaitingImage] = []
@@ -159,12 +160,12 @@ class Overview(BaseModel):
     counters: dict[str, int] = {}
 
     def worker(self, worker: keys.Worker) -> WorkerView | None:
-        """Find a worker's part."""
+        """Return the view of one worker; None if there is none."""
         return next((view for view in self.workers if view.worker is worker), None)
 
 
 def without_redis(settings: Settings, error: str) -> Overview:
-    """Make the overview of an archiver whose Redis is away for a reason."""
+    """Return the overview of an archiver whose Redis is unavailable, with the error."""
     return Overview(
         at=time.time(),
         version=__version__,
@@ -176,7 +177,10 @@ def without_redis(settings: Settings, error: str) -> Overview:
 
 
 async def collect(redis: Redis, settings: Settings) -> Overview:
-    """Read the overview; never raises because Redis is away, the overview says it then."""
+    """Return the overview.
+
+    If Redis is unavailable this does not raise: the overview then contains the error.
+    """
     view = without_redis(settings, "")
     try:
         view.redis = await _redis(redis, settings)
@@ -186,12 +190,12 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         view.broker = _broker(settings, view.worker(keys.Worker.BRIDGE))
         view.pairing = await read_pairing(redis, await read_session(redis))
         await _images(view, redis, settings)
-        await _letters(view, redis)
-        view.counters = {
-            name: int(value) for name, value in (await read_hash(redis, keys.COUNTERS)).items() if value.isdecimal()
-        }
+        await _dead_letters(view, redis)
+        counters = await read_hash(redis, keys.COUNTERS)
+        view.counters = {name: int(value) for name, value in counters.items() if value.isdecimal()}
     except UNAVAILABLE_ERRORS as error:
-        view.redis = RedisView(address=settings.redis_address, answers=False, error=" ".join(str(error).split()))
+        text = " ".join(str(error).split())
+        view.redis = RedisView(address=settings.redis_address, answers=False, error=text)
     return view
 
 
@@ -214,20 +218,28 @@ async def _redis(redis: Redis, settings: Settings) -> RedisView:
 
 
 async def _durability(redis: Redis, info: dict[str, object]) -> tuple[str, bool]:
-    """Say what a crash of Redis can cost; a site may forbid CONFIG, then only on or off is known."""
+    """Return what a crash of Redis can cost, and whether Redis counts as durable.
+
+    A site may forbid CONFIG. Then the fsync policy is unknown.
+    """
     if not int(str(info.get("aof_enabled", 0))):
-        return "not append-only: a crash of Redis loses what was accepted since its last snapshot", False
+        cost = "a crash of Redis loses what was accepted since its last snapshot"
+        return f"not append-only: {cost}", False
     if info.get("aof_last_write_status") != "ok":
-        return "append-only, but its last write FAILED: look at its disk", False
+        return "append-only, but its last write FAILED: check its disk", False
     try:
         found = cast("dict[str, str]", await redis.config_get("appendfsync"))
     except UNAVAILABLE_ERRORS:
         raise
-    except Exception:  # noqa: BLE001 - NOPERM or an unknown command, in words of any version: it only does not tell
+    except Exception:  # noqa: BLE001  NOPERM or an unknown command; the texts differ by version
         return "append-only", True
     policy = found.get("appendfsync", "")
-    costs = {"always": "a crash loses nothing", "everysec": "a power failure may lose the last second"}
-    return f"append-only, fsync {policy}: {costs.get(policy, 'a power failure may lose half a minute')}", policy != "no"
+    costs = {
+        "always": "a crash loses nothing",
+        "everysec": "a power failure may lose the last second",
+    }
+    cost = costs.get(policy, "a power failure may lose half a minute")
+    return f"append-only, fsync {policy}: {cost}", policy != "no"
 
 
 async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
@@ -245,7 +257,7 @@ async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
 
 
 def _stream_time(entry_id: bytes) -> float:
-    """Give the Unix time (UTC, seconds) at which Redis numbered a stream's entry."""
+    """Return the Unix time (UTC, seconds) at which Redis added a stream entry."""
     return int(entry_id.partition(b"-")[0]) / 1000
 
 
@@ -260,7 +272,7 @@ def _broker(settings: Settings, bridge: WorkerView | None) -> BrokerView:
 
 
 async def read_pairing(redis: Redis, session: Session) -> PairingView:
-    """Read the pairing of a session, and how long its Forwarder's key has left."""
+    """Return the pairing of a session, with the remaining time of its presence key."""
     forwarder = session.forwarder
     view = PairingView(
         is_active=session.is_active,
@@ -278,26 +290,30 @@ async def read_pairing(redis: Redis, session: Session) -> PairingView:
 
 
 async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
-    names = await ledger.unfinished(redis)
+    ledger = ImageLedger(redis)
+    names = await ledger.open_images()
     view.unfinished = len(names)
     for obsid in names[:SHOWN]:
-        record = await ledger.read_record(redis, obsid)
-        if "state" not in record:
-            continue  # finished and let go meanwhile
+        record = await ledger.read(obsid)
+        if record is None:
+            continue  # finished and pruned meanwhile
         view.waiting.append(
             WaitingImage(
                 obsid=obsid,
-                state=ImageState(record["state"]),
-                since=ledger.waiting_since(record),
-                waiting_on=ledger.waiting_on(record, settings.files_per_image),
-                last_progress_at=last_progress_at(record),
+                state=record.state,
+                since=record.waiting_from,
+                waiting_on=record.waiting_on(settings.files_per_image),
+                last_progress_at=record.last_progress_at,
             )
         )
-    for summary in await summaries(redis, await newest_names(redis, RECENT)):
-        record = await ledger.read_record(redis, summary.obsid)
-        waiting_on = ledger.waiting_on(record, settings.files_per_image)
-        view.recent.append(RecentImage(summary=summary, ccds=ccds_of(record, settings), waiting_on=waiting_on))
-    states = [image.state for image in await summaries(redis, await names_between(redis, view.at - HOUR_S, view.at))]
+    for summary in await ledger.read_summaries(await newest_names(redis, RECENT)):
+        record = await ledger.read(summary.obsid)
+        if record is not None:
+            waiting_on = record.waiting_on(settings.files_per_image)
+            ccds = ccds_of(record, settings)
+            view.recent.append(RecentImage(summary=summary, ccds=ccds, waiting_on=waiting_on))
+    last_hour = await names_between(redis, view.at - HOUR_S, view.at)
+    states = [image.state for image in await ledger.read_summaries(last_hour)]
     view.rates = Rates(
         accepted=sum(state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED) for state in states),
         complete=states.count(ImageState.COMPLETE),
@@ -307,7 +323,7 @@ async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
     )
 
 
-async def _letters(view: Overview, redis: Redis) -> None:
+async def _dead_letters(view: Overview, redis: Redis) -> None:
     view.dead_letters = await redis.xlen(keys.DEAD_LETTERS)
     newest = cast("list[tuple[bytes, object]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1))
     view.newest_dead_letter_at = _stream_time(newest[0][0]) if newest else None

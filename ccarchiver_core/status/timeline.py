@@ -1,4 +1,4 @@
-"""One image's way: every step with its time, how long it took, who did it and with which message."""
+"""The timeline of one image: each stage with its time, its duration, its worker and its message."""
 
 from __future__ import annotations
 
@@ -6,144 +6,133 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.domain.exposure import EventKind, Exposure, Instruction, SentInstruction
-from ccarchiver_core.domain.worker_messages import StatusTopic
+from ccarchiver_core.domain.exposure import EventKind, Exposure, Instruction
+from ccarchiver_core.domain.file_status import StatusTopic
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.message_names import message_names
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.store import file_status_fields, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ccarchiver_core.config.settings import Settings
+    from ccarchiver_core.domain.exposure import SentInstruction
+    from ccarchiver_core.domain.image_record import ImageRecord
 
 
 class TimelineEntry(BaseModel):
-    """One step of an image."""
+    """One stage of an image."""
 
     at: float
     """Unix time, UTC, seconds."""
     worker: Worker | None
-    """Who wrote it down; None for an operator."""
+    """The worker that recorded it; None for an operator."""
     what: str
     detail: str = ""
     took_s: float | None = None
-    """Seconds since what it followed from; None if that is not known, or nobody's doing."""
+    """Seconds since the stage before it; None if that is not known."""
 
 
-def timeline(record: dict[str, str], settings: Settings) -> list[TimelineEntry]:
-    """Tell an image's way from its ledger record, oldest step first."""
-    moments = [*_events(record), *_orders(record, settings), *_statuses(record), *_ends(record)]
-    return sorted(moments, key=lambda moment: moment.at)
+def timeline(record: ImageRecord, settings: Settings) -> list[TimelineEntry]:
+    """Return the stages of an image, oldest first."""
+    entries = [
+        *_events(record),
+        *_instructions(record, settings),
+        *_statuses(record),
+        *_operator_actions(record),
+        *_end(record),
+    ]
+    return sorted(entries, key=lambda entry: entry.at)
 
 
-def last_progress_at(record: dict[str, str]) -> float:
-    """Give the Unix time (UTC, seconds) of an image's newest step: since then the next one is owed."""
-    steps = [float(record.get(name, "0")) for name in ("at", ledger.RETRIED_AT, ledger.REPLAYED_AT)]
-    steps += [float(value) for name, value in record.items() if name.startswith(ledger.AT_PREFIX)]
-    for instruction in Instruction:
-        if instruction in record:
-            sent = SentInstruction.model_validate_json(record[instruction])
-            steps += [sent.sent_at, sent.resent_at, sent.acked_at]
-    return max(steps)
-
-
-def _events(record: dict[str, str]) -> Iterator[TimelineEntry]:
+def _events(record: ImageRecord) -> Iterator[TimelineEntry]:
     for kind in EventKind:
-        at = record.get(f"{ledger.AT_PREFIX}{kind}")
+        at = record.event_times.get(kind)
         if at is None:
             continue
-        taken = kind in record
-        detail = "" if taken else "skipped: the CSC was not ENABLED"
-        yield TimelineEntry(at=float(at), worker=Worker.SAL, what=f"{kind} heard", detail=detail)
+        detail = "" if kind in record.events else "skipped: the CSC was not ENABLED"
+        yield TimelineEntry(at=at, worker=Worker.SAL, what=f"{kind} received", detail=detail)
 
 
-def _orders(record: dict[str, str], settings: Settings) -> Iterator[TimelineEntry]:
+def _instructions(record: ImageRecord, settings: Settings) -> Iterator[TimelineEntry]:
     names = message_names(settings)
-    current = {
-        instruction: SentInstruction.model_validate_json(record[instruction])
-        for instruction in Instruction
-        if instruction in record
-    }
     exposure = Exposure(
-        obsid=record.get("obsid", ""),
-        job=0,
-        sent=current,
-        received_at={
-            kind: float(record[name]) for kind in EventKind if (name := f"{ledger.AT_PREFIX}{kind}") in record
-        },
+        obsid=record.obsid,
+        job=record.job,
+        sent=dict(record.instructions),
+        received_at=dict(record.event_times),
     )
-    for instruction, sent in current.items():
-        yield from _order(
-            names[instruction], sent, exposure.ready_at(instruction), record.get("target_dir", ""), instruction
-        )
-    for name, value in record.items():
-        if name.startswith(ledger.SUPERSEDED_PREFIX):
-            instruction = Instruction(name.split(":")[1])
-            yield from _order(
-                f"{names[instruction]} (earlier pairing)",
-                SentInstruction.model_validate_json(value),
-                None,
-                "",
-                instruction,
-            )
+    for instruction, sent in record.instructions.items():
+        detail = record.target_dir if instruction is Instruction.NEW_ITEM else ""
+        yield from _instruction(names[instruction], sent, exposure.ready_at(instruction), detail)
+    for instruction, sent in record.superseded:
+        yield from _instruction(f"{names[instruction]} (earlier pairing)", sent, None, "")
 
 
-def _order(
-    name: str, sent: SentInstruction, since: float | None, target_dir: str, instruction: Instruction
+def _instruction(
+    name: str, sent: SentInstruction, ready_at: float | None, answer: str
 ) -> Iterator[TimelineEntry]:
     if sent.sent_at:
-        took = sent.sent_at - since if since and sent.sent_at >= since else None
-        yield TimelineEntry(at=sent.sent_at, worker=Worker.BRIDGE, what=f"{name} sent", detail=sent.ack_id, took_s=took)
-    if sent.resent_at:
-        yield TimelineEntry(at=sent.resent_at, worker=Worker.BRIDGE, what=f"{name} sent again", detail=sent.ack_id)
-    if sent.acked_at:
-        detail = target_dir if instruction is Instruction.NEW_ITEM else ""
-        took = sent.acked_at - sent.sent_at if sent.sent_at else None
-        yield TimelineEntry(at=sent.acked_at, worker=Worker.BRIDGE, what=f"{name} answered", detail=detail, took_s=took)
-
-
-def _statuses(record: dict[str, str]) -> Iterator[TimelineEntry]:
-    told = [
-        SentInstruction.model_validate_json(record[instruction]).sent_at
-        for instruction in Instruction
-        if instruction in record
-    ]
-    retrieved: dict[str, float] = {}
-    for report in file_status_fields.statuses_of(record):
-        is_retrieval = report.topic is StatusTopic.RETRIEVAL
-        since = max(told, default=0.0) if is_retrieval else retrieved.get(report.ccd, 0.0)
-        if is_retrieval:
-            retrieved[report.ccd] = report.at
-        ccd = f"{report.raft} {report.sensor}".strip() or report.filename
-        done = "retrieved" if is_retrieval else "ingested"
+        took = sent.sent_at - ready_at if ready_at and sent.sent_at >= ready_at else None
         yield TimelineEntry(
-            at=report.at,
-            worker=Worker.SAL,
-            what=f"{ccd} {done}" if report.code == 0 else f"{ccd} NOT {done}",
-            detail=report.topic.value if report.code == 0 else f"{report.code} {report.description}",
-            took_s=report.at - since if 0 < since <= report.at else None,
+            at=sent.sent_at,
+            worker=Worker.BRIDGE,
+            what=f"{name} sent",
+            detail=sent.ack_id,
+            took_s=took,
+        )
+    if sent.resent_at:
+        yield TimelineEntry(
+            at=sent.resent_at,
+            worker=Worker.BRIDGE,
+            what=f"{name} sent again",
+            detail=sent.ack_id,
+        )
+    if sent.acked_at:
+        took = sent.acked_at - sent.sent_at if sent.sent_at else None
+        yield TimelineEntry(
+            at=sent.acked_at,
+            worker=Worker.BRIDGE,
+            what=f"{name} answered",
+            detail=answer,
+            took_s=took,
         )
 
 
-def _ends(record: dict[str, str]) -> Iterator[TimelineEntry]:
-    if ledger.RETRIED_AT in record:
-        yield TimelineEntry(at=float(record[ledger.RETRIED_AT]), worker=None, what="tried again by an operator")
-    if ledger.REPLAYED_AT in record:
-        yield TimelineEntry(at=float(record[ledger.REPLAYED_AT]), worker=None, what="orders sent again by an operator")
-    if "finished" in record:
-        heard = [float(record[name]) for kind in EventKind if (name := f"{ledger.AT_PREFIX}{kind}") in record]
-        at = float(record["finished"])
-        took = at - max(heard) if heard and at >= max(heard) else None
-        state, detail = record.get("state", "?"), record.get("failed", "")
-        worker = Worker.SAL if state == ledger.ImageState.COMPLETE else None
-        yield TimelineEntry(at=at, worker=worker, what=state, detail=detail, took_s=took)
+def _statuses(record: ImageRecord) -> Iterator[TimelineEntry]:
+    last_sent_at = max((sent.sent_at for sent in record.instructions.values()), default=0.0)
+    retrieved: dict[str, float] = {}
+    for status in record.statuses:
+        is_retrieval = status.topic is StatusTopic.RETRIEVAL
+        since = last_sent_at if is_retrieval else retrieved.get(status.ccd, 0.0)
+        if is_retrieval:
+            retrieved[status.ccd] = status.published_at
+        ccd = f"{status.raft} {status.sensor}".strip() or status.filename
+        done = "retrieved" if is_retrieval else "ingested"
+        yield TimelineEntry(
+            at=status.published_at,
+            worker=Worker.SAL,
+            what=f"{ccd} {done}" if status.code == 0 else f"{ccd} NOT {done}",
+            detail=status.topic if status.code == 0 else f"{status.code} {status.description}",
+            took_s=status.published_at - since if 0 < since <= status.published_at else None,
+        )
 
 
-def message_names(settings: Settings) -> dict[Instruction, str]:
-    """Name the message of each order, as this site calls it."""
-    return {
-        Instruction.NEW_ITEM: settings.new_archive_item,
-        Instruction.XFER_PARAMS: settings.fwdr_xfer_params,
-        Instruction.END_READOUT: settings.fwdr_end_readout,
-        Instruction.HEADER_READY: settings.fwdr_header_ready,
-    }
+def _operator_actions(record: ImageRecord) -> Iterator[TimelineEntry]:
+    if record.retried_at:
+        yield TimelineEntry(at=record.retried_at, worker=None, what="retried by an operator")
+    if record.replayed_at:
+        yield TimelineEntry(at=record.replayed_at, worker=None, what="replayed by an operator")
+
+
+def _end(record: ImageRecord) -> Iterator[TimelineEntry]:
+    if not record.finished_at:
+        return
+    since = record.last_event_at
+    yield TimelineEntry(
+        at=record.finished_at,
+        worker=Worker.SAL if record.state is ImageState.COMPLETE else None,
+        what=record.state,
+        detail=record.failure_reason,
+        took_s=record.finished_at - since if since and record.finished_at >= since else None,
+    )

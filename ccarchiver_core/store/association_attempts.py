@@ -1,4 +1,4 @@
-"""What came of asking a Forwarder: the list says who registered once, this says who was found there."""
+"""The result of the last association attempt with each Forwarder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class AssociationAttempt(BaseModel):
-    """What came of the last question to one Forwarder."""
+    """The last association attempt with one Forwarder."""
 
     attempted_at: float
     """Unix time, UTC, seconds."""
     accepted: bool
     detail: str = ""
-    """Why it was passed over."""
+    """Why the association failed; empty if the Forwarder accepted."""
 
 
 def record(transaction: Transaction, queue: str, attempt: AssociationAttempt) -> None:
-    """Record the attempt within the transaction that ends it.
+    """Add the record of an attempt to the transaction that ends it.
 
     Only Forwarders of `keys.KNOWN_FORWARDERS` are recorded, so their number is bounded.
     """
@@ -34,7 +34,7 @@ def record(transaction: Transaction, queue: str, attempt: AssociationAttempt) ->
 
 
 async def read(redis: Redis) -> dict[str, AssociationAttempt]:
-    """Read what is known, by queue."""
+    """Return the last attempt with each Forwarder, by queue."""
     return {
         queue: AssociationAttempt.model_validate_json(text)
         for queue, text in (await read_hash(redis, keys.ASSOCIATION_ATTEMPTS)).items()

@@ -1,4 +1,4 @@
-"""The CSC's state as the other programs may read it in Redis."""
+"""The CSC's state in Redis, for the other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -20,17 +20,17 @@ ENABLED = "ENABLED"
 
 
 class CscState(BaseModel):
-    """What the CSC last wrote of itself."""
+    """The state that the CSC last wrote."""
 
     state: str
     error_code: int = 0
     error_report: str = ""
     seen_at: float = 0.0
-    """Its last sign of life: Unix time, UTC, seconds."""
+    """Time at which the CSC last wrote it: Unix time, UTC, seconds."""
 
 
 async def read_csc_state(redis: Redis) -> CscState | None:
-    """Read it; None if no CSC ever wrote one here."""
+    """Return the CSC's state; None if no CSC has ever written one."""
     fields = await read_hash(redis, keys.CSC)
     if "state" not in fields:
         return None

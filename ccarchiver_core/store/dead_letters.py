@@ -1,4 +1,4 @@
-"""Dead letters: what could not be handled is kept with its reason, its origin and the raw bytes."""
+"""Dead letters: messages that could not be processed, with reason, origin and raw bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.worker_messages import Requeue
-from ccarchiver_core.redis.client import text, transact
+from ccarchiver_core.redis.replies import text, transact
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,47 +19,60 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Transaction
 
 REASON_LENGTH = 500
-"""Characters of a reason that are kept: enough to name the field, not enough to hold the message again."""
+"""Characters of a reason that are kept.
+
+They are enough to name the field, and too few for another copy of the message.
+"""
 
 
-def add(transaction: Transaction, settings: Settings, *, origin: str, reason: str, raw: bytes, obsid: str = "") -> None:
-    """Put a dead letter down within a step; the oldest one goes when there are too many.
+def add(
+    transaction: Transaction,
+    settings: Settings,
+    *,
+    origin: str,
+    reason: str,
+    raw: bytes,
+    obsid: str = "",
+) -> None:
+    """Add a dead letter to a transaction. The oldest one is deleted if there are too many.
 
     Parameters
     ----------
-    step : `Step`
-        The step that also settles the message.
+    transaction : `Transaction`
+        Gets the writes. It also acks the message.
     settings : `Settings`
-        Has the bound.
+        Contains the limits.
     origin : `str`
-        Queue or mailbox it came from.
+        Queue or mailbox that the message came from.
     reason : `str`
-        Why it could not be handled, for a person.
+        Why it could not be processed, for an operator.
     raw : `bytes`
-        The message as it came.
+        The message as received.
     obsid : `str`
-        The image it belongs to, if that is known.
+        The image that it belongs to, if that is known.
     """
     if len(raw) > settings.dead_letter_max_bytes:
         kept = settings.dead_letter_max_bytes
-        reason, raw = f"{reason[: REASON_LENGTH // 2]} (only the first {kept} of its bytes are kept)", raw[:kept]
+        reason = f"{reason[: REASON_LENGTH // 2]} (only the first {kept} of its bytes are kept)"
+        raw = raw[:kept]
     now = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
     transaction.command(
         *("XADD", keys.DEAD_LETTERS, "MAXLEN", settings.max_dead_letters, "*"),
-        *("at", now, "origin", origin, "reason", reason[:REASON_LENGTH], "obsid", obsid, "raw", raw),
+        *("at", now, "origin", origin, "reason", reason[:REASON_LENGTH]),
+        *("obsid", obsid, "raw", raw),
     )
     transaction.count("dead_letters")
 
 
 SAL_ORIGIN = "SAL "
-"""How the origin of a dead letter begins that was a SAL event."""
+"""Beginning of the origin of a dead letter that was a SAL event."""
 
-_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)  # as long as Redis takes them
+_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)  # the lengths that Redis accepts
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead letter as it is kept; ``at`` in ISO 8601, UTC."""
+    """One stored dead letter; ``at`` is its time in ISO 8601, UTC."""
 
     id: str
     at: str
@@ -84,13 +97,13 @@ Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 async def newest(redis: Redis, count: int) -> list[DeadLetter]:
-    """Read the newest dead letters, newest first."""
+    """Return the newest dead letters, newest first."""
     entries = cast("Entries", await redis.xrevrange(keys.DEAD_LETTERS, count=count))
     return [_letter(entry_id, fields) for entry_id, fields in entries]
 
 
 async def find(redis: Redis, letter_id: str) -> DeadLetter | None:
-    """Read one dead letter by its id; None if there is none."""
+    """Return the dead letter with an id; None if there is none."""
     if _ID.fullmatch(letter_id) is None:
         return None
     entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=letter_id, max=letter_id))
@@ -98,24 +111,26 @@ async def find(redis: Redis, letter_id: str) -> DeadLetter | None:
 
 
 async def drop(redis: Redis, letter_id: str) -> bool:
-    """Remove a dead letter; False if it was not there."""
+    """Delete a dead letter and return whether it existed."""
     return bool(await redis.xdel(keys.DEAD_LETTERS, letter_id))
 
 
 async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
-    """Send a dead letter's original bytes the normal way again, and remove it, in one transaction.
+    """Put the original bytes of a dead letter back where they came from, and delete it.
 
-    What still cannot be handled comes back as a new dead letter.
+    Both happen in one transaction. A message that still cannot be processed becomes a new dead
+    letter.
 
     Raises
     ------
     RejectedError
-        If it is not a message; the text says what to do instead.
+        If it is not a message. The text contains the remedy.
     """
     if dead_letter.origin == keys.UNFINISHED:
-        raise RejectedError(f"an image, not a message; try it again with: ccarchiver image {dead_letter.obsid} --retry")
+        command = f"ccarchiver image {dead_letter.obsid} --retry"
+        raise RejectedError(f"an image, not a message; retry it with: {command}")
     if dead_letter.origin.startswith(SAL_ORIGIN):
-        raise RejectedError("an event from SAL, which cannot be handled without an image name; drop it")
+        raise RejectedError("a SAL event without a valid image name cannot be requeued; drop it")
     send: tuple[str | bytes | int, ...]
     if dead_letter.origin in {worker.mailbox for worker in keys.Worker}:
         send = ("XADD", dead_letter.origin, "*", "message", dead_letter.raw)

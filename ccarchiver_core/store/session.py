@@ -1,6 +1,6 @@
-"""The session: what should be true now, in one Redis hash that every worker can read again after a restart.
+"""The session in Redis: one hash, which every worker reads again after a restart.
 
-SAL owns ``id`` and ``wanted``; health owns ``epoch``, ``pairing``, ``forwarder`` and ``loss``.
+SAL writes ``id`` and ``wanted``. Health writes ``epoch``, ``pairing``, ``forwarder`` and ``loss``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.session import ForwarderLoss, PairedForwarder, Pairing, Session
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def read_session(redis: Redis) -> Session:
-    """Read the session; an empty Redis gives one that nobody wants."""
+    """Return the session; an inactive one if Redis has none."""
     raw = await read_hash(redis, keys.SESSION)
     forwarder, loss = raw.get("forwarder"), raw.get("loss")
     return Session(
@@ -32,19 +32,21 @@ async def read_session(redis: Redis) -> Session:
 
 
 def begin(transaction: Transaction, session_id: str) -> None:
-    """Write a new session that wants a Forwarder."""
-    transaction.set_fields(keys.SESSION, {"id": session_id, "wanted": "up", "pairing": Pairing.SEARCHING})
+    """Begin a new session, which searches for a Forwarder."""
+    transaction.set_fields(
+        keys.SESSION, {"id": session_id, "wanted": "up", "pairing": Pairing.SEARCHING}
+    )
     transaction.command("HDEL", keys.SESSION, "forwarder", "loss")
 
 
 def end(transaction: Transaction, association_key: str) -> None:
-    """Write that no session is wanted; the association key is gone with the same step."""
+    """End the session, and delete the association key in the same transaction."""
     transaction.set_fields(keys.SESSION, {"wanted": "down", "pairing": Pairing.NONE})
     transaction.command("HDEL", keys.SESSION, "forwarder", "loss")
     transaction.command("DEL", association_key)
 
 
 def require_active(transaction: Transaction, session_id: str) -> None:
-    """Let a step be refused when another session, or none, is in force by now."""
+    """Add the precondition that this session is still active."""
     transaction.require(keys.SESSION, "id", session_id)
     transaction.require(keys.SESSION, "wanted", "up")

@@ -1,4 +1,4 @@
-"""What supervisord said last of each of its programs, as our event listener wrote it down."""
+"""The last state of each program under supervisord, as the event listener recorded it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pydantic import ValidationError
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
 async def read_processes(redis: Redis) -> list[SupervisedProcess]:
-    """Read them all, by host and name; what cannot be read, as another version may have it, is left out."""
+    """Return all programs, by host and name. Entries of an incompatible version are left out."""
     fields = await read_hash(redis, keys.SUPERVISED_PROCESSES)
     found = (parse_process(text) for _, text in sorted(fields.items()))
     return [program for program in found if program is not None]
 
 
 def parse_process(text: str) -> SupervisedProcess | None:
-    """Read one as it stands in Redis; None if another version wrote it in another way."""
+    """Return the program that a Redis value holds; None if an incompatible version wrote it."""
     try:
         return SupervisedProcess.model_validate_json(text)
     except ValidationError:

@@ -1,7 +1,8 @@
-"""One handled message, one atomic step in Redis.
+"""The Redis transaction of one handled message.
 
-A worker collects in a `Step` everything that handling a message changes: records, mail to the others, counters,
-and that the message is done. `ccarchiver_core.store.transaction_pipeline` makes all of it true at once, or none.
+A worker collects in a `Transaction` everything that handling a message changes: records, messages
+to other workers, counters, and the ack of the message itself. The pipeline in
+`ccarchiver_core.store.transaction_pipeline` applies all of it or nothing.
 """
 
 from __future__ import annotations
@@ -22,29 +23,32 @@ Value = str | bytes | int | float
 
 
 class Outcome(enum.Enum):
-    """What became of a step."""
+    """Result of a transaction."""
 
     APPLIED = "applied"
     PRECONDITION_FAILED = "refused"
-    """A guard did not hold: nothing was written."""
+    """A precondition failed: nothing was written."""
 
 
 @dataclass
 class Transaction:
-    """The writes of one handled message; build it, then apply it once.
+    """The writes of one handled message. Build it, then apply it once.
 
     Notes
     -----
-    Redis runs a script to its end and other clients see all of it or nothing. A command that fails in the middle
-    would leave the first half, so only commands on keys of known types are used, and a full or read-only Redis
-    refuses a writing script before its first command.
+    Redis runs a script to its end, and other clients see all of its writes or none. A command that
+    fails in the middle would leave the writes before it. Therefore only commands on keys of known
+    types are used. A full or read-only Redis rejects a writing script before its first command.
     """
 
     preconditions: list[tuple[str, str, Value | None]] = field(default_factory=list)
     commands: list[tuple[Value, ...]] = field(default_factory=list)
 
     def require(self, key: str, field_name: str, expected: Value | None) -> Transaction:
-        """Apply only if the hash field (or, with an empty name, the string) has this value; None: is not there."""
+        """Add a precondition: the value of a hash field, or of a string if the field name is empty.
+
+        None means that it must not exist.
+        """
         self.preconditions.append((key, field_name, expected))
         return self
 
@@ -54,20 +58,20 @@ class Transaction:
         return self
 
     def set_fields(self, key: str, values: Mapping[str, Value]) -> Transaction:
-        """Set fields of a hash; an empty mapping adds nothing."""
+        """Add the setting of hash fields. An empty mapping adds nothing."""
         if values:
             self.command("HSET", key, *itertools.chain.from_iterable(values.items()))
         return self
 
     def count(self, name: str, amount: int = 1) -> Transaction:
-        """Raise one of the counters operators see."""
+        """Add the increment of a counter, which metrics and `ccarchiver status` show."""
         return self.command("HINCRBY", keys.COUNTERS, name, amount)
 
     def enqueue(self, to: keys.Worker, message: WorkerMessage) -> Transaction:
-        """Put a letter into a worker's mailbox."""
+        """Add a message to a worker's mailbox."""
         return self.command("XADD", to.mailbox, "*", "message", message.model_dump_json())
 
     def ack(self, worker: keys.Worker, entry_id: str) -> Transaction:
-        """Mark a mailbox entry as handled, and remove it."""
+        """Add the ack of a mailbox entry, which removes it."""
         self.command("XACK", worker.mailbox, keys.MAILBOX_GROUP, entry_id)
         return self.command("XDEL", worker.mailbox, entry_id)

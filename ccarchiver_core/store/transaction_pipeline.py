@@ -1,9 +1,10 @@
-"""Steps on their way into Redis: in the order in which they are given, each once, whatever becomes of the connection.
+"""Apply transactions to Redis in sequence, each exactly once, even if the connection breaks.
 
-All steps of a worker go over one connection, one behind the other, without waiting for each other's replies: what
-comes at once shares one write to Redis' disk. Each has a number, by which Redis knows a step that is repeated after a
-lost reply, and one that comes before its predecessor. A worker that lost its lease to another instance is refused
-(`FencedError`).
+All transactions of a worker use one connection. They are pipelined: each is sent without waiting
+for the reply to the one before it, so that several share one write to Redis' disk. Each has a
+number. By it Redis recognizes a transaction that is repeated after a lost reply, and one that
+arrives before its predecessor. Redis rejects the transactions of a worker that has lost its lease
+to another instance (`FencedError`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from redis import exceptions
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.backoff import Backoff
 from ccarchiver_core.base.errors import DataLostError, FencedError
-from ccarchiver_core.redis.client import COMMAND_TIMEOUT, UNAVAILABLE_ERRORS, backoff_or_raise, is_write_rejected
+from ccarchiver_core.base.scripts import read_script
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, is_write_rejected
+from ccarchiver_core.redis.retry import backoff_or_raise
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
 from ccarchiver_core.store.transaction import Outcome, Transaction
 
 if TYPE_CHECKING:
@@ -34,87 +38,55 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Value
 
 FAILED_PRECONDITIONS_KEPT: Final = 1000
-"""Numbers of refused steps that Redis remembers for each worker; far fewer are under way at once."""
+"""Numbers of transactions with a failed precondition that Redis keeps for each worker.
+
+Far fewer are in flight at once.
+"""
 
 MAX_INFLIGHT_BYTES: Final = 12_000
-"""Bytes of steps without a reply up to which there may be another effect outside. Redis reads 16 kB of a connection at
-once: so it has taken in all of them before it can notice that their sender is dead, and forget what it has not read."""
+"""Maximum bytes of transactions in flight while an effect outside Redis may happen.
+
+Redis reads 16 kB of a connection at once. So it has read all of them before it can detect that the
+sender is dead and discard what it has not read.
+"""
 
 CLOSE_LIMIT: Final = 2.0
-"""Seconds that steps which were given may still take when a worker stops; what is left then is done again."""
+"""Seconds for which a stopping worker waits for the replies to transactions in flight.
 
-# ARGV: epoch key, own epoch, key of what was applied, number, number it must come after (0: any),
-#       refused numbers kept,
-#       count of guards, {key, field or '', expected or '', 1 if it must exist}...,
-#       count of operations, {count of words, words...}...
-_SCRIPT: Final = """
-local at = 0
-local function take() at = at + 1; return ARGV[at] end
-local epoch_key, epoch, applied = take(), take(), take()
-local number, after, kept = tonumber(take()), tonumber(take()), tonumber(take())
-local newest = redis.call('GET', epoch_key)
-if not newest then return 'lost' end
-if newest ~= epoch then return 'fenced' end
-local last = tonumber(redis.call('HGET', applied, 'last') or 0)
-if number <= last then
-  local refused = redis.call('HGET', applied, 'refused') or ''
-  if string.find(refused, ' ' .. number .. ' ', 1, true) then return 'refused' end
-  return 'repeated'
-end
-if last < after then return 'early' end
-local held = true
-for _ = 1, tonumber(take()) do
-  local key, field, expected, present = take(), take(), take(), take()
-  local found
-  if field == '' then found = redis.call('GET', key) else found = redis.call('HGET', key, field) end
-  if present == '1' then
-    if found ~= expected then held = false end
-  elseif found then held = false end
-end
-if not held then
-  local refused = redis.call('HGET', applied, 'refused') or ' '
-  refused = string.sub(refused .. number .. ' ', -8 * kept)
-  redis.call('HSET', applied, 'last', number, 'refused', refused)
-  return 'refused'
-end
-for _ = 1, tonumber(take()) do
-  local words = {}
-  for i = 1, tonumber(take()) do words[i] = take() end
-  redis.call(unpack(words))
-end
-redis.call('HSET', applied, 'last', number)
-return 'applied'
+The work of those without a reply is repeated after the restart.
 """
+
+_SCRIPT: Final = read_script(__package__, "transaction.lua")
 
 
 @dataclass
 class _InFlight:
-    """A step that was given and has no reply yet."""
+    """A submitted transaction that has no reply yet."""
 
     number: int
     arguments: list[Value]
     outcome: asyncio.Future[Outcome]
-    """For whoever gave it, who may cancel it."""
+    """For the caller of `submit`, which may cancel it."""
     replied: asyncio.Future[None]
-    """Done when it has its reply; nobody else holds it."""
+    """Done when the reply has arrived. Only the pipeline uses it."""
     size: int = 0
     sent_at: float = 0.0
-    """When it was sent last, by the event loop's clock."""
+    """When it was last sent, by the event loop's clock."""
 
 
 class _DiscardedError(Exception):
-    """The oldest step could not be done at all; those behind it are sent again."""
+    """Redis cannot run the oldest transaction at all. Those behind it are sent again."""
 
 
 class TransactionPipeline:
-    """Applies steps for one worker under its lease's epoch.
+    """Applies the transactions of one worker under its fencing token.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        A client without retries of its own; one of its connections is used for steps alone.
+        A client without retries of its own. One of its connections is used only for transactions.
     worker : `Worker`
-        Who writes.
+        The worker that writes.
     """
 
     def __init__(self, redis: Redis, worker: Worker) -> None:
@@ -129,107 +101,120 @@ class TransactionPipeline:
         self._failure: BaseException | None = None
         self._backoff = Backoff()
         self._inflight_bytes = 0
-        self.epoch: int | None = None
-        """The lease's epoch; set by the lease, None before."""
+        self.fencing_token: int | None = None
+        """The number of the lease. The lease sets it; None before."""
         self.lease_valid_until = 0.0
-        """Until when nobody else can have the lease, by the event loop's clock; set by the lease with each renewal."""
+        """Time until which no other instance can acquire the lease, by the event loop's clock.
+
+        The lease sets it with each renewal.
+        """
 
     async def apply(self, transaction: Transaction) -> Outcome:
-        """Make a step true, waiting as long as Redis is away or refuses to write.
+        """Apply a transaction. Wait while Redis is unavailable or rejects writes.
 
         Raises
         ------
         FencedError
-            If another instance has taken the lease.
+            If another instance has acquired the lease.
         redis.exceptions.ResponseError
-            If Redis was asked nonsense: a defect of this project.
+            If Redis rejects a command as invalid, which is a defect of this project.
         """
         return await (await self.submit(transaction))
 
     async def submit(self, transaction: Transaction) -> asyncio.Future[Outcome]:
-        """Send a step without waiting for the reply; it is applied after all that were given before.
+        """Send a transaction without waiting for its reply. Transactions are applied in sequence.
 
-        The bytes are with the operating system when this returns, unless Redis is away. After `ready` they reach
-        Redis even if this process is killed in the next instruction, unless a reply has come since.
+        When this returns, the operating system has the bytes, unless Redis is unavailable. If
+        `wait_until_safe` returned just before, they reach Redis even if this process is killed
+        immediately, unless a reply has arrived since.
 
         Returns
         -------
         outcome
-            To be awaited at some time; raises what `apply` raises.
+            The outcome, to be awaited later. It raises what `apply` raises.
 
         Raises
         ------
         FencedError
-            If there is no lease, or no longer.
+            If this worker has no lease, or has lost it.
         """
         if self._failure is not None:
             raise self._failure
-        if self.epoch is None:
-            msg = f"{self._worker}: a step was tried before the lease was taken"
+        if self.fencing_token is None:
+            msg = f"{self._worker}: a transaction was submitted before the lease was acquired"
             raise FencedError(msg)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         failpoint.hit(f"{self._worker}.before_step")
-        given = self._new_inflight(self._number + 1, transaction)
-        packed = self._pack(given)
-        self._number = given.number
-        self._inflight.append(given)
-        given.size = len(packed)
-        self._inflight_bytes += given.size
+        entry = self._new_inflight(self._number + 1, transaction)
+        packed = self._pack(entry)
+        self._number = entry.number
+        self._inflight.append(entry)
+        entry.size = len(packed)
+        self._inflight_bytes += entry.size
         self._work_available.set()
         if self._connection is not None and self._connection.is_connected:
-            # If this fails, the reader of the replies fails as well, and what was given is sent again.
+            # If this fails, the reader of the replies fails too, and all in flight are sent again.
             with contextlib.suppress(*UNAVAILABLE_ERRORS):
-                await self._send(self._connection, given, packed)
-        return given.outcome
+                await self._send(self._connection, entry, packed)
+        return entry.outcome
 
     async def wait_until_safe(self) -> None:
-        """Wait until there may be an effect outside Redis whose record is given next.
+        """Wait until it is safe to cause an effect outside Redis and to submit its record next.
 
-        That is when Redis is not so far behind that a record could be lost with this process, and when it is sure that
-        the lease is still ours: a process that was frozen must not act before it has asked.
+        It is safe if few bytes are in flight, so that the record cannot be lost with this process,
+        and if this worker certainly holds the lease. A process that was frozen must not act before
+        it has checked the lease.
 
         Raises
         ------
         FencedError
-            If another instance has taken the lease.
+            If another instance has acquired the lease.
         """
         if asyncio.get_running_loop().time() > self.lease_valid_until:
             await self.apply(Transaction())
         if self._inflight:
-            # Reads the replies that are here: with one unread, the connection of a killed process is reset. In the
-            # first pass the event loop finds that they are here, but reads them behind this task: hence the second.
+            # Read the replies that have arrived: if one is unread when this process is killed, the
+            # connection is reset. In the first pass the event loop finds them, but it reads them
+            # after this task has run. So a second pass is needed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        while self._inflight and (self._connection is None or self._inflight_bytes > MAX_INFLIGHT_BYTES):
+        while self._inflight and (
+            self._connection is None or self._inflight_bytes > MAX_INFLIGHT_BYTES
+        ):
             await asyncio.wait([self._inflight[0].replied])
         if self._failure is not None:
             raise self._failure
 
     async def drain(self) -> None:
-        """Wait until all that was given has a reply: what is read from Redis then is not behind it."""
+        """Wait for the replies to all submitted transactions.
+
+        What is read from Redis afterwards includes their writes.
+        """
         if self._inflight:
-            await asyncio.wait([given.replied for given in self._inflight])
+            await asyncio.wait([entry.replied for entry in self._inflight])
 
     async def close(self) -> None:
-        """Let what was given come to its end, for a short time, and close the connection; safe to repeat."""
+        """Wait a short time for outstanding replies, then close the connection. Safe to repeat."""
         if self._task is None:
             return
         if self._connection is not None and self._inflight:
-            await asyncio.wait([given.replied for given in self._inflight], timeout=CLOSE_LIMIT)
+            replies = [entry.replied for entry in self._inflight]
+            await asyncio.wait(replies, timeout=CLOSE_LIMIT)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._fail_all(None)  # also if it was cancelled before it began
 
     def _new_inflight(self, number: int, transaction: Transaction) -> _InFlight:
         loop = asyncio.get_running_loop()
-        given = _InFlight(number, _script_arguments(transaction), loop.create_future(), loop.create_future())
-        # Whoever gave it may have ended over the one before it; that error is enough.
-        given.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
-        return given
+        arguments = _script_arguments(transaction)
+        entry = _InFlight(number, arguments, loop.create_future(), loop.create_future())
+        # The caller may have ended because of an earlier error. That error is enough.
+        entry.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
+        return entry
 
     async def _run(self) -> None:
-        """Keep a connection and read replies, until the lease is lost."""
+        """Keep a connection open and read replies until the lease is lost."""
         try:
             while True:
                 await self._work_available.wait()
@@ -238,13 +223,13 @@ class TransactionPipeline:
                         await self._send_all(connection)
                         await self._read_replies(connection)
                 except (exceptions.NoScriptError, _DiscardedError):
-                    continue  # somebody flushed Redis' scripts: connecting loads ours again
+                    continue  # Redis' scripts were flushed: connecting loads this one again
                 except (*UNAVAILABLE_ERRORS, exceptions.ResponseError) as error:
                     await backoff_or_raise(error, self._backoff)
         except asyncio.CancelledError:
             self._fail_all(None)
             raise
-        except BaseException as error:  # noqa: BLE001  whoever gave a step raises it
+        except BaseException as error:  # noqa: BLE001  the callers raise it
             self._fail_all(error)
 
     @contextlib.asynccontextmanager
@@ -252,85 +237,95 @@ class TransactionPipeline:
         pool = self._redis.connection_pool
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
-                connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no type there
+                # redis-py has no type for this.
+                connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         except TimeoutError:
             raise exceptions.TimeoutError(f"no connection in {COMMAND_TIMEOUT:g} s") from None
-        transport = connection._writer.transport  # noqa: SLF001  redis-py has no public way to it
-        transport.set_write_buffer_limits(high=0)  # what is sent is with the operating system
+        transport = connection._writer.transport  # noqa: SLF001  not public in redis-py
+        transport.set_write_buffer_limits(high=0)  # write to the socket at once
         try:
             yield connection
         finally:
             self._connection = None
             await connection.disconnect(nowait=True)
-            # Closing waits until all is sent, over a connection that may be dead, and who sends waits with it.
+            # Closing waits until all bytes are sent. The connection may be dead, and then the task
+            # that sends would wait as well.
             transport.abort()
             await pool.release(connection)
 
     async def _send_all(self, connection: AbstractConnection) -> None:
-        """Load the script and send all that has no reply yet."""
+        """Load the script and send all transactions that have no reply yet."""
         async with asyncio.timeout(COMMAND_TIMEOUT):
-            await connection.send_packed_command(_command("SCRIPT", "LOAD", _SCRIPT), check_health=False)
+            load = _command("SCRIPT", "LOAD", _SCRIPT)
+            await connection.send_packed_command(load, check_health=False)
             self._sha = (await connection.read_response()).decode()
         sent = 0
-        while sent < len(self._inflight):  # more may be given while the socket takes these
+        while sent < len(self._inflight):  # more may be submitted meanwhile
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 await self._send(connection, self._inflight[sent], self._pack(self._inflight[sent]))
             sent += 1
         self._connection = connection
 
-    def _pack(self, given: _InFlight) -> bytes:
-        # Before the oldest there is nothing that Redis has not confirmed. (Without fsync always it may have lost that.)
-        is_oldest = not self._inflight or given is self._inflight[0]
-        after = 0 if is_oldest else given.number - 1
-        head = ("EVALSHA", self._sha, 0, self._worker.fencing_token, str(self.epoch), self._worker.applied)
-        return _command(*head, given.number, after, FAILED_PRECONDITIONS_KEPT, *given.arguments)
+    def _pack(self, entry: _InFlight) -> bytes:
+        # Redis has confirmed all transactions before the oldest in flight, so the oldest needs no
+        # predecessor. (Without "fsync always" Redis may have lost them.)
+        is_oldest = not self._inflight or entry is self._inflight[0]
+        after = 0 if is_oldest else entry.number - 1
+        token = (self._worker.fencing_token, str(self.fencing_token))
+        head = ("EVALSHA", self._sha, 0, *token, self._worker.applied)
+        numbers = (entry.number, after, FAILED_PRECONDITIONS_KEPT)
+        return _command(*head, *numbers, *entry.arguments)
 
     @staticmethod
-    async def _send(connection: AbstractConnection, given: _InFlight, packed: bytes) -> None:
-        given.sent_at = asyncio.get_running_loop().time()
+    async def _send(connection: AbstractConnection, entry: _InFlight, packed: bytes) -> None:
+        entry.sent_at = asyncio.get_running_loop().time()
         await connection.send_packed_command(packed, check_health=False)
 
     async def _read_replies(self, connection: AbstractConnection) -> None:
-        """Read a reply for each step, oldest first; without end."""
+        """Read the reply to each transaction, oldest first, until an error."""
         loop = asyncio.get_running_loop()
-        heard_at = 0.0
+        last_reply_at = 0.0
         while True:
             while self._inflight:
                 oldest = self._inflight[0]
                 try:
-                    async with asyncio.timeout_at(max(heard_at, oldest.sent_at) + COMMAND_TIMEOUT):
+                    deadline = max(last_reply_at, oldest.sent_at) + COMMAND_TIMEOUT
+                    async with asyncio.timeout_at(deadline):
                         reply = await connection.read_response()
                 except TimeoutError:
-                    raise exceptions.TimeoutError(f"no answer to a step in {COMMAND_TIMEOUT:g} s") from None
+                    msg = f"no reply to a transaction in {COMMAND_TIMEOUT:g} s"
+                    raise exceptions.TimeoutError(msg) from None
                 except exceptions.ResponseError as error:
                     self._discard_if_invalid(error)
                     raise
-                heard_at = loop.time()
+                last_reply_at = loop.time()
                 outcome = self._outcome_of(reply)
                 failpoint.hit(f"{self._worker}.after_step")
                 self._backoff = Backoff()
                 self._inflight.popleft()
                 self._inflight_bytes -= oldest.size
                 oldest.replied.set_result(None)
-                if not oldest.outcome.done():  # whoever gave it may have been cancelled meanwhile
+                if not oldest.outcome.done():  # the caller may have cancelled it
                     oldest.outcome.set_result(outcome)
             self._work_available.clear()
             await self._work_available.wait()
 
     def _discard_if_invalid(self, error: exceptions.ResponseError) -> None:
-        """Give the oldest step up if Redis cannot do it at all, so that those behind it go on.
+        """Discard the oldest transaction if Redis cannot run it at all.
+
+        Those behind it can then continue.
 
         Raises
         ------
-        _GivenUpError
-            If it was that.
+        _DiscardedError
+            If it was discarded.
         """
         if isinstance(error, exceptions.NoScriptError) or is_write_rejected(error):
             return
         oldest = self._inflight[0]
         if not oldest.outcome.done():
             oldest.outcome.set_exception(error)
-        # Its number is still what the next one comes after.
+        # An empty transaction takes its number, which the next one names as its predecessor.
         blank = self._new_inflight(oldest.number, Transaction())
         blank.replied, blank.size = oldest.replied, oldest.size
         self._inflight[0] = blank
@@ -339,34 +334,46 @@ class TransactionPipeline:
     def _outcome_of(self, reply: bytes) -> Outcome:
         match reply:
             case b"lost":
-                msg = f"{self._worker}: Redis has lost its data (is it append-only?); this worker stops and begins anew"
+                msg = (
+                    f"{self._worker}: Redis has lost its data (is it append-only?); "
+                    "this worker stops and starts again"
+                )
                 raise DataLostError(msg)
             case b"fenced":
-                msg = f"{self._worker}: another instance has taken the lease since epoch {self.epoch}; this one stops"
+                msg = (
+                    f"{self._worker}: another instance has acquired the lease since fencing token "
+                    f"{self.fencing_token}; this one stops"
+                )
                 raise FencedError(msg)
             case b"early":
-                # The one before it is still to be sent again, or Redis came back without its last second.
-                raise exceptions.ConnectionError("Redis has not the step before this one; sending from the oldest on")
+                # Its predecessor is not sent again yet, or Redis lost the last second in a restart.
+                raise exceptions.ConnectionError(
+                    "Redis lacks the transaction before this one; sending again from the oldest"
+                )
             case b"refused":
                 return Outcome.PRECONDITION_FAILED
             case _:
                 return Outcome.APPLIED
 
     def _fail_all(self, error: BaseException | None) -> None:
-        """End everything that was given with an error, or as cancelled; what comes later fails at once."""
-        self._failure = self._failure or error or FencedError(f"{self._worker}: a step was tried after the last one")
-        for given in self._inflight:
-            if not given.replied.done():
-                given.replied.set_result(None)
+        """Fail or, without an error, cancel all transactions in flight; later ones fail at once."""
+        if self._failure is None:
+            self._failure = error or FencedError(
+                f"{self._worker}: a transaction was submitted after the end"
+            )
+        for entry in self._inflight:
+            if not entry.replied.done():
+                entry.replied.set_result(None)
             if error is None:
-                given.outcome.cancel()
-            elif not given.outcome.done():
-                given.outcome.set_exception(error)
+                entry.outcome.cancel()
+            elif not entry.outcome.done():
+                entry.outcome.set_exception(error)
         self._inflight.clear()
 
 
 def _command(*words: Value) -> bytes:
-    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]  # its types say: a tuple of one
+    # The type hint of hiredis is a tuple of one.
+    return bytes(hiredis.pack_command(words))  # type: ignore[arg-type]
 
 
 def _script_arguments(transaction: Transaction) -> list[Value]:
@@ -376,5 +383,5 @@ def _script_arguments(transaction: Transaction) -> list[Value]:
     words.append(len(transaction.commands))
     for operation in transaction.commands:
         words += [len(operation), *operation]
-    # hiredis does not take a number that is an enumeration's: ErrorCode.NO_RABBITMQ
+    # hiredis does not accept an IntEnum, for example ErrorCode.NO_RABBITMQ.
     return [int(value) if isinstance(value, enum.IntEnum) else value for value in words]

@@ -1,1 +1,1 @@
-"""supervisord's event listener: tells health, and everybody who reads Redis, how supervisord's programs fare."""
+"""Event listener of supervisord: records the state of supervised processes in Redis."""

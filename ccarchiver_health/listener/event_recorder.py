@@ -1,4 +1,8 @@
-"""Writes supervisord's events to Redis: the newest of each program for whoever looks, an end as a letter to health."""
+"""Recording of supervisord's events in Redis.
+
+The newest state of each process is stored in `keys.SUPERVISED_PROCESSES`. The exit of a process is
+also enqueued as a message to health.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.domain.worker_messages import ProcessExited
-from ccarchiver_core.redis.client import read_hash, retry_until_available, transact
+from ccarchiver_core.redis.replies import read_hash, transact
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store.supervised_processes import parse_process
 
 if TYPE_CHECKING:
@@ -27,13 +32,16 @@ if TYPE_CHECKING:
     from ccarchiver_health.listener.protocol import Event, EventBuffer
 
 STATE_EVENT = "PROCESS_STATE_"
-"""How the names of the events begin that we ask for; the state follows."""
+"""Prefix of the names of subscribed events; the state follows."""
 
 MOST_LETTERS = 1000
-"""Letters in health's mailbox from which on it gets none of ours: it is away, and the newest state is there anyway."""
+"""Depth of health's mailbox from which on the listener enqueues no more messages.
+
+Health is down then, and the newest state of each process is stored in any case.
+"""
 
 ENDS = frozenset({ProcessState.EXITED, ProcessState.BACKOFF, ProcessState.FATAL})
-"""States that health is told of by a letter."""
+"""States for which the listener enqueues a message to health."""
 
 Command = tuple[str | bytes | int, ...]
 
@@ -41,14 +49,14 @@ _log = structlog.get_logger(__name__)
 
 
 class EventRecorder:
-    """Tells Redis of one event after the other; waits while Redis is away.
+    """Recorder that writes events to Redis one by one, and waits while Redis is unavailable.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        Where to.
-    kept : `Kept`
-        The events that wait.
+        Client of the Redis to write to.
+    kept : `EventBuffer`
+        The events to record.
     """
 
     def __init__(self, redis: Redis, kept: EventBuffer) -> None:
@@ -59,47 +67,63 @@ class EventRecorder:
         self._told_of_dropped = 0
 
     async def run(self) -> None:
-        """Tell until cancelled; what Redis refuses for good is logged and left out."""
+        """Record events until cancelled. An event that Redis rejects is logged and skipped."""
         await self._try(self._forget_another_supervisord)
         while True:
             event = await self._kept.first()
             program = program_of(event)
             if program is not None:
-                signed = program.model_copy(update={"host": self._host, "supervisord": self._supervisord})
+                signed = program.model_copy(
+                    update={"host": self._host, "supervisord": self._supervisord}
+                )
                 await self._try(partial(self._tell, signed))
             self._kept.done(event)
             self._report_dropped()
 
     async def _try(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write something that may be written twice, when Redis allows it; one event that it never takes is no end."""
+        """Run an idempotent write, and repeat it until Redis is available.
+
+        An error of another kind is logged: one event that cannot be written does not end the task.
+        """
         try:
             await retry_until_available(write)
         except (RedisError, CcArchiverError) as error:
-            _log.error("event.refused", error=str(error), effect="one change of a program's state is not told")
+            _log.error(
+                "event.refused",
+                error=str(error),
+                effect="one change of a process state is not recorded",
+            )
 
     async def _forget_another_supervisord(self) -> None:
-        """Take away what another one of this host said: it may have had other programs."""
+        """Remove what another supervisord on this host recorded: its programs may be other ones."""
         for name, record in (await read_hash(self._redis, keys.SUPERVISED_PROCESSES)).items():
             program = parse_process(record)
-            if name.startswith(f"{self._host} ") and (program is None or program.supervisord != self._supervisord):
+            if name.startswith(f"{self._host} ") and (
+                program is None or program.supervisord != self._supervisord
+            ):
                 await transact(self._redis, ("HDEL", keys.SUPERVISED_PROCESSES, name))
 
     async def _tell(self, program: SupervisedProcess) -> None:
-        commands: list[Command] = [("HSET", keys.SUPERVISED_PROCESSES, program.field, program.model_dump_json())]
+        commands: list[Command] = [
+            ("HSET", keys.SUPERVISED_PROCESSES, program.field, program.model_dump_json())
+        ]
         health = keys.Worker.HEALTH.mailbox
         if program.state in ENDS and await self._redis.xlen(health) < MOST_LETTERS:
-            commands.append(("XADD", health, "*", "message", ProcessExited(process=program).model_dump_json()))
+            commands.append(
+                ("XADD", health, "*", "message", ProcessExited(process=program).model_dump_json())
+            )
         await transact(self._redis, *commands)
 
     def _report_dropped(self) -> None:
         dropped = self._kept.dropped
         if dropped > self._told_of_dropped:
-            _log.warning("events.dropped", count=dropped - self._told_of_dropped, reason="Redis was away for too long")
+            count = dropped - self._told_of_dropped
+            _log.warning("events.dropped", count=count, reason="Redis was unavailable for too long")
             self._told_of_dropped = dropped
 
 
 def program_of(event: Event) -> SupervisedProcess | None:
-    """Read an event of a state; None, and a line in the log, for what is none, or none that we know."""
+    """Return the process that a state event describes; log an unknown event and return None."""
     facts = event.facts
     try:
         return SupervisedProcess(
@@ -116,6 +140,6 @@ def program_of(event: Event) -> SupervisedProcess | None:
 
 
 def _supervisord() -> str:
-    """Name the supervisord that started this process, among those of this host."""
+    """Return an id of the supervisord that started this process, unique on this host."""
     parent = os.getppid()
     return f"{parent} {psutil.Process(parent).create_time():.2f}"

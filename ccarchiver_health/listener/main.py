@@ -1,6 +1,7 @@
-"""The program ``run_ccarchiver_event_listener``: an event listener, started by supervisord.
+"""Entry point of ``run_ccarchiver_event_listener``, an event listener that supervisord starts.
 
-What it needs for Redis is loaded late, when the workers' own start is over: supervisord keeps its events until then.
+The modules for Redis are imported late, so that the workers start first. supervisord buffers its
+events until then.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_PROTOCOL
 from ccarchiver_core.base.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
@@ -24,28 +26,26 @@ if TYPE_CHECKING:
 NAME = "run_ccarchiver_event_listener"
 
 STARTED_BY_SUPERVISORD = "SUPERVISOR_SERVER_URL"
-"""supervisord sets this variable for what it starts."""
+"""Environment variable that supervisord sets for the processes that it starts."""
 
 SETTLE_S = 1.0
-"""The workers' own start comes first; and who restarts all of it does not wait for this one."""
+"""Delay that lets the workers start first; a restart of all programs does not wait for it."""
 
 LAST_WORDS_S = 2.0
-"""Seconds to tell at the end what is kept; supervisord.conf has more for the stop."""
-
-EXIT_CONFIG = 78
-"""The configuration is wrong (EX_CONFIG of sysexits.h), as with the workers."""
-
-EXIT_PROTOCOL = 76
-"""What came is not what supervisord sends (EX_PROTOCOL of sysexits.h)."""
+"""Seconds to record the buffered events at a stop; supervisord.conf allows more for the stop."""
 
 
 def main() -> None:
     """Listen to supervisord until SIGTERM, or until it closes the pipe."""
-    parser = argparse.ArgumentParser(NAME, description="CCArchiver's event listener of supervisord")
+    parser = argparse.ArgumentParser(
+        NAME, description="Event listener of CCArchiver for supervisord"
+    )
     parser.add_argument("--version", action="version", version=__version__)
     parser.parse_args()
     if STARTED_BY_SUPERVISORD not in os.environ:
-        parser.error("it is started by supervisord, as [eventlistener:watch] of supervisord.conf has it")
+        parser.error(
+            "supervisord must start this program: see [eventlistener:watch] in supervisord.conf"
+        )
     try:
         asyncio.run(_run())
     except ConfigError as error:
@@ -61,7 +61,11 @@ def _say(error: Exception) -> None:
 
 
 async def _run() -> None:
-    from ccarchiver_health.listener.protocol import EventBuffer, listen, standard_input  # noqa: PLC0415  not for --version
+    from ccarchiver_health.listener.protocol import (  # noqa: PLC0415  --version does not need it
+        EventBuffer,
+        listen,
+        standard_input,
+    )
 
     kept = EventBuffer()
     stop = asyncio.Event()
@@ -97,7 +101,7 @@ def _load() -> Settings:
     from ccarchiver_core.log import logs  # noqa: PLC0415  see above
 
     settings = load_settings()
-    # Only to standard error: supervisord has it in watch.out.
+    # Log only to standard error, which supervisord writes to watch.out.
     logs.configure("watch", None)
     return settings
 

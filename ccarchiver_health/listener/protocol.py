@@ -1,4 +1,4 @@
-"""supervisord's protocol for event listeners, and the few events kept until they are told."""
+"""supervisord's protocol for event listeners, and the buffer of events to record."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT = 100
-"""Events kept while Redis is away; the newest count, and the four programs have few states."""
+"""Maximum number of buffered events while Redis is unavailable; four programs have few states."""
 
 LONGEST_EVENT = 1_000_000
-"""Bytes; an event of a state has a hundred. More means that the stream is out of step."""
+"""Maximum size of an event in bytes. A state event has a hundred, so more is a protocol error."""
 
 
 class Event(NamedTuple):
-    """One event as supervisord sends it, and when it came: Unix time, UTC, seconds."""
+    """One event from supervisord; `at` is the Unix time of its arrival, UTC, in seconds."""
 
     name: str
     facts: dict[str, str]
@@ -29,12 +29,15 @@ class Event(NamedTuple):
 
     @property
     def program(self) -> tuple[str | None, str | None]:
-        """Whose event it is."""
+        """Group and name of the process."""
         return self.facts.get("groupname"), self.facts.get("processname")
 
 
 class EventBuffer:
-    """The newest events; more than `KEPT` let the oldest go, but never the newest of a program."""
+    """Buffer of the newest events.
+
+    Beyond `KEPT` events it drops the oldest one that is not the newest of its process.
+    """
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -42,10 +45,10 @@ class EventBuffer:
         self._none = asyncio.Event()
         self._none.set()
         self.dropped = 0
-        """Events that went before they were told."""
+        """Number of events dropped before they were recorded."""
 
     def put(self, event: Event) -> None:
-        """Keep one; never waits."""
+        """Add an event without waiting."""
         self._events.append(event)
         while len(self._events) > KEPT:
             self._let_one_go()
@@ -54,44 +57,48 @@ class EventBuffer:
         self._none.clear()
 
     def _let_one_go(self) -> None:
-        # One that fails over and over must not drive out what is true of those that have long been quiet.
-        newest = {event.program: at for at, event in enumerate(self._events)}
-        oldest = next((at for at, event in enumerate(self._events) if newest[event.program] != at), 0)
+        # A process that fails again and again must not displace the last state of the others.
+        newest = {event.program: index for index, event in enumerate(self._events)}
+        oldest = next(
+            (index for index, event in enumerate(self._events) if newest[event.program] != index), 0
+        )
         del self._events[oldest]
 
     async def first(self) -> Event:
-        """Wait for the oldest; it stays until `done`."""
+        """Wait for the oldest event and return it; it stays in the buffer until `done`."""
         while not self._events:
             self._some.clear()
             await self._some.wait()
         return self._events[0]
 
     def done(self, event: Event) -> None:
-        """Let one go that was told; it may have been dropped meanwhile."""
+        """Remove an event that was recorded; it may have been dropped in the meantime."""
         if self._events and self._events[0] is event:
             self._events.popleft()
         if not self._events:
             self._none.set()
 
     async def empty(self) -> None:
-        """Wait until all are told."""
+        """Wait until the buffer is empty."""
         await self._none.wait()
 
 
 async def standard_input() -> asyncio.StreamReader:
-    """Give a reader of standard input, which supervisord makes a pipe."""
+    """Return a reader of standard input, which is a pipe from supervisord."""
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     return reader
 
 
 async def listen(reader: asyncio.StreamReader, take: Callable[[Event], None]) -> None:
-    """Answer supervisord at once, whatever becomes of the event, until it closes the pipe.
+    """Acknowledge each event to supervisord at once, and pass it on, until the pipe is closed.
 
     Raises
     ------
     ValueError
-        If what comes is no event: only a new start gets in step with supervisord again.
+        If the input is not an event. Only a restart can synchronise with supervisord again.
     """
     while True:
         childutils.listener.ready(sys.stdout)
@@ -102,9 +109,13 @@ async def listen(reader: asyncio.StreamReader, take: Callable[[Event], None]) ->
             headers = childutils.get_headers(line.decode())
             name, length = headers["eventname"], int(headers["len"])
         except (KeyError, ValueError) as error:
-            raise ValueError(f"supervisord's event begins with {line!r}, which no event does") from error
+            raise ValueError(
+                f"supervisord's event begins with {line!r}, which is no event header"
+            ) from error
         if not 0 <= length <= LONGEST_EVENT:
-            raise ValueError(f"supervisord's event {name} has {length} bytes; at most {LONGEST_EVENT} are an event")
+            raise ValueError(
+                f"supervisord's event {name} has {length} bytes; the maximum is {LONGEST_EVENT}"
+            )
         try:
             payload = (await reader.readexactly(length)).decode()
         except asyncio.IncompleteReadError:

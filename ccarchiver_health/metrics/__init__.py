@@ -1,7 +1,8 @@
-"""The archiver's metrics: one Prometheus exposition for all workers, read from Redis when it is asked for.
+"""Metrics of the archiver: one Prometheus exposition for all workers, read from Redis at a scrape.
 
-Counters live in Redis and are raised in the atomic step of what they count, so they survive every restart and count
-nothing twice. Nothing is kept in the process that serves them.
+Counters are stored in Redis. Each is raised in the transaction of the operation that it counts, so
+it survives every restart and counts nothing twice. The process that serves the metrics has no
+state of them.
 """
 
 from ccarchiver_health.metrics.render import render

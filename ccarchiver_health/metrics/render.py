@@ -1,4 +1,4 @@
-"""One exposition as text, for whoever asks by HTTP."""
+"""Rendering of one exposition as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Once(Collector):
-    """Gives the families of one reading."""
+    """Collector of the metric families of one reading."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -34,15 +34,17 @@ class _Once(Collector):
 
 
 async def render(redis: Redis, settings: Settings) -> tuple[bytes, str]:
-    """Read the metrics of all workers and write them as Prometheus reads them; safe to repeat.
+    """Return the metrics of all workers in the text format of Prometheus.
 
     Returns
     -------
     body, content_type
-        What to answer with. While Redis is away ``ccarchiver_redis_up`` is 0 in it, and what only Redis knows is left
-        out: an old value would look like a good one.
+        Body and content type of the HTTP response. While Redis is unavailable,
+        ``ccarchiver_redis_up`` is 0, and metrics that come from Redis are omitted: an old value
+        would look like a current one.
     """
     reading = await read(redis, settings)
-    registry = CollectorRegistry()  # of its own: the default one would add the metrics of the health process
+    # A separate registry: the default one adds metrics of the health process itself.
+    registry = CollectorRegistry()
     registry.register(_Once(reading))
     return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,1 +1,4 @@
-"""The status page: read only, on loopback by default, beside the health worker's work and never in its way."""
+"""Status page: read-only, on loopback by default.
+
+It runs in the health worker's process, and an error of the page never affects the worker's tasks.
+"""

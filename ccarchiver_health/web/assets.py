@@ -1,4 +1,4 @@
-"""The page's files, read once: what is not among them is not served."""
+"""Static files of the page. They are read once, and no other file is served."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static"
 
-CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 
 INDEX = "index.html"
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One file and its content type."""
+    """Content and content type of one file."""
 
     content_type: str
     body: bytes
 
 
 def load() -> dict[str, Asset]:
-    """Read every file of the page, by name.
+    """Return every file of the page, by name.
 
     Raises
     ------
     FileNotFoundError
-        If the page is not there: the package was installed without its data.
+        If the page is missing, because the package was installed without its data.
     """
     found = {
         path.name: Asset(content_type, path.read_bytes())
@@ -34,5 +39,7 @@ def load() -> dict[str, Asset]:
         if (content_type := CONTENT_TYPES.get(path.suffix)) is not None
     }
     if INDEX not in found:
-        raise FileNotFoundError(f"{FOLDER / INDEX} is missing: install ccarchiver with its package data")
+        raise FileNotFoundError(
+            f"{FOLDER / INDEX} is missing: install ccarchiver with its package data"
+        )
     return found

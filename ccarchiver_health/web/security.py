@@ -1,4 +1,4 @@
-"""What every request passes: who may ask, with which method, and what the answer's headers forbid a browser."""
+"""Checks of every request, and security headers of every response."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 METHODS = ("GET", "HEAD")
 
 HEADERS = {
-    # Nothing from elsewhere, no inline script or style, no frame around it, no form.
+    # No content of other sites, no inline script or style, no frame around the page, no form.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
+        "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",  # a state seen yesterday must never be shown as today's
+    "Cache-Control": "no-store",  # an old state must never look like a current one
     "Server": "ccarchiver",
 }
 
@@ -38,15 +38,16 @@ _log = structlog.get_logger(__name__)
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Set the headers that every answer has, errors included."""
+    """Set the security headers of a response, which may be an error."""
     response.headers.update(HEADERS)
 
 
 def may_be_asked_as(host: str, own_names: frozenset[str]) -> bool:
-    """Tell whether a Host header names this server as somebody would who means it.
+    """Return whether a Host header is a valid name of this server.
 
-    A page of another site that has had its own name resolved to this machine (DNS rebinding) comes with that name.
-    An address or ``localhost``, with whatever port a tunnel has, cannot be such a name.
+    With DNS rebinding, a page of another site resolves its own name to this machine. The request
+    then has that name in its Host header. An address or ``localhost`` cannot be such a name; the
+    port is ignored, because a tunnel may use any.
     """
     found = _HOST.fullmatch(host)
     if found is None:
@@ -59,39 +60,51 @@ def may_be_asked_as(host: str, own_names: frozenset[str]) -> bool:
 
 
 def own_names(settings: Settings) -> frozenset[str]:
-    """Names by which this server may be asked, beside any address."""
+    """Return the host names, apart from addresses, that a request may contain."""
     return frozenset({"localhost", settings.status_host.lower(), socket.gethostname().lower()})
 
 
 def make_guard(settings: Settings) -> Middleware:
-    """Make the middleware that refuses what a reader does not send, and keeps a handler's crash to its request."""
+    """Return the middleware that checks every request.
+
+    It rejects a wrong Host header, a method that is not read-only, and a background request of
+    another site. An error in a handler becomes a response with status 500.
+    """
     names = own_names(settings)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not may_be_asked_as(request.headers.get("Host", ""), names):
-            return _refusal(421, "wrong host name; ask by address, as localhost, or by the name in STATUS_HOST")
+            return _refusal(
+                421, "wrong host name; use an address, localhost, or the name in STATUS_HOST"
+            )
         if request.method not in METHODS:
-            refusal = _refusal(405, "this page only shows; change things with command_ccarchiver and ccarchiver")
+            refusal = _refusal(
+                405, "this page is read-only; use the commands command_ccarchiver and ccarchiver"
+            )
             refusal.headers["Allow"] = ", ".join(METHODS)
             return refusal
         if _is_another_sites(request):
-            return _refusal(403, "asked by a page of another site")
+            return _refusal(403, "this request comes from a page of another site")
         try:
             return await handler(request)
         except web.HTTPException as answer:
             return _refusal(answer.status, answer.reason, answer.headers.get("Allow", ""))
         except (ConnectionError, TimeoutError):
-            raise  # the browser has gone, or takes nothing: nobody is there for an answer
-        except Exception:  # noqa: BLE001 - one answer fails, not the worker
-            _log.exception("page.request_failed", path=request.path, effect="one answer is missing; the worker goes on")
-            return _refusal(500, "the page could not answer this; the log of ccarchiver:health says why")
+            raise  # the browser has disconnected or reads nothing, so no response can be sent
+        except Exception:  # noqa: BLE001 - no error of the page may stop the worker
+            _log.exception(
+                "page.request_failed",
+                path=request.path,
+                effect="one request failed; the worker is not affected",
+            )
+            return _refusal(500, "the request failed; the log of ccarchiver:health has the reason")
 
     return guard
 
 
 def _is_another_sites(request: web.Request) -> bool:
-    """Tell a request that a foreign page makes in the background from a link that a person follows."""
+    """Return whether a page of another site sends this in the background; links are allowed."""
     foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
     return foreign and request.headers.get("Sec-Fetch-Mode") != "navigate"
 

@@ -1,4 +1,4 @@
-"""The HTTP server of the status page: routes, the stream of events, bounds on who is let in."""
+"""The HTTP server of the status page: routes, the event stream and the limit on connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from aiohttp import web
 from pydantic import BaseModel
 from typing_extensions import override
 
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
 from ccarchiver_core.status.ccds import Ccd, ccds_of
-from ccarchiver_core.status.images import ImageSummary, summaries
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
-from ccarchiver_core.store import ledger
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_health.web import assets
 from ccarchiver_health.web.security import add_headers, make_guard
 from ccarchiver_health.web.snapshot import SnapshotReader, Verdict
@@ -22,35 +23,41 @@ from ccarchiver_health.web.sse import Broadcaster
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_health.web.page_runner import Metrics
+    from ccarchiver_health.web.metrics_renderer import MetricsRenderer
     from ccarchiver_health.web.sse import Client
 
 MAX_CONNECTIONS = 64
-"""Above what all browsers and probes need (six each), far below the files a process may open."""
+"""Maximum number of connections.
+
+Browsers and probes need fewer (six each). A process may open far more files.
+"""
 
 READERS = 4
-"""Requests that read Redis at once; the others wait for them."""
+"""Requests that read Redis at once. Others wait."""
 
 FRESH_S = 1.0
-"""A probe is content with a reading this old: many probes cost Redis no more than one."""
+"""Maximum age in seconds of the snapshot that a probe gets.
+
+Many probes therefore cost Redis no more than one.
+"""
 
 IDLE_S = 15.0
-"""An idle connection is kept this long, so that idle ones do not use up the places."""
+"""Seconds after which an idle connection is closed, so that it does not count towards the limit."""
 
 WRITE_LIMIT_S = 10.0
-"""A browser that takes nothing for so long is let go; it comes back by itself."""
+"""Seconds after which a browser that reads nothing is disconnected. It reconnects by itself."""
 
 STOP_LIMIT_S = 1.0
-"""For requests under way when the worker stops."""
+"""Seconds that requests in progress may take when the worker stops."""
 
 BACK_AFTER_MS = 1000
-"""How soon a browser whose stream broke asks again."""
+"""Milliseconds after which a browser reconnects a broken stream."""
 
 _log = structlog.get_logger(__name__)
 
 
 class ImagePage(BaseModel):
-    """All that is shown of one image."""
+    """The JSON document about one image."""
 
     summary: ImageSummary
     ccds: list[Ccd]
@@ -60,7 +67,7 @@ class ImagePage(BaseModel):
 
 
 class HealthReport(BaseModel):
-    """What a probe gets; `alarms` as the page has them."""
+    """The JSON document for a probe; `alarms` are those of the page."""
 
     status: Verdict
     csc: str
@@ -70,7 +77,7 @@ class HealthReport(BaseModel):
 
 
 class _Refused(asyncio.Protocol):
-    """Ends a connection above the bound at once, without a request being read."""
+    """Closes a connection above the limit at once, without reading a request."""
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,7 +85,7 @@ class _Refused(asyncio.Protocol):
 
 
 class _BoundedSite(web.TCPSite):
-    """Listens as any site does, but lets only so many connections in."""
+    """A site that accepts at most `MAX_CONNECTIONS` connections."""
 
     @override
     async def start(self) -> None:
@@ -87,25 +94,28 @@ class _BoundedSite(web.TCPSite):
         if handlers is None:
             raise RuntimeError("the site was started before its runner was set up")
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Refused(), self._host, self._port
+            lambda: handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Refused(),
+            self._host,
+            self._port,
         )
 
 
 class StatusServer:
-    """Serves the page until it is closed.
+    """Serves the status page.
 
     Parameters
     ----------
     settings : `Settings`
-        The site's settings; `status_host` and `status_port` say where to listen.
+        The site's settings; `status_host` and `status_port` are the address of the server.
     metrics : callable, optional
         Renders the metrics, for ``/metrics``.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: MetricsRenderer | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._redis = make_client(settings)  # its own: the page never waits behind the worker, nor the worker behind it
+        # A client of its own, so that page and worker do not block each other.
+        self._redis = make_client(settings)
         self._reader = SnapshotReader(self._redis, settings)
         self._reading = asyncio.Semaphore(READERS)
         self.feed = Broadcaster(self._redis, settings, self._reader)
@@ -124,7 +134,7 @@ class StatusServer:
         Raises
         ------
         OSError
-            If the address cannot be listened to.
+            If the server cannot listen on the address.
         """
         settings = self._settings
         try:
@@ -165,7 +175,7 @@ class StatusServer:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         client = self.feed.subscribe()
         if client is None:
-            text = f"{self.feed.listening} pages are open, which is as many as there may be; close one\n"
+            text = f"{self.feed.listening} pages are open, the maximum; close one\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
         try:
             return await self._stream(request, client)
@@ -195,19 +205,20 @@ class StatusServer:
         name = request.query.get("name", "")
         try:
             async with self._reading:
-                record = await ledger.read_record(self._redis, name)
-                summary = next(iter(await summaries(self._redis, [name])), None)
+                ledger = ImageLedger(self._redis)
+                record = await ledger.read(name)
+                summary = next(iter(await ledger.read_summaries([name])), None)
         except UNAVAILABLE_ERRORS:
             return web.Response(status=503, text="Redis does not answer\n")
-        if not record or summary is None:
+        if record is None or summary is None:
             return web.Response(status=404, text="no such image in the ledger\n")
         return _json(
             ImagePage(
                 summary=summary,
                 ccds=ccds_of(record, self._settings),
                 moments=timeline(record, self._settings),
-                waiting_on=ledger.waiting_on(record, self._settings.files_per_image),
-                target_dir=record.get("target_dir", ""),
+                waiting_on=record.waiting_on(self._settings.files_per_image),
+                target_dir=record.target_dir,
             )
         )
 
@@ -228,9 +239,11 @@ class StatusServer:
 
 
 def url_of(host: str, port: int) -> str:
-    """Give the page's address as a browser takes it."""
+    """Return the URL of the page."""
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:
-    return web.Response(status=status, text=model.model_dump_json(), content_type="application/json")
+    return web.Response(
+        status=status, text=model.model_dump_json(), content_type="application/json"
+    )

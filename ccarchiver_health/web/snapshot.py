@@ -1,4 +1,7 @@
-"""One reading of the archiver for the page, and the cheap look that tells whether a new one is needed."""
+"""Snapshots of the archiver for the page, and fingerprints that detect a change.
+
+A fingerprint costs one short round trip to Redis, a snapshot many.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from ccarchiver_core import __version__, keys
+from ccarchiver_core import keys
 from ccarchiver_core.runtime.heartbeat import parse_heartbeat
 from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
-from ccarchiver_core.status.overview import Overview, RedisView, collect
+from ccarchiver_core.status.overview import Overview, collect, without_redis
 from ccarchiver_core.store import dead_letters, stage_durations
 
 if TYPE_CHECKING:
@@ -23,22 +26,22 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 PULSE_LIMIT_S = 2.0
-"""For the cheap look: loopback answers in a millisecond, and a page should say soon that Redis does not."""
+"""Time limit for a fingerprint. Loopback answers in 1 ms, and an outage must show soon."""
 
 READ_LIMIT_S = 4.0
-"""For a whole reading: some milliseconds usually, a tenth of a second with thousands of images an hour."""
+"""Time limit for a snapshot, which takes 0.1 s with thousands of images an hour, usually less."""
 
 LETTERS_SHOWN = 5
-"""Dead letters listed, newest first: the command line has them all."""
+"""Number of dead letters shown, newest first; the command line lists all."""
 
 VITAL_SIGNS = ("pid", "started", "state", "degraded_reason", "last_error_at")
-"""What of a worker's vital signs makes a new reading; its memory and its beat change always."""
+"""Fields of a heartbeat whose change requires a new snapshot. Memory and time always change."""
 
 CSC_FIELDS = ("state", "error_code", "error_report")
 
 
 class Verdict(enum.StrEnum):
-    """Everything in one word."""
+    """State of the whole archiver."""
 
     WELL = "well"
     WARNING = "warning"
@@ -46,7 +49,7 @@ class Verdict(enum.StrEnum):
 
 
 class Latency(BaseModel):
-    """One measure's histogram; see `ccarchiver_core.store.stage_durations`."""
+    """Histogram of one stage; see `ccarchiver_core.store.stage_durations`."""
 
     measure: stage_durations.Stage
     counts: list[int]
@@ -54,7 +57,7 @@ class Latency(BaseModel):
 
 
 class LetterView(BaseModel):
-    """One dead letter without its bytes; ``at`` in ISO 8601, UTC."""
+    """One dead letter without its bytes; `at` is in ISO 8601, UTC."""
 
     id: str
     at: str
@@ -64,19 +67,19 @@ class LetterView(BaseModel):
 
 
 class Snapshot(BaseModel):
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     overview: Overview
     verdict: Verdict
     alarms: list[Alarm]
     bounds_s: tuple[float, ...] = stage_durations.BOUNDS_S
-    """Upper bounds of the histograms' buckets; they have one more, for what is above."""
+    """Upper bounds of the histograms' buckets; one more bucket has the values above the last."""
     latencies: list[Latency] = []
     letters: list[LetterView] = []
 
 
 async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
-    """Read all of it; if Redis is away or does not answer in time, the overview in it says so."""
+    """Return a new snapshot; its overview has the error if Redis is unavailable or too slow."""
     try:
         async with asyncio.timeout(READ_LIMIT_S):
             view = await collect(redis, settings)
@@ -88,21 +91,20 @@ async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
                 for measure, histogram in (await stage_durations.read(redis)).items()
             ]
             found.letters = [
-                LetterView(id=one.id, at=one.at, origin=one.origin, obsid=one.obsid, reason=one.reason)
+                LetterView(
+                    id=one.id, at=one.at, origin=one.origin, obsid=one.obsid, reason=one.reason
+                )
                 for one in await dead_letters.newest(redis, LETTERS_SHOWN)
             ]
             return found
     except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
-        return without_redis(settings, error)
+        return snapshot_without_redis(settings, error)
 
 
-def without_redis(settings: Settings, error: Exception) -> Snapshot:
-    """Give the snapshot of an archiver whose Redis cannot be read."""
-    why = " ".join(str(error).split()) or f"no answer in {READ_LIMIT_S:g} s"
-    redis = RedisView(address=settings.redis_address, answers=False, error=why)
-    return _judged(
-        Overview(at=time.time(), version=__version__, archiver=settings.archiver_name, redis=redis),
-    )
+def snapshot_without_redis(settings: Settings, error: Exception) -> Snapshot:
+    """Return the snapshot of an archiver whose Redis cannot be read."""
+    reason = " ".join(str(error).split()) or f"no answer in {READ_LIMIT_S:g} s"
+    return _judged(without_redis(settings, reason))
 
 
 def _judged(view: Overview) -> Snapshot:
@@ -115,26 +117,28 @@ def _judged(view: Overview) -> Snapshot:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a cheap look gives."""
+    """Values that change when the archiver's state changes."""
 
     marks: tuple[str, ...]
-    """Changes whenever a worker writes anything."""
+    """Texts that change whenever a worker writes to Redis."""
     beats: dict[str, float]
-    """Unix time (UTC, seconds) of each worker's last heartbeat; a worker that shows no life is left out."""
+    """Unix time (UTC, seconds) of each worker's last heartbeat; a worker without one is omitted."""
 
 
 async def read_fingerprint(redis: Redis) -> Fingerprint:
-    """Read what changes whenever a worker writes anything, in one short round trip; compare it with the one before.
+    """Return a fingerprint, read in one round trip.
+
+    It differs from the previous one if a worker has written to Redis in between.
 
     Raises
     ------
     OSError, redis.exceptions.RedisError
-        If Redis is away or slow.
+        If Redis is unavailable or slow.
     """
     async with asyncio.timeout(PULSE_LIMIT_S), redis.pipeline(transaction=False) as pipe:
         for worker in keys.Worker:
             pipe.execute_command("GET", worker.fencing_token)
-            pipe.execute_command("HGET", worker.applied, "last")  # the number of its newest step
+            pipe.execute_command("HGET", worker.applied, "last")  # number of its newest transaction
             pipe.execute_command("XLEN", worker.mailbox)
         pipe.execute_command("HMGET", keys.CSC, *CSC_FIELDS)
         pipe.execute_command("XLEN", keys.DEAD_LETTERS)
@@ -151,12 +155,12 @@ async def read_fingerprint(redis: Redis) -> Fingerprint:
 
 
 class SnapshotReader:
-    """Reads snapshots one at a time, and gives one that is young enough to whoever asks next.
+    """Reader of snapshots, which reads one at a time and returns a recent one again.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        The page's own client.
+        The page's own Redis client.
     settings : `Settings`
         The site's settings.
     """
@@ -169,7 +173,7 @@ class SnapshotReader:
         self._read_at = 0.0
 
     async def read(self, max_age: float = 0.0) -> Snapshot:
-        """Read one; an earlier one will do if it is not older than this many seconds."""
+        """Return a snapshot that is at most `max_age` seconds old."""
         async with self._lock:
             if self._last is None or time.monotonic() - self._read_at > max_age:
                 self._last = await read_snapshot(self._redis, self._settings)

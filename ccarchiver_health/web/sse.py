@@ -1,4 +1,7 @@
-"""The events of the page: one producer for all who listen, nobody at work when nobody listens."""
+"""Server-sent events of the page.
+
+One producer serves all clients. It does not read Redis while no client is connected.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
-from ccarchiver_health.web.snapshot import read_fingerprint, without_redis
+from ccarchiver_health.web.snapshot import read_fingerprint, snapshot_without_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,24 +22,34 @@ if TYPE_CHECKING:
     from ccarchiver_health.web.snapshot import Snapshot, SnapshotReader
 
 INTERVAL_S = 1.0
-"""Between two looks: heartbeats come once a second, and no person sees more."""
+"""Seconds between two polls of Redis; heartbeats are written once a second."""
 
 WHOLE_EVERY_S = 5.0
-"""A whole snapshot at least so often, for what no step writes: memory, ages, an operator's commands."""
+"""Maximum seconds between two complete snapshots.
+
+They show what no transaction writes: memory, ages, the commands of an operator.
+"""
 
 MAX_CLIENTS = 16
-"""Browsers at once: a control room has a few; each costs a connection and one queued snapshot."""
+"""Maximum number of connected browsers.
+
+A control room has a few. Each needs a connection and memory for one queued snapshot.
+"""
 
 _log = structlog.get_logger(__name__)
 
 
 def encode(event: str, data: str) -> bytes:
-    """Make one server-sent event of a JSON text without line ends."""
+    """Return a server-sent event with a JSON text, which must have no line ends."""
     return f"event: {event}\ndata: {data}\n\n".encode()
 
 
 class Client:
-    """One who listens: at most one snapshot and one beat wait for it, the newest, however slow it is."""
+    """One connected browser.
+
+    Only the newest snapshot and the newest beat are queued for it, so a slow browser uses no more
+    memory than a fast one.
+    """
 
     def __init__(self) -> None:
         self._snapshot = b""
@@ -45,18 +58,18 @@ class Client:
         self._closed = False
 
     def offer(self, snapshot: bytes, beat: bytes) -> None:
-        """Put the newest where the client takes it; an empty snapshot leaves the one that waits."""
+        """Queue the newest snapshot and beat; an empty snapshot leaves the queued one."""
         self._snapshot = snapshot or self._snapshot
         self._beat = beat
         self._something.set()
 
     def close(self) -> None:
-        """End its stream."""
+        """End the stream of this client."""
         self._closed = True
         self._something.set()
 
     async def take(self) -> bytes | None:
-        """Wait for something new and take it; None if the stream is to end."""
+        """Wait for new events and return them; None if the stream must end."""
         await self._something.wait()
         if self._closed:
             return None
@@ -66,16 +79,16 @@ class Client:
 
 
 class Broadcaster:
-    """Looks into Redis for all clients together.
+    """Producer of the events for all clients together.
 
     Parameters
     ----------
     redis : `redis.asyncio.Redis`
-        The page's own client.
+        The page's own Redis client.
     settings : `Settings`
         The site's settings.
     reader : `SnapshotReader`
-        Shared with those who ask for one snapshot.
+        Reader that requests for a single snapshot share.
     """
 
     def __init__(self, redis: Redis, settings: Settings, reader: SnapshotReader) -> None:
@@ -89,47 +102,52 @@ class Broadcaster:
         self._whole_at = 0.0
         self._last = b""
         self.looks = 0
-        """Looks into Redis since the start."""
+        """Number of polls of Redis since the start."""
 
     @property
     def listening(self) -> int:
-        """How many listen."""
+        """Number of connected clients."""
         return len(self._clients)
 
     def subscribe(self) -> Client | None:
-        """Begin to listen; None if there are as many as there may be."""
+        """Add a client and return it; None if `MAX_CLIENTS` are connected."""
         if len(self._clients) >= MAX_CLIENTS:
             return None
         client = Client()
-        if self._last:  # others listen, so it is what they see
+        if self._last:  # other clients are connected, so it is current
             client.offer(self._last, b"")
         self._clients.add(client)
         self._wanted.set()
         return client
 
     def unsubscribe(self, client: Client) -> None:
-        """Listen no more; safe to repeat."""
+        """Remove a client; repeatable."""
         self._clients.discard(client)
         if not self._clients:
             self._wanted.clear()
             self._marks, self._last = None, b""
 
     def close(self) -> None:
-        """End all streams."""
+        """End the streams of all clients."""
         for client in self._clients:
             client.close()
 
     async def run(self) -> None:
-        """Produce until cancelled; an error is logged, shown on the page and tried again."""
+        """Produce events until cancelled. An error is logged and sent to the page."""
         while True:
             await self._wanted.wait()
             snapshot, problem = b"", ""
             try:
                 snapshot = await self._look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not the worker's concern
-                _log.exception("page.reading_failed", effect="the page shows old values; the archiver goes on")
+            except Exception as error:  # noqa: BLE001 - no error of the page may stop the worker
+                _log.exception(
+                    "page.reading_failed",
+                    effect="the page shows old values; the archiver is not affected",
+                )
                 problem = f"{type(error).__name__}: {error}"
-            beat = encode("beat", json.dumps({"at": time.time(), "beats": self._beats, "problem": problem}))
+            beat = encode(
+                "beat", json.dumps({"at": time.time(), "beats": self._beats, "problem": problem})
+            )
             if self._clients:
                 self._last = snapshot or self._last
             for client in self._clients:
@@ -137,19 +155,22 @@ class Broadcaster:
             await asyncio.sleep(INTERVAL_S)
 
     async def _look(self) -> bytes:
-        """Give a new snapshot as an event; empty if nothing has changed."""
+        """Return a new snapshot as an event, empty if nothing has changed."""
         self.looks += 1
         try:
             pulse = await read_fingerprint(self._redis)
         except (RedisError, OSError) as error:
             self._marks, self._beats = None, {}
-            return _event_of(without_redis(self._settings, error))
+            return _event_of(snapshot_without_redis(self._settings, error))
         self._beats = pulse.beats
         now = time.monotonic()
         if pulse.marks == self._marks and now - self._whole_at < WHOLE_EVERY_S:
             return b""
         snapshot = await self._reader.read(max_age=0.0)
-        self._marks, self._whole_at = (pulse.marks if snapshot.overview.redis.answers else None), now
+        self._marks, self._whole_at = (
+            (pulse.marks if snapshot.overview.redis.answers else None),
+            now,
+        )
         return _event_of(snapshot)
 
 

@@ -1,1 +1,1 @@
-"""The demo night: exposures through the whole archiver on one machine, and a table of what became of them."""
+"""The demo: a night of exposures through the whole archiver on one machine, and a result table."""

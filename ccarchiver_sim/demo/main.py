@@ -9,7 +9,13 @@ import typer
 from rich.console import Console
 
 from ccarchiver_core.base.errors import ConfigError
-from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.console import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    make_console,
+    run_until_signalled,
+)
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
@@ -20,16 +26,16 @@ from ccarchiver_sim.testbed.site import settings_of
 async def run_demo(
     plan: NightPlan, console: Console, *, keep: bool, settings: Mapping[str, object] | None = None
 ) -> int:
-    """Run the night and print the table; everything started has ended when this returns.
+    """Run the night, print the table, and end everything that was started.
 
     Parameters
     ----------
     plan
-        What to expose.
+        Number and cadence of the exposures.
     console
-        Where to tell of it.
+        Console for the output.
     keep
-        Whether the run's folder stays.
+        Whether to keep the run folder.
     settings
         ROOT keys of a site; those of ComCam by default.
 
@@ -45,8 +51,8 @@ async def run_demo(
         return EXIT_FAILED
     console.print(f"run folder: {rig.folder.root}", soft_wrap=True)
     console.print(f"status page, while this runs: {rig.status_url}", soft_wrap=True)
-    look = f"set -a; . {rig.folder.environment_file}; set +a; .venv/bin/ccarchiver status"
-    console.print(f"another terminal can ask it:  {look}", soft_wrap=True, markup=False)
+    command = f"set -a; . {rig.folder.environment_file}; set +a; .venv/bin/ccarchiver status"
+    console.print(f"status, in another terminal:  {command}", soft_wrap=True, markup=False)
     code = EXIT_FAILED
     try:
         async with rig:
@@ -59,7 +65,7 @@ async def run_demo(
     except StepError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
     except asyncio.CancelledError:
-        console.print("demo: interrupted; all it started has ended")
+        console.print("demo: interrupted; all programs that it started have ended")
         code = EXIT_INTERRUPTED
     finally:
         if keep or code == EXIT_FAILED:
@@ -71,17 +77,24 @@ async def run_demo(
 
 def demo(
     *,
-    images: Annotated[int, typer.Option(min=1, help="How many exposures to take.")] = 10,
-    cadence: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds from one exposure to the next.")] = 2.0,
+    images: Annotated[int, typer.Option(min=1, help="Number of exposures.")] = 10,
+    cadence: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds from one exposure to the next.")
+    ] = 2.0,
     config: Annotated[
         Path | None,
-        typer.Option(help="Site file of the archiver to show; its brokers and folders are replaced by private ones."),
+        typer.Option(
+            help="Site file to use; the demo replaces its brokers and folders by private ones."
+        ),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the run folder even after a success.")
+    ] = False,
 ) -> None:
-    """Show the archiver at work: private brokers, three supervised workers, simulated peers, a night of exposures.
+    """Run a night of exposures with private brokers, supervised workers and simulated peers.
 
-    Needs nothing running and leaves nothing running. Exit code 0 only if every exposure is complete.
+    No program needs to run beforehand, and none remains. The exit code is 0 only if every exposure
+    is complete.
     """
     console = make_console()
     try:

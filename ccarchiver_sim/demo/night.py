@@ -1,4 +1,4 @@
-"""One night: bring the archiver up, expose, watch every file arrive, bring it down."""
+"""One demo night: start the archiver, take exposures, watch the files arrive, stop it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,24 +15,26 @@ from ccarchiver_sim.testbed.rig import CAMERA, Rig
 from ccarchiver_sim.testbed.sal_observer import END_READOUT
 
 COMPLETE_LIMIT_S = 60.0
-"""For the files of the last image after its readout; they take below a second on an idle machine."""
+"""Limit for the files of the last image after its readout; they take less than a second on an idle
+machine."""
 EXPOSURE_S = 1.0
-"""Of each exposure, or half the cadence if that is shorter."""
+"""Duration of each exposure, or half the cadence if that is shorter."""
 READOUT_MARGIN_S = 60.0
-"""Above the planned time of all exposures, for a machine that is slow with eight new processes."""
+"""Time in addition to the planned time of all exposures, for a machine that is slow with eight new
+processes."""
 
 
 @dataclass(frozen=True)
 class NightPlan:
-    """What to expose."""
+    """Number and cadence of the exposures."""
 
     images: int
     cadence: float
-    """Seconds from one exposure's start to the next one's."""
+    """Seconds from the start of one exposure to the start of the next."""
 
 
 class Night:
-    """The steps of the demo on a rig."""
+    """The steps of a demo night on a rig."""
 
     def __init__(self, rig: Rig, plan: NightPlan, console: Console) -> None:
         self._rig = rig
@@ -42,17 +44,17 @@ class Night:
         self.expected = load_settings(rig.folder.site_file).files_per_image
 
     async def run(self) -> list[ImageProof]:
-        """Run it all and return what became of each exposure.
+        """Run all steps and return the counts of each exposure.
 
         Raises
         ------
         StepError
-            If a step fails; incomplete exposures are no failure here.
+            If a step fails; an incomplete exposure is not a failure here.
         """
         step = self._steps.step
         rig = self._rig
         with step("private Redis and RabbitMQ, workers under supervisord, simulated peers"):
-            # All at once: whoever needs a broker waits for it.
+            # All at once: each program waits until its broker serves.
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
@@ -79,12 +81,12 @@ class Night:
                 await asyncio.sleep(self._plan.cadence)
 
     async def _watch(self, progress: NightProgress) -> None:
-        """Show how far it is until all is complete or the time for it has passed."""
+        """Show the progress until all exposures are complete or the limit has passed."""
         readouts = limit = Deadline(self._plan.images * self._plan.cadence + READOUT_MARGIN_S)
-        told: set[str] = set()
-        while not limit.has_passed() and len(told) < self._plan.images:
+        printed: set[str] = set()
+        while not limit.has_passed() and len(printed) < self._plan.images:
             proofs = self._proofs()
-            self._show(progress, proofs, told)
+            self._show(progress, proofs, printed)
             if len(proofs) == self._plan.images and limit is readouts:
                 limit = Deadline(COMPLETE_LIMIT_S)
             self._rig.require_running()
@@ -92,18 +94,18 @@ class Night:
             await asyncio.sleep(LOOK_EVERY_S)
         if len(self._proofs()) < self._plan.images:
             raise TimeoutError(
-                f"the camera read out {len(self._proofs())} of {self._plan.images} exposures in time; "
-                f"{self._rig.peers[CAMERA].where()}"
+                f"the camera read out {len(self._proofs())} of {self._plan.images} exposures in "
+                f"time; {self._rig.peers[CAMERA].where()}"
             )
 
     def _require_no_fault(self) -> None:
-        """Raise with the CSC's own report if it has gone to FAULT: nothing more will come."""
+        """Raise RuntimeError with the CSC's own error text if it is in FAULT."""
         if self._rig.observer.state == salobj.State.FAULT:
             code, report = self._rig.observer.last_error()
             raise RuntimeError(f"{self._rig.names.archiver} went to FAULT: {code}, {report}")
 
-    def _show(self, progress: NightProgress, proofs: list[ImageProof], told: set[str]) -> None:
-        """Show how far it is, and say of each image once that it is complete."""
+    def _show(self, progress: NightProgress, proofs: list[ImageProof], printed: set[str]) -> None:
+        """Show the progress, and print each image once when it is complete."""
         complete = [proof for proof in proofs if proof.is_complete(self.expected)]
         progress.show(
             read_out=len(proofs),
@@ -112,10 +114,12 @@ class Night:
             complete=len(complete),
         )
         for proof in complete:
-            if proof.obsid not in told:
-                told.add(proof.obsid)
+            if proof.obsid not in printed:
+                printed.add(proof.obsid)
                 when = f"{proof.seconds or 0:.2f} s after readout"
-                progress.line(f"  {len(told)} of {self._plan.images}: {proof.obsid} complete, {when}")
+                progress.line(
+                    f"  {len(printed)} of {self._plan.images}: {proof.obsid} complete, {when}"
+                )
 
     def _proofs(self) -> list[ImageProof]:
         names = [event.fields["imageName"] for event in self._rig.observer.of(END_READOUT)]

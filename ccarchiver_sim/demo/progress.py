@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: bars on a terminal, plain lines elsewhere."""
+"""Progress display of the demo: bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -7,27 +7,34 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 
 class StepError(RuntimeError):
-    """A step of the demo failed; the text says which and why."""
+    """A step of the demo failed; the text names the step and the reason."""
 
 
 class Steps:
-    """Announces the steps of the run and names the one that fails."""
+    """Display of the steps of the run, which also names the step that fails."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Announce a step and say how long it took.
+        """Announce a step and print how long it took.
 
         Raises
         ------
         StepError
-            If what is done in it raises any Exception.
+            If the block raises an Exception.
         """
         begin = time.monotonic()
         if self._console.is_terminal:
@@ -49,14 +56,14 @@ class Steps:
 
 
 def _first_cause(error: Exception) -> Exception:
-    """Return what a group of errors is about: its first; the others are mostly its consequences."""
+    """Return the first error of a group; the others are mostly its consequences."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 class NightProgress:
-    """How far the exposures and their files are."""
+    """Progress of the exposures and their files."""
 
     def __init__(self, console: Console, images: int, files: int) -> None:
         self._console = console
@@ -76,13 +83,13 @@ class NightProgress:
         }
 
     def show(self, *, read_out: int, retrieved: int, ingested: int, complete: int) -> None:
-        """Move the bars."""
+        """Update the bars."""
         counts = (read_out, retrieved, ingested, complete)
         for task, count in zip(self._tasks.values(), counts, strict=True):
             self._bars.update(task, completed=count)
 
     def line(self, text: str) -> None:
-        """Print a line; on a terminal the bars say it."""
+        """Print a line if the output is not a terminal, where the bars show it."""
         if not self._console.is_terminal:
             self._console.print(text)
 
@@ -91,6 +98,9 @@ class NightProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bars.stop()

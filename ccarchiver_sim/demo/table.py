@@ -1,4 +1,4 @@
-"""The table at the end of the demo."""
+"""The result table of the demo."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,17 @@ from rich.table import Table
 from ccarchiver_sim.testbed.delivery_check import ImageProof
 
 NAME_WIDTH = 20
-"""CC_O_20261122_000001"""
+"""Length of an obsid such as CC_O_20261122_000001."""
 
 
 def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
-    """Return a table with a row for each exposure; `expected` is the number of files an image has."""
+    """Return a table with a row for each exposure; `expected` is the number of its files."""
     table = Table(
         title=f"{len(proofs)} exposures, {expected} CCDs each",
-        caption="files in the two staging trees; CCDs with a SAL event; seconds from endReadout to the last event",
+        caption="files in the two staging trees; CCDs with a SAL event; "
+        "seconds from endReadout to the last event",
     )
-    # Never cut, also in a terminal of 80 columns: it is what one looks for in the logs.
+    # Never truncated, even at 80 columns: users search the logs for the obsid.
     table.add_column("exposure", no_wrap=True, min_width=NAME_WIDTH)
     for heading in ("OODS\nfiles", "DBB\nfiles", "fetched\nevents", "in OODS\nevents", "s"):
         table.add_column(heading, justify="right")

@@ -1,4 +1,5 @@
-"""The fault campaign: exposures through the whole archiver while it is killed, cut off and lied to, and nothing lost.
+"""The fault campaign: scenarios that inject faults into a running archiver, and a check for losses.
 
-Its oracle knows only what was put on SAL and what came out: files on disk and events on SAL.
+The check (oracle) uses only the events that were put on SAL and the results: files on disk and
+events on SAL.
 """

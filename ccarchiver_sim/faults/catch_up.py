@@ -1,4 +1,4 @@
-"""Waiting until the archiver has caught up, without judging it: that is for the end of the scenario."""
+"""Waiting until the archiver has caught up; the check for losses is at the end of the scenario."""
 
 from contextlib import suppress
 
@@ -6,13 +6,13 @@ from ccarchiver_sim.faults.fault_testbed import Stage
 from ccarchiver_sim.testbed import polling
 
 FEW_OUTSTANDING = 12
-"""Images under way at a usual rate with a peer that takes its time: four seconds' worth."""
+"""Images in progress at a usual rate with a slow peer: those of four seconds."""
 CATCH_UP_LIMIT_S = 40.0
-"""Above what a takeover with a backlog takes."""
+"""Longer than a takeover with a backlog takes."""
 
 
 async def let_it_catch_up(stage: Stage) -> None:
-    """Wait until few images are outstanding, or the time for it has passed."""
+    """Wait until few images are outstanding, or until the limit has passed."""
 
     def caught_up() -> bool:
         stage.observe()

@@ -1,4 +1,4 @@
-"""The rig of a campaign: its workers reach the brokers through proxies and can be killed at named places."""
+"""The testbed of a campaign, with proxies between workers and brokers, and with failpoints."""
 
 import asyncio
 import random
@@ -39,13 +39,14 @@ SETTINGS: Mapping[str, object] = {
     "CONNECT_TIMEOUT": timing.CONNECT_TIMEOUT_S,
     "REASSIGN_GRACE": timing.REASSIGN_GRACE_S,
 }
-"""Settings with which a fault shows within seconds; limits after which an operator is needed stay a site's own."""
+"""Settings with which a fault has an effect within seconds. Limits after which an operator is
+needed keep the values of a site."""
 SENSORS_PER_BOARD = 3
-"""CCDs a board reads; their names are S, board, place."""
+"""CCDs that a board reads; the name of a CCD is S, board, place."""
 
 
 class CampaignRig(Rig):
-    """A rig whose workers have a site file of their own: the brokers' addresses in it are the proxies'."""
+    """A rig whose workers use a site file of their own, with the addresses of the proxies."""
 
     def __init__(self, settings: Mapping[str, object], parent: Path | None = None) -> None:
         self.redis_port = free_port()
@@ -67,9 +68,13 @@ class CampaignRig(Rig):
         super().write_site(**changes)
         site = yaml.safe_load(self.folder.site_file.read_text(encoding="utf-8"))
         site["ROOT"]["REDIS_PORT"] = self.redis_port
-        address = self.rabbit.address_of(self.vhost).replace(f":{self.rabbit.port}/", f":{self.rabbit_port}/")
+        address = self.rabbit.address_of(self.vhost).replace(
+            f":{self.rabbit.port}/", f":{self.rabbit_port}/"
+        )
         site["ROOT"]["BASE_BROKER_ADDR"] = address
-        (self._worker_config() / SITE_FILE).write_text(yaml.safe_dump(site, sort_keys=False), encoding="utf-8")
+        (self._worker_config() / SITE_FILE).write_text(
+            yaml.safe_dump(site, sort_keys=False), encoding="utf-8"
+        )
 
     def _worker_config(self) -> Path:
         folder = self.folder.root / "config-workers"
@@ -78,20 +83,23 @@ class CampaignRig(Rig):
 
 
 class Stage:
-    """Everything a scenario can take hold of.
+    """The testbed that a scenario acts on: rig, proxies, peers, SAL source and oracle.
 
     Parameters
     ----------
     seed
-        Of every choice the campaign makes.
+        Seed of all random choices of the campaign.
     parent
-        Where to make the run's folder.
+        Folder in which to create the run folder.
     settings
-        Keys of the site file that win over `SETTINGS`.
+        Keys of the site file that take precedence over `SETTINGS`.
     """
 
     def __init__(
-        self, seed: int, parent: Path | None = None, settings: Mapping[str, object] = MappingProxyType({})
+        self,
+        seed: int,
+        parent: Path | None = None,
+        settings: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.rig = CampaignRig({**SETTINGS, **settings}, parent)
         self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
@@ -100,9 +108,9 @@ class Stage:
         self.settings = load_settings(self.rig.folder.site_file)
         self.oracle = Oracle(self._sensors(), self._files_missing)
         self.sky = Sky(self.rig.folder.root / "headers", self._note)
-        self.peer_pool = PeerPool(self)
+        self.peer_pool = PeerPool(self.rig, self.settings, self.redis)
         self.may_be_refused = False
-        """Whether images may end as dead letters in the scenario that runs."""
+        """Whether images may become dead letters in the running scenario."""
         self._stack = AsyncExitStack()
         self._mark = 0
 
@@ -110,29 +118,35 @@ class Stage:
 
     @property
     def state(self) -> salobj.State | None:
-        """What the CSC last said it is."""
+        """Summary state that the CSC last published."""
         return self.rig.witness.state
 
     def observe(self) -> None:
-        """Give the oracle the events that came since the last call."""
+        """Pass the events received since the last call to the oracle."""
         fresh = self.rig.witness.after(self._mark)
         self._mark += len(fresh)
         for event in fresh:
             if event.topic in STATUS_TOPICS:
                 self.oracle.reported(event.topic, event.fields, event.received)
-            elif event.topic == SUMMARY_STATE and event.fields[SUMMARY_STATE] != salobj.State.ENABLED:
+            elif (
+                event.topic == SUMMARY_STATE and event.fields[SUMMARY_STATE] != salobj.State.ENABLED
+            ):
                 self.oracle.left_enabled(event.received)
 
     def redis(self, database: int | None = None) -> redis.asyncio.Redis:
-        """Return a client, of the archiver's database by default, that does not go through the proxy."""
+        """Return a client of a database, by default the archiver's, that bypasses the proxy."""
         db = self.settings.archiver_redis_db if database is None else database
-        return redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True)
+        return redis.asyncio.Redis(
+            host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True
+        )
 
     async def note_refused(self) -> None:
-        """Give the oracle the images that are among the dead letters."""
-        # As bytes: the letters hold messages that are not text.
+        """Report the images among the dead letters to the oracle."""
+        # Read as bytes: dead letters hold messages that are not text.
         database = self.settings.archiver_redis_db
-        async with redis.asyncio.Redis(host=LOOPBACK, port=self.rig.redis.port, db=database) as client:
+        async with redis.asyncio.Redis(
+            host=LOOPBACK, port=self.rig.redis.port, db=database
+        ) as client:
             letters = await client.xrange(DEAD_LETTERS)
         for _, letter in cast("list[tuple[bytes, dict[bytes, bytes]]]", letters):
             self.oracle.refuse(letter[b"obsid"].decode())
@@ -160,8 +174,10 @@ class Stage:
     # ---- workers
 
     def worker_pid(self, worker: str) -> int | None:
-        """Return the process id of supervisord's own instance of a worker; None if it does not run now."""
-        supervisors = [child for child in psutil.Process().children() if _is_program(child, "supervisord")]
+        """Return the process id of supervisord's instance of a worker; None if it does not run."""
+        supervisors = [
+            child for child in psutil.Process().children() if _is_program(child, "supervisord")
+        ]
         for supervisor in supervisors:
             for process in supervisor.children():
                 if _is_program(process, f"run_ccarchiver_{worker}"):
@@ -169,18 +185,18 @@ class Stage:
         return None
 
     def signal_worker(self, worker: str, number: signal.Signals) -> int | None:
-        """Send a worker a signal; return its process id, None if it does not run."""
+        """Send a signal to a worker; return its process id, or None if it does not run."""
         pid = self.worker_pid(worker)
         if pid is not None:
             psutil.Process(pid).send_signal(number)
         return pid
 
     def arm(self, point: str) -> None:
-        """Let the next worker that reaches a kill point die there."""
+        """Arm a failpoint: the next worker that reaches it dies there."""
         (self.rig.failpoints / point).touch()
 
     def disarm(self, point: str) -> bool:
-        """Take a kill point back; True if it had not been reached."""
+        """Disarm a failpoint; return whether no worker had reached it."""
         path = self.rig.failpoints / point
         armed = path.exists()
         path.unlink(missing_ok=True)
@@ -208,22 +224,27 @@ class Stage:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
 
     def thaw_all(self) -> None:
-        """Let everything frozen go on: what is frozen cannot be asked to end."""
+        """Continue all frozen processes: a frozen process cannot end cleanly."""
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
 
 def _is_program(process: psutil.Process, name: str) -> bool:
-    """Tell whether a process runs a program, be it a script after its interpreter, and has not ended."""
+    """Return whether a process runs a program, directly or as a script, and has not ended."""
     try:
         words = process.cmdline()[:2]
-        return process.status() != psutil.STATUS_ZOMBIE and any(Path(word).name == name for word in words)
+        return process.status() != psutil.STATUS_ZOMBIE and any(
+            Path(word).name == name for word in words
+        )
     except psutil.NoSuchProcess:
         return False
 

@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.console import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    make_console,
+    run_until_signalled,
+)
 from ccarchiver_sim.faults.fault_testbed import Stage
 from ccarchiver_sim.faults.registry import MAKERS, SHORT
 from ccarchiver_sim.faults.report import table_of, write_json
@@ -19,14 +25,14 @@ from ccarchiver_sim.faults.runner import CampaignPlan, Runner
 from ccarchiver_sim.faults.scenario import Scenario
 
 SEEDS = 1_000_000
-"""Seeds made up are below this: short enough to be typed again."""
+"""Upper bound of a random seed: short enough to be typed again."""
 KILLS = 30
-"""Rounds of each scenario of kills unless told: each of the bridge's places comes once."""
+"""Default number of rounds of each kill scenario: each failpoint of the bridge occurs once."""
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What the command line asks for."""
+    """The campaign that the command line requests."""
 
     scenarios: Sequence[Callable[[], Scenario]]
     plan: CampaignPlan
@@ -36,12 +42,12 @@ class Campaign:
 
 
 async def run_campaign(campaign: Campaign, console: Console) -> int:
-    """Run the scenarios and print the figures; everything started has ended when this returns.
+    """Run the scenarios, print the figures, and end everything that was started.
 
     Returns
     -------
     code
-        Zero if nothing was lost and nothing else went wrong.
+        Zero if nothing was lost and no other check failed.
     """
     stage = Stage(campaign.seed)
     folder = stage.rig.folder
@@ -58,7 +64,7 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
                 _tell(console, results[-1])
         code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
     except asyncio.CancelledError:
-        console.print("campaign: interrupted; all it started has ended")
+        console.print("campaign: interrupted; all programs that it started have ended")
         code = EXIT_INTERRUPTED
     finally:
         if results:
@@ -75,8 +81,9 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
 def _tell(console: Console, result: Result) -> None:
     verdict = "ok" if result.passed else "FAILED"
     console.print(
-        f"{result.scenario}: {verdict}, {result.accepted} accepted, {result.lost} lost, {result.recovered} recovered "
-        f"within {result.slowest_recovery_s:g} s, {result.seconds:g} s in all",
+        f"{result.scenario}: {verdict}, {result.accepted} accepted, {result.lost} lost, "
+        f"{result.recovered} recovered within {result.slowest_recovery_s:g} s, "
+        f"{result.seconds:g} s in all",
         markup=False,
     )
     for text in result.failures:
@@ -85,21 +92,32 @@ def _tell(console: Console, result: Result) -> None:
 
 def command(  # noqa: PLR0913 - each is an option of the command
     *,
-    kills: Annotated[int | None, typer.Option(min=1, help="Rounds of each scenario of kills.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all choices; made up and shown if not given.")] = None,
-    scenario: Annotated[
-        list[str] | None, typer.Option(help="Only this scenario; may be repeated. All if not given.")
+    kills: Annotated[int | None, typer.Option(min=1, help="Rounds of each kill scenario.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of all random choices; random by default.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
-    short: Annotated[bool, typer.Option("--short", help="One scenario of each kind, as with --once.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Each scenario once, with its shortest outage.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Outages of 120 s as well.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
-    show: Annotated[bool, typer.Option("--list", help="List the scenarios and end.")] = False,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Run only this scenario; repeatable. Default: all.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the figures to this file as JSON.")
+    ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="One scenario of each kind, each once.")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Each scenario once, with its shortest outage.")
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="Include outages of 120 s.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the run folder even after a success.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the scenarios and exit.")] = False,
 ) -> None:
-    """Inject faults into a running archiver that takes exposures all the time, and count what was lost.
+    """Inject faults into an archiver that processes exposures continuously, and count lost images.
 
-    Needs nothing running and leaves nothing running. Exit code 0 only if nothing was lost.
+    No program needs to run beforehand, and none remains. The exit code is 0 only if nothing was
+    lost.
     """
     console = make_console()
     if show:
@@ -108,10 +126,14 @@ def command(  # noqa: PLR0913 - each is an option of the command
         return
     unknown = [name for name in scenario or () if name not in MAKERS]
     if unknown:
-        raise typer.BadParameter(f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario")
+        raise typer.BadParameter(
+            f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario"
+        )
     chosen = [MAKERS[name] for name in scenario or (SHORT if short else MAKERS)]
     is_brief = short or once
-    plan = CampaignPlan(kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long)
+    plan = CampaignPlan(
+        kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long
+    )
     wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
     raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
 

@@ -1,6 +1,7 @@
-"""Judges what became of each exposure from what was put on SAL and what came out, and from nothing else.
+"""The oracle: decides for each exposure whether it was delivered completely.
 
-It reads neither the archiver's ledger nor its logs.
+It uses only the events that were put on SAL and the results. It reads neither the archiver's ledger
+nor its logs.
 """
 
 from collections import Counter
@@ -14,76 +15,80 @@ from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
 
 STATUS_TOPICS = (RETRIEVED, INGESTED)
 SAME = ("camera", "obsid", "raft", "sensor", "archiverName", "statusCode", "description")
-"""Two status events with all of these equal say the same thing twice."""
+"""Fields by which duplicates are found: two status events in which all of them are equal."""
 
 ON_THE_WAY_S = 0.5
-"""On a free machine: an event put this long before the CSC said that it is not ENABLED any more may have reached it in
-time or not."""
+"""Seconds on an idle machine. An event that was put this long before the CSC published another
+state than ENABLED may have reached the CSC in time or too late."""
 
 Sensor = tuple[str, str]
 FilesMissing = Callable[[str], int]
-"""Counts the files of an image that are not in the staging trees."""
+"""Function that counts the files of an image that are missing in the staging trees."""
 
 
 @dataclass
 class Put:
-    """An event of the camera or the header service, when it was put the first time."""
+    """The first time an event of the camera or the header service was put."""
 
     at: float
     enabled: bool
-    """Whether the CSC had last said that it is ENABLED."""
+    """Whether ENABLED was the last summary state that the CSC had published."""
 
 
 @dataclass
 class Trace:
-    """All that is known of one image; times are of the monotonic clock."""
+    """Events and results of one image; times are of the monotonic clock."""
 
     obsid: str
     run: int
-    """Number of the scenario's run in which its first event was put."""
+    """Number of the scenario run in which its first event was put."""
     puts: dict[str, Put] = field(default_factory=dict)
-    good: dict[str, dict[Sensor, float]] = field(default_factory=lambda: {topic: {} for topic in STATUS_TOPICS})
-    """For each status topic the CCDs with a good report, and when the first of it came."""
+    good: dict[str, dict[Sensor, float]] = field(
+        default_factory=lambda: {topic: {} for topic in STATUS_TOPICS}
+    )
+    """For each status topic, the CCDs with a good event, and the time of the first one."""
     is_refused: bool = False
-    """Whether it is among the dead letters, in a scenario in which that is right."""
+    """Whether it is among the dead letters, in a scenario in which that is correct."""
     said: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether all of it was put while the CSC was ENABLED, so that the archiver answers for it."""
+        """Whether all its events were put while ENABLED, so that it must be delivered."""
         return all(topic in self.puts and self.puts[topic].enabled for topic in TOPICS)
 
     @property
     def last_put(self) -> float:
-        """When the last of its events was put."""
+        """Time at which the last of its events was put."""
         return max(put.at for put in self.puts.values())
 
     @property
     def first_put(self) -> float:
-        """When the first of its events was put."""
+        """Time at which the first of its events was put."""
         return min(put.at for put in self.puts.values())
 
     @property
     def duplicates(self) -> int:
-        """Status events beyond the first of those that say the same."""
+        """Number of status events that repeat an earlier one."""
         return sum(count - 1 for count in self.said.values())
 
     def reported_at(self, expected: frozenset[Sensor]) -> float | None:
-        """When the last of the good reports of all CCDs came; None if one is missing."""
+        """Return when the last CCD had its good events, or None if one is missing."""
         if any(not expected <= times.keys() for times in self.good.values()):
             return None
-        return max(at for times in self.good.values() for ccd, at in times.items() if ccd in expected)
+        return max(
+            at for times in self.good.values() for ccd, at in times.items() if ccd in expected
+        )
 
 
 class Oracle:
-    """Keeps the traces and judges them.
+    """The traces of all images and the checks on them.
 
     Parameters
     ----------
     expected
         The CCDs of an image.
     files_missing
-        Looks at the disk.
+        Function that counts the missing files of an image on disk.
     """
 
     def __init__(self, expected: frozenset[Sensor], files_missing: FilesMissing) -> None:
@@ -92,15 +97,15 @@ class Oracle:
         self._whole_on_disk: set[str] = set()
         self.traces: dict[str, Trace] = {}
         self.run = 0
-        """Number of the scenario's run whose images are put from now on."""
+        """Number of the scenario run to which new images belong."""
 
     def put(self, topic: str, obsid: str, at: float, *, enabled: bool) -> None:
-        """Note an event of the camera or the header service; the first of its kind counts."""
+        """Record an event of the camera or the header service; the first of its kind counts."""
         trace = self.traces.setdefault(obsid, Trace(obsid, self.run))
         trace.puts.setdefault(topic, Put(at, enabled))
 
     def reported(self, topic: str, fields: Mapping[str, Any], at: float) -> None:
-        """Note a status event; one of an image that was not put is not judged."""
+        """Record a status event; ignore one of an image that was not put."""
         trace = self.traces.get(fields["obsid"])
         if trace is None:
             return
@@ -109,7 +114,11 @@ class Oracle:
             trace.good[topic].setdefault((fields["raft"], fields["sensor"]), at)
 
     def left_enabled(self, at: float) -> None:
-        """Note that the CSC said it is not ENABLED: events just before may have come on either side."""
+        """Record that the CSC has left ENABLED.
+
+        The CSC may have received the events just before in either state, so they count as put while
+        it was not ENABLED.
+        """
         on_the_way = scaled(ON_THE_WAY_S)
         for trace in self.traces.values():
             for put in trace.puts.values():
@@ -117,24 +126,27 @@ class Oracle:
                     put.enabled = False
 
     def refuse(self, obsid: str) -> None:
-        """Note that an image is among the dead letters, as it should be."""
+        """Record that an image is among the dead letters, as expected."""
         if obsid in self.traces:
             self.traces[obsid].is_refused = True
 
     def refused(self, run: int) -> list[Trace]:
-        """Return those of a run's images that are among the dead letters."""
+        """Return the images of a run that are among the dead letters."""
         return [trace for trace in self.of(run) if trace.is_refused]
 
     def of(self, run: int) -> list[Trace]:
-        """Return the traces of a run's images."""
+        """Return the traces of a run."""
         return [trace for trace in self.traces.values() if trace.run == run]
 
     def accepted(self, run: int) -> list[Trace]:
-        """Return those of a run's images that the archiver answers for."""
+        """Return the images of a run that the archiver must deliver."""
         return [trace for trace in self.of(run) if trace.is_accepted]
 
     def delivered_at(self, trace: Trace) -> float | None:
-        """When an image was all there: nine files in both trees, both reports of each; None if it is not."""
+        """Return when an image was complete, or None if it is not.
+
+        It is complete with all its files in both trees and both events of each CCD.
+        """
         at = trace.reported_at(self._expected)
         if at is None:
             return None
@@ -145,10 +157,19 @@ class Oracle:
         return at
 
     def outstanding(self, run: int) -> list[Trace]:
-        """Return those of a run's accepted images that are not delivered by now."""
-        return [trace for trace in self.accepted(run) if not trace.is_refused and self.delivered_at(trace) is None]
+        """Return the accepted images of a run that are not delivered yet."""
+        return [
+            trace
+            for trace in self.accepted(run)
+            if not trace.is_refused and self.delivered_at(trace) is None
+        ]
 
     def describe(self, trace: Trace) -> str:
-        """Say what is missing of an image, for a person."""
-        counts = ", ".join(f"{topic} {len(times)}/{len(self._expected)}" for topic, times in trace.good.items())
-        return f"{trace.obsid}: put {'+'.join(trace.puts)}; {counts}; {self._files_missing(trace.obsid)} files missing"
+        """Return a text for people that lists what is missing of an image."""
+        counts = ", ".join(
+            f"{topic} {len(times)}/{len(self._expected)}" for topic, times in trace.good.items()
+        )
+        return (
+            f"{trace.obsid}: put {'+'.join(trace.puts)}; {counts}; "
+            f"{self._files_missing(trace.obsid)} files missing"
+        )

@@ -1,7 +1,7 @@
-"""Whether anything still happens for the images that are missing.
+"""Detection of whether missing images still make progress.
 
-An image that is late is not lost, however busy the machine is. So the campaign waits for as long as the archiver or a
-broker holds work for it, and anything changes.
+A late image is not lost, even on a busy machine. The campaign therefore waits while the archiver or
+a broker holds work for the image and anything changes.
 """
 
 from __future__ import annotations
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
     from ccarchiver_sim.faults.fault_testbed import Stage
 
 IDLE_LIMIT_S = 30.0
-"""For changes while nothing is pending. A worker that starts takes most of it: what the CSC has missed meanwhile is in
-the history of DDS, where the campaign does not see it."""
+"""Limit for a change while nothing is pending. The start of a worker takes most of it: the events
+that the CSC has missed in the meantime are in the DDS history, which the campaign does not see."""
 STUCK_LIMIT_S = 180.0
-"""For changes while something is pending: far above the longest pause of the archiver, which waits for a Forwarder or
-for a broker."""
+"""Limit for a change while something is pending: far above the longest pause of the archiver, which
+waits for a Forwarder or for a broker."""
 ENDLESS_LIMIT_S = 1200.0
-"""For all of it, also while it changes: an archiver that repeats a step without an end never delivers the image."""
+"""Limit for the whole wait, even with changes: an archiver that repeats a transaction without end
+never delivers the image."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What was seen at one look."""
+    """State that one check has found."""
 
     is_pending: bool
-    """Whether the archiver or a broker holds work for an image that is missing."""
+    """Whether the archiver or a broker holds work for a missing image."""
     state: Hashable
-    """Everything that changes while an image advances. If it is equal at two looks, nothing has moved between them."""
+    """All values that change while an image advances. If they are equal in two checks, nothing has
+    advanced in between."""
 
 
 class Stillness:
-    """Decides from looks at the progress when an image that is missing counts as lost.
+    """Decision, from repeated checks, that a missing image counts as lost.
 
     Parameters
     ----------
     make_deadline
-        Makes a limit of so many seconds on a free machine.
+        Function that returns a limit of this many seconds on an idle machine.
     """
 
     def __init__(self, make_deadline: Callable[[float], Deadline] = Deadline) -> None:
@@ -59,7 +61,7 @@ class Stillness:
         self._stuck = self._make_deadline(STUCK_LIMIT_S)
 
     def is_reached(self, seen: Progress) -> bool:
-        """Return whether nothing has moved for so long that nothing will."""
+        """Return whether nothing has advanced for so long that nothing will."""
         if seen.state != self._last:
             self._last = seen.state
             self._renew()
@@ -69,17 +71,23 @@ class Stillness:
 
 
 async def read_progress(stage: Stage) -> Progress:
-    """Look at the archiver's Redis, at the queues, and at what came out."""
+    """Return the progress found in the archiver's Redis, the queues and the results."""
     missing = stage.oracle.outstanding(stage.oracle.run)
     obsids = [trace.obsid for trace in missing]
     async with stage.redis() as client:
-        mailboxes = [(await client.xlen(worker.mailbox), await _newest(client, worker)) for worker in Worker]
+        mailboxes = [
+            (await client.xlen(worker.mailbox), await _newest(client, worker)) for worker in Worker
+        ]
         unfinished = set(await client.zrange(UNFINISHED, 0, -1))
         records = [tuple(sorted((await client.hgetall(image(obsid))).items())) for obsid in obsids]
     forwarders = [f"{peer.name}_consume" for peer in stage.peer_pool.forwarders if peer.is_running]
-    messages = await asyncio.to_thread(depths, stage.rig, [*sorted(stage.settings.queues), *forwarders])
+    messages = await asyncio.to_thread(
+        depths, stage.rig, [*sorted(stage.settings.queues), *forwarders]
+    )
     return Progress(
-        is_pending=any(length for length, _ in mailboxes) or any(messages) or not unfinished.isdisjoint(obsids),
+        is_pending=any(length for length, _ in mailboxes)
+        or any(messages)
+        or not unfinished.isdisjoint(obsids),
         state=(
             tuple(mailboxes),
             tuple(records),
@@ -91,6 +99,9 @@ async def read_progress(stage: Stage) -> Progress:
 
 
 async def _newest(client: object, worker: Worker) -> str:
-    """Return the id of the newest entry of a mailbox, so that one entry that comes as another goes is a change."""
-    entries = await client.xrevrange(worker.mailbox, count=1)  # type: ignore[attr-defined] # redis-py's commands
+    """Return the id of the newest entry of a mailbox.
+
+    With it, an entry that arrives while another is removed counts as a change.
+    """
+    entries = await client.xrevrange(worker.mailbox, count=1)  # type: ignore[attr-defined] # redis-py
     return str(entries[0][0]) if entries else ""

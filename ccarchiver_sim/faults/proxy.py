@@ -1,4 +1,4 @@
-"""A small TCP proxy in front of a broker: it carries bytes, or does to them what a bad network does."""
+"""A TCP proxy in front of a broker, which can simulate network faults."""
 
 import asyncio
 import enum
@@ -12,56 +12,58 @@ from typing import Self
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 
 CHUNK_BYTES = 65_536
-"""Read at once; what asyncio's streams buffer anyway."""
+"""Size of one read; asyncio's streams buffer as much."""
 SLICE_BYTES = 64
-"""Below the size of every AMQP method and Redis reply that matters, so that each arrives in pieces."""
+"""Below the size of every relevant AMQP method and Redis reply, so that each arrives in pieces."""
 SLOW_S = 0.1
-"""Added to each chunk each way: a line around half the Earth, or one that is overloaded."""
+"""Delay of each chunk in each direction: that of a line around half the Earth, or of an overloaded
+one."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""SO_LINGER, on, no time: closing sends RST instead of FIN."""
+"""Value of SO_LINGER (on, 0 s) with which close sends RST instead of FIN."""
 
 
 class Mode(enum.StrEnum):
-    """What the proxy does."""
+    """Behaviour of the proxy."""
 
-    PASS = "pass"  # noqa: S105 - no password
-    """Carry everything at once."""
+    PASS = "pass"  # noqa: S105 - not a password
+    """Forward everything immediately."""
     CUT = "cut"
-    """Close every connection, and each new one as it comes."""
+    """Close every connection, and each new one when it is accepted."""
     RESET = "reset"
-    """The same with RST: what was under way is discarded."""
+    """Close connections with RST: data in transit is discarded."""
     SLOW = "slow"
-    """Carry everything late."""
+    """Forward everything with a delay."""
     SLICES = "slices"
-    """Carry everything in pieces of 64 bytes."""
+    """Forward everything in pieces of 64 bytes."""
     HALF_OPEN = "half_open"
-    """Connections stay open, new ones are accepted, and nothing is carried: a host whose power failed."""
+    """Keep connections open and accept new ones, but forward nothing, as a host after a power
+    failure."""
 
 
 class _Pipe:
-    """One client's connection and its counterpart to the server."""
+    """The connection of one client and the corresponding connection to the server."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._writers = (client, server)
 
     def close(self) -> None:
-        """End both with FIN."""
+        """Close both with FIN."""
         for writer in self._writers:
             writer.close()
 
     def reset(self) -> None:
-        """End both with RST."""
+        """Close both with RST."""
         for writer in self._writers:
             reset(writer)
 
 
 class TcpProxy:
-    """Listens on a port of the loopback interface and passes connections on to another.
+    """A proxy from one port of the loopback interface to another.
 
     Parameters
     ----------
     port
-        Where to listen.
+        Port on which to listen.
     target
         The server's port on the loopback interface.
     """
@@ -77,34 +79,38 @@ class TcpProxy:
 
     @property
     def mode(self) -> Mode:
-        """What it does now."""
+        """Present behaviour."""
         return self._mode
 
     @property
     def connections(self) -> int:
-        """How many connections it carries."""
+        """Number of open connections."""
         return len(self._pipes)
 
     def set_mode(self, mode: Mode) -> None:
-        """Do something else from now on, also to the connections that are open."""
+        """Change the behaviour, also for open connections."""
         before, self._mode = self._mode, mode
         if mode is Mode.CUT:
             self._end_all(_Pipe.close)
-        # What a half-open connection swallowed is missing from its stream: no real one would go on after that.
+        # The data that a half-open connection has dropped is missing from its stream: no real
+        # connection would continue after that.
         elif mode is Mode.RESET or (before is Mode.HALF_OPEN and mode is not Mode.HALF_OPEN):
             self._end_all(_Pipe.reset)
 
     def drop_replies(self, count: int = 1) -> None:
-        """Lose the next replies of the server, each together with its connection: the request was carried out."""
+        """Drop the next replies of the server, each together with its connection.
+
+        The server has processed the request.
+        """
         self._replies_to_drop += count
 
     @property
     def replies_to_drop(self) -> int:
-        """Replies that are still to be lost."""
+        """Number of replies that are still to be dropped."""
         return self._replies_to_drop
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._server = await asyncio.start_server(self._on_client, LOOPBACK, self.port)
 
     async def close(self) -> None:
@@ -127,7 +133,7 @@ class TcpProxy:
         try:
             server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._target)
         except OSError:
-            # Nobody listens there: the client learns it in the same way.
+            # The server does not listen: the client gets a reset.
             reset(writer)
             return
         pipe = _Pipe(writer, server_writer)
@@ -140,7 +146,7 @@ class TcpProxy:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # Neither broker's protocol goes on after one side has closed.
+            # Neither broker's protocol continues after one side has closed.
             pipe.close()
             self._pipes.discard(pipe)
             for pump in pumps:
@@ -149,7 +155,12 @@ class TcpProxy:
             self._tasks -= pumps
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pipe: _Pipe, *, is_reply: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        pipe: _Pipe,
+        *,
+        is_reply: bool,
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
@@ -167,9 +178,9 @@ class TcpProxy:
                 await asyncio.sleep(SLOW_S)
                 writer.write(data)
             case Mode.SLICES:
-                for at in range(0, len(data), SLICE_BYTES):
-                    writer.write(data[at : at + SLICE_BYTES])
-                    # Lets the other side read this piece before the next one is there.
+                for start in range(0, len(data), SLICE_BYTES):
+                    writer.write(data[start : start + SLICE_BYTES])
+                    # The other side can read this piece before the next one arrives.
                     await asyncio.sleep(0)
             case Mode.HALF_OPEN:
                 return
@@ -184,13 +195,16 @@ class TcpProxy:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with RST."""
+    """Close a connection with RST."""
     connection = writer.get_extra_info("socket")
     if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

@@ -1,4 +1,4 @@
-"""Looks into queues, and puts raw bytes into them as a peer with a defect would."""
+"""Publisher of raw bytes to queues, as a faulty peer would, and a reader of queue lengths."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -34,11 +34,11 @@ def _publish(rig: Rig, messages: Sequence[tuple[str, bytes]]) -> None:
 
 
 def depths(rig: Rig, queues: Sequence[str]) -> list[int]:
-    """Return the number of messages that wait in each queue, 0 for one that does not exist. Blocks."""
+    """Return the number of messages waiting in each queue, 0 if it does not exist. Blocks."""
     found = []
     with _connected(rig) as connection:
         for queue in queues:
-            channel = connection.channel()  # one for each: the broker closes it if there is no such queue
+            channel = connection.channel()  # the broker closes it if the queue does not exist
             try:
                 found.append(int(channel.queue_declare(queue, passive=True).method.message_count))
             except pika.exceptions.ChannelClosedByBroker:
@@ -49,10 +49,10 @@ def depths(rig: Rig, queues: Sequence[str]) -> list[int]:
 
 
 async def publish(rig: Rig, messages: Sequence[tuple[str, bytes]]) -> None:
-    """Publish bodies to queues, in order, and wait until the broker has them."""
+    """Publish bodies to queues in sequence, and wait until the broker has confirmed them."""
     await asyncio.to_thread(_publish, rig, messages)
 
 
 def body(**fields: object) -> bytes:
-    """Write a message."""
+    """Return a message body with the given fields."""
     return yaml.safe_dump(fields).encode()

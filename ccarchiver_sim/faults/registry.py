@@ -16,10 +16,12 @@ from ccarchiver_sim.faults.scenarios import (
 )
 
 FAMILIES = (kills, camera, messages, network, storage, forwarders, instances, brokers, controllers)
-"""Those that need an operator come last: what they leave behind must not be blamed on others."""
+"""Scenarios that need an operator come last, so that their after-effects cannot affect others."""
 
-MAKERS: dict[str, Callable[[], Scenario]] = {make().name: make for family in FAMILIES for make in family.SCENARIOS}
-"""In the order in which a campaign runs them."""
+MAKERS: dict[str, Callable[[], Scenario]] = {
+    make().name: make for family in FAMILIES for make in family.SCENARIOS
+}
+"""All scenarios, in the sequence in which a campaign runs them."""
 
 SHORT: tuple[str, ...] = (
     "kill-all",
@@ -38,4 +40,5 @@ SHORT: tuple[str, ...] = (
     "controller-silent",
     "controller-negative",
 )
-"""One scenario of each kind: what dies, freezes, refuses, lies, or loses its network. They run beside the tests."""
+"""One scenario of each kind: death, freeze, rejection, bad input, network loss. `scripts/check`
+runs them."""

@@ -1,4 +1,4 @@
-"""The campaign's figures as a table and as JSON."""
+"""Output of the campaign's figures as a table and as JSON."""
 
 import json
 import os
@@ -26,7 +26,7 @@ GIGABYTE = 1e9
 
 
 def table_of(results: Sequence[Result], seed: int) -> Table:
-    """Return a table with a row for each scenario and one for all."""
+    """Return a table with a row for each scenario and a total."""
     table = Table(title=f"fault campaign, seed {seed}")
     table.add_column("scenario", no_wrap=True)
     for heading in HEADINGS:
@@ -59,7 +59,7 @@ def _add(table: Table, result: Result) -> None:
 
 
 def write_json(path: Path, results: Sequence[Result], seed: int) -> None:
-    """Write all figures, with what is needed to repeat them."""
+    """Write all figures, and the data needed to repeat the campaign."""
     document = {
         "seed": seed,
         "machine": {

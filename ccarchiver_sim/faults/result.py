@@ -7,12 +7,13 @@ from typing import Any
 from ccarchiver_sim.faults.oracle import Oracle
 
 NORMAL_S = 2.0
-"""An undisturbed image is there 0.2 s after its last event, on a busy machine 1 s: what takes longer was held up."""
+"""Limit for a delivery without a fault: 0.2 s after its last event is usual, 1 s on a busy machine.
+An image that takes longer was delayed by a fault."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault, in seconds of the monotonic clock."""
+    """Begin and end of one fault, in seconds of the monotonic clock."""
 
     began: float
     ended: float
@@ -24,37 +25,38 @@ class Result:
 
     scenario: str
     faults: int
-    """Faults injected; for a scenario of kills, deaths."""
+    """Number of injected faults; in a kill scenario, of deaths."""
     accepted: int
     delivered: int
     lost: int
     dead_lettered: int
-    """Images that were refused and are kept with the reason, where that is right."""
+    """Images that are kept as dead letters with the reason, where that is correct."""
     duplicated: int
-    """Status events that say again what was said: the window between an event and its record."""
+    """Status events that were published twice, because of the time between an event and its
+    record."""
     recovered: int
-    """Images held up by a fault and delivered nevertheless."""
+    """Images that a fault delayed and that were delivered nevertheless."""
     slowest_recovery_s: float
-    """From the end of a fault to the last image it had held up."""
+    """Time from the end of a fault to the delivery of the last image that it had delayed."""
     csc_faults: list[int] = field(default_factory=list)
-    """Error codes with which the CSC went to FAULT: an operator was needed."""
+    """Error codes with which the CSC went to FAULT, which only an operator ends."""
     failures: list[str] = field(default_factory=list)
-    """What else went wrong; images that were lost are named here."""
+    """Other failures; lost images are also named here."""
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost and nothing else went wrong."""
+        """Whether nothing was lost and no other check failed."""
         return self.lost == 0 and not self.failures
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a JSON file."""
+        """Return the figures for a JSON file."""
         return asdict(self) | {"passed": self.passed}
 
 
 def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> Result:
-    """Count what became of a scenario's images."""
+    """Return the figures of a scenario run."""
     traces = oracle.of(run)
     accepted = [trace for trace in traces if trace.is_accepted]
     recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
@@ -64,7 +66,9 @@ def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> R
             lost += not trace.is_refused
             dead_lettered += trace.is_refused
             continue
-        held_up_by = [fault for fault in faults if fault.began <= at and trace.first_put <= fault.ended]
+        held_up_by = [
+            fault for fault in faults if fault.began <= at and trace.first_put <= fault.ended
+        ]
         if at - trace.last_put > NORMAL_S and held_up_by:
             recovered += 1
             slowest = max(slowest, at - held_up_by[-1].ended)
@@ -83,7 +87,7 @@ def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> R
 
 
 def total(results: Sequence[Result]) -> Result:
-    """Sum the figures of all scenarios up."""
+    """Return the sum of the figures of all scenarios."""
     return Result(
         scenario="total",
         faults=sum(result.faults for result in results),

@@ -1,4 +1,4 @@
-"""Runs scenarios one after the other on one running archiver, and judges each."""
+"""Runner of the scenarios, one after the other on one running archiver."""
 
 import asyncio
 import signal
@@ -20,49 +20,49 @@ from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.supervisor import WORKERS
 
 BEFORE_S = 0.5
-"""Of exposures before a fault, so that images are at every stage when it comes. Scaled as the rate is: a busy machine
-must not have fewer of them."""
+"""Seconds of exposures before a fault, so that images are in every stage when it begins. Scaled
+like the rate: a busy machine must not have fewer exposures."""
 AFTER_S = 0.5
-"""Of exposures after the last fault: the archiver must not only finish the old ones."""
+"""Seconds of exposures after the last fault: the archiver must also process new images."""
 SETTLE_LOOK_S = 0.25
-"""Between two looks at images that are missing, each of which asks Redis and RabbitMQ."""
+"""Time between two checks of missing images, each of which queries Redis and RabbitMQ."""
 READY_LIMIT_S = 60.0
-"""For the CSC to be ENABLED again between two scenarios."""
+"""Limit for the CSC to be ENABLED again between two scenarios."""
 
 RESTART_S = 8.0
-"""For three new workers, where old ones lost images."""
+"""Time for three new workers to start, where the previous ones lost images."""
 LONGEST_USUAL_S = 30.0
-"""Outages above this are for long campaigns."""
+"""Longer outages are only for long campaigns."""
 BACKLOG = 30
-"""Images taken during one outage at most: the simulated Forwarder makes seven a second, and how long it needs for a
-backlog says nothing of the archiver."""
+"""Most images taken during one outage. The simulated Forwarder processes seven a second, and its
+time for a backlog is no property of the archiver."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class CampaignPlan:
-    """How much of each scenario."""
+    """Extent of each scenario."""
 
     kills: int | None
-    """Rounds of each scenario of kills; None for what the scenario has for a short campaign."""
+    """Rounds of each kill scenario; None for the scenario's number in a short campaign."""
     is_short: bool
-    """Only the shortest outage of each."""
+    """Whether to run only the shortest outage of each scenario."""
     is_long: bool = False
-    """Also outages of minutes."""
+    """Whether to include outages of minutes."""
 
 
 class Runner:
-    """Runs scenarios.
+    """Runner of a campaign's scenarios.
 
     Parameters
     ----------
     stage
-        The archiver, up and with all peers.
+        The testbed, with a running archiver and all peers.
     plan
-        How much.
+        Extent of each scenario.
     say
-        Shows progress.
+        Function that prints progress.
     """
 
     def __init__(self, stage: Stage, plan: CampaignPlan, say: Say) -> None:
@@ -72,7 +72,7 @@ class Runner:
         self._runs = 0
 
     async def run(self, scenario: Scenario) -> Result:
-        """Run one scenario and judge it; whatever fails is in the result."""
+        """Run one scenario and return its result, which also contains all failures."""
         began = time.monotonic()
         stage = self._stage
         self._runs += 1
@@ -85,19 +85,22 @@ class Runner:
             await scenario.prepare(stage)
             async with Traffic(stage.sky, scenario.rate) as traffic:
                 await asyncio.sleep(scaled(BEFORE_S))
-                await polling.wait_for(self._has_accepted, READY_LIMIT_S, "an exposure that the archiver accepts")
+                await polling.wait_for(
+                    self._has_accepted, READY_LIMIT_S, "an exposure that the archiver accepts"
+                )
                 for number, outage in enumerate(self._rounds(scenario), start=1):
                     traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
                     faults.append(await self._round(scenario, outage))
                     traffic.rate = scenario.rate
-                    # Kills come again on purpose before it is whole; out of FAULT only an operator helps, see _settle.
+                    # Kills deliberately follow before the archiver has recovered. FAULT needs an
+                    # operator, see _settle.
                     if not scenario.is_kill and not scenario.may_fault:
                         await let_it_catch_up(stage)
                     self._progress(scenario, number, outage)
                 await asyncio.sleep(scaled(AFTER_S))
             await self._settle()
             await scenario.finish(stage)
-        except Exception as error:  # noqa: BLE001 - a scenario that breaks must not end the others
+        except Exception as error:  # noqa: BLE001 - a failed scenario must not end the others
             failures.append(f"{type(error).__name__}: {error}")
         stage.observe()
         if stage.oracle.outstanding(run):
@@ -106,18 +109,20 @@ class Runner:
         result.csc_faults = stage.rig.witness.error_codes(since=mark)
         result.failures += [*failures, *scenario.failures]
         if result.csc_faults and not scenario.may_fault:
-            result.failures.append(f"the CSC went to FAULT with {result.csc_faults}: an operator was needed")
+            result.failures.append(
+                f"the CSC went to FAULT with {result.csc_faults}: an operator was needed"
+            )
         result.notes = scenario.notes
         result.seconds = round(time.monotonic() - began, 1)
         return result
 
     async def make_ready(self) -> None:
-        """Have all peers and an archiver that is ENABLED."""
+        """Start the missing peers and bring the CSC to ENABLED."""
         await self._stage.peer_pool.make_whole()
         await self._stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
 
     def _has_accepted(self) -> bool:
-        """Return whether the fault finds an image: without one, the scenario would show nothing."""
+        """Return whether an image is accepted: without one, the scenario would test nothing."""
         self._stage.observe()
         return bool(self._stage.oracle.accepted(self._stage.oracle.run))
 
@@ -126,7 +131,9 @@ class Runner:
             return [scenario.outages[0]] * (self._plan.kills or scenario.short_kills)
         if self._plan.is_short:
             return list(scenario.outages[:1])
-        return [outage for outage in scenario.outages if outage <= LONGEST_USUAL_S or self._plan.is_long]
+        return [
+            outage for outage in scenario.outages if outage <= LONGEST_USUAL_S or self._plan.is_long
+        ]
 
     async def _round(self, scenario: Scenario, outage: float) -> Fault:
         began = time.monotonic()
@@ -137,23 +144,25 @@ class Runner:
         return Fault(began, ended if scenario.ends_at_once else time.monotonic())
 
     async def _settle(self) -> None:
-        """Wait until every accepted image is delivered, or nothing moves any more."""
+        """Wait until every accepted image is delivered, or until nothing advances."""
         stage = self._stage
         stillness = Stillness()
         while True:
             stage.observe()
             if stage.may_be_refused:
                 await stage.note_refused()
-            if not stage.oracle.outstanding(stage.oracle.run) or stillness.is_reached(await read_progress(stage)):
+            if not stage.oracle.outstanding(stage.oracle.run) or stillness.is_reached(
+                await read_progress(stage)
+            ):
                 return
             if stage.state == salobj.State.FAULT:
-                # As an operator would; what had been accepted must be finished then.
+                # As an operator does; accepted images must then be completed.
                 await stage.peer_pool.make_whole()
                 await stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
             await asyncio.sleep(SETTLE_LOOK_S)
 
     async def _start_afresh(self) -> None:
-        """Replace workers that lost images, so that the next scenario is not blamed for what this one broke."""
+        """Replace workers that lost images, so that the next scenario starts clean."""
         stage = self._stage
         stage.redis_proxy.set_mode(Mode.PASS)
         stage.rabbit_proxy.set_mode(Mode.PASS)
@@ -167,6 +176,9 @@ class Runner:
         stage.observe()
         accepted = len(stage.oracle.accepted(stage.oracle.run))
         missing = len(stage.oracle.outstanding(stage.oracle.run))
-        away = f", {outage:g} s" if outage else ""
+        duration = f", {outage:g} s" if outage else ""
         last = f", {scenario.notes[-1]}" if scenario.notes else ""
-        self._say(f"  {scenario.name} {number}{away}: {accepted} accepted, {missing} under way{last}")
+        self._say(
+            f"  {scenario.name} {number}{duration}: {accepted} accepted, "
+            f"{missing} in progress{last}"
+        )

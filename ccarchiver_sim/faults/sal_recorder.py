@@ -1,4 +1,4 @@
-"""The rig's observer with room for what comes after an outage: thousands of events within a second."""
+"""A SAL observer with a deep history, for thousands of events within a second after an outage."""
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -20,13 +20,14 @@ from ccarchiver_sim.testbed.sal_observer import (
 )
 
 DEPTH = 20_000
-"""Events a reader holds: more than the 18 of each of 600 images. DDS and salobj each hold 100 unless told."""
+"""Events that a reader holds: more than the 18 of each of 600 images. The default of DDS and of
+salobj is 100 each."""
 STATES_KEPT = 1
-"""Of the states from before this observer; nothing older matters."""
+"""Number of summary states from before this observer; older ones are irrelevant."""
 
 
 class Witness(SalObserver):
-    """Records what the CSC reports, and commands it."""
+    """Observer that records the events of the CSC and commands it."""
 
     @override
     async def __aenter__(self) -> Self:
@@ -35,8 +36,15 @@ class Witness(SalObserver):
             with _deep_readers(domain):
                 self._csc = salobj.Remote(domain, CSC, include=[], start=False)
                 stack.push_async_callback(self._csc.close)
-                for topic, history in ((SUMMARY_STATE, STATES_KEPT), (ERROR_CODE, 0), (RETRIEVED, 0), (INGESTED, 0)):
-                    event = RemoteEvent(self._csc.salinfo, topic, max_history=history, queue_len=DEPTH)
+                for topic, history in (
+                    (SUMMARY_STATE, STATES_KEPT),
+                    (ERROR_CODE, 0),
+                    (RETRIEVED, 0),
+                    (INGESTED, 0),
+                ):
+                    event = RemoteEvent(
+                        self._csc.salinfo, topic, max_history=history, queue_len=DEPTH
+                    )
                     event.callback = self._recorder(topic)
                     setattr(self._csc, f"evt_{topic}", event)
             await self._csc.start()
@@ -44,13 +52,13 @@ class Witness(SalObserver):
         return self
 
     def after(self, mark: int) -> list[SalEvent]:
-        """Return what was recorded since a mark."""
+        """Return the events recorded since a position."""
         return self.events[mark:]
 
 
 @contextmanager
 def _deep_readers(domain: Any) -> Iterator[None]:  # noqa: ANN401 - salobj has no types
-    """Give the event readers made within the block a deep history."""
+    """Set a deep history for the event readers that are made within the block."""
     qos = domain.event_qos_set.reader_qos
     kept = qos.history
     qos.set_policies([dds.HistoryQosPolicy(kept.kind, DEPTH)])

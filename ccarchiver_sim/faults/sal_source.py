@@ -1,4 +1,4 @@
-"""What the campaign puts on SAL: the camera's and the header service's events, in any order, each of them noted."""
+"""Source of the camera's and the header service's events, in any sequence, each one recorded."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,22 +19,22 @@ START = "startIntegration"
 END = "endReadout"
 HEADER = "largeFileObjectAvailable"
 TOPICS = (START, END, HEADER)
-"""What makes an exposure whole, in the usual order."""
+"""The events of a complete exposure, in the usual sequence."""
 GENERATOR = "CCHeaderService"
 
 Note = Callable[[str, str], None]
-"""Told the topic and the image of each event put."""
+"""Function that is called with the topic and the image of each event."""
 
 
 class Sky:
-    """Camera and header service in this process, so that the order of their events can be chosen freely.
+    """Camera and header service in this process, so that the sequence of events is free.
 
     Parameters
     ----------
     folder
-        Where header files go.
+        Folder for header files.
     note
-        Called at each put, before it.
+        Function that is called before each event is put.
     """
 
     def __init__(self, folder: Path, note: Note) -> None:
@@ -57,12 +57,15 @@ class Sky:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
 
     def new_image(self) -> str:
-        """Name an image nobody has had."""
+        """Return the name of a new image."""
         self._images += 1
         return image_name(observing_date(datetime.now(UTC)), self._images)
 
@@ -72,9 +75,11 @@ class Sky:
         self._put(self._camera, START, image, Exposure(image).start_integration(began))
 
     def end(self, image: str) -> None:
-        """Read an exposure out, whether it was begun or not."""
+        """End an exposure, even if it was not begun."""
         now = tai_now()
-        self._put(self._camera, END, image, Exposure(image).end_readout(self._began.get(image, now), now))
+        self._put(
+            self._camera, END, image, Exposure(image).end_readout(self._began.get(image, now), now)
+        )
 
     def header(self, image: str) -> None:
         """Write an image's header file and announce it."""
@@ -99,9 +104,13 @@ class Sky:
         {START: self.start, END: self.end, HEADER: self.header}[topic](image)
 
     def _put(
-        self, component: SalComponent | None, topic: str, image: str, fields: dict[str, str | float | bool]
+        self,
+        component: SalComponent | None,
+        topic: str,
+        image: str,
+        fields: dict[str, str | float | bool],
     ) -> None:
         if component is None:
-            raise RuntimeError("the sky was not entered")
+            raise RuntimeError("the SAL source is not started; use it in an `async with` block")
         self._note(topic, image)
         component.put(topic, **fields)

@@ -1,6 +1,7 @@
-"""Deadlines of the archiver in a campaign: short on a free machine, longer on one that is busy when it begins.
+"""Deadlines of the archiver in a campaign: short on an idle machine, longer on a busy one.
 
-They are in the workers' site file, so they cannot change while a campaign runs.
+The load at the start of the campaign sets them. They are in the workers' site file, so they cannot
+change while a campaign runs.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from typing import Final
 from ccarchiver_sim.pace import slowness
 
 LARGEST_FACTOR = 3.0
-"""Above it faults would take minutes to show. The limits of the campaign itself grow without a bound."""
+"""With a larger factor, faults would take minutes to have an effect. The limits of the campaign
+itself have no bound."""
 FACTOR: Final = min(slowness(), LARGEST_FACTOR)
-"""By which deadlines are longer than on a free machine, so that no healthy worker or peer misses one."""
+"""Factor by which deadlines are longer than on an idle machine, so that no healthy worker or peer
+misses one."""
 
 ACK_TIMEOUT_S: Final = 2.0 * FACTOR
-"""Two misses show within four seconds instead of ten."""
+"""Two missed acknowledgements are detected within four seconds instead of ten."""
 LATE_ACK_S: Final = 1.25 * ACK_TIMEOUT_S
-"""An answer so late comes after the first deadline and before the second one."""
+"""Delay of an answer that arrives after the first deadline and before the second one."""
 LEASE_TTL_S: Final = 2.0 * FACTOR
 PAST_LEASE_S: Final = 1.25 * LEASE_TTL_S
-"""Longer than the lease; with the start of another instance shorter than WATCHDOG_TIMEOUT."""
+"""Longer than the lease, but with the start of another instance shorter than WATCHDOG_TIMEOUT."""
 HUNG_AFTER_S: Final = 6.0 * FACTOR
 PAIR_TIMEOUT_S: Final = 8.0 * FACTOR
 CONNECT_TIMEOUT_S: Final = 4.0 * FACTOR
 REASSIGN_GRACE_S: Final = 20.0 * FACTOR
-"""A Forwarder that has lost its archiver lists itself within 10 s; one that was killed is started again sooner."""
+"""A Forwarder that has lost its archiver registers within 10 s; one that was killed is restarted
+sooner."""

@@ -1,4 +1,4 @@
-"""A steady flow of exposures while faults come and go."""
+"""A steady flow of exposures while a scenario injects faults."""
 
 import asyncio
 from types import TracebackType
@@ -9,24 +9,26 @@ from ccarchiver_sim.faults.sal_source import Sky
 from ccarchiver_sim.pace import slowness
 
 EXPOSURE_S = 0.2
-"""From startIntegration to endReadout; longer than the Controller's answer takes, shorter than the time between two."""
+"""Time from startIntegration to endReadout: longer than the Controller's answer takes, shorter than
+the time between two exposures."""
 
 
 class Traffic:
-    """Takes exposures at a rate for the time of a block; those that were begun are finished.
+    """Context in which exposures are taken at a rate; each one that was begun is finished.
 
     Parameters
     ----------
     sky
-        Puts the events.
+        Source of the events.
     rate
-        Exposures a second at first, on a free machine. A busy one takes fewer, as its simulated peers do less.
+        Initial rate in exposures per second on an idle machine. A busy machine takes fewer, because
+        its simulated peers are slower.
     """
 
     def __init__(self, sky: Sky, rate: float) -> None:
         self._sky = sky
         self.rate = rate
-        """May be changed at any time."""
+        """Present rate; it may be changed at any time."""
         self._exposures: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
 
@@ -35,7 +37,10 @@ class Traffic:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._feeder is not None:
             await cancel_and_wait(self._feeder)

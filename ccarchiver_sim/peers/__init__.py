@@ -1,1 +1,1 @@
-"""The simulated peers of the archiver, each a process of its own, and what they share."""
+"""The simulated peers of the archiver, each in a process of its own, and their common code."""

@@ -1,1 +1,1 @@
-"""The soak: steady exposures for minutes or hours, and nothing that grows."""
+"""The soak: a steady rate of exposures for minutes or hours, and a check that nothing grows."""

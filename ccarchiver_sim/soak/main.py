@@ -10,22 +10,28 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ccarchiver_sim.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.console import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    make_console,
+    run_until_signalled,
+)
 from ccarchiver_sim.faults.fault_testbed import Stage
 from ccarchiver_sim.soak.run import Soaked, SoakPlan, soak
 from ccarchiver_sim.soak.slope import Trend, trends
 
 NO_CHOICES = 0
-"""A soak makes no random choices, so any seed is as good."""
+"""Seed; a soak makes no random choices, so its value has no effect."""
 
 
 async def run_soak(plan: SoakPlan, json: Path | None, console: Console, *, keep: bool) -> int:
-    """Run a soak and print the trends; everything started has ended when this returns.
+    """Run a soak, print the trends, and end everything that was started.
 
     Returns
     -------
     code
-        Zero if nothing grew and nothing was lost.
+        Zero if nothing grew, nothing was lost and no worker restarted.
     """
     stage = Stage(NO_CHOICES, settings=plan.settings)
     console.print(f"run folder: {stage.rig.folder.root}")
@@ -36,13 +42,18 @@ async def run_soak(plan: SoakPlan, json: Path | None, console: Console, *, keep:
             result = await soak(stage, plan, console.print)
         found = trends(result.samples)
         console.print(_table(found))
-        console.print(f"{result.accepted} images, {result.lost} lost, {result.restarts} workers restarted unasked")
-        is_well = all(trend.is_flat for trend in found) and result.lost == 0 and result.restarts == 0
+        console.print(
+            f"{result.accepted} images, {result.lost} lost, "
+            f"{result.restarts} unexpected worker restarts"
+        )
+        is_well = (
+            all(trend.is_flat for trend in found) and result.lost == 0 and result.restarts == 0
+        )
         code = EXIT_OK if is_well else EXIT_FAILED
         if json is not None:
             _write(json, plan, result, found)
     except asyncio.CancelledError:
-        console.print("soak: interrupted; all it started has ended")
+        console.print("soak: interrupted; all programs that it started have ended")
         code = EXIT_INTERRUPTED
     finally:
         if keep or code == EXIT_FAILED:
@@ -81,18 +92,27 @@ def _write(path: Path, plan: SoakPlan, result: Soaked, found: Sequence[Trend]) -
 def command(
     *,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="How long; below six, caches that fill look like growth.")
+        float,
+        typer.Option(
+            min=0.1, help="Duration. In less than 6 minutes, filling caches count as growth."
+        ),
     ] = 10.0,
-    rate: Annotated[float, typer.Option(min=0.1, help="Exposures a second.")] = 3.0,
-    json: Annotated[Path | None, typer.Option(help="Write trends and samples to this file.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the run folder also if all went well.")] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Exposures per second.")] = 3.0,
+    json: Annotated[
+        Path | None, typer.Option(help="Write trends and samples to this file as JSON.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the run folder even after a success.")
+    ] = False,
 ) -> None:
-    """Take exposures steadily through a whole archiver and fail if memory, files, threads or streams grow.
+    """Take exposures at a steady rate and fail if memory, files, threads or streams grow.
 
-    Needs nothing running and leaves nothing running.
+    No program needs to run beforehand, and none remains.
     """
     console = make_console()
-    raise typer.Exit(run_until_signalled(run_soak(SoakPlan(minutes, rate), json, console, keep=keep), console))
+    raise typer.Exit(
+        run_until_signalled(run_soak(SoakPlan(minutes, rate), json, console, keep=keep), console)
+    )
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""One soak: exposures at a rate, a sample now and then."""
+"""One soak run: exposures at a steady rate, and samples at intervals."""
 
 import asyncio
 import time
@@ -11,31 +11,33 @@ from ccarchiver_sim.faults.traffic import Traffic
 from ccarchiver_sim.soak.sample import Sample, take_sample
 
 SAMPLES = 60
-"""In a run at least, so that the second half has enough for a median; no more often than each second."""
+"""Least number of samples in a run, so that the second half has enough for a median; at most one
+each second."""
 LONGEST_INTERVAL_S = 30.0
 SHORTEST_INTERVAL_S = 1.0
 LEDGER_SHARE = 5
-"""The ledger's bound is one in so many of the images taken, so that it is full long before the second half."""
+"""Ratio of the images taken to the ledger's bound, so that it is full long before the second
+half."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SoakPlan:
-    """How long, how fast."""
+    """Duration and rate of a soak."""
 
     minutes: float
     rate: float
-    """Exposures a second."""
+    """Exposures per second."""
 
     @property
     def seconds(self) -> float:
-        """Length of the run."""
+        """Duration of the run."""
         return self.minutes * 60.0
 
     @property
     def settings(self) -> dict[str, object]:
-        """Keys of the site file: a ledger that reaches its bound, as one does after a month."""
+        """Keys of the site file: a ledger that reaches its bound, as it does after a month."""
         return {"MAX_LEDGER_IMAGES": max(1, int(self.seconds * self.rate / LEDGER_SHARE))}
 
     @property
@@ -46,13 +48,13 @@ class SoakPlan:
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak gave."""
+    """Results of a soak."""
 
     samples: list[Sample]
     accepted: int
     lost: int
     restarts: int
-    """Workers that ended and were started again, which nobody asked for."""
+    """Number of workers that ended and were restarted unexpectedly."""
 
 
 async def soak(stage: Stage, plan: SoakPlan, say: Say) -> Soaked:
@@ -68,7 +70,9 @@ async def soak(stage: Stage, plan: SoakPlan, say: Say) -> Soaked:
             left = max(0.0, end - time.monotonic())
             say(f"  {len(stage.oracle.accepted(stage.oracle.run))} images, {left:.0f} s left")
     stillness = Stillness()
-    while stage.oracle.outstanding(stage.oracle.run) and not stillness.is_reached(await read_progress(stage)):
+    while stage.oracle.outstanding(stage.oracle.run) and not stillness.is_reached(
+        await read_progress(stage)
+    ):
         await asyncio.sleep(SHORTEST_INTERVAL_S)
         stage.observe()
     return Soaked(

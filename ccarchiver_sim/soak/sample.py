@@ -1,4 +1,4 @@
-"""What is measured at one moment: the workers' processes from outside, and what Redis holds."""
+"""Measurements of one moment: the workers' processes, from outside, and the contents of Redis."""
 
 import time
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Sample:
-    """Figures of one moment by name; the time is of the monotonic clock."""
+    """Figures of one moment by name, and their time on the monotonic clock."""
 
     at: float
     figures: dict[str, float]
 
 
 async def take_sample(stage: Stage) -> Sample:
-    """Measure now."""
+    """Return the present figures."""
     figures: dict[str, float] = {}
     for worker in WORKERS:
         figures |= _process(stage, worker)
@@ -30,7 +30,7 @@ async def take_sample(stage: Stage) -> Sample:
 
 
 def _process(stage: Stage, worker: str) -> dict[str, float]:
-    """Measure a worker; one that does not run has no figures, which `missing` of the report shows."""
+    """Return the figures of a worker; none if it does not run."""
     pid = stage.worker_pid(worker)
     if pid is None:
         return {}
@@ -48,9 +48,12 @@ async def _redis(stage: Stage) -> dict[str, float]:
         info = await client.info("memory")
         return {
             "redis memory, MB": info["used_memory"] / MEGABYTE,
-            **{f"mail of {worker}": float(await client.xlen(worker.mailbox)) for worker in Worker},
+            **{
+                f"mailbox of {worker}": float(await client.xlen(worker.mailbox))
+                for worker in Worker
+            },
             "dead letters": float(await client.xlen(DEAD_LETTERS)),
-            "answers owed": float(await client.hlen(PENDING_ACKS)),
+            "pending acks": float(await client.hlen(PENDING_ACKS)),
             "ledger": float(await client.zcard(IMAGES)),
             "unfinished": float(await client.zcard(UNFINISHED)),
             "keys": float(await client.dbsize()),

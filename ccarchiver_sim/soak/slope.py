@@ -1,4 +1,4 @@
-"""Whether a figure grows: the median slope of the second half, which a few bad samples do not move."""
+"""Detection of growth by the median slope of the second half, which outliers do not change."""
 
 import itertools
 import statistics
@@ -11,47 +11,49 @@ from ccarchiver_sim.soak.sample import Sample
 HOUR_S = 3600.0
 
 TOLERANCES: dict[str, float] = {
-    # Caches still fill: the CSC's 500 records of 11 kB within 170 s at 3 images/s, before the second half of a run of
-    # six minutes, names and the bridge's 1,000 images later, 2 MB in all. A shorter run shows them as growth.
+    # Caches still fill: the CSC's 500 records of 11 kB within 170 s at 3 images/s, before the
+    # second half of a run of six minutes, names and the bridge's 1,000 images later, 2 MB in all. A
+    # shorter run shows them as growth.
     "rss, MB": 4.0,
-    # A connection that is being replaced has two for a moment.
+    # A connection that is being replaced has two descriptors for a moment.
     "open files": 2.0,
     "threads": 1.0,
-    # The append-only file's and the clients' buffers come and go with the load.
+    # The buffers of the append-only file and of the clients vary with the load.
     "redis memory, MB": 1.5,
-    # One letter at a moment of load.
-    "mail of": 3.0,
+    # One message under load.
+    "mailbox of": 3.0,
     "dead letters": 0.0,
-    # Images under way: at several a second, each owes up to four answers.
-    "answers owed": 8.0,
+    # Images in progress: several a second, each with up to four pending acks.
+    "pending acks": 8.0,
     "unfinished": 4.0,
-    # Housekeeping lets images go every 5 s: as many as come in a round.
+    # Housekeeping prunes images every 5 s: as many as arrive in one round.
     "ledger": 40.0,
     "keys": 45.0,
 }
-"""How much a figure may grow in the second half of a run, by a part of its name; the reasons stand beside them."""
+"""Allowed growth of a figure in the second half of a run, by a part of its name, with the
+reasons."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How one figure went in the second half."""
+    """Trend of one figure in the second half."""
 
     name: str
     first: float
     last: float
     per_hour: float
-    """The median of the slopes between all pairs of samples (Theil and Sen)."""
+    """Median of the slopes between all pairs of samples (Theil and Sen)."""
     growth: float
-    """That slope times the length of the second half."""
+    """Slope times the length of the second half."""
     tolerance: float
 
     @property
     def is_flat(self) -> bool:
-        """Whether it grew no more than it may."""
+        """Whether it grew no more than allowed."""
         return self.growth <= self.tolerance
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a JSON file."""
+        """Return the trend for a JSON file."""
         return asdict(self) | {"is_flat": self.is_flat}
 
 
@@ -61,9 +63,11 @@ def theil_sen(points: Sequence[tuple[float, float]]) -> float:
     Parameters
     ----------
     points
-        Time and value, times ascending.
+        Pairs of time and value, with ascending times.
     """
-    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(points, 2) if x2 > x1]
+    slopes = [
+        (y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(points, 2) if x2 > x1
+    ]
     return statistics.median(slopes) if slopes else 0.0
 
 
@@ -71,7 +75,9 @@ def trends(samples: Sequence[Sample]) -> list[Trend]:
     """Return the trend of each figure over the second half of the samples."""
     half = samples[len(samples) // 2 :]
     names = sorted({name for sample in half for name in sample.figures})
-    return [_trend(name, [(s.at, s.figures[name]) for s in half if name in s.figures]) for name in names]
+    return [
+        _trend(name, [(s.at, s.figures[name]) for s in half if name in s.figures]) for name in names
+    ]
 
 
 def _trend(name: str, points: Sequence[tuple[float, float]]) -> Trend:

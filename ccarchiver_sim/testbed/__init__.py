@@ -1,4 +1,5 @@
-"""The whole archiver on one machine: private brokers, supervised workers, simulated peers, and a client on SAL.
+"""The testbed: private brokers, supervised workers, simulated peers and a SAL client.
 
-What the demo, the integration tests and campaigns share; import from the modules, `ccarchiver_sim.testbed.rig` first.
+The demo, the integration tests and the campaigns use it. Import from the modules; begin with
+`ccarchiver_sim.testbed.rig`.
 """

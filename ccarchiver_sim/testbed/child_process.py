@@ -1,4 +1,4 @@
-"""A program started as a child: ended by its own pid, and never left behind."""
+"""Child processes that are ended by their process id and never outlive this process."""
 
 import contextlib
 import os
@@ -14,39 +14,43 @@ from typing import IO, Self
 from ccarchiver_sim.pace import MEASURE_EVERY_S, Deadline
 
 POLL_S = 0.02
-"""Between two looks at a child; short against what any of them takes to start or end."""
+"""Time between two checks of a child; short compared with the time that any child needs to start or
+end."""
 KILL_WAIT_S = 10.0
-"""SIGKILL acts at once unless the process is stuck in the kernel, on a dying disk for instance."""
+"""SIGKILL acts at once unless the process is blocked in the kernel, for example on a failing
+disk."""
 FREEZE_WAIT_S = 10.0
 """SIGSTOP acts within milliseconds, as SIGKILL does."""
 TAIL_LINES = 15
-"""Of a log, in an error message: enough for a traceback's end."""
+"""Lines of a log that an error message quotes: enough for the end of a traceback."""
 
 
 class ChildError(RuntimeError):
-    """A child could not be started, or did not do what was asked; the text names its log."""
+    """A child could not be started or did not do what was requested; the text names its log."""
 
 
 class ChildProcess:
-    """One program, with its output in a log file, that ends when this process ends, however that is.
+    """A program with its output in a log file, which ends when this process ends for any reason.
 
-    The kernel signals the child when *the thread that started it* ends, so start children from the main thread.
+    The kernel signals the child when *the thread that started it* ends. Start children from the
+    main thread.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Name of the program in messages.
     argv
-        Program and arguments. Secrets must not be in it: everyone on the machine can read it.
+        Program and arguments. They must not contain secrets: every user of the machine can read
+        them.
     env
-        The child's whole environment.
+        The complete environment of the child.
     log_path
-        Where standard error goes, and standard output unless it has a file of its own; appended to.
+        File to which standard error is appended, and standard output unless `out_path` is given.
     out_path
-        Where standard output goes, for a program that speaks to its driver there.
+        File for standard output, for a program that sends events to its driver there.
     death_signal
-        What the kernel sends when this process dies: SIGKILL for one that holds nothing worth saving, SIGTERM for one
-        that has children of its own to end.
+        Signal that the kernel sends when this process dies: SIGKILL for a program without data to
+        save, SIGTERM for one that must end its own children.
     with_stdin
         Whether to keep a pipe to the child's standard input open.
     """
@@ -70,28 +74,29 @@ class ChildProcess:
         self._death_signal = death_signal
         self._with_stdin = with_stdin
         self.survives_full_disk = False
-        """Whether a file that must not grow is an error for it (EFBIG), as a full disk is, and not its death."""
+        """Whether a write beyond the file size limit is an error for the program (EFBIG), as on a
+        full disk, instead of ending it."""
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def pid(self) -> int:
-        """Process id of the running, or last, program.
+        """Process id of the running or last program.
 
         Raises
         ------
         ChildError
-            If it was never started.
+            If the program was never started.
         """
         return self._started().pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the program was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, negative for a signal; None while it runs or before it ran."""
+        """Exit code, negative for a signal; None while running or before the first start."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -101,7 +106,7 @@ class ChildProcess:
         Raises
         ------
         ChildError
-            If it was not asked for, or the child was never started.
+            If the child has no standard input, or was never started.
         """
         stdin = self._started().stdin
         if stdin is None:
@@ -109,23 +114,29 @@ class ChildProcess:
         return stdin
 
     def start(self) -> None:
-        """Start the program; does nothing while it runs.
+        """Start the program; do nothing while it runs.
 
         Raises
         ------
         ChildError
-            If there is no such program.
+            If the program does not exist.
         """
         if self.is_running:
             return
         program = shutil.which(self._argv[0], path=self._env.get("PATH"))
         if program is None:
-            raise ChildError(f"cannot start {self.name}: no program {self._argv[0]}; run `make setup`")
+            raise ChildError(
+                f"cannot start {self.name}: no program {self._argv[0]}; run `make setup`"
+            )
         setpriv = shutil.which("setpriv")
         if setpriv is None:
-            raise ChildError(f"cannot start {self.name}: no program setpriv; it is part of util-linux, install that")
+            raise ChildError(
+                f"cannot start {self.name}: no program setpriv; it is part of util-linux, "
+                "install that"
+            )
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        # Not preexec_fn: Python in a fork of a process full of DDS threads can deadlock. setpriv runs after the exec.
+        # Not preexec_fn: Python in a fork of a process with many DDS threads can deadlock. setpriv
+        # runs after the exec.
         leash = [setpriv, "--pdeathsig", self._death_signal.name.removeprefix("SIG")]
         with self.log_path.open("ab") as log, self.out_path.open("ab") as out:
             self._process = subprocess.Popen(
@@ -135,69 +146,77 @@ class ChildProcess:
                 stdout=out,
                 stderr=log,
                 text=True,
-                # A session of its own: Ctrl-C in a terminal reaches only us, and we end the others in order.
+                # A separate session: Ctrl-C in a terminal reaches only this process, which ends the
+                # others in the right sequence.
                 start_new_session=True,
-                # Python itself ignores SIGXFSZ; what it ignores its children ignore, unless that is restored.
+                # Python ignores SIGXFSZ, and its children inherit that unless the signal is
+                # restored.
                 restore_signals=not self.survives_full_disk,
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; does nothing if the program has ended."""
+        """Send a signal; do nothing if the program has ended."""
         if self.is_running:
             self._started().send_signal(number)
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting."""
+        """Send SIGTERM without waiting."""
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once, as a crash would, and wait until it is gone."""
+        """End the program at once, as a crash does, and wait until it has ended."""
         self.signal(signal.SIGKILL)
         self.wait_ended(KILL_WAIT_S)
 
     def freeze(self) -> None:
-        """Stop the program with its sockets open, as on a machine that hangs; return when all its threads stand still.
+        """Suspend all threads with the sockets open, as on a machine that hangs.
 
         Raises
         ------
         ChildError
-            If a thread still runs after a while.
+            If a thread still runs after `FREEZE_WAIT_S`.
         """
         self.signal(signal.SIGSTOP)
         deadline = Deadline(FREEZE_WAIT_S)
-        # The kernel stops each thread by itself: one that runs on another core may still answer a request.
+        # The kernel stops each thread separately: one that runs on another core may still answer a
+        # request.
         while self.is_running and not _is_stopped(self._started().pid):
             if deadline.has_passed():
                 raise ChildError(f"{self.name} was sent SIGSTOP, but some of its threads still run")
             time.sleep(POLL_S)
 
     def thaw(self) -> None:
-        """Let a frozen program go on."""
+        """Continue a frozen program."""
         self.signal(signal.SIGCONT)
 
     def wait_ended(self, limit: float) -> int:
-        """Wait until it has ended and return its exit code.
+        """Wait until the program has ended and return its exit code.
 
         Parameters
         ----------
         limit
-            Seconds on a free reference machine.
+            Seconds on a idle reference machine.
 
         Raises
         ------
         ChildError
-            If it still runs then, or never ran.
+            If the program still runs after the limit, or was never started.
         """
         process = self._started()
         code = _wait(process, limit)
         if code is None:
-            raise ChildError(f"{self.name} ({process.pid}) did not end within {limit:g} s; {self.where()}")
+            raise ChildError(
+                f"{self.name} ({process.pid}) did not end within {limit:g} s; {self.where()}"
+            )
         if process.stdin is not None:
             process.stdin.close()
         return code
 
     def stop(self, limit: float) -> None:
-        """Ask it to end and wait; kill it if it has not within ``limit`` seconds. Safe to repeat."""
+        """Send SIGTERM and wait; kill the program if it still runs after ``limit`` seconds.
+
+        Safe to repeat.
+        """
         if self._process is None:
             return
         self.thaw()
@@ -210,10 +229,12 @@ class ChildProcess:
     def require_running(self) -> None:
         """Raise a ChildError with the end of the log if the program is not running."""
         if not self.is_running:
-            raise ChildError(f"{self.name} ended with {self.exit_code}; {self.where()}\n{self.tail()}")
+            raise ChildError(
+                f"{self.name} ended with {self.exit_code}; {self.where()}\n{self.tail()}"
+            )
 
     def where(self) -> str:
-        """Say where the log is, for messages."""
+        """Return the path of the log as text for messages."""
         return f"its log: {self.log_path}"
 
     def tail(self) -> str:
@@ -233,13 +254,16 @@ class ChildProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop(KILL_WAIT_S)
 
 
 def _wait(process: subprocess.Popen[str], limit: float) -> int | None:
-    """Wait until a process has ended and return its exit code; None if it still runs when the limit has passed."""
+    """Wait until a process has ended; return its exit code, or None if it still runs."""
     deadline = Deadline(limit)
     while not deadline.has_passed():
         try:
@@ -250,15 +274,22 @@ def _wait(process: subprocess.Popen[str], limit: float) -> int | None:
 
 
 def base_environment() -> dict[str, str]:
-    """Return what a child needs of this process's environment to find programs and modules, and speak one language."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TZ", "TMPDIR") if name in os.environ}
+    """Return the variables of this process that a child needs to find programs and modules.
+
+    The locale is fixed to C.UTF-8.
+    """
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "PYTHONPATH", "TZ", "TMPDIR")
+        if name in os.environ
+    }
     return kept | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
 def _is_stopped(pid: int) -> bool:
-    """Tell whether each thread of a process is in the state T, stopped; proc(5) describes the files."""
+    """Return whether each thread of a process is in the state T (stopped); see proc(5)."""
     states: list[str] = []
     for path in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+        with contextlib.suppress(OSError):  # the thread has ended in the meantime
             states.append(path.read_text().rpartition(") ")[2][0])
     return all(state == "T" for state in states)

@@ -1,4 +1,4 @@
-"""What became of an exposure, as seen from outside: files on disk and events on SAL."""
+"""Delivery check of an exposure from outside: files on disk and events on SAL."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from ccarchiver_sim.testbed.sal_observer import END_READOUT, INGESTED, RETRIEVED
 
 @dataclass(frozen=True)
 class ImageProof:
-    """Counts for one exposure; each should be the number of its CCDs."""
+    """Counts for one exposure; each should equal the number of its CCDs."""
 
     obsid: str
     oods_files: int
@@ -21,15 +21,18 @@ class ImageProof:
     ingested: int
     """Distinct CCDs with a good imageInOODS event."""
     seconds: float | None
-    """From endReadout to the last of these events; None while there is none."""
+    """Time from endReadout to the last of these events; None while there is none."""
 
     def is_complete(self, expected: int) -> bool:
-        """Tell whether nothing is missing."""
-        return all(count == expected for count in (self.oods_files, self.dbb_files, self.retrieved, self.ingested))
+        """Return whether nothing is missing."""
+        return all(
+            count == expected
+            for count in (self.oods_files, self.dbb_files, self.retrieved, self.ingested)
+        )
 
 
 def prove(observer: SalObserver, folder: RunFolder, obsid: str) -> ImageProof:
-    """Look at the disk and at what was recorded, and count."""
+    """Return the counts of one exposure, from the disk and the recorded events."""
     return ImageProof(
         obsid=obsid,
         oods_files=count_files(folder.oods_staging, obsid),
@@ -41,13 +44,15 @@ def prove(observer: SalObserver, folder: RunFolder, obsid: str) -> ImageProof:
 
 
 def count_files(tree: Path, obsid: str) -> int:
-    """Count the FITS files of an image in a staging tree."""
-    # The dash ends the image's name: without it image 1 would count the files of image 10.
+    """Return the number of non-empty FITS files of an image in a staging tree."""
+    # The dash ends the image name: without it, image 1 would include the files of image 10.
     return sum(1 for path in tree.rglob(f"{obsid}-*.fits") if path.stat().st_size > 0)
 
 
 def duration(observer: SalObserver, obsid: str) -> float | None:
-    """Return the seconds from an image's endReadout to its last event, by the senders' stamps."""
+    """Return the seconds from endReadout to the last event, by the senders' timestamps."""
     begin = observer.of(END_READOUT, imageName=obsid)
-    ends = [event.sent for topic in (RETRIEVED, INGESTED) for event in observer.of(topic, obsid=obsid)]
+    ends = [
+        event.sent for topic in (RETRIEVED, INGESTED) for event in observer.of(topic, obsid=obsid)
+    ]
     return max(ends) - begin[0].sent if begin and ends else None

@@ -1,4 +1,4 @@
-"""The environment of the programs of one run, and of this process while it talks to them on SAL."""
+"""Environment variables of one run, for its programs and for this process."""
 
 import os
 import secrets
@@ -15,25 +15,31 @@ PARTITION = "LSST_DDS_PARTITION_PREFIX"
 SITE = "LSST_SITE"
 DDS_CONFIGURATION = "CYCLONEDDS_URI"
 PASSED_ON = (DDS_CONFIGURATION, "RABBITMQ_SERVER")
-"""What a machine may need set, and every program of a run should have then."""
+"""Variables that a machine may need, and that every program of a run then gets."""
 
 FIRST_DOMAIN = 1
 LAST_DOMAIN = 99
-"""Domain 0 is what everybody uses, an observatory too: a rig keeps out of it. Above 230 the port numbers run out."""
+"""Domain 0 is the default, also at an observatory; a rig does not use it. Above domain 230 the port
+numbers are exhausted."""
 TOKEN_BYTES = 4
 
 
 def sal_environment() -> dict[str, str]:
-    """Return the SAL variables of one run: a partition no other run has, and a domain, the caller's if it has one."""
+    """Return the SAL variables of one run.
+
+    The partition is unique to the run. The domain is that of the caller's environment, or a random
+    one.
+    """
     span = LAST_DOMAIN - FIRST_DOMAIN + 1
     domain = os.environ.get(DOMAIN) or str(FIRST_DOMAIN + secrets.randbelow(span))
     return {DOMAIN: domain, PARTITION: f"rig{secrets.token_hex(TOKEN_BYTES)}", SITE: "rig"}
 
 
 def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of the programs of one run."""
+    """Return the complete environment of the programs of one run."""
     base = base_environment()
-    # Our console scripts are where this interpreter is; not resolved, because a venv's python is a link out of it.
+    # The console scripts are in the interpreter's folder. The path is not resolved: a venv's python
+    # is a link to a program outside it.
     programs = str(Path(sys.executable).parent)
     return (
         base
@@ -45,7 +51,7 @@ def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]
             "IIP_CREDENTIAL_DIR": str(folder.credentials),
             "IIP_LOG_DIR": str(folder.logs),
             "CCARCHIVER_RUN_DIR": str(folder.run),
-            # What a program prints before it is killed is in its log.
+            # Unbuffered, so that a killed program's last output is in its log.
             "PYTHONUNBUFFERED": "1",
         }
         | dict(sal)
@@ -54,7 +60,10 @@ def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]
 
 @contextmanager
 def applied(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables in this process for a while: salobj reads the environment when a Domain is made."""
+    """Set environment variables in this process for the time of a block.
+
+    salobj reads the environment when a Domain is made.
+    """
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

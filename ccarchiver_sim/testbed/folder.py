@@ -1,4 +1,4 @@
-"""The folder of one run: configuration, credentials, logs, staging trees, and nothing outside it."""
+"""The folder of one run, which holds its configuration, credentials, logs and staging trees."""
 
 import re
 import shlex
@@ -11,10 +11,10 @@ import yaml
 
 PRIVATE_DIRECTORY_MODE = 0o700
 PRIVATE_FILE_MODE = 0o600
-"""The archiver refuses credentials with wider modes."""
+"""The archiver rejects credential files with wider modes."""
 PREFIX = "ccarchiver-"
 LONGEST_SOCKET_PATH = 107
-"""Characters a unix socket's path may have (sun_path of unix(7), less its end)."""
+"""Maximum length of a unix socket's path (sun_path of unix(7), without its terminator)."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+", re.ASCII)
 SITE_FILE = "ccarchiver_config.yaml"
 CREDENTIAL_FILE = "iip_cred.yaml"
@@ -22,7 +22,7 @@ CREDENTIAL_FILE = "iip_cred.yaml"
 
 ENVIRONMENT_FILE = "site.env"
 OWN_VARIABLES = ("IIP_", "CCARCHIVER_", "LSST_DDS_")
-"""How the names of the archiver's variables begin."""
+"""Prefixes of the archiver's environment variables."""
 
 
 class RunFolder:
@@ -31,8 +31,8 @@ class RunFolder:
     Parameters
     ----------
     parent
-        Where to make the folder; the system's temporary folder by default. Keep it short: the path of supervisord's
-        socket has room for 107 characters.
+        Folder in which to create the run folder; the system's temporary folder by default. Keep its
+        path short: the path of supervisord's socket has at most 107 characters.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -40,9 +40,10 @@ class RunFolder:
         longest = LONGEST_SOCKET_PATH - len(f"/{PREFIX}12345678/run/supervisor.sock.1234567")
         if _PLAIN_PATH.fullmatch(str(where)) is None or len(str(where.resolve())) > longest:
             raise ValueError(
-                f"the temporary folder {str(where)!r} cannot be used: its path must have at most {longest} characters "
-                "(it will hold a socket), and only letters, digits and / . _ - (a Forwarder puts it into a shell "
-                "command); set TMPDIR to another folder, for example TMPDIR=/tmp"
+                f"the temporary folder {str(where)!r} cannot be used: its path must have at most "
+                f"{longest} characters (it will hold a socket), and only letters, digits and "
+                "/ . _ - (a Forwarder puts it into a shell command); set TMPDIR to another folder, "
+                "for example TMPDIR=/tmp"
             )
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self.config = self._make("config")
@@ -56,11 +57,14 @@ class RunFolder:
 
     @property
     def site_file(self) -> Path:
-        """The archiver's configuration."""
+        """Path of the archiver's site file."""
         return self.config / SITE_FILE
 
     def write_site(self, settings: Mapping[str, object]) -> None:
-        """Write the site file; `settings` are the keys below ROOT and win over the staging trees given here."""
+        """Write the site file with the keys of `settings` below ROOT.
+
+        They take precedence over the staging trees that are set here.
+        """
         archive: dict[str, object] = {
             "FORWARDER_STAGING": str(self.forwarder_staging),
             "OODS_STAGING": str(self.oods_staging),
@@ -73,7 +77,7 @@ class RunFolder:
         self.site_file.write_text(yaml.safe_dump({"ROOT": root}, sort_keys=False), encoding="utf-8")
 
     def write_credentials(self, user: str, password: str, **others: Mapping[str, str]) -> None:
-        """Write RabbitMQ's user and password, and other mappings, where only this user can read them."""
+        """Write RabbitMQ's user and password, and other mappings, readable only by this user."""
         path = self.credentials / CREDENTIAL_FILE
         path.touch(mode=PRIVATE_FILE_MODE)
         users = {"service_user": user, "service_passwd": password}
@@ -81,18 +85,23 @@ class RunFolder:
 
     @property
     def environment_file(self) -> Path:
-        """What a shell must know to run `ccarchiver` and `supervisorctl` against this run."""
+        """Path of the file with the variables for a shell.
+
+        A shell needs them to run `ccarchiver` and `supervisorctl` on this run.
+        """
         return self.root / ENVIRONMENT_FILE
 
     def write_environment(self, variables: Mapping[str, str]) -> None:
-        """Write the archiver's own variables for a shell to read; no secret is among them."""
+        """Write the archiver's own variables for a shell to read. None of them is a secret."""
         lines = [
-            f"{name}={shlex.quote(value)}\n" for name, value in variables.items() if name.startswith(OWN_VARIABLES)
+            f"{name}={shlex.quote(value)}\n"
+            for name, value in variables.items()
+            if name.startswith(OWN_VARIABLES)
         ]
         self.environment_file.write_text("".join(sorted(lines)), encoding="utf-8")
 
     def remove(self) -> None:
-        """Remove it all; safe to repeat."""
+        """Remove the folder with all files; safe to repeat."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _make(self, name: str) -> Path:

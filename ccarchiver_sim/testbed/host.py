@@ -1,4 +1,4 @@
-"""One host of the archiver: a supervisord of its own with the three workers, its site file, its logs."""
+"""One simulated host of the archiver, with its own supervisord, workers, site file and logs."""
 
 import contextlib
 from collections.abc import Mapping
@@ -14,27 +14,31 @@ PRIVATE_DIRECTORY_MODE = 0o700
 
 
 class Host:
-    """A host beside others, on this machine; nothing is started by making it.
+    """A host that runs next to others on this machine. The constructor starts nothing.
 
     Parameters
     ----------
     name
-        What leases and vital signs call it.
+        Name of the host in leases and heartbeats.
     folder
-        Where everything of it goes; made. Its path must be short: a socket's is in it.
+        Folder of the host, which is created. Its path must be short: it contains a socket.
     root
-        The keys of its site file, below ROOT.
+        Keys of the site file, below ROOT.
     env
-        Environment that it shares with the others.
+        Environment that the hosts share.
     """
 
-    def __init__(self, name: str, folder: Path, root: Mapping[str, object], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, root: Mapping[str, object], env: Mapping[str, str]
+    ) -> None:
         self.name = name
         config, logs, run = (folder / part for part in ("config", "logs", "run"))
         for path in (config, logs, run):
             path.mkdir(parents=True, mode=PRIVATE_DIRECTORY_MODE)
         self.site_file = config / SITE_FILE
-        self.site_file.write_text(yaml.safe_dump({"ROOT": dict(root)}, sort_keys=False), encoding="utf-8")
+        self.site_file.write_text(
+            yaml.safe_dump({"ROOT": dict(root)}, sort_keys=False), encoding="utf-8"
+        )
         self.logs = logs
         self.env = dict(env) | {
             "CCARCHIVER_HOST": name,
@@ -45,10 +49,10 @@ class Host:
         self.supervisor = Supervisor(self.env, logs)
 
     def power_off(self) -> None:
-        """End supervisord and all its workers at once, as when the host loses its power: nobody says good-bye."""
+        """Kill supervisord and all its workers at once, as a power failure does."""
         head = psutil.Process(self.supervisor.pid)
         processes = [head, *head.children(recursive=True)]
-        # All stand still before the first dies, so that none can do something about it.
+        # All processes are suspended before the first is killed, so that none can react.
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()

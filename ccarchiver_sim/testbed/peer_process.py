@@ -1,4 +1,4 @@
-"""Simulated peers as processes of one run."""
+"""Simulated peers as child processes of one run."""
 
 import json
 import sys
@@ -10,30 +10,32 @@ from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.child_process import ChildProcess
 
 READY_LIMIT_S = 60.0
-"""A peer on SAL imports for two seconds and needs some for discovery, on a machine that starts eight at once."""
+"""A peer on SAL needs two seconds for imports and some for discovery, on a machine that starts
+eight at once."""
 STOP_LIMIT_S = 10.0
 """Peers end within a second."""
 
 
 class Peer(ChildProcess):
-    """One simulated peer.
+    """A simulated peer as a child process.
 
-    Its standard output has one JSON object a line, with the key `event`; `ready` says that it serves.
+    Its standard output has one JSON object on each line, with the key `event`. The event `ready`
+    means that the peer serves.
 
     Parameters
     ----------
     name
-        Of this process; its files in `logs` are called so.
+        Name of the process and of its files in `logs`.
     module
-        What to run with ``python -m``.
+        Module to run with ``python -m``.
     options
-        Its command line.
+        Command line arguments.
     env
-        Its environment.
+        Complete environment.
     logs
-        Folder for its log and its output.
+        Folder for the log and the output.
     with_stdin
-        Whether it is to be told things on its standard input.
+        Whether the peer reads instructions from its standard input.
     """
 
     def __init__(
@@ -58,51 +60,58 @@ class Peer(ChildProcess):
         self._lines_before_start = 0
 
     def launch(self) -> None:
-        """Start it without waiting; what an earlier process of the same name said no longer counts."""
+        """Start the peer without waiting.
+
+        Events of an earlier process of the same name no longer count.
+        """
         if not self.is_running:
             self._lines_before_start = len(self._lines())
         self.start()
 
     def said(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Return what the running process said so far, all or one kind of event."""
-        spoken = [json.loads(line) for line in self._lines()[self._lines_before_start :]]
-        return [line for line in spoken if event is None or line.get("event") == event]
+        """Return the events that the running process has printed, all or those of one kind."""
+        events = [json.loads(line) for line in self._lines()[self._lines_before_start :]]
+        return [line for line in events if event is None or line.get("event") == event]
 
     async def wait_said(self, event: str, limit: float = READY_LIMIT_S) -> dict[str, Any]:
-        """Wait until it has said something and return that line.
+        """Wait until the peer has printed an event, and return it.
 
         Raises
         ------
         ChildError
-            If it ends before.
+            If the peer ends first.
         WaitError
-            If it does not say it in time.
+            If the event is not printed in time.
         """
 
-        def heard() -> bool:
+        def is_printed() -> bool:
             if self.said(event):
                 return True
             self.require_running()
             return False
 
-        await polling.wait_for(heard, limit, lambda: f"{self.name} to say {event!r}; {self.where()}\n{self.tail()}")
+        await polling.wait_for(
+            is_printed,
+            limit,
+            lambda: f"{self.name} to print {event!r}; {self.where()}\n{self.tail()}",
+        )
         return self.said(event)[0]
 
     async def wait_ready(self) -> None:
-        """Wait until it serves."""
+        """Wait until the peer serves."""
         await self.wait_said("ready")
 
     def tell(self, **words: object) -> None:
-        """Write one JSON line on its standard input."""
+        """Write one JSON line to the peer's standard input."""
         self.stdin.write(json.dumps(words) + "\n")
         self.stdin.flush()
 
     def end(self) -> None:
-        """Stop it cleanly. Safe to repeat."""
+        """Stop the peer cleanly. Safe to repeat."""
         self.stop(STOP_LIMIT_S)
 
     def _lines(self) -> list[str]:
         if not self.out_path.exists():
             return []
-        # The last part has no newline yet when it is being written.
+        # The last part has no newline while it is being written.
         return self.out_path.read_text(encoding="utf-8").split("\n")[:-1]

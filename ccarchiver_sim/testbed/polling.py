@@ -1,4 +1,4 @@
-"""Wait for a condition, never for a time."""
+"""Polling of a condition until it holds, with a limit, instead of a fixed wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,40 +6,45 @@ from collections.abc import Awaitable, Callable
 from ccarchiver_sim.pace import Deadline
 
 LOOK_EVERY_S = 0.05
-"""Between two looks at a condition: below what a person or a test notices, above what costs."""
+"""Time between two checks of a condition: shorter than a person or a test notices, long enough to
+cost little."""
 
 
 class WaitError(AssertionError):
-    """What was waited for did not come; the text says what it was."""
+    """A condition did not hold in time; the text names it."""
 
 
-async def wait_for(condition: Callable[[], bool], limit: float, what: str | Callable[[], str]) -> None:
+async def wait_for(
+    condition: Callable[[], bool], limit: float, what: str | Callable[[], str]
+) -> None:
     """Wait until a condition holds.
 
     Parameters
     ----------
     condition
-        Asked again and again; must be quick.
+        Called repeatedly; must be fast.
     limit
-        Seconds on a free reference machine after which it is given up. Generous: it costs only when something is
-        broken.
+        Seconds on an idle reference machine after which the wait ends with an error. Be generous: a
+        long limit costs time only when something is broken.
     what
-        What is waited for, for the message; a function, if it should say how far it came.
+        What is waited for, for the message; a function if the message should contain the progress.
 
     Raises
     ------
     WaitError
-        If it does not hold in time.
+        If the condition does not hold in time.
     """
 
-    async def ask() -> bool:
+    async def check() -> bool:
         return condition()
 
-    await wait_for_async(ask, limit, what)
+    await wait_for_async(check, limit, what)
 
 
-async def wait_for_async(condition: Callable[[], Awaitable[bool]], limit: float, what: str | Callable[[], str]) -> None:
-    """Do the same with a condition that must itself be awaited."""
+async def wait_for_async(
+    condition: Callable[[], Awaitable[bool]], limit: float, what: str | Callable[[], str]
+) -> None:
+    """Wait until an asynchronous condition holds; otherwise as `wait_for`."""
     deadline = Deadline(limit)
     while not await condition():
         if deadline.has_passed():

@@ -1,4 +1,4 @@
-"""The whole archiver on one machine, to be taken apart at will."""
+"""The whole archiver on one machine, with methods to start, stop and kill each part."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,32 +27,34 @@ HEADER_SERVICE = "header_service"
 CONTROLLER = "controller"
 OODS = "oods"
 FORWARDER = "f99"
-"""The known release's name for its Forwarder."""
+"""Name of the Forwarder in the known release."""
 EXPOSURE_S = 0.2
-"""Short, as nobody looks at the pixels, but long enough for the Controller's answer to come within the exposure."""
+"""Short, because the pixels are not used, but long enough for the Controller's acknowledgement to
+arrive within the exposure."""
 
 
 class Rig:
-    """Brokers, workers, peers and an observer of one run, all in one folder and on one private piece of the SAL bus.
+    """Brokers, workers, peers and a SAL observer of one run, in one folder and one SAL partition.
 
-    Nothing is started by making it. Whatever was started has ended when it is closed.
+    The constructor starts nothing. Everything that the rig has started ends when it is closed.
 
     Parameters
     ----------
     settings
-        ROOT keys of the site file, on top of the addresses of the brokers and the staging trees.
+        ROOT keys of the site file, in addition to the addresses of the brokers and the staging
+        trees.
     redis, rabbit
-        Brokers to use that someone else starts and ends; private ones by default.
+        Brokers that the caller starts and ends; private ones by default.
     vhost
-        The virtual host of `rabbit` to use; its first one by default.
+        Virtual host of `rabbit`; its first one by default.
     parent
-        Where to make the run's folder.
+        Folder in which to create the run folder.
     environment
-        More variables for the workers and the peers.
+        Additional variables for the workers and the peers.
     """
 
     peer_kind: type[Peer] = Peer
-    """What the peers are; another way to start them, for tests."""
+    """Class of the peers; tests replace it to start them differently."""
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class Rig:
         self.observer = SalObserver(self.names.archiver, self.names.camera)
 
     def write_site(self, **changes: object) -> None:
-        """Write the site file anew with changed ROOT keys; programs started from now on read it."""
+        """Write the site file again with changed ROOT keys; programs started later read it."""
         self._settings.update(changes)
         address = {
             "REDIS_HOST": LOOPBACK,
@@ -101,26 +103,29 @@ class Rig:
 
     @property
     def status_url(self) -> str:
-        """Address of the status page, which is there as soon as the health worker is."""
+        """Address of the status page, which the health worker serves."""
         return f"http://{LOOPBACK}:{self.status_port}/"
 
     # ---- brokers
 
     async def start_broker(self, broker: PrivateServer) -> None:
-        """Start a broker, or start it again with its data, without holding up the event loop."""
+        """Start a broker, or restart it with its data, without blocking the event loop."""
         broker.launch()
         await asyncio.to_thread(broker.wait_ready)
 
     async def stop_broker(self, broker: PrivateServer) -> None:
-        """Stop a broker cleanly without holding up the event loop."""
+        """Stop a broker cleanly without blocking the event loop."""
         await asyncio.to_thread(broker.stop)
 
     async def start_brokers(self) -> None:
-        """Start those brokers that are this rig's own."""
+        """Start the brokers that belong to this rig."""
         await asyncio.gather(*(self.start_broker(broker) for broker in self._own_brokers))
 
     def require_running(self) -> None:
-        """Raise a ChildError that names the first of the own brokers, supervisord and the peers that has ended."""
+        """Raise a ChildError with the name of the first program that has ended.
+
+        Checked are the rig's own brokers, supervisord and the peers.
+        """
         for broker in self._own_brokers:
             broker.require_running()
         self.supervisor.require_running()
@@ -130,44 +135,52 @@ class Rig:
     # ---- workers
 
     async def start_workers(self) -> None:
-        """Start supervisord and wait until the CSC has said on SAL what state it is in."""
+        """Start supervisord and wait until the CSC has published its summary state."""
         self.supervisor.start()
         try:
             await self.observer.wait_heard()
         except AssertionError:
-            # More telling than that nothing was heard.
+            # An ended supervisord explains the failure better than the missing event.
             self.supervisor.require_running()
             raise
 
     async def restart_worker(self, worker: str) -> None:
-        """Restart one worker through supervisorctl without holding up the event loop."""
+        """Restart one worker with supervisorctl without blocking the event loop."""
         await asyncio.to_thread(self.supervisor.restart, worker)
 
     def add_host(self, name: str, **changes: object) -> Host:
-        """Make another host of the archiver, with changed ROOT keys; its supervisor is not started."""
+        """Return another host of the archiver with changed ROOT keys, not yet started."""
         root = yaml.safe_load(self.folder.site_file.read_text(encoding="utf-8"))["ROOT"]
-        self.hosts[name] = Host(name, self.folder.root / name, root | {"STATUS_PORT": free_port()} | changes, self.env)
+        self.hosts[name] = Host(
+            name, self.folder.root / name, root | {"STATUS_PORT": free_port()} | changes, self.env
+        )
         return self.hosts[name]
 
     # ---- peers
 
-    def peer(self, name: str, module: str, options: Sequence[str] = (), *, with_stdin: bool = False) -> Peer:
-        """Start a simulated peer without waiting for it; one of the same name must have ended.
+    def peer(
+        self, name: str, module: str, options: Sequence[str] = (), *, with_stdin: bool = False
+    ) -> Peer:
+        """Start a simulated peer without waiting for it.
 
         Raises
         ------
         RuntimeError
-            If it still runs.
+            If a peer of the same name still runs.
         """
         if name in self.peers and self.peers[name].is_running:
-            raise RuntimeError(f"the peer {name} still runs (pid {self.peers[name].pid}); end it first")
-        peer = self.peer_kind(name, module, options, env=self.env, logs=self.folder.logs, with_stdin=with_stdin)
+            raise RuntimeError(
+                f"the peer {name} still runs (pid {self.peers[name].pid}); end it first"
+            )
+        peer = self.peer_kind(
+            name, module, options, env=self.env, logs=self.folder.logs, with_stdin=with_stdin
+        )
         self.peers[name] = peer
         peer.launch()
         return peer
 
     def start_forwarder(self, name: str = FORWARDER, *options: str) -> Peer:
-        """Start a Forwarder with a name, a hostname and a queue of its own; see its --help for more options."""
+        """Start a Forwarder with its own name, hostname and queue; see its --help for options."""
         own = ("--name", name, "--hostname", name)
         return self.peer(name, "ccarchiver_sim.peers.forwarder.main", own + options)
 
@@ -182,15 +195,19 @@ class Rig:
     def start_header_service(self, *options: str) -> Peer:
         """Start the header service."""
         names = ("--component", self.names.header_service, "--camera", self.names.camera)
-        return self.peer(HEADER_SERVICE, "ccarchiver_sim.peers.header_service.main", (*names, *options))
+        return self.peer(
+            HEADER_SERVICE, "ccarchiver_sim.peers.header_service.main", (*names, *options)
+        )
 
     def start_camera(self, *options: str) -> Peer:
-        """Start the camera, which exposes as `take`, `begin_exposure` and `end_exposure` say."""
+        """Start the camera, which `take`, `begin_exposure` and `end_exposure` control."""
         own = ("--stdin", "--component", self.names.camera)
-        return self.peer(CAMERA, "ccarchiver_sim.peers.camera.main", (*own, *options), with_stdin=True)
+        return self.peer(
+            CAMERA, "ccarchiver_sim.peers.camera.main", (*own, *options), with_stdin=True
+        )
 
     async def start_peers(self) -> None:
-        """Start one of each and wait until all serve."""
+        """Start one peer of each kind and wait until all serve."""
         started = [
             self.start_header_service(),
             self.start_camera(),
@@ -201,7 +218,7 @@ class Rig:
         await asyncio.gather(*(peer.wait_ready() for peer in started))
 
     async def end_peers(self, names: Iterable[str] | None = None) -> None:
-        """End some peers cleanly, all by default; those that have ended already stay so."""
+        """End the named peers cleanly, or all by default; those that have ended stay ended."""
         ending = [self.peers[name] for name in (self.peers if names is None else names)]
         for peer in ending:
             peer.terminate()
@@ -210,19 +227,22 @@ class Rig:
     # ---- exposures
 
     def take(self, exposure: float = EXPOSURE_S) -> str:
-        """Have the camera take one image, after those asked for before; return its name without waiting for it."""
+        """Instruct the camera to take one image, and return its obsid without waiting.
+
+        The camera takes images in the sequence of the calls.
+        """
         name = self._next_name()
         self.peers[CAMERA].tell(take={"image": name, "exposure": exposure})
         return name
 
     def begin_exposure(self) -> str:
-        """Have the camera begin an exposure that lasts until `end_exposure`; return its name."""
+        """Instruct the camera to begin an exposure, which `end_exposure` ends; return its obsid."""
         name = self._next_name()
         self.peers[CAMERA].tell(start=name)
         return name
 
     def end_exposure(self, name: str) -> None:
-        """Have the camera end an exposure and read it out."""
+        """Instruct the camera to end an exposure and read it out."""
         self.peers[CAMERA].tell(end=name)
 
     def _next_name(self) -> str:
@@ -239,14 +259,20 @@ class Rig:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """End everything this rig started; safe to repeat. The folder stays, for whoever wants its logs."""
+        """End everything that this rig has started; safe to repeat.
+
+        The folder remains, for its logs.
+        """
         await self._stack.aclose()
-        # First all are asked, then all are waited for: the slowest sets the time, not the sum.
+        # First signal all, then wait for all: the total time is that of the slowest, not the sum.
         supervisors = [self.supervisor, *(host.supervisor for host in self.hosts.values())]
         for supervisor in supervisors:
             supervisor.terminate()

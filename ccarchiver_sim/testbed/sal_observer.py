@@ -1,4 +1,4 @@
-"""A client on SAL: commands the CSC as an operator does and records every event with time and order."""
+"""A SAL client that commands the CSC as an operator does, and records events."""
 
 import asyncio
 import time
@@ -25,9 +25,9 @@ END_READOUT = "endReadout"
 CSC_EVENTS = (SUMMARY_STATE, ERROR_CODE, RETRIEVED, INGESTED)
 
 COMMAND_LIMIT_S = 90.0
-"""For one command: `start` waits for brokers and a Forwarder, 60 s by default."""
+"""Limit for one command: `start` waits for brokers and a Forwarder, 60 s by default."""
 EVENT_LIMIT_S = 60.0
-"""For an event that is due; its usual delay is milliseconds."""
+"""Limit for an expected event, which usually arrives within milliseconds."""
 
 UP = {
     salobj.State.OFFLINE: "enterControl",
@@ -44,34 +44,34 @@ HEIGHT = {
     salobj.State.STANDBY: 1,
     salobj.State.DISABLED: 2,
     salobj.State.ENABLED: 3,
-    # From FAULT everything begins with going down to STANDBY.
+    # From FAULT the first command is always standby, to STANDBY.
     salobj.State.FAULT: 4,
 }
 
 
 @dataclass(frozen=True)
 class SalEvent:
-    """One event as it came."""
+    """One received event."""
 
     order: int
-    """Count over all topics, from 0."""
+    """Number of the event over all topics, from 0."""
     topic: str
     sent: float
-    """Unix time, TAI, when its sender sent it (private_sndStamp)."""
+    """Time when its sender sent it (private_sndStamp): Unix time, TAI."""
     received: float
-    """This process's monotonic clock."""
+    """Time when it was received, on this process's monotonic clock."""
     fields: dict[str, Any] = field(hash=False)
 
 
 class SalObserver:
-    """Watches the CSC and the camera, and commands the CSC.
+    """Observer of the CSC and the camera, which also commands the CSC.
 
-    The environment must have the run's SAL variables when it is entered.
+    The environment must contain the run's SAL variables when the context is entered.
 
     Parameters
     ----------
     csc, camera
-        Their names on SAL.
+        Names of the components on SAL.
     """
 
     def __init__(self, csc: str = CSC, camera: str = CAMERA) -> None:
@@ -83,12 +83,14 @@ class SalObserver:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            # Closed last: it takes whatever is left of the others with it.
+            # Closed last: closing the domain also closes what remains of the others.
             domain = await stack.enter_async_context(salobj.Domain())
-            # Only the topics wanted: making the types of all topics takes a second.
+            # Only the topics that are used: creating the types of all topics takes a second.
             self._csc = salobj.Remote(domain, self.csc, include=CSC_EVENTS)
             stack.push_async_callback(self._csc.close)
-            camera = salobj.Remote(domain, self._camera, readonly=True, include=[END_READOUT], evt_max_history=0)
+            camera = salobj.Remote(
+                domain, self._camera, readonly=True, include=[END_READOUT], evt_max_history=0
+            )
             stack.push_async_callback(camera.close)
             for remote, topics in ((self._csc, CSC_EVENTS), (camera, (END_READOUT,))):
                 for topic in topics:
@@ -98,7 +100,10 @@ class SalObserver:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
 
@@ -106,43 +111,53 @@ class SalObserver:
 
     @property
     def mark(self) -> int:
-        """A place in the record, for `since`."""
+        """Position in the record, for `since`."""
         return len(self.events)
 
     def of(self, topic: str, *, since: int = 0, **wanted: object) -> list[SalEvent]:
-        """Return the events of one topic whose fields have the wanted values, oldest first."""
+        """Return a topic's events with the given field values, oldest first."""
         return [
             event
             for event in self.events[since:]
-            if event.topic == topic and all(event.fields[name] == value for name, value in wanted.items())
+            if event.topic == topic
+            and all(event.fields[name] == value for name, value in wanted.items())
         ]
 
     @property
     def state(self) -> salobj.State | None:
-        """The CSC's state as it last said; None before it said any."""
-        said = self.of(SUMMARY_STATE)
-        return salobj.State(said[-1].fields["summaryState"]) if said else None
+        """Summary state that the CSC last published; None before the first event."""
+        events = self.of(SUMMARY_STATE)
+        return salobj.State(events[-1].fields["summaryState"]) if events else None
 
     def error_codes(self, *, since: int = 0) -> list[int]:
-        """Return the error codes reported, without the zero with which a CSC starts."""
-        return [event.fields["errorCode"] for event in self.of(ERROR_CODE, since=since) if event.fields["errorCode"]]
+        """Return the published error codes, without the zero that a CSC publishes at its start."""
+        return [
+            event.fields["errorCode"]
+            for event in self.of(ERROR_CODE, since=since)
+            if event.fields["errorCode"]
+        ]
 
     def last_error(self) -> tuple[int, str]:
-        """Return code and report of the last errorCode event that is no zero; (0, "") if there was none."""
-        said = [event.fields for event in self.of(ERROR_CODE) if event.fields["errorCode"]]
-        return (int(said[-1]["errorCode"]), str(said[-1]["errorReport"])) if said else (0, "")
+        """Return code and text of the last errorCode event with a code other than 0, or (0, "")."""
+        errors = [event.fields for event in self.of(ERROR_CODE) if event.fields["errorCode"]]
+        return (int(errors[-1]["errorCode"]), str(errors[-1]["errorReport"])) if errors else (0, "")
 
     def sensors(self, topic: str, obsid: str) -> set[tuple[str, str]]:
-        """Return the distinct CCDs (raft, sensor) of which an image's good reports came."""
+        """Return the distinct CCDs (raft, sensor) for which an image has an event with status 0."""
         good = self.of(topic, obsid=obsid, statusCode=0)
         return {(event.fields["raft"], event.fields["sensor"]) for event in good}
 
     # ---- waiting
 
-    async def wait_state(self, *states: salobj.State, since: int = 0, limit: float = EVENT_LIMIT_S) -> salobj.State:
-        """Wait until the CSC is in one of some states, and has said so after a mark, and return it.
+    async def wait_state(
+        self, *states: salobj.State, since: int = 0, limit: float = EVENT_LIMIT_S
+    ) -> salobj.State:
+        """Wait until the CSC is in one of the states and has published one since a position.
 
-        A CSC that was started again must be heard before it is commanded: a command goes only to those that are known.
+        Return the state that it published last.
+
+        After a restart, wait for an event of the CSC before sending a command: SAL sends a command
+        only to components that it has discovered.
         """
         names = " or ".join(state.name for state in states)
         await polling.wait_for(
@@ -153,11 +168,11 @@ class SalObserver:
         return salobj.State(self.of(SUMMARY_STATE)[-1].fields["summaryState"])
 
     async def wait_heard(self, limit: float = EVENT_LIMIT_S) -> salobj.State:
-        """Wait until the CSC has said what state it is in, whatever that is, and return it."""
+        """Wait until the CSC has published any summary state, and return it."""
         return await self.wait_state(*HEIGHT, limit=limit)
 
     async def wait_error(self, *, since: int, limit: float = EVENT_LIMIT_S) -> int:
-        """Wait for an error code reported after a mark and return it."""
+        """Wait for an error code published after a position, and return it."""
         await polling.wait_for(
             lambda: bool(self.error_codes(since=since)),
             limit,
@@ -166,7 +181,7 @@ class SalObserver:
         return self.error_codes(since=since)[0]
 
     async def wait_image(self, obsid: str, count: int, limit: float = EVENT_LIMIT_S) -> None:
-        """Wait until both kinds of event came for `count` distinct CCDs of an image."""
+        """Wait until both kinds of event have arrived for `count` distinct CCDs of an image."""
 
         def progress() -> dict[str, int]:
             return {topic: len(self.sensors(topic, obsid)) for topic in (RETRIEVED, INGESTED)}
@@ -174,23 +189,28 @@ class SalObserver:
         await polling.wait_for(
             lambda: min(progress().values()) >= count,
             limit,
-            lambda: f"{count} CCDs of {obsid}; came: {progress()}; {self.csc} is {self._state_name()}",
+            lambda: (
+                f"{count} CCDs of {obsid}; received: {progress()}; "
+                f"{self.csc} is {self._state_name()}"
+            ),
         )
 
     # ---- commanding
 
-    async def command(self, name: str, *, limit: float = COMMAND_LIMIT_S, **parameters: object) -> None:
-        """Send the CSC a command and wait until it has carried it out.
+    async def command(
+        self, name: str, *, limit: float = COMMAND_LIMIT_S, **parameters: object
+    ) -> None:
+        """Send a command to the CSC and wait until the CSC has completed it.
 
         Raises
         ------
         lsst.ts.salobj.AckError
-            If the CSC refuses or fails it, or does not answer in time.
+            If the CSC rejects the command, fails, or does not answer in time.
         """
         await getattr(self._csc, f"cmd_{name}").set_start(**parameters, timeout=scaled(limit))
 
     async def go_to(self, target: salobj.State, *, limit: float = COMMAND_LIMIT_S) -> None:
-        """Bring the CSC to a state, command by command, from whatever state it is in."""
+        """Send the commands that bring the CSC from its present state to another one."""
         while (state := await self.wait_heard(limit)) != target:
             seen = len(self.of(SUMMARY_STATE))
             await self.command((UP if HEIGHT[state] < HEIGHT[target] else DOWN)[state], limit=limit)
@@ -200,15 +220,19 @@ class SalObserver:
         await polling.wait_for(
             lambda: len(self.of(SUMMARY_STATE)) >= count,
             limit,
-            f"{self.csc} to report the state it was sent to",
+            f"{self.csc} to publish its new summary state",
         )
 
     def _state_name(self) -> str:
         return "silent" if self.state is None else self.state.name
 
     def _recorder(self, topic: str) -> Callable[[Any], Awaitable[None]]:
-        async def record(data: Any) -> None:  # noqa: ANN401 - a type that salobj makes from the IDL at run time
+        async def record(data: Any) -> None:  # noqa: ANN401 - salobj makes the type at run time
             values = dict(data.get_vars())
-            self.events.append(SalEvent(len(self.events), topic, values["private_sndStamp"], time.monotonic(), values))
+            self.events.append(
+                SalEvent(
+                    len(self.events), topic, values["private_sndStamp"], time.monotonic(), values
+                )
+            )
 
         return record

@@ -1,4 +1,4 @@
-"""What a rig takes from the site file of a real archiver: all that is not a place."""
+"""Settings that a rig copies from a real archiver's site file: all but addresses and folders."""
 
 from pathlib import Path
 
@@ -6,25 +6,34 @@ from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.config.site_file import SiteFile
 
 PLACES = frozenset({"BASE_BROKER_ADDR", "STATUS_HOST", "STATUS_PORT", "LOGGING_DIR"})
-"""Keys that say where something of the site is; a rig has its own."""
+"""Keys with the site's addresses and folders; a rig has its own."""
 PLACES_OF_BROKERS = ("REDIS_", "RABBITMQ_", "PLAINTEXT_")
-"""How the keys begin that say where the site's Redis is, and how to get in there and to RabbitMQ."""
+"""Prefixes of the keys with the address of the site's Redis and the access to Redis and
+RabbitMQ."""
 PLACES_IN_ARCHIVE = frozenset({"ARCHIVE_IP", "FORWARDER_STAGING", "OODS_STAGING", "DBB_STAGING"})
-"""The same in the section ARCHIVE."""
+"""Keys of the section ARCHIVE with addresses and folders."""
 
 
 def settings_of(path: Path) -> dict[str, object]:
-    """Give the ROOT keys of a site file for a rig: names, queues, sensors, times; no address and no folder.
+    """Return the ROOT keys of a site file for a rig, without addresses and folders.
+
+    The names, queues, sensors and times remain.
 
     Raises
     ------
     ConfigError
-        If the file is wrong; its text says where.
+        If the site file is invalid; the text names the setting.
     """
     load_settings(path)
     root = SiteFile(path).root
-    kept = {key: value for key, value in root.items() if key not in PLACES and not key.startswith(PLACES_OF_BROKERS)}
+    kept = {
+        key: value
+        for key, value in root.items()
+        if key not in PLACES and not key.startswith(PLACES_OF_BROKERS)
+    }
     archive = root.get("ARCHIVE")
     if isinstance(archive, dict):
-        kept["ARCHIVE"] = {key: value for key, value in archive.items() if key not in PLACES_IN_ARCHIVE}
+        kept["ARCHIVE"] = {
+            key: value for key, value in archive.items() if key not in PLACES_IN_ARCHIVE
+        }
     return kept

@@ -1,4 +1,4 @@
-"""Listens to what is published on the archiver's exchange, without taking a message from anyone."""
+"""A listener that receives a copy of each message published on the archiver's exchange."""
 
 import functools
 import threading
@@ -16,18 +16,18 @@ from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 EXCHANGE = "message"
 EXCHANGE_TYPE = "direct"
 WORK_LIMIT_S = 10.0
-"""A binding takes a millisecond."""
+"""Limit for one operation on the channel; a binding takes a millisecond."""
 
 
 class WireTap:
-    """A queue of its own, bound to the routing keys one wants to hear.
+    """A separate queue, bound to the routing keys of interest.
 
-    What the Forwarder publishes goes through the default exchange and cannot be heard.
+    The Forwarder publishes through the default exchange, which this class cannot observe.
 
     Parameters
     ----------
     rabbit, vhost
-        Where to listen.
+        Broker and virtual host on which to listen.
     """
 
     def __init__(self, rabbit: PrivateRabbit, vhost: str) -> None:
@@ -36,7 +36,7 @@ class WireTap:
             pika.ConnectionParameters(LOOPBACK, rabbit.port, vhost, credentials, heartbeat=0)
         )
         self._channel = self._connection.channel()
-        # As the archiver declares it; whoever comes first makes it.
+        # Declared as the archiver does; the first to declare it creates it.
         self._channel.exchange_declare(EXCHANGE, EXCHANGE_TYPE, durable=True)
         self._queue = self._channel.queue_declare("", exclusive=True).method.queue
         self._channel.basic_consume(self._queue, self._hear, auto_ack=True)
@@ -46,28 +46,33 @@ class WireTap:
         self._thread.start()
 
     def listen_to(self, *keys: str) -> None:
-        """Hear what is published with these routing keys from now on.
+        """Receive the messages published with these routing keys from now on.
 
         Raises
         ------
         TimeoutError
-            If the broker does not do it in time.
+            If RabbitMQ does not complete the operation in time.
         """
         for key in keys:
-            self._carry_out(functools.partial(self._channel.queue_bind, self._queue, EXCHANGE, key), f"bind {key}")
+            self._carry_out(
+                functools.partial(self._channel.queue_bind, self._queue, EXCHANGE, key),
+                f"bind {key}",
+            )
 
     def declare(self, queue: str) -> None:
-        """Make a queue as the archiver makes it: durable, without arguments, bound under its own name.
+        """Declare a queue as the archiver does: durable, without arguments, bound under its name.
 
         Raises
         ------
         TimeoutError
-            If the broker does not do it in time.
+            If RabbitMQ does not complete the operation in time.
         """
         self._carry_out(functools.partial(self._declare, queue), f"make the queue {queue}")
 
-    def heard(self, message_type: str | None = None, key: str | None = None, **wanted: object) -> list[dict[str, Any]]:
-        """Return the messages heard so far of a type, to a queue, with some values; oldest first."""
+    def heard(
+        self, message_type: str | None = None, key: str | None = None, **wanted: object
+    ) -> list[dict[str, Any]]:
+        """Return the received messages with a type, queue and field values, oldest first."""
         return [
             message
             for to, message in list(self._heard)
@@ -88,7 +93,7 @@ class WireTap:
         self._channel.queue_bind(queue, EXCHANGE, queue)
 
     def _carry_out(self, work: Callable[[], object], what: str) -> None:
-        """Do something with the channel on the thread that owns it, and wait until it is done."""
+        """Run a function on the thread that owns the channel and wait until it has ended."""
         done = threading.Event()
 
         def do() -> None:
@@ -101,9 +106,13 @@ class WireTap:
             if deadline.has_passed():
                 raise TimeoutError(f"RabbitMQ did not {what} within {WORK_LIMIT_S:g} s")
 
-    def _hear(self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes) -> None:
+    def _hear(
+        self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes
+    ) -> None:
         message = yaml.load(body, Loader=yaml.CSafeLoader)
-        self._heard.append((method.routing_key, message if isinstance(message, dict) else {"": message}))
+        self._heard.append(
+            (method.routing_key, message if isinstance(message, dict) else {"": message})
+        )
 
     def _listen(self) -> None:
         while not self._stop.is_set():
@@ -113,6 +122,9 @@ class WireTap:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -1,8 +1,8 @@
-"""A Sphinx extension: what a name in a docstring leads to.
+"""A Sphinx extension: links of names in docstrings.
 
-As numpy's style has it single backticks hold a name: of a parameter, of something in the same module, or in full of
-something of ours. Only the last one says which it is, so only that one becomes a link, and one that leads nowhere is a
-warning.
+In numpy's style, single backticks contain a name: of a parameter, of an object in the same module,
+or the full name of one of our objects. Only a full name is unambiguous, so only a full name becomes
+a link. A link without a target is a warning.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class NameRole(SphinxRole):
 
 
 class ExactPythonDomain(PythonDomain):
-    """Python's objects, found by their name in full or from where they are spoken of.
+    """Python's objects, found by their full name or by a name relative to the current scope.
 
-    Sphinx would also take whatever in the project has the same last name, and a wrong link is worse than none.
+    Sphinx would also use any object of the project with the same last name, and a wrong link is
+    worse than none.
     """
 
     @override
@@ -59,7 +60,7 @@ class ExactPythonDomain(PythonDomain):
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Tell Sphinx of the role and of the domain."""
+    """Register the role and the domain."""
     app.add_role("name", NameRole())
     app.add_domain(ExactPythonDomain, override=True)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,9 @@
-"""A Sphinx extension: names that a module imports for the type checker alone, there for autodoc as well.
+"""A Sphinx extension: autodoc can use names that a module imports only for the type checker.
 
-Annotations are strings here, and what they name is mostly imported under ``if TYPE_CHECKING:``. Autodoc cannot evaluate
-them then, takes the bare name, and links it to whatever in the project has that name. So all modules are imported
-first, as they are at run time, and then each is given what its TYPE_CHECKING blocks name.
+Annotations are strings in this project, and most of their names are imported under
+``if TYPE_CHECKING:``. Autodoc cannot evaluate these annotations. It would use the bare name and
+link it to any object of the project with that name. So all modules are first imported as at run
+time, and then the names of its TYPE_CHECKING blocks are added to each module.
 """
 
 from __future__ import annotations
@@ -22,21 +23,24 @@ if TYPE_CHECKING:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Tell Sphinx of it; `typed_names_packages` are the packages to look through."""
+    """Register the extension; `typed_names_packages` is the list of packages to process."""
     app.add_config_value("typed_names_packages", [], "env")
     app.connect("builder-inited", _give_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _give_names(app: Sphinx) -> None:
-    modules = [module for package in app.config.typed_names_packages for module in _modules(package)]
+    modules = [
+        module for package in app.config.typed_names_packages for module in _modules(package)
+    ]
     for module in modules:
         for statement in _for_the_checker(ast.parse(inspect.getsource(module))):
             if isinstance(statement, ast.ImportFrom) and statement.module is not None:
                 source = importlib.import_module(statement.module)
                 for alias in statement.names:
                     name = alias.asname or alias.name
-                    # Stubs know names that a library does not have when it runs; those stay as they are written.
+                    # Stubs have names that a library does not have at run time; those are not
+                    # added.
                     if not hasattr(module, name) and hasattr(source, alias.name):
                         setattr(module, name, getattr(source, alias.name))
 

@@ -1,4 +1,4 @@
-"""One tiny real run: the whole archiver, the floor beside it, and what becomes of the result."""
+"""One small real run: the whole archiver, the baselines, and the output of the result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 IMAGES = 5
 PNG = b"\x89PNG"
 
-# The parts of a benchmark have tests of their own beside this.
-pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+# Extended: the parts of a benchmark have separate tests.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def measured() -> tuple[Latency, int]:
-    """A round, and how many steps of progress it told of."""
+    """One round, and the number of its progress steps."""
     steps = 0
 
     def done() -> None:
@@ -38,7 +42,9 @@ async def measured() -> tuple[Latency, int]:
     return await measure_latency(IMAGES, 1, done), steps
 
 
-async def test_nothing_is_missing(measured: tuple[Latency, int]) -> None:
+async def test_latency_run_measures_every_image_on_every_path(
+    measured: tuple[Latency, int],
+) -> None:
     latency, steps = measured
     assert {hop: summary.count for hop, summary in latency.floors.items()} == dict.fromkeys(
         (SAL, REDIS, RABBIT, REDIS_LAX), IMAGES
@@ -50,7 +56,7 @@ async def test_nothing_is_missing(measured: tuple[Latency, int]) -> None:
     assert steps == steps_of(IMAGES, 1)
 
 
-async def test_a_path_stands_on_its_hops(measured: tuple[Latency, int]) -> None:
+async def test_floor_of_a_path_is_the_sum_of_its_hops(measured: tuple[Latency, int]) -> None:
     latency, _ = measured
     hop = {name: summary.median for name, summary in latency.floors.items()}
     assert all(median > 0 for median in hop.values())
@@ -62,7 +68,9 @@ async def test_a_path_stands_on_its_hops(measured: tuple[Latency, int]) -> None:
         assert xfer.peer.count == IMAGES
 
 
-async def test_the_result_is_shown_and_kept(measured: tuple[Latency, int], tmp_path: Path) -> None:
+async def test_result_is_shown_plotted_and_read_again(
+    measured: tuple[Latency, int], tmp_path: Path
+) -> None:
     result = Result(machine=describe_machine(), latency=measured[0])
     assert Result.model_validate_json(result.model_dump_json()) == result
     console = make_console()

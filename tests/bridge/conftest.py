@@ -1,4 +1,4 @@
-"""A bridge at work for each test that asks for one."""
+"""Fixtures with a running bridge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ async def harness(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> AsyncIterator[BridgeHarness]:
     """A bridge with a paired Forwarder."""
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(30)) as ready:
+    async with bridge_at_work(
+        fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(30)
+    ) as ready:
         await ready.pair()
         yield ready
 
@@ -29,7 +31,9 @@ async def harness(
 async def impatient_harness(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> AsyncIterator[BridgeHarness]:
-    """A bridge with a paired Forwarder and little patience."""
-    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(0.3)) as ready:
+    """A bridge with a paired Forwarder and a short ACK_TIMEOUT."""
+    async with bridge_at_work(
+        fresh_redis, rabbit_server, fresh_vhost, ACK_TIMEOUT=scaled(0.3)
+    ) as ready:
         await ready.pair()
         yield ready

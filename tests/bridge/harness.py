@@ -1,4 +1,4 @@
-"""A whole bridge at work between a real Redis and a real RabbitMQ; the test plays SAL, health and all the peers."""
+"""A complete bridge with real Redis and RabbitMQ. The test acts as SAL, health and all peers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ from ccarchiver_core import keys
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.config.credentials import CREDENTIAL_DIR_VARIABLE, CREDENTIAL_FILE
 from ccarchiver_core.domain.exposure import EndReadout, HeaderReady, StartIntegration
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.domain.session import PairedForwarder
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage, SessionChanged
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.store import ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from tests.bridge.peer import CONTROLLER, FORWARDER, Peer, WireMessage, on_the_wire
-from tests.core.redis_helpers import end, eventually, holding, looking_into, mail_in, post, site
+from tests.core.redis_helpers import (
+    end,
+    eventually,
+    holding,
+    looking_into,
+    mail_in,
+    post,
+    read_fields,
+    site,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,31 +53,38 @@ M = TypeVar("M")
 
 
 def forwarder(name: str = "f99") -> PairedForwarder:
-    """Give a Forwarder with its queue and key."""
+    """Return a paired Forwarder with its queue and presence key."""
     return PairedForwarder(
-        hostname=name, ip_address="127.0.0.1", consume_queue=f"{name}_consume", presence_key=f"{name}_association"
+        hostname=name,
+        ip_address="127.0.0.1",
+        consume_queue=f"{name}_consume",
+        presence_key=f"{name}_association",
     )
 
 
 def start_of(image: str) -> StartIntegration:
-    """Give the camera's startIntegration."""
+    """Return the camera's startIntegration."""
     return StartIntegration(
-        image_name=image, image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0
+        image_name=image,
+        image_index=0,
+        images_in_sequence=1,
+        image_date="20261122",
+        exposure_time=1.0,
     )
 
 
 def end_of(image: str) -> EndReadout:
-    """Give the camera's endReadout."""
+    """Return the camera's endReadout."""
     return EndReadout(image_name=image, image_index=0, images_in_sequence=1)
 
 
 def header_of(image: str) -> HeaderReady:
-    """Give the header service's largeFileObjectAvailable."""
+    """Return the header service's largeFileObjectAvailable."""
     return HeaderReady(url=f"http://127.0.0.1:8000/{image}.yaml")
 
 
 class BridgeHarness:
-    """A bridge and everybody around it; make it with `bridge_at_work`."""
+    """A bridge and all its peers. Made with `bridge_at_work`."""
 
     def __init__(self, settings: Settings, redis: Redis, peer: Peer, sal: WorkerContext) -> None:
         self.settings = settings
@@ -76,9 +92,9 @@ class BridgeHarness:
         self.peer = peer
         self.sal = sal
         self.context: WorkerContext | None = None
-        """The running bridge's own, None while there is none."""
+        """Context of the running bridge, None while it is stopped."""
         self.bridge: Bridge
-        """The newest one; not there before the first start."""
+        """The newest bridge. It does not exist before the first start."""
         self._running: contextlib.AsyncExitStack | None = None
         self._jobs: dict[str, int] = {}
 
@@ -93,15 +109,17 @@ class BridgeHarness:
         await self._running.enter_async_context(_task_of(self.bridge))
 
     async def stop(self) -> None:
-        """End the bridge in the middle of what it does."""
+        """Stop the bridge, whatever it is doing."""
         running, self._running, self.context = self._running, None, None
         if running is not None:
             await running.aclose()
 
     # ---- health and SAL
 
-    async def pair(self, paired: PairedForwarder | None = None, *, epoch: int = 1, session: str = SESSION) -> None:
-        """Have a session in force that is paired, and tell the bridge."""
+    async def pair(
+        self, paired: PairedForwarder | None = None, *, epoch: int = 1, session: str = SESSION
+    ) -> None:
+        """Write a paired session and notify the bridge."""
         paired = paired or forwarder()
         await self.redis.hset(
             keys.SESSION,
@@ -115,48 +133,57 @@ class BridgeHarness:
         )
         await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
-    async def search(self, *, epoch: int = 1, session: str = SESSION, loss: ForwarderLoss | None = None) -> None:
-        """Have a session in force that looks for a Forwarder, for its first one or after a loss."""
+    async def search(
+        self, *, epoch: int = 1, session: str = SESSION, loss: ForwarderLoss | None = None
+    ) -> None:
+        """Write a session that searches for a Forwarder, and notify the bridge."""
         await self.redis.hdel(keys.SESSION, "forwarder", "loss")
         await self.redis.hset(
-            keys.SESSION, mapping={"id": session, "wanted": "up", "epoch": epoch, "pairing": "searching"}
+            keys.SESSION,
+            mapping={"id": session, "wanted": "up", "epoch": epoch, "pairing": "searching"},
         )
         if loss is not None:
             await self.redis.hset(keys.SESSION, "loss", loss.model_dump_json())
         await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
     async def end_session(self, session: str = SESSION) -> None:
-        """Have no session wanted any more."""
+        """Write that the session has ended, and notify the bridge."""
         await self.redis.hset(keys.SESSION, mapping={"wanted": "down", "pairing": "none"})
         await self.redis.hdel(keys.SESSION, "forwarder")
         await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
-    async def accept(self, image: str, *events: ExposureEvent, tell: bool = True) -> None:
+    async def accept(self, image: str, *events: ExposureEvent, notify: bool = True) -> None:
         """Record events of an image as the CSC does."""
         for event in events:
             is_new = image not in self._jobs
             job = self._jobs.setdefault(image, len(self._jobs) + 1)
             transaction = Transaction()
-            heard = ledger.ReceivedEvent(image, job, SESSION, event, unix_time())
-            ledger.record_event(transaction, heard, ImageState.ACCEPTED, is_new=is_new)
-            if tell:
+            received = ReceivedEvent(image, job, SESSION, event, unix_time())
+            ImageLedger.record_event(transaction, received, ImageState.ACCEPTED, is_new=is_new)
+            if notify:
                 message = ExposureEventMessage(
-                    obsid=image, job=job, event=event, received_at=heard.received_at, is_new_image=is_new
+                    obsid=image,
+                    job=job,
+                    event=event,
+                    received_at=received.received_at,
+                    is_new_image=is_new,
                 )
                 transaction.enqueue(Worker.BRIDGE, message)
             await self.sal.transactions.apply(transaction)
 
-    async def told(self, worker: Worker, kind: type[M]) -> list[M]:
-        """Give the letters of one kind the bridge has sent to a worker."""
-        return [message for message in await mail_in(self.redis, worker) if isinstance(message, kind)]
+    async def messages_to(self, worker: Worker, kind: type[M]) -> list[M]:
+        """Return the messages of one kind that the bridge has enqueued for a worker."""
+        return [
+            message for message in await mail_in(self.redis, worker) if isinstance(message, kind)
+        ]
 
-    async def all_told(self, worker: Worker) -> list[WorkerMessage]:
-        """Give all letters the bridge has sent to a worker."""
+    async def all_messages_to(self, worker: Worker) -> list[WorkerMessage]:
+        """Return all messages that the bridge has enqueued for a worker."""
         return await mail_in(self.redis, worker)
 
     async def record(self, image: str) -> dict[str, str]:
         """Read an image's ledger record."""
-        return await ledger.read_record(self.redis, image)
+        return await read_fields(self.redis, image)
 
     async def recorded(self, image: str, field: str) -> None:
         """Wait until an image's ledger record has a field."""
@@ -170,7 +197,7 @@ class BridgeHarness:
 
     async def controller_answers(self, image: str, target: str = TARGET) -> WireMessage:
         """Wait for NEW_CC_ARCHIVE_ITEM and answer it."""
-        message = await self.peer.hear("NEW_CC_ARCHIVE_ITEM", image)
+        message = await self.peer.receive("NEW_CC_ARCHIVE_ITEM", image)
         self.peer.acknowledge(
             message,
             TARGET_DIR=target,
@@ -182,8 +209,12 @@ class BridgeHarness:
         return message
 
     def kinds(self, image: str) -> list[str]:
-        """Kinds of the messages about an image, in the order they came."""
-        return [message.kind for message in self.peer.heard if message.fields.get("IMAGE_ID") == image]
+        """Return the kinds of the received messages about an image, in order."""
+        return [
+            message.kind
+            for message in self.peer.received
+            if message.fields.get("IMAGE_ID") == image
+        ]
 
 
 @asynccontextmanager
@@ -197,9 +228,14 @@ async def _task_of(bridge: Bridge) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def bridge_at_work(
-    redis: PrivateRedis, rabbit: PrivateRabbit, vhost: str, *, started: bool = True, **changes: object
+    redis: PrivateRedis,
+    rabbit: PrivateRabbit,
+    vhost: str,
+    *,
+    started: bool = True,
+    **changes: object,
 ) -> AsyncIterator[BridgeHarness]:
-    """Have a bridge at work for the time of a block, with the Controller and one Forwarder listening."""
+    """Run a bridge for the duration of a block. Controller and one Forwarder consume."""
     settings = site(redis.port, **{"BASE_BROKER_ADDR": rabbit.address_of(vhost), **changes})
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -218,7 +254,7 @@ async def bridge_at_work(
 
 @contextlib.contextmanager
 def _credentials_in(folder: Path, rabbit: PrivateRabbit) -> Iterator[None]:
-    """Have the credentials of a broker where the bridge looks for them."""
+    """Write a broker's credentials to the directory from which the bridge reads them."""
     folder.chmod(0o700)
     path = folder / CREDENTIAL_FILE
     path.touch(mode=0o600)

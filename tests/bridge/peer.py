@@ -1,4 +1,4 @@
-"""The test's side of RabbitMQ: it plays the Forwarder, the Controller and the OODS, with pika alone."""
+"""The test's side of RabbitMQ: it acts as Forwarder, Controller and OODS, with plain pika."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ POLL_S = 0.01
 
 
 def credentials_of(rabbit: PrivateRabbit) -> Credentials:
-    """Give the user a private RabbitMQ has."""
-    return Credentials.model_validate({"service_user": rabbit.user, "service_passwd": rabbit.password})
+    """Return the credentials of a private RabbitMQ."""
+    return Credentials.model_validate(
+        {"service_user": rabbit.user, "service_passwd": rabbit.password}
+    )
 
 
 @dataclass(frozen=True)
 class WireMessage:
-    """One message that came."""
+    """One message that was received."""
 
     queue: str
     body: bytes
@@ -54,7 +56,7 @@ class WireMessage:
 
 
 class Peer:
-    """Everybody else on the wire; make it with `on_the_wire`."""
+    """All peers of the bridge on RabbitMQ. Made with `on_the_wire`."""
 
     def __init__(self, rabbit: PrivateRabbit, vhost: str) -> None:
         login = pika.PlainCredentials(rabbit.user, rabbit.password)
@@ -63,14 +65,14 @@ class Peer:
         )
         self._connection = pika.BlockingConnection(parameters)
         self.channel: Any = self._connection.channel()
-        self.heard: list[WireMessage] = []
-        """Every message that came, in order, health checks left out."""
+        self.received: list[WireMessage] = []
+        """All received messages in order, without health checks."""
         self.health_checks: list[WireMessage] = []
-        self.controller_lives = True
-        """Whether health checks are answered."""
+        self.answers_health_checks = True
+        """Whether the Controller answers health checks."""
 
     def declare(self, *queues: str) -> None:
-        """Declare and bind queues as the contract has them."""
+        """Declare and bind queues as the contract describes them."""
         self.channel.exchange_declare("message", "direct", durable=True)
         for queue in queues:
             self.channel.queue_declare(queue, durable=True)
@@ -80,20 +82,25 @@ class Peer:
         """Consume queues without acknowledging, as the Forwarder does."""
         self.declare(*queues)
         for queue in queues:
-            self.channel.basic_consume(queue, self._take(queue), auto_ack=True, consumer_tag=queue)
+            self.channel.basic_consume(
+                queue, self._handler(queue), auto_ack=True, consumer_tag=queue
+            )
 
-    def _take(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
+    def _handler(self, queue: str) -> Callable[[Any, Any, Any, bytes], None]:
         def on_message(
-            _channel: object, method: pika.spec.Basic.Deliver, properties: pika.BasicProperties, body: bytes
+            _channel: object,
+            method: pika.spec.Basic.Deliver,
+            properties: pika.BasicProperties,
+            body: bytes,
         ) -> None:
             message = WireMessage(queue, body, properties, bool(method.redelivered))
             if message.kind != "ARCHIVE_HEALTH_CHECK":
-                self.heard.append(message)
+                self.received.append(message)
                 return
             self.health_checks.append(message)
-            if self.controller_lives:
+            if self.answers_health_checks:
                 fields = message.fields
-                self.say(
+                self.send(
                     ACKS,
                     MSG_TYPE="ARCHIVE_HEALTH_CHECK_ACK",
                     COMPONENT="ARCHIVE_CTRL",
@@ -105,53 +112,58 @@ class Peer:
         return on_message
 
     def stop_listening(self, queue: str) -> None:
-        """Be a Forwarder that died."""
+        """Stop consuming a queue, as a Forwarder that died."""
         self.channel.basic_cancel(queue)
 
-    def say(self, queue: str, /, **fields: object) -> None:
+    def send(self, queue: str, /, **fields: object) -> None:
         """Send a message as the Python peers do."""
-        self.say_raw(queue, yaml.safe_dump(fields).encode())
+        self.send_raw(queue, yaml.safe_dump(fields).encode())
 
-    def say_raw(self, queue: str, body: bytes) -> None:
-        """Send bytes."""
+    def send_raw(self, queue: str, body: bytes) -> None:
+        """Send a message with these bytes."""
         self.channel.basic_publish("message", queue, body)
 
     def messages_in(self, queue: str) -> int:
-        """Count what waits in a queue."""
+        """Return the number of messages in a queue."""
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
-    def look(self) -> None:
-        """Take in what has come."""
+    def poll(self) -> None:
+        """Receive the messages that have arrived."""
         self._connection.process_data_events(0)
 
-    async def until(self, condition: Callable[[], object], what: str, limit: float = LIMIT_S) -> None:
-        """Take in what comes until a condition holds."""
+    async def wait_until(
+        self, condition: Callable[[], object], what: str, limit: float = LIMIT_S
+    ) -> None:
+        """Receive messages until a condition holds."""
         deadline = Deadline(limit)
         while True:
-            self.look()
+            self.poll()
             if condition():
                 return
-            assert not deadline.has_passed(), f"in vain for {what}; heard {[message.kind for message in self.heard]}"
+            assert not deadline.has_passed(), (
+                f"in vain for {what}; received {[message.kind for message in self.received]}"
+            )
             await asyncio.sleep(POLL_S)
 
-    async def hear(self, kind: str, image: str | None = None, count: int = 1) -> WireMessage:
+    async def receive(self, kind: str, image: str | None = None, count: int = 1) -> WireMessage:
         """Wait for the count-th message of a kind."""
 
         def found() -> list[WireMessage]:
             return [
                 message
-                for message in self.heard
-                if message.kind == kind and (image is None or message.fields.get("IMAGE_ID") == image)
+                for message in self.received
+                if message.kind == kind
+                and (image is None or message.fields.get("IMAGE_ID") == image)
             ]
 
-        await self.until(lambda: len(found()) >= count, f"{kind} {image or ''}")
+        await self.wait_until(lambda: len(found()) >= count, f"{kind} {image or ''}")
         return found()[count - 1]
 
-    async def quiet(self, seconds: float = 0.4) -> None:
-        """Take in what comes for a while, to see what does not come."""
+    async def poll_for(self, seconds: float = 0.4) -> None:
+        """Receive messages for a while, to check that some do not arrive."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.look()
+            self.poll()
             await asyncio.sleep(POLL_S)
 
     def acknowledge(self, message: WireMessage, **more: object) -> None:
@@ -160,17 +172,17 @@ class Peer:
         answer = {"MSG_TYPE": f"{fields['MSG_TYPE']}_ACK", "ACK_ID": fields["ACK_ID"]}
         if "IMAGE_ID" in fields:
             answer["IMAGE_ID"] = fields["IMAGE_ID"]
-        self.say(fields["REPLY_QUEUE"], **{**answer, **more})
+        self.send(fields["REPLY_QUEUE"], **{**answer, **more})
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         if self._connection.is_open:
             self._connection.close()
 
 
 @asynccontextmanager
 async def on_the_wire(rabbit: PrivateRabbit, vhost: str, *listening: str) -> AsyncIterator[Peer]:
-    """Be everybody else for the time of a block."""
+    """Connect as the peers for the duration of a block."""
     peer = Peer(rabbit, vhost)
     try:
         peer.listen(*listening)

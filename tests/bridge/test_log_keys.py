@@ -1,4 +1,4 @@
-"""Whose line a log line is: image, ACK_ID and epoch on all that the bridge logs of an image, never of another one."""
+"""Each log line of the bridge about an image has the image, ACK_ID and epoch of that image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ Lines = list["MutableMapping[str, object]"]
 
 @contextmanager
 def captured() -> Iterator[Lines]:
-    """Keep what is logged, with what is bound to the tasks."""
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+    """Capture the log lines with the values that are bound to the tasks."""
+    with structlog.testing.capture_logs(
+        processors=[structlog.contextvars.merge_contextvars]
+    ) as lines:
         yield lines
 
 
@@ -31,11 +33,13 @@ def one(lines: Lines, event: str, **having: object) -> Mapping[str, object]:
     return found
 
 
-async def test_the_lines_of_an_order_and_its_answer_have_image_ack_id_and_epoch(harness: BridgeHarness) -> None:
+async def test_log_lines_of_an_instruction_and_its_ack_have_image_ack_id_and_epoch(
+    harness: BridgeHarness,
+) -> None:
     with captured() as lines:
         await harness.accept("i", start_of("i"), end_of("i"))
         new_item = await harness.controller_answers("i")
-        instruction = await harness.peer.hear("CC_FWDR_XFER_PARAMS")
+        instruction = await harness.peer.receive("CC_FWDR_XFER_PARAMS")
         harness.peer.acknowledge(instruction)
 
         async def answered() -> bool:
@@ -45,54 +49,70 @@ async def test_the_lines_of_an_order_and_its_answer_have_image_ack_id_and_epoch(
                 if line["event"] == "instruction.acknowledged"
             )
 
-        await eventually(answered, "the answer's line")
+        await eventually(answered, "the line of the ack")
 
-    asked = {"image": "i", "ack_id": new_item.fields["ACK_ID"]}
+    new_item_keys = {"image": "i", "ack_id": new_item.fields["ACK_ID"]}
     for event in ("instruction.sent", "instruction.acknowledged"):
         line = one(lines, event, instruction="new_item")
-        assert asked.items() <= line.items()
-        assert "epoch" not in line, "the Controller's orders belong to no pairing"
-    told = {"image": "i", "ack_id": instruction.fields["ACK_ID"], "epoch": 1}
+        assert new_item_keys.items() <= line.items()
+        assert "epoch" not in line, "an instruction to the Controller belongs to no pairing"
+    xfer_keys = {"image": "i", "ack_id": instruction.fields["ACK_ID"], "epoch": 1}
     for event in ("instruction.sent", "instruction.acknowledged"):
-        assert told.items() <= one(lines, event, instruction="xfer_params").items()
-    assert one(lines, "instruction.sent", instruction="end_readout")["ack_id"] != told["ack_id"], (
-        "its own, not the answer's"
-    )
+        assert xfer_keys.items() <= one(lines, event, instruction="xfer_params").items()
+    assert (
+        one(lines, "instruction.sent", instruction="end_readout")["ack_id"] != xfer_keys["ack_id"]
+    ), "its own ACK_ID, not that of the ack"
 
 
-async def test_a_line_from_deep_below_an_answer_has_its_image_and_those_of_others_have_not(
+async def test_log_line_of_an_unusable_ack_has_the_image_of_that_ack_only(
     harness: BridgeHarness,
 ) -> None:
     with captured() as lines:
         await harness.accept("i", start_of("i"))
-        message = await harness.peer.hear("NEW_CC_ARCHIVE_ITEM")
-        # Two that cannot be used, side by side: one answers what was asked with the wrong type, one is nobody's.
-        harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID=message.fields["ACK_ID"], COMPONENT="x")
-        harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID="nobody_1", IMAGE_ID="j", COMPONENT="x")
+        message = await harness.peer.receive("NEW_CC_ARCHIVE_ITEM")
+        # Two unusable acks at once: one has the wrong type, the other belongs to no message.
+        harness.peer.send(
+            ACKS, MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK", ACK_ID=message.fields["ACK_ID"], COMPONENT="x"
+        )
+        harness.peer.send(
+            ACKS,
+            MSG_TYPE="CC_FWDR_XFER_PARAMS_ACK",
+            ACK_ID="unknown_1",
+            IMAGE_ID="j",
+            COMPONENT="x",
+        )
 
         async def over() -> bool:
-            return {"message.dead_lettered", "ack.ignored"} <= {str(line["event"]) for line in lines}
+            return {"message.dead_lettered", "ack.ignored"} <= {
+                str(line["event"]) for line in lines
+            }
 
         await eventually(over, "both lines")
         assert len(await read_dead_letters(harness.redis)) == 1
 
-    refused = one(lines, "message.dead_lettered")
-    assert (refused["image"], refused["ack_id"], refused["queue"]) == ("i", message.fields["ACK_ID"], ACKS)
+    rejected = one(lines, "message.dead_lettered")
+    assert (rejected["image"], rejected["ack_id"], rejected["queue"]) == (
+        "i",
+        message.fields["ACK_ID"],
+        ACKS,
+    )
     ignored = one(lines, "ack.ignored")
-    assert (ignored["image"], ignored["ack_id"]) == ("j", "nobody_1")
+    assert (ignored["image"], ignored["ack_id"]) == ("j", "unknown_1")
 
 
-async def test_a_missing_queue_is_logged_with_the_image_it_holds_up(harness: BridgeHarness) -> None:
+async def test_missing_queue_is_logged_with_image_and_epoch(harness: BridgeHarness) -> None:
     await harness.accept("i", start_of("i"))
     await harness.controller_answers("i")
-    await harness.peer.hear("CC_FWDR_XFER_PARAMS")
+    await harness.peer.receive("CC_FWDR_XFER_PARAMS")
     harness.peer.channel.queue_delete(FORWARDER)
     with captured() as lines:
         await harness.accept("i", end_of("i"))
 
         async def sent() -> bool:
             return any(
-                line.get("instruction") == "end_readout" for line in lines if line["event"] == "instruction.sent"
+                line.get("instruction") == "end_readout"
+                for line in lines
+                if line["event"] == "instruction.sent"
             )
 
         await eventually(sent, "END_READOUT")

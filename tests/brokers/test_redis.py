@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 LIMIT_S = 60.0
-"""It costs only when something is broken."""
+"""Takes effect only if something is broken."""
 
 pytestmark = pytest.mark.processes
 
@@ -39,9 +39,11 @@ def client_of(server: PrivateRedis) -> redis.Redis:
 
 
 def client_at(port: int, timeout: float) -> redis.Redis:
-    # No retries: the first error is the answer to what these tests ask.
+    # No retries: these tests check the first error.
     once = Retry(NoBackoff(), 0)
-    return redis.Redis(host="127.0.0.1", port=port, socket_timeout=timeout, retry=once, decode_responses=True)
+    return redis.Redis(
+        host="127.0.0.1", port=port, socket_timeout=timeout, retry=once, decode_responses=True
+    )
 
 
 def ping_until_gone(port: int) -> None:
@@ -52,7 +54,7 @@ def ping_until_gone(port: int) -> None:
             time.sleep(0.01)
 
 
-def test_answers_and_is_as_durable_as_a_sites(server: PrivateRedis) -> None:
+def test_private_redis_is_configured_to_be_durable(server: PrivateRedis) -> None:
     with client_of(server) as client:
         assert client.ping()
         settings = client.config_get("append*", "maxmemory-policy")
@@ -61,7 +63,7 @@ def test_answers_and_is_as_durable_as_a_sites(server: PrivateRedis) -> None:
     assert settings["maxmemory-policy"] == "noeviction"
 
 
-def test_keeps_port_and_data_over_a_crash(server: PrivateRedis) -> None:
+def test_private_redis_keeps_port_and_data_after_a_crash(server: PrivateRedis) -> None:
     with client_of(server) as client:
         client.set("key", "value")
     port, pid = server.port, server.pid
@@ -74,8 +76,8 @@ def test_keeps_port_and_data_over_a_crash(server: PrivateRedis) -> None:
         assert client.get("key") == "value"
 
 
-def test_a_frozen_server_keeps_connections_and_answers_nothing(server: PrivateRedis) -> None:
-    # One that is frozen never answers, so a timeout that is too short for a busy machine does no harm there.
+def test_frozen_redis_keeps_connections_but_does_not_answer(server: PrivateRedis) -> None:
+    # A frozen server never answers, so a timeout that is too short for a busy machine is harmless.
     with client_of(server) as patient, client_at(server.port, timeout=0.2) as hasty:
         assert patient.ping()
         server.freeze()
@@ -85,23 +87,28 @@ def test_a_frozen_server_keeps_connections_and_answers_nothing(server: PrivateRe
         assert patient.ping()
 
 
-def test_stop_ends_a_frozen_server_too(server: PrivateRedis) -> None:
+def test_stop_ends_a_frozen_redis(server: PrivateRedis) -> None:
     server.freeze()
     server.stop()
     assert not server.is_running
 
 
-def test_says_why_it_does_not_start(server: PrivateRedis, tmp_path: Path) -> None:
+def test_start_failure_reports_the_reason_from_the_log(
+    server: PrivateRedis, tmp_path: Path
+) -> None:
     second = PrivateRedis(tmp_path / "second", port=server.port)
-    # The first one answers on the port, so only the end of the second process can tell.
+    # The first server answers on the port, so only the exit of the second process
+    # shows the failure.
     second.launch()
     second.wait_ended()
-    with pytest.raises(ChildError, match=r"redis-server ended with 1; its log: .*redis-server\.out") as caught:
+    with pytest.raises(
+        ChildError, match=r"redis-server ended with 1; its log: .*redis-server\.out"
+    ) as caught:
         second._server().require_running()
     assert "Address already in use" in str(caught.value)
 
 
-def test_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_redis_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, pathlib\n"
         "from ccarchiver_sim.testbed.brokers import PrivateRedis\n"
@@ -110,27 +117,32 @@ def test_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
         "print(server.port, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = pace.run([sys.executable, "-c", program, str(tmp_path)], LIMIT_S, capture_output=True, text=True)
+    done = pace.run(
+        [sys.executable, "-c", program, str(tmp_path)], LIMIT_S, capture_output=True, text=True
+    )
     assert done.returncode == -9
     with pytest.raises(redis.ConnectionError):
         ping_until_gone(int(done.stdout))
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
-def test_a_full_disk_loses_no_write_that_was_answered(tmp_path: Path, fsync: str) -> None:
+def test_full_disk_loses_no_acknowledged_write(tmp_path: Path, fsync: str) -> None:
     with PrivateRedis(tmp_path / "redis", fsync=fsync) as server, client_of(server) as client:
         client.set("before", "value")
         server.fill_disk()
         answered, refusal = write_until_refused(client)
         if fsync == "always":
-            assert isinstance(refusal, redis.ConnectionError), "it ends itself"
-            # It closes its connections before it is gone; a start in between would find it still there.
+            assert isinstance(refusal, redis.ConnectionError), "Redis exits"
+            # Redis closes its connections before it exits; an immediate start would
+            # find it running.
             server.wait_ended()
             server.start()
         else:
             assert str(refusal).startswith("MISCONF")
-            assert client.get("before") == "value", "it can be read"
-            assert asyncio.run(_why_no_writes(server)).startswith("it cannot write its append-only file")
+            assert client.get("before") == "value", "reads still work"
+            assert asyncio.run(_why_no_writes(server)).startswith(
+                "it cannot write its append-only file"
+            )
             server.free_disk()
             written_again(client)
             assert asyncio.run(_why_no_writes(server)) == ""
@@ -139,7 +151,7 @@ def test_a_full_disk_loses_no_write_that_was_answered(tmp_path: Path, fsync: str
 
 
 def write_until_refused(client: redis.Redis) -> tuple[list[str], redis.RedisError]:
-    """Write keys until Redis answers with an error; return those it had answered well, and the error."""
+    """Write keys until Redis returns an error; return the acknowledged keys and the error."""
     answered = list[str]()
     while True:
         key = f"key {len(answered)}"
@@ -151,13 +163,13 @@ def write_until_refused(client: redis.Redis) -> tuple[list[str], redis.RedisErro
 
 
 def written_again(client: redis.Redis) -> None:
-    """Wait until Redis has seen that its disk has room again; it looks once a second."""
+    """Wait until Redis finds that its disk has space again; it checks once a second."""
     deadline = Deadline(LIMIT_S)
     while True:
         try:
             client.set("again", "value")
         except redis.ResponseError:
-            assert not deadline.has_passed(), "it refuses still"
+            assert not deadline.has_passed(), "Redis still rejects writes"
             time.sleep(0.05)
         else:
             return

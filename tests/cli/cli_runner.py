@@ -1,4 +1,4 @@
-"""An operator's hands: commands as they are typed, and what came of them."""
+"""Runs commands as an operator types them and returns their output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = 80
 
 
 class Answer(NamedTuple):
-    """What a command printed, and its exit code."""
+    """Output and exit code of a command."""
 
     code: int
     out: str
@@ -36,17 +36,17 @@ class Answer(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it printed, however it was wrapped."""
+        """Return the output with all whitespace runs as one space."""
         return " ".join(self.out.split())
 
     @property
     def json(self) -> Any:  # noqa: ANN401  whatever the command prints
-        """What it printed, read as JSON."""
+        """Return the output parsed as JSON."""
         return json.loads(self.out)
 
 
 class CommandRunner:
-    """Types commands; and has the ledger and the session as the workers would have left them."""
+    """Runs commands, and writes the ledger and the session as the workers would."""
 
     def __init__(self, redis: Redis, settings: Settings, folder: Path) -> None:
         self.redis = redis
@@ -54,9 +54,11 @@ class CommandRunner:
         self.folder = folder
         self.ledger_builder = LedgerBuilder(redis, settings)
 
-    async def types(self, *words: str, answer: str = "") -> Answer:
-        """Run a command; nothing it prints may be wider than 80 columns or have colour."""
-        result = await asyncio.to_thread(CliRunner().invoke, make_app(words[0]), list(words), input=answer)
+    async def run(self, *words: str, answer: str = "") -> Answer:
+        """Run a command; check that its output has at most 80 columns and no colour."""
+        result = await asyncio.to_thread(
+            CliRunner().invoke, make_app(words[0]), list(words), input=answer
+        )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert "\x1b" not in result.stdout
@@ -65,7 +67,7 @@ class CommandRunner:
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     async def pair(self, name: str = "fwd1", *, session_id: str = SESSION) -> None:
-        """Have a session whose Forwarder lives."""
+        """Write a session with a paired Forwarder and its presence key."""
         forwarder = PairedForwarder(
             hostname=name,
             ip_address="127.0.0.1",
@@ -82,16 +84,19 @@ class CommandRunner:
         await self.ledger_builder.write(transaction)
         await self.redis.set(forwarder.presence_key, "pong", ex=600)
 
-    async def show_life(self, *workers: keys.Worker, **heartbeat: float) -> None:
-        """Have workers show their vital signs, for longer than any test lasts."""
+    async def write_heartbeats(self, *workers: keys.Worker, **heartbeat: float) -> None:
+        """Write heartbeats of workers that outlast any test."""
         for worker in workers:
-            signs = Heartbeat(
-                worker=worker, started="2026-11-22T08:00:00.000+00:00", version="0.1.0", rss_bytes=80_000_000
+            beat = Heartbeat(
+                worker=worker,
+                started="2026-11-22T08:00:00.000+00:00",
+                version="0.1.0",
+                rss_bytes=80_000_000,
             ).model_copy(update=heartbeat)
-            await self.redis.set(worker.alive, signs.model_dump_json(), ex=600)
+            await self.redis.set(worker.alive, beat.model_dump_json(), ex=600)
 
     async def csc(self, state: int, **fields: str) -> None:
-        """Have the CSC's state written as it does."""
+        """Write the CSC's state as the CSC does."""
         await self.ledger_builder.write(
             Transaction().set_fields(keys.CSC, {"state": state, "alive_at": time.time(), **fields})
         )

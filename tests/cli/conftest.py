@@ -1,4 +1,4 @@
-"""A site whose Redis is empty, and an operator at a pipe of 80 columns."""
+"""A site with an empty Redis, and a command runner without a terminal, 80 columns wide."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 async def cli(
     fresh_redis: PrivateRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CommandRunner]:
-    """Give an operator who looks into a fresh Redis."""
+    """Return a command runner on an empty Redis."""
     root = {"REDIS_HOST": LOOPBACK, "REDIS_PORT": fresh_redis.port}
-    (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
+    (tmp_path / "ccarchiver_config.yaml").write_text(
+        yaml.safe_dump({"ROOT": root}), encoding="utf-8"
+    )
     monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
     settings = site(fresh_redis.port)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import Instruction, SentInstruction
-from ccarchiver_core.domain.worker_messages import SessionChanged, StatusTopic
-from ccarchiver_core.store import ledger
+from ccarchiver_core.domain.file_status import StatusTopic
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.worker_messages import SessionChanged
 from ccarchiver_core.store.file_status_fields import field_of, value_of
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
-from tests.core.redis_helpers import mail_in
-from tests.support.ledger_builder import SESSION, Way, status_of
+from tests.core.redis_helpers import mail_in, read_exposure, read_fields
+from tests.support.ledger_builder import SESSION, Progress, status_of
 
 if TYPE_CHECKING:
     from tests.cli.cli_runner import CommandRunner
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 NAME = "CC_O_20261122_000042"
 
 
-async def test_a_complete_image_is_told_step_by_step_and_ccd_by_ccd(cli: CommandRunner) -> None:
+async def test_complete_image_is_shown_with_its_timeline_and_each_ccd(cli: CommandRunner) -> None:
     await cli.ledger_builder.exposure(NAME, 42, time.time() - 60)
 
-    answer = await cli.types("image", NAME)
+    answer = await cli.run("image", NAME)
 
     assert answer.code == 0
     at = [
@@ -30,11 +31,11 @@ async def test_a_complete_image_is_told_step_by_step_and_ccd_by_ccd(cli: Command
         for step in (
             f"{NAME}, job 42",
             "complete",
-            "startIntegration heard",
+            "startIntegration received",
             "NEW_CC_ARCHIVE_ITEM sent",
             "NEW_CC_ARCHIVE_ITEM answered",
             "CC_FWDR_XFER_PARAMS sent",
-            "endReadout heard",
+            "endReadout received",
             "CC_FWDR_END_READOUT sent",
             "CC_FWDR_HEADER_READY answered",
             "22 S00 retrieved",
@@ -45,14 +46,16 @@ async def test_a_complete_image_is_told_step_by_step_and_ccd_by_ccd(cli: Command
     assert "waits for" not in answer.words
 
 
-async def test_what_is_missing_and_who_owes_it_is_told(cli: CommandRunner) -> None:
+async def test_unfinished_image_is_shown_with_what_it_waits_for(cli: CommandRunner) -> None:
     at = time.time() - 330
-    await cli.ledger_builder.stalled(NAME, 1, at, Way.PLACED)
+    await cli.ledger_builder.stalled(NAME, 1, at, Progress.ASSIGNED)
     bad = status_of(NAME, StatusTopic.RETRIEVAL, "22", "S10", code=5611)
-    await cli.ledger_builder.write(Transaction().set_fields(keys.image(NAME), {field_of(bad): value_of(bad, at + 1)}))
+    await cli.ledger_builder.write(
+        Transaction().set_fields(keys.image(NAME), {field_of(bad): value_of(bad, at + 1)})
+    )
 
-    answer = await cli.types("image", NAME)
-    details = (await cli.types("image", NAME, "--json")).json
+    answer = await cli.run("image", NAME)
+    details = (await cli.run("image", NAME, "--json")).json
 
     assert answer.code == 1
     assert "the camera's endReadout, since 5 min" in answer.words
@@ -65,75 +68,80 @@ async def test_what_is_missing_and_who_owes_it_is_told(cli: CommandRunner) -> No
     assert details["state"] == "stalled"
 
 
-async def test_a_failed_image_says_why_and_what_to_do(cli: CommandRunner) -> None:
-    await cli.ledger_builder.failed(NAME, 1, time.time() - 60, "the Controller refused the image", 5752)
+async def test_failed_image_is_shown_with_reason_and_remedy(cli: CommandRunner) -> None:
+    await cli.ledger_builder.failed(
+        NAME, 1, time.time() - 60, "the Controller rejected the image", 5752
+    )
 
-    answer = await cli.types("image", NAME)
+    answer = await cli.run("image", NAME)
 
     assert answer.code == 1
-    assert "failed 5752: the Controller refused the image" in answer.words
+    assert "failed 5752: the Controller rejected the image" in answer.words
     assert f"ccarchiver image {NAME} --retry" in answer.words
 
 
-async def test_a_number_is_enough_and_the_others_it_fits_are_named(cli: CommandRunner) -> None:
+async def test_image_number_or_prefix_finds_the_newest_and_names_other_matches(
+    cli: CommandRunner,
+) -> None:
     now = time.time()
     for days_ago, name in ((2, "CC_O_20261120_000042"), (1, "CC_O_20261121_000042"), (0, NAME)):
         await cli.ledger_builder.exposure(name, 1, now - days_ago * 86400 - 60)
     await cli.ledger_builder.exposure("CC_O_20261122_000142", 2, now - 50)
 
-    by_number = (await cli.types("image", "42", "--json")).json
-    by_prefix = (await cli.types("image", "CC_O_20261121", "--json")).json
+    by_number = (await cli.run("image", "42", "--json")).json
+    by_prefix = (await cli.run("image", "CC_O_20261121", "--json")).json
 
     assert by_number["image"] == NAME
     assert by_number["others"] == ["CC_O_20261121_000042", "CC_O_20261120_000042"]
     assert by_prefix["image"] == "CC_O_20261121_000042"
-    assert NAME not in (await cli.types("image", "142")).out
+    assert NAME not in (await cli.run("image", "142")).out
 
 
-async def test_an_image_nobody_heard_of(cli: CommandRunner) -> None:
-    answer = await cli.types("image", "CC_O_x*")
+async def test_unknown_image_exits_1_with_a_message(cli: CommandRunner) -> None:
+    answer = await cli.run("image", "CC_O_x*")
 
     assert answer.code == 1
     assert "no image CC_O_x*" in answer.err
 
 
-async def test_a_retried_image_begins_anew_and_the_bridge_hears_of_it(cli: CommandRunner) -> None:
+async def test_retry_restarts_a_failed_image_and_notifies_the_bridge(cli: CommandRunner) -> None:
     await cli.pair()
     await cli.ledger_builder.failed(NAME, 7, time.time() - 60, "refused", 5752)
 
-    answer = await cli.types("image", "42", "--retry")
+    answer = await cli.run("image", "42", "--retry")
 
     assert answer.code == 0
-    assert "from the Controller on" in answer.words
-    exposure = await ledger.read_exposure(cli.redis, NAME, 9)
+    assert "starts again from the Controller" in answer.words
+    exposure = await read_exposure(cli.redis, NAME, 9)
     assert exposure is not None
     assert exposure.next_instruction(SESSION, 1) is Instruction.NEW_ITEM
-    record = await ledger.read_record(cli.redis, NAME)
+    record = await read_fields(cli.redis, NAME)
     assert not {"failed", "failed_code", "finished", "target_dir"} & set(record)
-    assert ledger.age_s(record) < ledger.age_s({"at": record["at"]}), "its waiting begins anew"
-    assert await ledger.unfinished(cli.redis) == [NAME]
+    image = await ImageLedger(cli.redis).read(NAME)
+    assert image is not None
+    assert image.age_s < time.time() - image.first_seen_at, "the waiting time restarts"
+    assert await ImageLedger(cli.redis).open_images() == [NAME]
     assert await mail_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
-    assert SentInstruction.model_validate_json(
-        record[Instruction.NEW_ITEM]
-    ).ack_id  # what was sent before is still known
+    # The ACK_ID of the sent instruction is kept.
+    assert SentInstruction.model_validate_json(record[Instruction.NEW_ITEM]).ack_id
 
 
-async def test_only_a_failed_image_can_be_retried(cli: CommandRunner) -> None:
+async def test_retry_of_an_image_that_has_not_failed_is_rejected(cli: CommandRunner) -> None:
     await cli.ledger_builder.exposure(NAME, 7, time.time() - 60)
 
-    answer = await cli.types("image", NAME, "--retry")
+    answer = await cli.run("image", NAME, "--retry")
 
     assert answer.code == 1
     assert "is complete; only a failed image" in answer.words
-    assert (await ledger.read_record(cli.redis, NAME))["state"] == ImageState.COMPLETE
+    assert (await read_fields(cli.redis, NAME))["state"] == ImageState.COMPLETE
 
 
-async def test_a_name_that_fits_several_is_not_retried(cli: CommandRunner) -> None:
+async def test_retry_with_an_ambiguous_name_is_rejected(cli: CommandRunner) -> None:
     for name in ("CC_O_20261122_000001", "CC_O_20261122_000002"):
         await cli.ledger_builder.failed(name, 1, time.time(), "refused", 5752)
 
-    answer = await cli.types("image", "CC_O_", "--retry")
+    answer = await cli.run("image", "CC_O_", "--retry")
 
     assert answer.code == 1
     assert "give the whole name" in answer.err
-    assert await ledger.unfinished(cli.redis) == []
+    assert await ImageLedger(cli.redis).open_images() == []

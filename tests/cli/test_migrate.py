@@ -1,4 +1,4 @@
-"""``ccarchiver config migrate``, as typed: the new file means what the old one means."""
+"""Tests of ``ccarchiver config migrate``: the new file has the same meaning as the old one."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = sorted((DATA / "config").glob("good_*.yaml"))
-SAID_IN_THE_NEW_FILE = DATA / "config" / "bad_plaintext_to_another_host.yaml"
-"""What old files could not say is said in the new one: so this one is taken."""
-BAD = sorted(set((DATA / "config").glob("bad_*.yaml")) - {SAID_IN_THE_NEW_FILE})
+EXPLICIT_IN_THE_NEW_FILE = DATA / "config" / "bad_plaintext_to_another_host.yaml"
+"""Old files have no key for this; the new file states it, so this file is accepted."""
+BAD = sorted(set((DATA / "config").glob("bad_*.yaml")) - {EXPLICIT_IN_THE_NEW_FILE})
 REPLACED = DATA / "config" / "good_site_of_the_replaced_archiver.yaml"
 
-SWAPPED = "ROOT:\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n  OODS_CONSUME_QUEUE: cc_publish_to_oods\n"
+SWAPPED = (
+    "ROOT:\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n  OODS_CONSUME_QUEUE: cc_publish_to_oods\n"
+)
 FORMS = {
     "swapped": SWAPPED,
     "both the same": "ROOT:\n  OODS_PUBLISH_QUEUE: oods_publish_to_cc\n",
@@ -40,21 +42,26 @@ FORMS = {
     "merged": "ROOT:\n  <<: {ACK_TIMEOUT: 60}\n  CSC: {BEACON: {SECONDS_TO_EXPIRE: 20}}\n",
     "empty sections": "ROOT:\n  CSC: {BEACON: {}}\n  ARCHIVE: {}\n",
     "null": "ROOT:\n  LOGGING_DIR:\n",
-    "quoted": 'ROOT:\n  CAMERA_NAME: "22"\n  SHORT_NAME: "# no: comment"\n  LOGGING_DIR: "/a folder/of: it"\n',
-    "default said": "ROOT:\n  STATUS_PORT: 8094\n",
+    "quoted": (
+        'ROOT:\n  CAMERA_NAME: "22"\n  SHORT_NAME: "# no: comment"\n'
+        '  LOGGING_DIR: "/a folder/of: it"\n'
+    ),
+    "explicit default": "ROOT:\n  STATUS_PORT: 8094\n",
 }
-"""Further forms the loader accepts."""
+"""More forms that the loader accepts."""
 
 UNCOMMENTED = re.compile(r"^( *)#(?=[A-Z_]+:)", re.MULTILINE)
-"""The mark of a key that has its default."""
+"""Matches the comment mark of a key that has its default."""
 
 
 def typed(*words: str) -> Result:
-    return CliRunner(env={"COLUMNS": "80"}).invoke(make_app("config"), ["config", "migrate", *words])
+    return CliRunner(env={"COLUMNS": "80"}).invoke(
+        make_app("config"), ["config", "migrate", *words]
+    )
 
 
 def migrated(path: Path, folder: Path) -> Path:
-    """Migrate a file and give the new one."""
+    """Migrate a file and return the path of the new one."""
     new = folder / "new.yaml"
     result = typed(str(path), "-o", str(new))
     assert result.exit_code == 0, result.output
@@ -63,21 +70,25 @@ def migrated(path: Path, folder: Path) -> Path:
 
 
 def paths_set(settings: BaseModel, above: str = "") -> set[str]:
-    """Give the dotted names of all keys that are set."""
+    """Return the dotted names of all keys that are set."""
     found = set[str]()
     for name in settings.model_fields_set:
         value = getattr(settings, name)
-        found |= paths_set(value, f"{above}{name}.") if isinstance(value, BaseModel) else {f"{above}{name}"}
+        found |= (
+            paths_set(value, f"{above}{name}.")
+            if isinstance(value, BaseModel)
+            else {f"{above}{name}"}
+        )
     return found
 
 
 @pytest.fixture
 def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
+    """Set the environment of a site with the old site file and brokers on other hosts."""
     monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
 
 
-def test_what_went_unencrypted_to_other_hosts_says_so_in_the_new_form(tmp_path: Path) -> None:
+def test_plaintext_to_remote_hosts_is_explicit_in_the_new_file(tmp_path: Path) -> None:
     new = migrated(REPLACED, tmp_path)
     assert "\n  ALLOW_REMOTE_PLAINTEXT: true\n" in new.read_text(encoding="utf-8")
     assert load_settings(new).in_plaintext()
@@ -92,19 +103,25 @@ ROOT:
 """
 
 
-def test_settings_with_an_old_name_have_the_new_name_in_the_new_file(tmp_path: Path) -> None:
+def test_settings_with_an_old_name_are_renamed_in_the_new_file(tmp_path: Path) -> None:
     old = tmp_path / "old.yaml"
     old.write_text(OLD_NAMES, encoding="utf-8")
 
-    with pytest.raises(ConfigError, match=r"old.yaml:2: ROOT.HUNG_AFTER is now WATCHDOG_TIMEOUT; ccarchiver config"):
+    with pytest.raises(
+        ConfigError, match=r"old.yaml:2: ROOT.HUNG_AFTER is now WATCHDOG_TIMEOUT; ccarchiver config"
+    ):
         load_settings(old)
 
     settings = load_settings(migrated(old, tmp_path))
-    assert (settings.watchdog_timeout, settings.standby, settings.allow_remote_plaintext) == (45, True, True)
+    assert (settings.watchdog_timeout, settings.standby, settings.allow_remote_plaintext) == (
+        45,
+        True,
+        True,
+    )
     assert translate(translate({"HUNG_AFTER": 45})) == {"WATCHDOG_TIMEOUT": 45}
 
 
-def test_a_file_without_remote_hosts_gets_no_permission_for_plaintext(tmp_path: Path) -> None:
+def test_migrated_file_without_remote_hosts_does_not_allow_plaintext(tmp_path: Path) -> None:
     old = tmp_path / "old.yaml"
     old.write_text("ROOT:\n  HUNG_AFTER: 45\n", encoding="utf-8")
     assert not load_settings(migrated(old, tmp_path)).allow_remote_plaintext
@@ -112,14 +129,16 @@ def test_a_file_without_remote_hosts_gets_no_permission_for_plaintext(tmp_path: 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_the_new_file_gives_the_settings_of_the_old_one(path: Path, tmp_path: Path) -> None:
+def test_migrated_file_has_the_same_settings_as_the_old_one(path: Path, tmp_path: Path) -> None:
     old, new = load_settings(path), load_settings(migrated(path, tmp_path))
     assert new == old
     assert paths_set(new) == paths_set(old)
 
 
 @pytest.mark.parametrize("text", FORMS.values(), ids=FORMS)
-def test_so_it_does_for_every_form_that_is_accepted(text: str, tmp_path: Path) -> None:
+def test_migrated_file_has_the_same_settings_for_every_accepted_form(
+    text: str, tmp_path: Path
+) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(text, encoding="utf-8")
     old, new = load_settings(path), load_settings(migrated(path, tmp_path))
@@ -135,12 +154,14 @@ TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1).f
 
 
 BOARDS = st.lists(TEXTS.filter(lambda text: "/" not in text), min_size=1, unique=True)
-"""Boards of one raft: those of several could name a CCD twice."""
+"""Boards of one raft only: boards of several rafts could name a CCD twice."""
 
 
 @given(name=TEXTS, boards=BOARDS, seconds=st.floats(min_value=1e-9, allow_infinity=False))
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_text_or_number_of_a_site_is_changed_or_becomes_a_key(
+@hypothesis_settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_migration_keeps_every_text_and_number_of_a_site(
     tmp_path: Path, name: str, boards: list[str], seconds: float
 ) -> None:
     root = {
@@ -156,15 +177,19 @@ def test_no_text_or_number_of_a_site_is_changed_or_becomes_a_key(
     assert load_settings(path) == settings
 
 
-def test_without_output_it_is_printed(tmp_path: Path) -> None:
+def test_migrate_without_output_prints_the_new_file(tmp_path: Path) -> None:
     assert typed(str(REPLACED)).stdout == migrated(REPLACED, tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: Path) -> None:
+def test_migrated_file_has_every_key_in_order_with_its_meaning(path: Path) -> None:
     lines = typed(str(path)).stdout.splitlines()
-    keys = [(match[1], at) for at, line in enumerate(lines) if (match := re.match(r" +#?([A-Z_]+):", line))]
+    keys = [
+        (match[1], at)
+        for at, line in enumerate(lines)
+        if (match := re.match(r" +#?([A-Z_]+):", line))
+    ]
     settings = load_settings(path)
     expected = config_listing.entries(settings, SiteFile(path))
     sections = {"CSC", "BEACON", "ARCHIVE", "ATS", "SAL", "REDIS_TLS", "RABBITMQ_TLS"}
@@ -175,13 +200,15 @@ def test_every_key_is_there_in_the_order_of_the_settings_with_its_meaning(path: 
         above = at
         while lines[above - 1].lstrip().startswith("# "):
             above -= 1
-        said = " ".join(line.strip().removeprefix("# ") for line in lines[above:at])
-        assert said.startswith(entry.meaning), entry.key
+        comment = " ".join(line.strip().removeprefix("# ") for line in lines[above:at])
+        assert comment.startswith(entry.meaning), entry.key
 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_with_every_mark_taken_away_the_defaults_are_said_and_nothing_else_changes(path: Path, tmp_path: Path) -> None:
+def test_uncommenting_all_defaults_in_the_new_file_changes_no_setting(
+    path: Path, tmp_path: Path
+) -> None:
     text = typed(str(path)).stdout.replace(site_file_writer.ALL_DEFAULT, "")
     assert UNCOMMENTED.search(text)
     all_said = tmp_path / "all.yaml"
@@ -192,25 +219,29 @@ def test_with_every_mark_taken_away_the_defaults_are_said_and_nothing_else_chang
     }
 
 
-def test_what_is_worth_a_second_look_is_noted_above_its_key_and_told(tmp_path: Path) -> None:
+def test_advisories_are_written_above_their_key_and_printed(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text(f"{SWAPPED}  ACK_TIMEOUT: 60\n", encoding="utf-8")
     result = typed(str(path))
     plain = " ".join(result.stdout.replace("#", " ").split())
     assert re.search(r"note: ACK_TIMEOUT is 60 s.{1,120}; 5 is better ACK_TIMEOUT: 60 ", plain)
-    assert re.search(r"note: OODS_PUBLISH_QUEUE and .{1,120}the other way round: to the OODS cc_publish_to_oods", plain)
+    assert re.search(
+        r"note: OODS_PUBLISH_QUEUE and .{1,120}the other way round: to the OODS cc_publish_to_oods",
+        plain,
+    )
     assert re.search(r"note: ARCHIVE\.ARCHIVE_IP is not set.{1,120}one machine ARCHIVE_IP: ", plain)
-    told = " ".join(result.stderr.split())
-    assert "note ACK_TIMEOUT is 60 s" in told
-    assert "the other way round" in told
-    assert "neither LOGGING_DIR" in told, "it depends on the environment, so it is told"
-    assert "neither LOGGING_DIR" not in plain, "and not written"
+    printed = " ".join(result.stderr.split())
+    assert "note ACK_TIMEOUT is 60 s" in printed
+    assert "the other way round" in printed
+    assert "neither LOGGING_DIR" in printed, "depends on the environment, so it is printed"
+    assert "neither LOGGING_DIR" not in plain, "and it is not written"
 
 
-def test_a_site_with_nothing_to_note_has_no_note(tmp_path: Path) -> None:
+def test_site_without_advisories_has_no_notes_in_the_new_file(tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text(
-        re.sub(r"comcam-(redis|broker)", "127.0.0.1", REPLACED.read_text(encoding="utf-8")), encoding="utf-8"
+        re.sub(r"comcam-(redis|broker)", "127.0.0.1", REPLACED.read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     result = typed(str(site))
     assert "note: " not in result.stdout.replace("`note:`", "")
@@ -218,7 +249,9 @@ def test_a_site_with_nothing_to_note_has_no_note(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_a_bad_file_is_refused_with_the_lines_of_config_check(path: Path, tmp_path: Path) -> None:
+def test_migrate_rejects_a_bad_file_with_the_lines_of_config_check(
+    path: Path, tmp_path: Path
+) -> None:
     new = tmp_path / "new.yaml"
     result = typed(str(path), "-o", str(new))
     checked = CliRunner().invoke(make_app("config"), ["config", "check", str(path)])
@@ -227,25 +260,25 @@ def test_a_bad_file_is_refused_with_the_lines_of_config_check(path: Path, tmp_pa
     assert not new.exists()
 
 
-def test_it_never_writes_over_a_file(tmp_path: Path) -> None:
+def test_migrate_never_overwrites_a_file(tmp_path: Path) -> None:
     old = tmp_path / "old.yaml"
     old.write_text(SWAPPED, encoding="utf-8")
     for there in (old, tmp_path / "other.yaml"):
         there.write_text(SWAPPED, encoding="utf-8")
         result = typed(str(old), "-o", str(there))
         assert result.exit_code == 1
-        assert f"{there}: is there already" in result.stderr
+        assert f"{there}: already exists" in result.stderr
         assert there.read_text(encoding="utf-8") == SWAPPED
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_migrate_names_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     new = tmp_path / "no folder" / "new.yaml"
     result = typed(str(REPLACED), "-o", str(new))
     assert result.exit_code == 1
     assert f"{new}: cannot be written: No such file or directory" in result.stderr
 
 
-def test_a_full_disk_leaves_no_part_of_a_file_that_would_be_taken_for_all_of_it(tmp_path: Path) -> None:
+def test_migrate_on_a_full_disk_leaves_no_partial_file(tmp_path: Path) -> None:
     new = tmp_path / "new.yaml"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))

@@ -8,7 +8,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.testbed.brokers.ports import free_port
-from tests.support.ledger_builder import Way
+from tests.support.ledger_builder import Progress
 
 if TYPE_CHECKING:
     import pytest
@@ -19,19 +19,25 @@ ENABLED, FAULT = 2, 3
 
 
 async def well(cli: CommandRunner) -> None:
-    """Have an archiver at work with nothing wrong."""
+    """Write the records of a healthy archiver."""
     await cli.csc(ENABLED)
     await cli.pair("fwd1")
-    await cli.show_life(Worker.SAL, Worker.HEALTH)
+    await cli.write_heartbeats(Worker.SAL, Worker.HEALTH)
     now = time.time()
-    await cli.show_life(Worker.BRIDGE, link_since=now - 3630, published_at=now - 1830, publish_s=0.002)
+    await cli.write_heartbeats(
+        Worker.BRIDGE, link_since=now - 3630, published_at=now - 1830, publish_s=0.002
+    )
 
 
-async def test_an_archiver_at_work_is_well_and_shows_every_part(cli: CommandRunner) -> None:
+async def test_status_of_a_healthy_archiver_exits_0_and_shows_every_part(
+    cli: CommandRunner,
+) -> None:
     await well(cli)
-    await cli.ledger_builder.exposure("CC_O_20261122_000007", 7, time.time() - 5, Way.RETRIEVED, files=3)
+    await cli.ledger_builder.exposure(
+        "CC_O_20261122_000007", 7, time.time() - 5, Progress.RETRIEVED, files=3
+    )
 
-    answer = await cli.types("status")
+    answer = await cli.run("status")
 
     assert answer.code == 0, answer.out
     for part in (
@@ -39,10 +45,10 @@ async def test_an_archiver_at_work_is_well_and_shows_every_part(cli: CommandRunn
         "no alarms",
         "fwd1 on queue fwd1_consume for 2 h 0 min, epoch 1",
         "fwd1_association has",
-        "1 in work; last hour: 1 accepted, 0 complete",
+        "1 in progress; last hour: 1 accepted, 0 complete",
         "CC_O_20261122_000007 accepted",
         "the Forwarder: 3 of 9 files retrieved",
-        "0 letters",
+        "dead letters 0",
         "80 MB",
         "append-only, fsync always: a crash loses nothing",
         "connected for 1 h 0 min; last message 30 min",
@@ -51,20 +57,22 @@ async def test_an_archiver_at_work_is_well_and_shows_every_part(cli: CommandRunn
         assert part in answer.words
 
 
-async def test_what_is_wrong_comes_first_with_what_to_do(cli: CommandRunner) -> None:
+async def test_status_prints_alarms_first_with_their_remedies(cli: CommandRunner) -> None:
     await well(cli)
     await cli.csc(FAULT, error_code="5755", error_report="the Forwarder is gone")
     await cli.redis.delete(Worker.BRIDGE.alive)
-    await cli.ledger_builder.stalled("CC_O_20261122_000001", 1, time.time() - 600, Way.HEARD)
+    await cli.ledger_builder.stalled(
+        "CC_O_20261122_000001", 1, time.time() - 600, Progress.RECEIVED
+    )
 
-    answer = await cli.types("status")
+    answer = await cli.run("status")
 
     assert answer.code == 1
     at = [
         answer.words.index(text)
         for text in (
             "the CSC is in FAULT with 5755: the Forwarder is gone",
-            "worker ccarchiver:bridge shows no life",
+            "worker ccarchiver:bridge sends no heartbeat",
             "supervisorctl restart ccarchiver:bridge",
             "1 image is stalled: CC_O_20261122_000001 waits for the Controller",
             "ccarchiver image CC_O_20261122_000001",
@@ -72,16 +80,16 @@ async def test_what_is_wrong_comes_first_with_what_to_do(cli: CommandRunner) -> 
         )
     ]
     assert at == sorted(at)
-    assert "not known: the bridge is away" in answer.words
+    assert "unknown: the bridge is down" in answer.words
 
 
-async def test_json_has_the_verdict_and_all_that_is_shown(cli: CommandRunner) -> None:
+async def test_status_json_has_the_verdict_and_all_that_is_shown(cli: CommandRunner) -> None:
     await well(cli)
     transaction = Transaction()
     dead_letters.add(transaction, cli.settings, origin="q", reason="odd", raw=b"x")
     await cli.ledger_builder.write(transaction)
 
-    answer = await cli.types("status", "--json")
+    answer = await cli.run("status", "--json")
 
     assert answer.code == 1
     assert answer.json["well"] is False
@@ -93,35 +101,37 @@ async def test_json_has_the_verdict_and_all_that_is_shown(cli: CommandRunner) ->
     assert answer.json["supervisord"] is None
 
 
-async def test_a_csc_that_is_away_is_shown_as_it_was_last_seen(cli: CommandRunner) -> None:
+async def test_status_shows_the_last_known_state_of_a_csc_that_is_down(cli: CommandRunner) -> None:
     await well(cli)
     await cli.redis.hset(keys.CSC, "alive_at", time.time() - 3600)
 
-    answer = await cli.types("status")
+    answer = await cli.run("status")
 
     assert "ENABLED when last seen, 1 h 0 min ago" in answer.words
 
 
-async def test_without_redis_it_says_so_and_what_supervisord_cannot_tell(
+async def test_status_without_redis_reports_redis_and_supervisord_as_unavailable(
     cli: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
-    (cli.folder / "ccarchiver_config.yaml").write_text(f"ROOT: {{REDIS_HOST: 127.0.0.1, REDIS_PORT: {port}}}")
+    (cli.folder / "ccarchiver_config.yaml").write_text(
+        f"ROOT: {{REDIS_HOST: 127.0.0.1, REDIS_PORT: {port}}}"
+    )
     monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(cli.folder))
 
-    answer = await cli.types("status")
-    as_json = await cli.types("status", "--json")
+    answer = await cli.run("status")
+    as_json = await cli.run("status", "--json")
 
     assert answer.code == as_json.code == 69
     assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in answer.words
-    assert "supervisord cannot be asked" in answer.words
+    assert "supervisord does not answer" in answer.words
     assert [alarm["name"] for alarm in as_json.json["alarms"]] == ["redis_unavailable"]
 
 
-async def test_a_wrong_site_file_is_told_with_its_own_exit_code(cli: CommandRunner) -> None:
+async def test_status_with_a_wrong_site_file_exits_with_the_config_code(cli: CommandRunner) -> None:
     (cli.folder / "ccarchiver_config.yaml").write_text("ROOT: {REDIS_PROT: 1}")
 
-    answer = await cli.types("status")
+    answer = await cli.run("status")
 
     assert answer.code == 78
     assert "REDIS_PROT" in answer.err

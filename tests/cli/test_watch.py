@@ -1,4 +1,4 @@
-"""`ccarchiver status --watch`, as the program it is: on a terminal, in a pipe, with Redis coming and going."""
+"""`ccarchiver status --watch` on a terminal, in a pipe and through a Redis outage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
 
 
 class Screen:
-    """A terminal of 80 columns and 24 rows with the program on it."""
+    """A terminal of 80 columns and 24 rows that runs the program."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self._end, theirs = pty.openpty()
@@ -55,13 +55,13 @@ class Screen:
     def until(self, condition: Callable[[bytes], bool], what: str) -> None:
         deadline = Deadline(LIMIT_S)
         while not condition(self.seen):
-            assert not deadline.has_passed(), f"waited in vain for {what}; seen {self.seen!r}"
+            assert not deadline.has_passed(), f"no {what}; output {self.seen!r}"
             if not select.select([self._end], [], [], 0.1)[0]:
                 continue
             try:
                 self.seen += os.read(self._end, 65536)
-            except OSError:  # its other end is closed
-                assert condition(self.seen), f"ended before {what}; seen {self.seen!r}"
+            except OSError:  # the other end is closed
+                assert condition(self.seen), f"ended before {what}; output {self.seen!r}"
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -70,7 +70,7 @@ class Screen:
         os.close(self._end)
 
 
-def test_on_a_terminal_it_redraws_the_screen_and_ctrl_c_gives_it_back(
+def test_watch_redraws_the_terminal_and_restores_it_on_ctrl_c(
     fresh_redis: PrivateRedis, tmp_path: Path
 ) -> None:
     screen = Screen(environment(tmp_path, fresh_redis.port, TERM="xterm", NO_COLOR="1"))
@@ -86,12 +86,12 @@ def test_on_a_terminal_it_redraws_the_screen_and_ctrl_c_gives_it_back(
         assert b"\x1b[31m" not in screen.seen  # no colour: NO_COLOR
         first = screen.seen.split(b"CCArchiver")[1]
         assert first.count(b"\n") < ROWS
-        assert b"shows no life" in first
+        assert b"sends no heartbeat" in first
     finally:
         screen.close()
 
 
-def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
+def test_watch_continues_through_a_redis_outage(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         env = environment(tmp_path, server.port)
         with subprocess.Popen(

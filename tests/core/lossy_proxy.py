@@ -1,4 +1,4 @@
-"""A connection on which a reply gets lost: the server has done what it was asked, the client never hears of it."""
+"""A proxy that drops a reply: the server executes the request, the client gets no result."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ CHUNK = 65536
 
 
 class LossyProxy:
-    """Passes bytes on between clients and a server; make it with `lossy_proxy`."""
+    """Forwards bytes between clients and a server. Made with `lossy_proxy`."""
 
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
         self._marker = b""
         self.serving: set[asyncio.Task[object]] = set()
         self.lost = 0
-        """Replies lost so far."""
+        """Number of replies dropped so far."""
         self.port = 0
 
     def lose_reply_to(self, marker: bytes) -> None:
-        """Lose the reply to the next request that contains these bytes, and break the connection."""
+        """Drop the reply to the next request with these bytes, and close the connection."""
         self._marker = marker
 
     async def serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
@@ -36,33 +36,33 @@ class LossyProxy:
         self.serving.add(task)
         task.add_done_callback(self.serving.discard)
         server, to_server = await asyncio.open_connection(LOOPBACK, self._upstream)
-        doomed = asyncio.Event()
+        drop_reply = asyncio.Event()
 
         async def requests() -> None:
             while chunk := await client.read(CHUNK):
                 if self._marker and self._marker in chunk:
                     self._marker = b""
-                    doomed.set()
+                    drop_reply.set()
                 to_server.write(chunk)
                 await to_server.drain()
 
         async def replies() -> None:
             while chunk := await server.read(CHUNK):
-                if doomed.is_set():
+                if drop_reply.is_set():
                     self.lost += 1
                     return
                 to_client.write(chunk)
                 await to_client.drain()
 
-        ways = {asyncio.create_task(requests()), asyncio.create_task(replies())}
+        directions = {asyncio.create_task(requests()), asyncio.create_task(replies())}
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
+            for direction in directions:
+                direction.cancel()
             to_client.close()
             to_server.close()
-            await asyncio.gather(*ways, return_exceptions=True)
+            await asyncio.gather(*directions, return_exceptions=True)
             for writer in (to_client, to_server):
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
@@ -70,7 +70,7 @@ class LossyProxy:
 
 @asynccontextmanager
 async def lossy_proxy(upstream: int) -> AsyncIterator[LossyProxy]:
-    """Pass on to a port of this machine, for the time of a block."""
+    """Forward to a port of this machine for the duration of a block."""
     proxy = LossyProxy(upstream)
     server = await asyncio.start_server(proxy.serve, LOOPBACK, 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""A worker's place in a test: settings of a private Redis, contexts that hold their lease, mail, waiting."""
+"""Helpers of tests with Redis: settings, clients, workers with a lease, mailboxes, waiting."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from ccarchiver_core import keys
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.domain.worker_messages import WORKER_MESSAGE_ADAPTER
-from ccarchiver_core.redis.client import make_client, text
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.replies import read_hash, text
 from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 
@@ -19,13 +22,14 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from ccarchiver_core.domain.exposure import Exposure
     from ccarchiver_core.domain.worker_messages import WorkerMessage
     from ccarchiver_core.keys import Worker
 
 DATA = Path(__file__).parent.parent / "data"
 
 LIMIT_S = 60.0
-"""For whatever is due; it costs only when something is broken."""
+"""Limit of a wait. It costs time only when a test fails."""
 
 POLL_S = 0.01
 
@@ -33,18 +37,18 @@ T = TypeVar("T")
 
 
 def site(port: int, **changes: object) -> Settings:
-    """Give the settings of a site whose Redis is on a port of this machine."""
+    """Return the settings of a site whose Redis is on a port of this machine."""
     return Settings.model_validate({"REDIS_HOST": LOOPBACK, "REDIS_PORT": port, **changes})
 
 
 def plain_client(settings: Settings) -> Redis:
-    """Make a client for the test's own looks into the archiver's database."""
+    """Return a client with which a test reads and writes the archiver's database."""
     return make_client(settings)
 
 
 @asynccontextmanager
 async def looking_into(settings: Settings) -> AsyncIterator[Redis]:
-    """Look into the archiver's database for the time of a block."""
+    """Open a client of the archiver's database for the duration of a block."""
     client = plain_client(settings)
     try:
         yield client
@@ -54,7 +58,7 @@ async def looking_into(settings: Settings) -> AsyncIterator[Redis]:
 
 @asynccontextmanager
 async def holding(worker: Worker, settings: Settings) -> AsyncIterator[WorkerContext]:
-    """Be a worker that holds its lease, for the time of a block."""
+    """Return a worker's context that holds the lease for the duration of a block."""
     context = WorkerContext(worker, settings)
     try:
         await context.lease.acquire()
@@ -63,8 +67,10 @@ async def holding(worker: Worker, settings: Settings) -> AsyncIterator[WorkerCon
         await context.close()
 
 
-async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, limit: float = LIMIT_S) -> T:
-    """Wait until a condition gives something that is true, and return that."""
+async def eventually(
+    condition: Callable[[], Awaitable[T | None]], what: str, limit: float = LIMIT_S
+) -> T:
+    """Wait until a condition returns a true value, and return that value."""
     deadline = Deadline(limit)
     while True:
         value = await condition()
@@ -75,11 +81,11 @@ async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, li
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it has ended; if it has failed by itself, say so.
+    """Cancel a task until it has ended. Raise its error if it has failed by itself.
 
     Notes
     -----
-    Once is not always enough: see ``test_redis_client``.
+    One cancellation is not always enough: see ``test_redis_client``.
     """
     while not task.done():
         task.cancel()
@@ -88,23 +94,39 @@ async def end(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-async def post(redis: Redis, to: Worker, *letters: WorkerMessage) -> list[str]:
-    """Put letters into a worker's mailbox as another worker would."""
-    return [text(await redis.xadd(to.mailbox, {"message": message.model_dump_json()})) for message in letters]
+async def post(redis: Redis, to: Worker, *messages: WorkerMessage) -> list[str]:
+    """Enqueue messages in a worker's mailbox as another worker does."""
+    return [
+        text(await redis.xadd(to.mailbox, {"message": message.model_dump_json()}))
+        for message in messages
+    ]
 
 
 async def mail_in(redis: Redis, worker: Worker) -> list[WorkerMessage]:
-    """Read what is in a mailbox, without taking it out."""
+    """Return the messages of a mailbox without removing them."""
     raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(worker.mailbox))
     return [WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"]) for _, fields in raw]
 
 
 async def counter(redis: Redis, name: str) -> int:
-    """Read one of the counters operators see."""
+    """Return the value of a counter."""
     return int(await redis.hget("ccarchiver:counters", name) or 0)
 
 
 async def read_dead_letters(redis: Redis) -> list[dict[str, bytes]]:
-    """Read the dead letters, oldest first."""
-    raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange("ccarchiver:dead_letters"))
+    """Return the dead letters, oldest first."""
+    raw = cast(
+        "list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange("ccarchiver:dead_letters")
+    )
     return [{name.decode(): value for name, value in fields.items()} for _, fields in raw]
+
+
+async def read_fields(redis: Redis, obsid: str) -> dict[str, str]:
+    """Return the fields of an image's hash as they are stored; empty if there is none."""
+    return await read_hash(redis, keys.image(obsid))
+
+
+async def read_exposure(redis: Redis, obsid: str, files_per_image: int) -> Exposure | None:
+    """Return what the bridge would work with; None unless the image is open."""
+    record = await ImageLedger(redis).read(obsid)
+    return None if record is None else record.to_exposure(files_per_image)

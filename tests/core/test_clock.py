@@ -1,4 +1,4 @@
-"""How long ago something was, whatever happens to the wall clock."""
+"""Elapsed times are correct when the wall clock jumps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ HOUR = 3600.0
 
 
 def written(instant: clock.Instant) -> dict[str, str]:
-    """Give an instant's fields as Redis gives them back."""
+    """Return the fields of an instant as Redis returns them."""
     return {name: str(value) for name, value in instant.fields("x_").items()}
 
 
-@pytest.mark.parametrize("step_s", [-HOUR, HOUR])
-def test_within_one_boot_a_step_of_the_wall_clock_does_not_count(
-    monkeypatch: pytest.MonkeyPatch, step_s: float
+@pytest.mark.parametrize("jump_s", [-HOUR, HOUR])
+def test_seconds_since_ignores_a_clock_jump_within_one_boot(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float
 ) -> None:
     before = written(clock.now())
     wall = time.time()
-    monkeypatch.setattr(time, "time", lambda: wall + step_s)
+    monkeypatch.setattr(time, "time", lambda: wall + jump_s)
 
     assert 0 <= clock.seconds_since(before, "x_") < HOUR / 2
 
 
-def test_of_another_boot_the_wall_clock_is_believed() -> None:
+def test_seconds_since_uses_the_wall_clock_after_a_reboot() -> None:
     now = clock.now()
     before = clock.Instant(now.wall - HOUR, "another", now.uptime)
 
@@ -36,7 +36,7 @@ def test_of_another_boot_the_wall_clock_is_believed() -> None:
     assert clock.seconds_since({}, "x_") > 50 * 365 * 24 * HOUR
 
 
-def test_where_the_kernel_does_not_name_its_boot_the_wall_clock_is_all_there_is(
+def test_seconds_since_uses_the_wall_clock_without_a_boot_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock, "boot_id", lambda: "")
@@ -45,12 +45,14 @@ def test_where_the_kernel_does_not_name_its_boot_the_wall_clock_is_all_there_is(
     assert clock.seconds_since(written(before), "x_") >= HOUR
 
 
-@pytest.mark.parametrize("step_s", [-HOUR, HOUR])
-def test_a_step_is_noticed_once_and_with_its_sign(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
-    watch = clock.ClockJumpDetector()
-    assert watch.poll() == 0
+@pytest.mark.parametrize("jump_s", [-HOUR, HOUR])
+def test_clock_jump_is_returned_once_with_its_sign(
+    monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    detector = clock.ClockJumpDetector()
+    assert detector.poll() == 0
     wall = time.time()
-    monkeypatch.setattr(time, "time", lambda: wall + step_s)
+    monkeypatch.setattr(time, "time", lambda: wall + jump_s)
 
-    assert watch.poll() == pytest.approx(step_s, abs=HOUR / 2)
-    assert watch.poll() == 0
+    assert detector.poll() == pytest.approx(jump_s, abs=HOUR / 2)
+    assert detector.poll() == 0

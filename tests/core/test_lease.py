@@ -46,7 +46,9 @@ def another_process() -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-async def test_a_second_instance_is_refused_and_told_who_runs(fresh_redis: PrivateRedis) -> None:
+async def test_second_instance_gets_a_lease_held_error_that_names_the_holder(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         with another_process() as other:
@@ -60,11 +62,15 @@ async def test_a_second_instance_is_refused_and_told_who_runs(fresh_redis: Priva
             text = str(caught.value)
             assert f"pid {other.pid} on {socket.gethostname()} since {SINCE}" in text
             assert "supervisorctl stop ccarchiver:bridge" in text
-            assert context.transactions.epoch is None
-            assert await redis.get(Worker.BRIDGE.lease) == held_by(other.pid).encode(), "the refused one gave it back"
+            assert context.transactions.fencing_token is None
+            assert await redis.get(Worker.BRIDGE.lease) == held_by(other.pid).encode(), (
+                "the rejected instance released it"
+            )
 
 
-async def test_a_holder_that_died_on_this_host_is_taken_over_at_once(fresh_redis: PrivateRedis) -> None:
+async def test_lease_of_a_dead_process_on_this_host_is_taken_over_immediately(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
     with another_process() as other:
         pid = other.pid
@@ -75,7 +81,9 @@ async def test_a_holder_that_died_on_this_host_is_taken_over_at_once(fresh_redis
             assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
 
 
-async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_here(fresh_redis: PrivateRedis) -> None:
+async def test_lease_of_another_host_is_respected_if_its_pid_is_free_here(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
     with another_process() as other:
         pid = other.pid
@@ -89,7 +97,7 @@ async def test_a_holder_on_another_host_is_respected_even_if_its_pid_is_free_her
         await context.close()
 
 
-async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fresh_redis: PrivateRedis) -> None:
+async def test_standby_takes_over_when_the_active_instance_ends(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, STANDBY=True)
     async with looking_into(settings) as redis:
         await redis.set(Worker.SAL.lease, held_by(os.getpid(), "the-other-host"), px=600_000)
@@ -98,22 +106,24 @@ async def test_a_standby_waits_for_the_end_of_the_active_one_and_takes_over(fres
         waiting = asyncio.create_task(standby.lease.acquire())
         await asyncio.wait({waiting}, timeout=3 * STANDBY_POLL_S)
         assert not waiting.done()
-        assert await redis.get(Worker.SAL.fencing_token) == b"7", "a waiting one fenced the active one"
+        assert await redis.get(Worker.SAL.fencing_token) == b"7", (
+            "the waiting standby fenced the active instance"
+        )
 
-        await redis.delete(Worker.SAL.lease)  # as Redis does when it is not renewed
+        await redis.delete(Worker.SAL.lease)  # as Redis does when the lease is not renewed
 
         async with within(LIMIT_S):
             await waiting
-        assert standby.transactions.epoch == 8
+        assert standby.transactions.fencing_token == 8
         await standby.close()
 
 
 @pytest.mark.parametrize("redis_hangs", [False, True])
 @pytest.mark.processes
-async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
+async def test_lease_that_expired_in_a_redis_outage_is_left_to_its_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, redis_hangs: bool
 ) -> None:
-    """The holder comes second here, as it may: it must not lose its session to a standby that was only quicker."""
+    """Here the standby reconnects before the holder, and must not take over the session."""
     monkeypatch.setattr(lease_module, "STALE_POLL_S", 3 * STANDBY_POLL_S)
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port, STANDBY=True, LEASE_TTL=scaled(1.0))
@@ -124,26 +134,26 @@ async def test_a_lease_that_ended_while_redis_was_away_stays_its_holders(
             await active.lease.acquire()
             waiting = asyncio.create_task(standby.lease.acquire())
             await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
-            with away(server, hangs=redis_hangs):
+            with unavailable(server, hangs=redis_hangs):
                 await asyncio.sleep(4 * STANDBY_POLL_S + settings.lease_ttl)
 
-            await eventually(lambda: left_to_its_holder(standby), "the standby to find Redis again")
+            await eventually(lambda: has_noticed_outage(standby), "the standby to find Redis again")
             assert not await redis.exists(Worker.SAL.lease)
-            keeping = asyncio.create_task(active.lease.renew_forever())
+            renewing = asyncio.create_task(active.lease.renew_forever())
             await eventually(lambda: redis.exists(Worker.SAL.lease), "the holder's renewal")
-            assert await redis.get(Worker.SAL.fencing_token) == b"1", "the standby took it"
+            assert await redis.get(Worker.SAL.fencing_token) == b"1", "the standby took the lease"
 
-            await end(keeping)  # the holder dies, long after: now the standby does what it is there for
+            await end(renewing)  # the holder dies much later: now the standby takes over
             standby.lease._not_before = 0.0
             await waiting
-            assert standby.transactions.epoch == 2
+            assert standby.transactions.fencing_token == 2
         await active.close()
         await standby.close()
 
 
 @contextmanager
-def away(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
-    """Have Redis be away for the time of a block: as a process that is gone, or as one that stands still."""
+def unavailable(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
+    """Make Redis unavailable for the duration of a block: stop its process or suspend it."""
     if hangs:
         os.kill(server.pid, signal.SIGSTOP)
     else:
@@ -157,83 +167,88 @@ def away(server: PrivateRedis, *, hangs: bool) -> Iterator[None]:
             server.start()
 
 
-async def left_to_its_holder(standby: WorkerContext) -> bool:
-    """Tell whether a standby has seen that Redis was away, or has the lease."""
-    return standby.lease._not_before > 0 or standby.transactions.epoch is not None
+async def has_noticed_outage(standby: WorkerContext) -> bool:
+    """Return whether a standby has noticed the Redis outage, or has the lease."""
+    return standby.lease._not_before > 0 or standby.transactions.fencing_token is not None
 
 
-async def test_the_same_lease_again_after_a_lost_reply_is_no_second_instance(fresh_redis: PrivateRedis) -> None:
+async def test_acquire_succeeds_after_the_reply_to_it_was_lost(fresh_redis: PrivateRedis) -> None:
     async with lossy_proxy(fresh_redis.port) as proxy:
         settings = site(proxy.port)
         async with holding(Worker.HEALTH, settings):
-            pass  # Redis knows the script from here on
+            pass  # Redis has cached the script from here on
         proxy.lose_reply_to(b"EVALSHA")
 
         async with within(LIMIT_S), holding(Worker.HEALTH, settings) as context:
             assert proxy.lost == 1
-            assert context.transactions.epoch == 2
+            assert context.transactions.fencing_token == 2
             assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
 
 
-async def test_every_holder_has_a_larger_epoch_than_the_one_before(fresh_redis: PrivateRedis) -> None:
-    settings, epochs = site(fresh_redis.port), list[int | None]()
-    for _ in range(3):
-        async with holding(Worker.SAL, settings) as context:
-            epochs.append(context.transactions.epoch)
-
-    assert epochs == [1, 2, 3]
-
-
-async def test_a_process_started_within_the_same_second_and_with_the_same_pid_is_another_owner(
+async def test_each_holder_has_a_larger_fencing_token_than_the_previous_one(
     fresh_redis: PrivateRedis,
 ) -> None:
-    """Two containers with pid 1: the second must not inherit the epoch, or its steps count as done already."""
+    settings, tokens = site(fresh_redis.port), list[int | None]()
+    for _ in range(3):
+        async with holding(Worker.SAL, settings) as context:
+            tokens.append(context.transactions.fencing_token)
+
+    assert tokens == [1, 2, 3]
+
+
+async def test_process_with_the_same_pid_and_start_second_is_another_holder(
+    fresh_redis: PrivateRedis,
+) -> None:
+    """With the same fencing token, the second container's transactions would count as applied."""
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        runners = [TransactionPipeline(redis, Worker.SAL), TransactionPipeline(redis, Worker.SAL)]
-        for transactions in runners:
+        pipelines = [TransactionPipeline(redis, Worker.SAL), TransactionPipeline(redis, Worker.SAL)]
+        for transactions in pipelines:
             await Lease(redis, Worker.SAL, transactions, ttl=15).acquire()
             await transactions.apply(Transaction().count("n"))
 
-        assert [transactions.epoch for transactions in runners] == [1, 2]
+        assert [transactions.fencing_token for transactions in pipelines] == [1, 2]
         assert await counter(redis, "n") == 2
 
 
-async def test_a_holder_that_was_frozen_past_its_lease_does_no_harm(fresh_redis: PrivateRedis) -> None:
+async def test_holder_that_was_frozen_past_its_lease_is_fenced(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     frozen = WorkerContext(Worker.SAL, settings)
     async with looking_into(settings) as redis:
         await frozen.lease.acquire()
-        await redis.delete(Worker.SAL.lease)  # as if its time had come while it was frozen
+        await redis.delete(Worker.SAL.lease)  # as if it had expired while the holder was frozen
         async with holding(Worker.SAL, settings) as successor:
             with pytest.raises(FencedError):
                 await frozen.transactions.apply(Transaction().count("by the frozen one"))
             async with within(LIMIT_S):
-                with pytest.raises(FencedError, match="taken by another instance"):
+                with pytest.raises(FencedError, match="another instance has acquired the lease"):
                     await frozen.lease.renew_forever()
-            assert await successor.transactions.apply(Transaction().count("by the successor")) is Outcome.APPLIED
+            assert (
+                await successor.transactions.apply(Transaction().count("by the successor"))
+                is Outcome.APPLIED
+            )
         assert await counter(redis, "by the frozen one") == 0
         assert await counter(redis, "by the successor") == 1
     await frozen.close()
 
 
-async def test_a_kept_lease_outlives_its_time(fresh_redis: PrivateRedis) -> None:
+async def test_renewed_lease_outlives_its_ttl(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, LEASE_TTL=scaled(0.7))
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        keeping = asyncio.create_task(context.lease.renew_forever())
+        renewing = asyncio.create_task(context.lease.renew_forever())
         until = time.monotonic() + 3 * settings.lease_ttl
         while time.monotonic() < until:
             await asyncio.sleep(0.1)
             assert await redis.exists(Worker.SAL.lease)
-        await end(keeping)
+        await end(renewing)
 
 
 @pytest.mark.processes
-async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_path: Path) -> None:
+async def test_lease_that_expired_in_an_outage_is_renewed_if_it_is_free(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port, LEASE_TTL=scaled(0.5))
         async with holding(Worker.SAL, settings) as context:
-            keeping = asyncio.create_task(context.lease.renew_forever())
+            renewing = asyncio.create_task(context.lease.renew_forever())
             server.stop()
             await asyncio.sleep(1.2 * settings.lease_ttl)
             server.start()
@@ -242,11 +257,11 @@ async def test_a_lease_that_ended_in_an_outage_is_kept_on_if_nobody_took_it(tmp_
                 assert await context.transactions.apply(Transaction().count("n")) is Outcome.APPLIED
                 async with looking_into(settings) as redis:
                     await eventually(lambda: redis.exists(Worker.SAL.lease), "the lease")
-            assert not keeping.done()
-            await end(keeping)
+            assert not renewing.done()
+            await end(renewing)
 
 
-async def test_a_released_lease_is_free_and_another_ones_is_left_alone(fresh_redis: PrivateRedis) -> None:
+async def test_release_frees_the_holders_own_lease_only(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         async with holding(Worker.SAL, settings) as context:
@@ -259,7 +274,11 @@ async def test_a_released_lease_is_free_and_another_ones_is_left_alone(fresh_red
         assert not await redis.exists(Worker.SAL.lease)
 
 
-async def test_the_three_workers_do_not_exclude_each_other(fresh_redis: PrivateRedis) -> None:
+async def test_leases_of_the_three_workers_are_independent(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with holding(Worker.SAL, settings), holding(Worker.BRIDGE, settings), holding(Worker.HEALTH, settings):
+    async with (
+        holding(Worker.SAL, settings),
+        holding(Worker.BRIDGE, settings),
+        holding(Worker.HEALTH, settings),
+    ):
         pass

@@ -1,4 +1,4 @@
-"""Every log line of the workers, as the source has it: events are dotted, keys mean the same everywhere."""
+"""Every log call in the workers: event names are dotted, and a key has one meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 
 OURS_IN_EVERY_LINE = {"worker", "pid", "timestamp", "level", "logger"}
-"""What `ccarchiver_core.log.logs` puts into each line: a call that gave its own would be overruled."""
+"""Keys that `ccarchiver_core.log.logs` adds to each line. It overwrites the same key of a call."""
 
 OTHER_NAMES = {
     "image": {"obsid", "image_id", "image_name", "imageName", "name"},
@@ -30,20 +30,31 @@ OTHER_NAMES = {
     "topic": {"event_kind", "sal_topic"},
     "queue": {"queue_name", "consume_queue"},
 }
-"""One name for each thing, and others it might be given."""
+"""For each key, other names that a call must not use for it."""
 
 
 def calls() -> Iterator[tuple[str, str, set[str]]]:
-    """Give each call's place, event and keys: of ``_log``, and of lines that are written while waiting, or later."""
+    """Yield position, event and keys of each log call, also of backoffs and deferred logs."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+                if (
+                    not isinstance(node, ast.Call)
+                    or not isinstance(node.func, ast.Attribute)
+                    or not node.args
+                ):
                     continue
                 match node.func, node.args:
-                    case ast.Attribute(value=ast.Name(id="_log"), attr=level), [ast.Constant(value=str(event)), *_]:
+                    case ast.Attribute(value=ast.Name(id="_log"), attr=level), [
+                        ast.Constant(value=str(event)),
+                        *_,
+                    ]:
                         assert level in LEVELS
-                    case ast.Attribute(attr="wait"), [ast.Name(id="_log"), ast.Constant(value=str(event)), *_]:
+                    case ast.Attribute(attr="wait"), [
+                        ast.Name(id="_log"),
+                        ast.Constant(value=str(event)),
+                        *_,
+                    ]:
                         pass
                     case (
                         ast.Attribute(attr="add"),
@@ -54,26 +65,42 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
                         ],
                     ):
                         assert level in LEVELS
-                    case ast.Attribute(value=ast.Name(id="_log"), attr=level), [*_] if level in LEVELS:
-                        pytest.fail(f"{path.name}:{node.lineno}: the event's name is not a plain text")
+                    case ast.Attribute(value=ast.Name(id="_log"), attr=level), [*_] if (
+                        level in LEVELS
+                    ):
+                        pytest.fail(
+                            f"{path.name}:{node.lineno}: the event name is not a string literal"
+                        )
                     case _:
                         continue
-                yield f"{path.name}:{node.lineno}", event, {word.arg for word in node.keywords if word.arg}
+                yield (
+                    f"{path.name}:{node.lineno}",
+                    event,
+                    {word.arg for word in node.keywords if word.arg},
+                )
 
 
 CALLS = list(calls())
 
 
-def test_there_are_calls_to_look_at() -> None:
+def test_log_calls_of_the_workers_are_found() -> None:
     assert len(CALLS) > 50
-    assert {"instruction.sent", "event.accepted", "redis.unavailable", "image.completed", "forwarder.paired"} <= {
-        event for _, event, _ in CALLS
-    }
+    assert {
+        "instruction.sent",
+        "event.accepted",
+        "redis.unavailable",
+        "image.completed",
+        "forwarder.paired",
+    } <= {event for _, event, _ in CALLS}
 
 
-@pytest.mark.parametrize(("place", "event", "keys"), CALLS, ids=[f"{place} {event}" for place, event, _ in CALLS])
-def test_an_event_is_dotted_and_its_keys_are_the_ones_all_use(place: str, event: str, keys: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("place", "event", "keys"), CALLS, ids=[f"{place} {event}" for place, event, _ in CALLS]
+)
+def test_log_event_is_dotted_and_uses_the_standard_keys(
+    place: str, event: str, keys: set[str]
+) -> None:
     assert EVENT.fullmatch(event), f"{place}: {event}"
-    assert not keys & OURS_IN_EVERY_LINE, f"{place}: {event} gives a key that every line has by itself"
+    assert not keys & OURS_IN_EVERY_LINE, f"{place}: {event} has a key that every line has already"
     for right, others in OTHER_NAMES.items():
-        assert not keys & others, f"{place}: {event}: the key is called {right} everywhere else"
+        assert not keys & others, f"{place}: {event}: this key is named {right} everywhere else"

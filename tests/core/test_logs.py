@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.processes
 
-SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
+SECRET = "correct-horse-battery"  # noqa: S105  no real password
 
 
 def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run in a process of its own: logging is set up once a process, and pytest has its own."""
-    return pace.run([sys.executable, "-c", program, str(folder)], LIMIT_S, capture_output=True, text=True)
+    """Run a program in its own process: pytest has already configured logging in this one."""
+    return pace.run(
+        [sys.executable, "-c", program, str(folder)], LIMIT_S, capture_output=True, text=True
+    )
 
 
 HEAD = """
@@ -45,7 +47,7 @@ def lines_of(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_each_line_of_the_file_is_one_json_object_with_the_image(tmp_path: Path) -> None:
+def test_each_log_line_is_one_json_object_with_its_image(tmp_path: Path) -> None:
     program = f"""{HEAD}
 structlog.get_logger("ours").info("instruction.sent", image="CC_O_1", job=7)
 with structlog.contextvars.bound_contextvars(image="CC_O_2"):
@@ -56,7 +58,12 @@ logging.getLogger("theirs").warning("plain %s", "text")
 
     assert done.returncode == 0, done.stderr
     sent, bound, plain = lines_of(tmp_path / "logs")
-    assert (sent["event"], sent["image"], sent["job"], sent["level"]) == ("instruction.sent", "CC_O_1", 7, "info")
+    assert (sent["event"], sent["image"], sent["job"], sent["level"]) == (
+        "instruction.sent",
+        "CC_O_1",
+        7,
+        "info",
+    )
     assert (bound["event"], bound["image"]) == ("bound", "CC_O_2")
     assert (plain["event"], plain["logger"]) == ("plain text", "theirs")
     assert {line["worker"] for line in (sent, bound, plain)} == {"test"}
@@ -65,7 +72,7 @@ logging.getLogger("theirs").warning("plain %s", "text")
     assert "instruction.sent" in done.stderr
 
 
-def test_an_exception_is_in_the_file_with_its_traceback(tmp_path: Path) -> None:
+def test_log_file_contains_an_exception_with_its_traceback(tmp_path: Path) -> None:
     program = f"""{HEAD}
 try:
     raise ValueError("what went wrong")
@@ -78,7 +85,7 @@ except ValueError:
     assert "ValueError: what went wrong" in str(line["exception"])
 
 
-def test_chatter_of_libraries_is_left_out(tmp_path: Path) -> None:
+def test_log_file_omits_info_and_debug_lines_of_libraries(tmp_path: Path) -> None:
     program = f"""{HEAD}
 for name in ("pika", "asyncio", "ours"):
     logging.getLogger(name).info("from %s", name)
@@ -89,12 +96,14 @@ for name in ("pika", "asyncio", "ours"):
     assert [line["event"] for line in lines_of(tmp_path)] == ["from ours"]
 
 
-def test_a_password_is_in_no_log_even_if_the_credentials_are_logged(tmp_path: Path) -> None:
+def test_log_never_contains_the_password_of_logged_credentials(tmp_path: Path) -> None:
     program = f"""{HEAD}
 from ccarchiver_core.config.credentials import Credentials
-credentials = Credentials.model_validate({{"service_user": "archiver", "service_passwd": "{SECRET}"}})
+credentials = Credentials.model_validate(\
+{{"service_user": "archiver", "service_passwd": "{SECRET}"}})
 log = structlog.get_logger("ours")
-log.info("connecting", credentials=credentials, password=credentials.password, text=f"{{credentials}}")
+log.info("connecting", \
+credentials=credentials, password=credentials.password, text=f"{{credentials}}")
 try:
     raise RuntimeError(credentials)
 except RuntimeError:
@@ -108,8 +117,8 @@ except RuntimeError:
     assert SECRET not in done.stderr
 
 
-def test_a_traceback_shows_no_values_of_variables(tmp_path: Path) -> None:
-    """One of them may be the password: it is in plain text deep in the library that sends it."""
+def test_traceback_contains_no_values_of_variables(tmp_path: Path) -> None:
+    """A variable of the library that sends the password contains it in plain text."""
     program = f"""{HEAD}
 def connect(user):
     response = "{SECRET[::-1]}"[::-1]
@@ -127,8 +136,8 @@ except OSError:
     assert SECRET not in (tmp_path / "ccarchiver_test.log").read_text(encoding="utf-8")
 
 
-def test_a_directory_that_cannot_be_written_is_reported_and_the_program_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "logs").write_text("a file is in the way", encoding="utf-8")
+def test_unwritable_log_directory_is_reported_and_the_program_continues(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file instead of a directory", encoding="utf-8")
 
     done = run(f"{HEAD}\nstructlog.get_logger('ours').info('going.on')", tmp_path / "logs")
 
@@ -137,21 +146,23 @@ def test_a_directory_that_cannot_be_written_is_reported_and_the_program_goes_on(
     assert "going.on" in done.stderr
 
 
-def test_a_line_is_one_line_on_a_terminal_whatever_a_peer_sent(tmp_path: Path) -> None:
+def test_console_line_escapes_control_characters_from_a_peer(tmp_path: Path) -> None:
     program = f"""{HEAD}
 log = structlog.get_logger("ours")
-log.info("instruction.sent", image="CC_O_1", why="two\\nlines", text="\\x1b[2J", more="\\x9b2J", n=1)
+log.info("instruction.sent", \
+image="CC_O_1", why="two\\nlines", text="\\x1b[2J", more="\\x9b2J", n=1)
 """
     done = run(program, tmp_path)
 
     [line] = done.stderr.splitlines()
     assert line.split()[1].startswith("test[")
     assert line.endswith(
-        r'info     instruction.sent image=CC_O_1 why="two\nlines" text="\u001b[2J" more="\u009b2J" n=1'
+        "info     instruction.sent image=CC_O_1 "
+        r'why="two\nlines" text="\u001b[2J" more="\u009b2J" n=1'
     )
 
 
-def test_the_last_error_is_remembered_with_its_time(tmp_path: Path) -> None:
+def test_last_error_holds_the_newest_error_and_its_time(tmp_path: Path) -> None:
     program = f"""{HEAD}
 import time
 began = time.time()
@@ -180,17 +191,17 @@ print(logs.last_error.text)
     assert len(long) == 300
 
 
-def test_what_ends_a_program_unforeseen_is_in_its_file(tmp_path: Path) -> None:
-    done = run(f'{HEAD}\nraise RuntimeError("nobody foresaw this")', tmp_path)
+def test_uncaught_exception_is_logged_as_worker_crashed(tmp_path: Path) -> None:
+    done = run(f'{HEAD}\nraise RuntimeError("an unexpected error")', tmp_path)
 
     assert done.returncode == 1
     [line] = lines_of(tmp_path)
     assert (line["event"], line["level"]) == ("worker.crashed", "critical")
-    assert "RuntimeError: nobody foresaw this" in str(line["exception"])
-    assert "RuntimeError: nobody foresaw this" in done.stderr
+    assert "RuntimeError: an unexpected error" in str(line["exception"])
+    assert "RuntimeError: an unexpected error" in done.stderr
 
 
-def test_files_are_put_aside_at_their_size_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
+def test_log_rotation_by_size_loses_and_splits_no_line(tmp_path: Path) -> None:
     program = """
 import pathlib, sys, structlog
 from ccarchiver_core.log import logs
@@ -204,55 +215,72 @@ for number in range(50):
     files = sorted(tmp_path.iterdir(), key=lambda path: -int(path.suffix[1:].replace("log", "0")))
     assert len(files) > 2
     assert all(path.stat().st_size < 2500 for path in files)
-    lines = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["number"] for line in lines] == list(range(50))
 
 
-def test_a_torn_line_does_not_swallow_the_first_one_of_the_next_run(tmp_path: Path) -> None:
+def test_log_starts_on_a_new_line_after_a_truncated_line(tmp_path: Path) -> None:
     (tmp_path / "ccarchiver_test.log").write_text('{"event": "torn by a full di', encoding="utf-8")
 
     for _ in range(2):
-        assert run(f"{HEAD}\nstructlog.get_logger('ours').info('first.one')", tmp_path).returncode == 0
+        assert (
+            run(f"{HEAD}\nstructlog.get_logger('ours').info('first.one')", tmp_path).returncode == 0
+        )
 
     _torn, *whole = (tmp_path / "ccarchiver_test.log").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["event"] for line in whole] == ["first.one", "first.one"]
 
 
-async def _showing_an_error(redis: Redis) -> Heartbeat | None:
-    shown = await read_heartbeat(redis, keys.Worker.BRIDGE)
-    return shown if shown is not None and shown.last_error else None
+async def _heartbeat_with_an_error(redis: Redis) -> Heartbeat | None:
+    heartbeat = await read_heartbeat(redis, keys.Worker.BRIDGE)
+    return heartbeat if heartbeat is not None and heartbeat.last_error else None
 
 
-async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_password(
-    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str, tmp_path_factory: pytest.TempPathFactory
+async def test_worker_with_a_wrong_password_reports_it_without_the_password(
+    fresh_redis: PrivateRedis,
+    rabbit_server: PrivateRabbit,
+    fresh_vhost: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = RunFolder(tmp_path_factory.mktemp("s"))
     settings = site(fresh_redis.port)
-    address = {"REDIS_HOST": settings.redis_host, "REDIS_PORT": fresh_redis.port, "CONNECT_TIMEOUT": 1}
+    address = {
+        "REDIS_HOST": settings.redis_host,
+        "REDIS_PORT": fresh_redis.port,
+        "CONNECT_TIMEOUT": 1,
+    }
     folder.write_site({**address, "BASE_BROKER_ADDR": rabbit_server.address_of(fresh_vhost)})
     folder.write_credentials(rabbit_server.user, SECRET)
-    # asyncio in debug mode logs what it is busy with, arguments included
+    # In debug mode asyncio logs slow callbacks with their arguments.
     env = run_environment(folder, {}) | {"PYTHONASYNCIODEBUG": "1"}
     began = time.time()
     async with looking_into(settings) as redis:
-        await redis.hset(keys.SESSION, mapping={"id": "s", "wanted": "up", "epoch": 1, "pairing": "searching"})
-        bridge = ChildProcess("bridge", ["run_ccarchiver_bridge"], env=env, log_path=folder.logs / "bridge.out")
+        await redis.hset(
+            keys.SESSION, mapping={"id": "s", "wanted": "up", "epoch": 1, "pairing": "searching"}
+        )
+        bridge = ChildProcess(
+            "bridge", ["run_ccarchiver_bridge"], env=env, log_path=folder.logs / "bridge.out"
+        )
         bridge.start()
         try:
-            shown = await eventually(lambda: _showing_an_error(redis), "an error in the vital signs")
+            heartbeat = await eventually(
+                lambda: _heartbeat_with_an_error(redis), "an error in the heartbeat"
+            )
         finally:
             bridge.stop(LIMIT_S)
 
-    assert "session.failed error_code=5071" in shown.last_error
-    assert "ACCESS_REFUSED" in shown.last_error
-    assert shown.last_error_at is not None
-    assert began <= shown.last_error_at <= shown.written_at
+    assert "session.failed error_code=5071" in heartbeat.last_error
+    assert "ACCESS_REFUSED" in heartbeat.last_error
+    assert heartbeat.last_error_at is not None
+    assert began <= heartbeat.last_error_at <= heartbeat.written_at
     path = folder.logs / "ccarchiver_bridge.log"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     events = [line["event"] for line in lines]
     assert events[0] == "worker.starting"
     assert {"rabbitmq.unavailable", "session.failed", "worker.stopping"} <= set(events)
-    assert {(line["worker"], line["pid"]) for line in lines} == {("bridge", shown.pid)}
+    assert {(line["worker"], line["pid"]) for line in lines} == {("bridge", heartbeat.pid)}
     fault = lines[events.index("session.failed")]
     assert (fault["session"], fault["epoch"], fault["error_code"]) == ("s", 1, 5071)
     assert {path.name for path in folder.logs.iterdir()} == {"ccarchiver_bridge.log", "bridge.out"}
@@ -260,4 +288,4 @@ async def test_a_worker_with_a_wrong_password_says_so_everywhere_but_never_the_p
         text = written.read_text(encoding="utf-8")
         assert "ACCESS_REFUSED" in text
         assert SECRET not in text
-    assert SECRET not in shown.model_dump_json()
+    assert SECRET not in heartbeat.model_dump_json()

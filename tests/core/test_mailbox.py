@@ -7,7 +7,7 @@ import pytest
 
 from ccarchiver_core.domain.worker_messages import SessionStarted, WorkerMessage
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis import client as redis_client
+from ccarchiver_core.redis import replies
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.pace import within
 from ccarchiver_sim.testbed.brokers import PrivateRedis
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty mailbox is given up after a moment."""
-    monkeypatch.setattr(redis_client, "MAILBOX_BLOCK_S", 0.05)
+    """A read of an empty mailbox returns after a moment."""
+    monkeypatch.setattr(replies, "MAILBOX_BLOCK_S", 0.05)
 
 
-def letters(*names: object) -> list[WorkerMessage]:
+def messages(*names: object) -> list[WorkerMessage]:
     return [SessionStarted(session_id=str(name)) for name in names]
 
 
@@ -49,19 +49,21 @@ def names_of(entries: list[Entry]) -> list[str]:
     return found
 
 
-async def read_some(context: WorkerContext, *, settle: bool = True) -> list[str]:
-    """Read until something comes; settle it or leave it pending."""
+async def read_some(context: WorkerContext, *, ack: bool = True) -> list[str]:
+    """Read until messages arrive. Ack them or leave them pending."""
     async with within(LIMIT_S):
         while not (entries := await context.mailbox.read()):
             pass
-    if settle:
+    if ack:
         for entry in entries:
             await context.transactions.apply(Transaction().ack(context.worker, entry.id))
     return names_of(entries)
 
 
-async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_redis: PrivateRedis) -> None:
-    """The worker that watches this one ends it for showing none, and a batch may take longer than WATCHDOG_TIMEOUT."""
+async def test_mailbox_progress_changes_with_each_handled_message(
+    fresh_redis: PrivateRedis,
+) -> None:
+    """A batch may take longer than WATCHDOG_TIMEOUT: the watchdog must see progress."""
     settings = site(fresh_redis.port)
     seen = list[int]()
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
@@ -70,7 +72,7 @@ async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_r
             seen.append(context.mailbox.progress)
             await context.transactions.apply(Transaction().ack(Worker.SAL, entry.id))
 
-        await post(redis, Worker.SAL, *letters(1, 2, 3))
+        await post(redis, Worker.SAL, *messages(1, 2, 3))
         handled = 0
         async with within(LIMIT_S):
             while handled < 3:
@@ -81,10 +83,10 @@ async def test_a_long_batch_on_a_slow_disk_shows_progress_at_each_letter(fresh_r
     assert len(set(seen)) == 3
 
 
-async def test_mail_is_read_in_the_order_it_was_posted_and_is_gone_when_settled(fresh_redis: PrivateRedis) -> None:
+async def test_messages_are_read_in_order_and_removed_when_acked(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(redis, Worker.SAL, *letters(*range(250)))
+        await post(redis, Worker.SAL, *messages(*range(250)))
 
         found = list[str]()
         while len(found) < 250:
@@ -95,39 +97,43 @@ async def test_mail_is_read_in_the_order_it_was_posted_and_is_gone_when_settled(
         assert (await redis.xpending(Worker.SAL.mailbox, "worker"))["pending"] == 0
 
 
-async def test_a_restarted_worker_reads_its_own_pending_mail_first(fresh_redis: PrivateRedis) -> None:
+async def test_restarted_worker_reads_its_pending_messages_first(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await post(redis, Worker.SAL, *letters("a", "b"))
+        await post(redis, Worker.SAL, *messages("a", "b"))
         async with holding(Worker.SAL, settings) as before:
-            assert await read_some(before, settle=False) == ["a", "b"]
-        await post(redis, Worker.SAL, *letters("c"))
+            assert await read_some(before, ack=False) == ["a", "b"]
+        await post(redis, Worker.SAL, *messages("c"))
 
         async with holding(Worker.SAL, settings) as after:
             assert await read_some(after) == ["a", "b"]
             assert await read_some(after) == ["c"]
 
 
-async def test_mail_posted_before_the_mailbox_was_ever_read_is_not_lost(fresh_redis: PrivateRedis) -> None:
+async def test_message_enqueued_before_the_first_read_is_not_lost(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await post(redis, Worker.HEALTH, *letters("early"))
+        await post(redis, Worker.HEALTH, *messages("early"))
         async with holding(Worker.HEALTH, settings) as context:
             assert await read_some(context) == ["early"]
 
 
-async def test_mail_whose_delivery_got_lost_on_the_way_comes_again_and_in_order(fresh_redis: PrivateRedis) -> None:
+async def test_messages_are_delivered_again_in_order_after_a_lost_reply(
+    fresh_redis: PrivateRedis,
+) -> None:
     async with (
         lossy_proxy(fresh_redis.port) as proxy,
         holding(Worker.SAL, site(proxy.port)) as context,
         looking_into(site(fresh_redis.port)) as redis,
     ):
-        assert await context.mailbox.read() == []  # from here on it asks for what is new
-        await post(redis, Worker.SAL, *letters(*range(5)))
+        assert await context.mailbox.read() == []  # from here on it reads new messages
+        await post(redis, Worker.SAL, *messages(*range(5)))
         proxy.lose_reply_to(b"XREADGROUP")
 
         first = await read_some(context)
-        await post(redis, Worker.SAL, *letters(5, 6))
+        await post(redis, Worker.SAL, *messages(5, 6))
         rest = await read_some(context)
 
         assert proxy.lost == 1
@@ -135,13 +141,13 @@ async def test_mail_whose_delivery_got_lost_on_the_way_comes_again_and_in_order(
 
 
 @pytest.mark.processes
-async def test_mail_survives_a_restart_of_redis_while_it_is_waited_for(tmp_path: Path) -> None:
+async def test_pending_messages_survive_a_redis_restart_during_a_read(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context:
             async with looking_into(settings) as redis:
-                await post(redis, Worker.SAL, *letters("unsettled"))
-            assert await read_some(context, settle=False) == ["unsettled"]
+                await post(redis, Worker.SAL, *messages("pending"))
+            assert await read_some(context, ack=False) == ["pending"]
             assert await context.mailbox.read() == []
             reading = asyncio.create_task(read_some(context))
             await asyncio.sleep(0.05)
@@ -149,18 +155,20 @@ async def test_mail_survives_a_restart_of_redis_while_it_is_waited_for(tmp_path:
             server.start()
 
             async with within(LIMIT_S):
-                assert await reading == ["unsettled"], "what was handed out before the outage is handed out again"
+                assert await reading == ["pending"], (
+                    "a message delivered before the outage is delivered again"
+                )
             async with looking_into(settings) as redis:
-                await post(redis, Worker.SAL, *letters("new"))
+                await post(redis, Worker.SAL, *messages("new"))
             assert await read_some(context) == ["new"]
 
 
-async def test_a_mailbox_that_redis_lost_is_made_again(fresh_redis: PrivateRedis) -> None:
+async def test_mailbox_is_created_again_after_redis_lost_it(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         assert await context.mailbox.read() == []
         await redis.delete(Worker.SAL.mailbox)
-        await post(redis, Worker.SAL, *letters("after"))
+        await post(redis, Worker.SAL, *messages("after"))
 
         assert await read_some(context) == ["after"]
 
@@ -177,40 +185,40 @@ async def test_a_mailbox_that_redis_lost_is_made_again(fresh_redis: PrivateRedis
         b'{"session_id": "s"}',
     ],
 )
-async def test_an_unreadable_letter_is_dead_lettered_as_it_came_and_the_next_one_is_read(
+async def test_unreadable_message_is_dead_lettered_raw_and_the_next_one_is_read(
     fresh_redis: PrivateRedis, text: bytes
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.xadd(Worker.SAL.mailbox, {"message": text})
-        await post(redis, Worker.SAL, *letters("good"))
+        await post(redis, Worker.SAL, *messages("good"))
 
         assert await read_some(context) == ["good"]
 
         [dead] = await read_dead_letters(redis)
         assert dead["raw"] == text
         assert dead["origin"] == Worker.SAL.mailbox.encode()
-        assert b"not a letter" in dead["reason"]
+        assert b"not a message" in dead["reason"]
         assert await counter(redis, "dead_letters") == 1
         assert await mail_in(redis, Worker.SAL) == []
 
 
-async def test_a_letter_without_text_is_dead_lettered_as_well(fresh_redis: PrivateRedis) -> None:
+async def test_entry_without_a_message_field_is_dead_lettered(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.xadd(Worker.SAL.mailbox, {"post": "misspelt"})
-        await post(redis, Worker.SAL, *letters("good"))
+        await post(redis, Worker.SAL, *messages("good"))
 
         assert await read_some(context) == ["good"]
         assert len(await read_dead_letters(redis)) == 1
 
 
-async def test_pending_mail_that_was_deleted_meanwhile_is_passed_over(fresh_redis: PrivateRedis) -> None:
+async def test_pending_message_that_was_deleted_is_skipped(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        [first, _] = await post(redis, Worker.SAL, *letters("gone", "there"))
+        [first, _] = await post(redis, Worker.SAL, *messages("gone", "there"))
         async with holding(Worker.SAL, settings) as before:
-            await read_some(before, settle=False)
+            await read_some(before, ack=False)
         await redis.xdel(Worker.SAL.mailbox, first)
 
         async with holding(Worker.SAL, settings) as after:
@@ -219,19 +227,19 @@ async def test_pending_mail_that_was_deleted_meanwhile_is_passed_over(fresh_redi
         assert (await redis.xpending(Worker.SAL.mailbox, "worker"))["pending"] == 0
 
 
-async def test_an_idle_mailbox_wakes_up_at_once_for_mail(
+async def test_blocking_read_returns_immediately_when_a_message_arrives(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "MAILBOX_BLOCK_S", LIMIT_S)
+    monkeypatch.setattr(replies, "MAILBOX_BLOCK_S", LIMIT_S)
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        assert await context.mailbox.read() == [], "what is pending is asked for without waiting"
+        assert await context.mailbox.read() == [], "pending messages are read without waiting"
         reading = asyncio.create_task(read_some(context))
 
         async def waits() -> bool:
             return any("xreadgroup" in str(client["cmd"]) for client in await redis.client_list())
 
         await eventually(waits, "a blocking read")
-        await post(redis, Worker.SAL, *letters("b"))
+        await post(redis, Worker.SAL, *messages("b"))
         async with within(LIMIT_S / 2):
             assert await reading == ["b"]

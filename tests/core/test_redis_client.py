@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
-from ccarchiver_core.redis.client import describe, is_write_rejected, make_client, retry_until_available
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.errors import describe, is_write_rejected
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_sim.pace import within
 from tests.core.redis_helpers import LIMIT_S, site
 
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 
-async def test_a_cancelled_command_is_cancelled_at_whatever_point_it_was(fresh_redis: PrivateRedis) -> None:
-    """`asyncio.wait_for` of Python 3.11 swallows a cancellation that comes when the command has just been sent.
+async def test_redis_command_can_be_cancelled_at_any_point(fresh_redis: PrivateRedis) -> None:
+    """`asyncio.wait_for` of Python 3.11 swallows a cancellation just after the command was sent.
 
-    Whoever ends a task by `cancel` and waits for it would wait for ever.
+    A caller that cancels a task and waits for its end would then wait without a limit.
     """
     client = make_client(site(fresh_redis.port))
     await client.ping()
@@ -36,12 +38,15 @@ async def test_a_cancelled_command_is_cancelled_at_whatever_point_it_was(fresh_r
 
 
 @pytest.mark.parametrize(
-    ("error", "refusing"),
+    ("error", "rejected"),
     [
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), True),
         (ReadOnlyError("You can't write against a read only replica."), True),
         (
-            ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist"),
+            ResponseError(
+                "MISCONF Redis is configured to save RDB snapshots, "
+                "but it's currently unable to persist"
+            ),
             True,
         ),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), True),
@@ -50,25 +55,31 @@ async def test_a_cancelled_command_is_cancelled_at_whatever_point_it_was(fresh_r
         (ValueError("OOM"), False),
     ],
 )
-def test_a_redis_that_cannot_write_now_is_told_from_one_that_was_asked_nonsense(
-    error: Exception, *, refusing: bool
+def test_is_write_rejected_is_true_only_for_errors_that_can_pass(
+    error: Exception, *, rejected: bool
 ) -> None:
-    assert is_write_rejected(error) is refusing
+    assert is_write_rejected(error) is rejected
 
 
 @pytest.mark.parametrize(
-    ("error", "mend"),
+    ("error", "remedy"),
     [
         (ResponseError("NOREPLICAS Not enough good replicas to write."), "start its replicas"),
-        (ResponseError("MISCONF Redis is configured to save RDB snapshots"), "free its memory or its disk"),
-        (NoPermissionError("this user has no permissions to run the 'xadd' command"), "deploy/redis-users.acl"),
+        (
+            ResponseError("MISCONF Redis is configured to save RDB snapshots"),
+            "free its memory or its disk",
+        ),
+        (
+            NoPermissionError("this user has no permissions to run the 'xadd' command"),
+            "deploy/redis-users.acl",
+        ),
     ],
 )
-def test_what_helps_depends_on_the_error(error: Exception, mend: str) -> None:
-    assert mend in describe(error)
+def test_describe_names_the_remedy_for_each_error(error: Exception, remedy: str) -> None:
+    assert remedy in describe(error)
 
 
-async def test_a_read_is_repeated_until_redis_answers() -> None:
+async def test_retry_until_available_repeats_a_read_until_redis_answers() -> None:
     answers: list[Exception | str] = [ConnectionRefusedError(), TimeoutError(), "at last"]
 
     async def read() -> str:

@@ -39,7 +39,7 @@ CONTRACT_DEFAULTS: dict[str, object] = {
     "ATS.WFS_RAFT": "22",
     "ATS.WFS_CCD": ("22/0", "22/1", "22/2"),
 }
-"""What the peers around the archiver are deployed with: a site that says nothing else must fit them."""
+"""Names that the deployed peers use. The default settings must match them."""
 
 CONTRACT_EXAMPLE: dict[str, object] = {
     "REDIS_HOST": "comcam-redis",
@@ -86,19 +86,21 @@ def value_of(settings: Settings, key: str) -> object:
 
 @pytest.fixture
 def _plaintext_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a site that keeps the file of the replaced archiver, whose brokers are on other hosts."""
+    """Allow remote plaintext, as a site with the replaced archiver's file must do."""
     monkeypatch.setenv(PLAINTEXT_VARIABLE, "true")
 
 
 @pytest.mark.usefixtures("_plaintext_allowed")
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_a_good_site_file_is_taken(path: Path) -> None:
+def test_good_site_file_is_accepted(path: Path) -> None:
     load_settings(path)
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_a_bad_site_file_is_refused_and_the_text_says_where_and_what(path: Path) -> None:
-    expected = path.read_text(encoding="utf-8").splitlines()[0].removeprefix(EXPECT).format(file=path)
+def test_bad_site_file_is_rejected_with_position_and_problem(path: Path) -> None:
+    expected = (
+        path.read_text(encoding="utf-8").splitlines()[0].removeprefix(EXPECT).format(file=path)
+    )
 
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
@@ -106,7 +108,7 @@ def test_a_bad_site_file_is_refused_and_the_text_says_where_and_what(path: Path)
     assert expected in str(caught.value)
 
 
-def test_there_are_site_files_to_test() -> None:
+def test_site_files_for_these_tests_are_found() -> None:
     assert len(GOOD) >= 4
     assert len(BAD) >= 15
 
@@ -120,28 +122,32 @@ def test_every_key_of_the_replaced_archivers_site_file_is_read(key: str, expecte
 
 
 @pytest.mark.parametrize(("key", "expected"), CONTRACT_DEFAULTS.items())
-def test_a_site_that_says_nothing_fits_the_deployed_peers(key: str, expected: object) -> None:
+def test_default_settings_match_the_deployed_peers(key: str, expected: object) -> None:
     assert value_of(load_settings(DATA / "config" / "good_empty_root.yaml"), key) == expected
 
 
 @pytest.mark.parametrize(
-    ("site", "who"),
+    ("site", "server"),
     [
         ({"REDIS_HOST": "192.0.2.7"}, "Redis at 192.0.2.7"),
         ({"REDIS_SENTINELS": ["127.0.0.1:1", "192.0.2.7:2"]}, "Redis at 192.0.2.7"),
         ({"BASE_BROKER_ADDR": "127.0.0.1:1/x, broker.example:1/x"}, "RabbitMQ at broker.example"),
     ],
 )
-def test_nothing_goes_to_another_host_unencrypted_unless_that_is_said(site: dict[str, object], who: str) -> None:
-    with pytest.raises(ValidationError, match=who):
+def test_plaintext_to_another_host_is_rejected_unless_allowed(
+    site: dict[str, object], server: str
+) -> None:
+    with pytest.raises(ValidationError, match=server):
         Settings.model_validate(site)
-    said = Settings.model_validate(site | {"ALLOW_REMOTE_PLAINTEXT": True})
-    assert [name for name, _ in said.in_plaintext()] == [who]
+    allowed = Settings.model_validate(site | {"ALLOW_REMOTE_PLAINTEXT": True})
+    assert [name for name, _ in allowed.in_plaintext()] == [server]
     tls = {"REDIS_TLS": {"USE": True}, "RABBITMQ_TLS": {"USE": True}}
     assert not Settings.model_validate(site | tls).in_plaintext()
 
 
-def test_the_environment_can_say_that_plaintext_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_allows_remote_plaintext(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "site.yaml"
     path.write_text("ROOT:\n  REDIS_HOST: 192.0.2.7\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=f"{PLAINTEXT_VARIABLE}=true in the environment"):
@@ -153,9 +159,11 @@ def test_the_environment_can_say_that_plaintext_is_allowed(tmp_path: Path, monke
         load_settings(path)
 
 
-def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_a_site_file_are_reported_together(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
-    path.write_text("ROOT:\n  ACK_TIMEOUT: soon\n  REDIS_PORT: 0\n  NO_SUCH_KEY: 1\n", encoding="utf-8")
+    path.write_text(
+        "ROOT:\n  ACK_TIMEOUT: soon\n  REDIS_PORT: 0\n  NO_SUCH_KEY: 1\n", encoding="utf-8"
+    )
 
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
@@ -167,12 +175,12 @@ def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_missing_file_is_named_with_the_variable_that_says_where_to_look(tmp_path: Path) -> None:
+def test_missing_site_file_is_named_with_the_variable(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"site\.yaml: no such file.*IIP_CONFIG_DIR"):
         load_settings(tmp_path / "site.yaml")
 
 
-def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path) -> None:
+def test_site_file_that_is_not_utf_8_is_rejected_by_name(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
     path.write_bytes(b"ROOT:\n  CAMERA_NAME: \xff\xfe\n")
 
@@ -180,7 +188,7 @@ def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path) -> None:
         load_settings(path)
 
 
-def test_the_file_is_looked_for_in_the_directory_of_the_variable(
+def test_site_file_is_read_from_the_directory_of_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ccarchiver_config.yaml").write_text("ROOT:\n  ACK_TIMEOUT: 9\n", encoding="utf-8")
@@ -189,7 +197,7 @@ def test_the_file_is_looked_for_in_the_directory_of_the_variable(
     assert load_settings().ack_timeout == 9
 
 
-def test_without_the_variable_the_text_says_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_variable_when_it_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IIP_CONFIG_DIR", raising=False)
 
     with pytest.raises(ConfigError, match=r"IIP_CONFIG_DIR is not set.*ccarchiver_config\.yaml"):
@@ -205,7 +213,9 @@ def test_without_the_variable_the_text_says_to_set_it(monkeypatch: pytest.Monkey
         ("127.0.0.1:5672/", "127.0.0.1", 5672, "/"),
     ],
 )
-def test_the_broker_address_is_taken_apart(address: str, host: str, port: int, vhost: str) -> None:
+def test_broker_address_is_parsed_into_host_port_and_vhost(
+    address: str, host: str, port: int, vhost: str
+) -> None:
     site = {"BASE_BROKER_ADDR": address, "ALLOW_REMOTE_PLAINTEXT": True}
     (broker,) = Settings.model_validate(site).brokers
 
@@ -213,21 +223,27 @@ def test_the_broker_address_is_taken_apart(address: str, host: str, port: int, v
 
 
 @pytest.mark.parametrize(
-    "value", ["127.0.0.1:5672/%2fx, 127.0.0.2:5673/%2fx", ["127.0.0.1:5672/%2fx", "127.0.0.2:5673/%2fx"]]
+    "value",
+    ["127.0.0.1:5672/%2fx, 127.0.0.2:5673/%2fx", ["127.0.0.1:5672/%2fx", "127.0.0.2:5673/%2fx"]],
 )
 def test_several_brokers_are_the_nodes_of_one_cluster(value: object) -> None:
     settings = Settings.model_validate({"BASE_BROKER_ADDR": value})
 
-    assert [(broker.host, broker.port) for broker in settings.brokers] == [("127.0.0.1", 5672), ("127.0.0.2", 5673)]
+    assert [(broker.host, broker.port) for broker in settings.brokers] == [
+        ("127.0.0.1", 5672),
+        ("127.0.0.2", 5673),
+    ]
     assert settings.vhost == "/x"
     assert settings.broker_text == "127.0.0.1:5672, 127.0.0.2:5673 (vhost /x)"
 
 
-def test_three_ccds_for_each_board_make_nine_files_an_image() -> None:
+def test_default_site_has_nine_files_per_image() -> None:
     assert Settings().files_per_image == 9
 
 
-def test_the_log_directory_of_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_directory_of_the_environment_overrides_the_site_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings = Settings.model_validate({"LOGGING_DIR": "/from/the/file"})
     assert settings.log_dir == Path("/from/the/file")
 
@@ -244,11 +260,14 @@ def test_the_log_directory_of_the_environment_wins(monkeypatch: pytest.MonkeyPat
         {"OODS_PUBLISH_QUEUE": "oods_publish_to_cc", "OODS_CONSUME_QUEUE": "cc_publish_to_oods"},
     ],
 )
-def test_the_well_known_oods_queues_are_right_whichever_side_named_them(names: dict[str, str]) -> None:
+def test_well_known_oods_queues_are_correct_in_either_naming(names: dict[str, str]) -> None:
     settings = Settings.model_validate(names)
-    assert (settings.queue_to_oods, settings.queue_from_oods) == ("cc_publish_to_oods", "oods_publish_to_cc")
+    assert (settings.queue_to_oods, settings.queue_from_oods) == (
+        "cc_publish_to_oods",
+        "oods_publish_to_cc",
+    )
 
 
-def test_an_old_sites_long_ack_timeout_is_taken_and_start_waits_long_enough() -> None:
+def test_start_limit_exceeds_two_long_ack_timeouts() -> None:
     settings = Settings.model_validate({"ACK_TIMEOUT": 60})
     assert settings.start_limit > 2 * settings.ack_timeout + settings.pair_timeout

@@ -7,13 +7,13 @@ import pytest
 from ccarchiver_core.base.tasks import cancel_and_wait
 
 
-async def test_a_running_task_is_cancelled_and_has_ended() -> None:
+async def test_cancel_and_wait_ends_a_running_task() -> None:
     task = asyncio.create_task(asyncio.Event().wait())
     await cancel_and_wait(task)
     assert task.cancelled()
 
 
-async def test_the_error_of_a_task_that_failed_is_raised() -> None:
+async def test_cancel_and_wait_raises_the_error_of_a_failed_task() -> None:
     async def fail() -> None:
         raise ValueError("its own")
 
@@ -23,7 +23,7 @@ async def test_the_error_of_a_task_that_failed_is_raised() -> None:
         await cancel_and_wait(task)
 
 
-async def test_the_cancellation_of_the_caller_is_not_lost_while_the_task_ends() -> None:
+async def test_cancel_and_wait_can_be_cancelled_while_the_task_ends() -> None:
     ending, may_end = asyncio.Event(), asyncio.Event()
 
     async def end_slowly() -> None:

@@ -1,4 +1,4 @@
-"""The Containerfile: what it copies is there, it runs as nobody in particular, and its health is that of /healthz."""
+"""The Containerfile: its files exist, it runs unprivileged, its health check uses /healthz."""
 
 from __future__ import annotations
 
@@ -30,10 +30,16 @@ LIMIT_S = 60.0
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Give each instruction and its words, lines that go on joined."""
-    lines = [line for line in CONTAINERFILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    """Return each instruction and its arguments, with continuation lines joined."""
+    lines = [
+        line
+        for line in CONTAINERFILE.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    ]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in joined.splitlines() if line]
+    return [
+        (line.split(None, 1)[0], line.split(None, 1)[1]) for line in joined.splitlines() if line
+    ]
 
 
 def of(name: str) -> list[str]:
@@ -41,7 +47,7 @@ def of(name: str) -> list[str]:
 
 
 def final() -> list[tuple[str, str]]:
-    """Give the instructions of the image that is run."""
+    """Return the instructions of the final stage, which is the image that runs."""
     all_of_them = instructions()
     last = max(at for at, (name, _) in enumerate(all_of_them) if name == "FROM")
     return all_of_them[last:]
@@ -51,8 +57,10 @@ def image_environment() -> dict[str, str]:
     return dict(word.split("=", 1) for words in of("ENV") for word in shlex.split(words))
 
 
-def test_all_that_is_copied_is_there_and_no_package_is_forgotten() -> None:
-    sources = [source for words in of("COPY") if "--from" not in words for source in words.split()[:-1]]
+def test_every_copied_file_exists_and_every_package_is_copied() -> None:
+    sources = [
+        source for words in of("COPY") if "--from" not in words for source in words.split()[:-1]
+    ]
     assert [source for source in sources if not (ROOT / source).exists()] == []
     packages = {path.parent.name for path in ROOT.glob("ccarchiver_*/__init__.py")}
     assert len(packages) > 4
@@ -60,46 +68,60 @@ def test_all_that_is_copied_is_there_and_no_package_is_forgotten() -> None:
     assert {"requirements.txt", "middleware", "supervisord.conf"} <= set(sources)
 
 
-def test_it_is_debian_12_and_runs_without_rights_under_a_number_that_files_can_be_given_to() -> None:
+def test_image_is_debian_12_and_runs_as_an_unprivileged_user_with_a_fixed_uid() -> None:
     bases = [words.split()[0] for words in of("FROM")]
-    assert set(bases) == {"debian:12-slim"}, "without a host: that of the site's own registry is the default"
+    assert set(bases) == {"debian:12-slim"}, (
+        "no registry host: the default is the site's own registry"
+    )
     names = [name for name, _ in final()]
     [user] = [words for name, words in final() if name == "USER"]
     [made] = [words for name, words in final() if name == "RUN"]
     assert names.index("RUN") < names.index("USER") < names.index("CMD")
     assert user == "10001"
     assert re.search(rf"useradd --system --uid {user} [^&]*\bccarchiver\b", made)
-    assert "10001" in CONTAINERFILE.read_text(encoding="utf-8").split("FROM", 1)[0], "a site must know it"
+    assert "10001" in CONTAINERFILE.read_text(encoding="utf-8").split("FROM", 1)[0], (
+        "a site must know the uid"
+    )
 
 
 @pytest.mark.processes
-def test_the_linter_finds_nothing() -> None:
+def test_linter_finds_nothing_in_the_containerfile() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     asked = [str(hadolint), "--no-color", "--failure-threshold", "style", str(CONTAINERFILE)]
     done = pace.run(asked, LIMIT_S, capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_there_is_no_secret_in_it_and_no_way_to_put_one_there() -> None:
+def test_image_contains_no_secret_and_accepts_none_at_build_time() -> None:
     assert of("ARG") == ["VERSION=0.dev0"]
     assert [words for _, words in instructions() if SECRETS.search(words)] == []
-    assert not any(words.startswith((". ", "./ ")) for words in of("COPY")), "what lies about in a checkout stays out"
+    assert not any(words.startswith((". ", "./ ")) for words in of("COPY")), (
+        "stray files of a checkout are not copied"
+    )
 
 
-def test_its_folders_are_those_of_the_environment_file() -> None:
+def test_image_folders_are_those_of_the_environment_file() -> None:
     lines = ENVIRONMENT.read_text(encoding="utf-8").splitlines()
-    of_the_file = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    ours = {name: value for name, value in image_environment().items() if name.startswith(("IIP_", "CCARCHIVER_"))}
+    of_the_file = dict(
+        line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")
+    )
+    ours = {
+        name: value
+        for name, value in image_environment().items()
+        if name.startswith(("IIP_", "CCARCHIVER_"))
+    }
     assert len(ours) == 4
     assert ours.items() <= of_the_file.items()
     [made] = [words for name, words in final() if name == "RUN"]
     for name in ("IIP_LOG_DIR", "CCARCHIVER_RUN_DIR"):
-        assert re.search(rf"install -d -o ccarchiver [^&]* {ours[name]}\b", made), f"{name} can be written"
+        assert re.search(rf"install -d -o ccarchiver [^&]* {ours[name]}\b", made), (
+            f"{name} is not writable"
+        )
 
 
 @contextmanager
 def page_that_says(status: int, port: int) -> Iterator[list[str]]:
-    """Answer as the status page does; gives what was asked for."""
+    """Answer as the status page does; yield the requested paths."""
     asked = list[str]()
 
     class Page(BaseHTTPRequestHandler):
@@ -111,7 +133,7 @@ def page_that_says(status: int, port: int) -> Iterator[list[str]]:
 
         @override
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer((LOOPBACK, port), Page) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -124,20 +146,26 @@ def page_that_says(status: int, port: int) -> Iterator[list[str]]:
 
 
 def is_healthy(folder: Path, port: int) -> bool:
-    """Run the health check's command as the container would, for a site with that STATUS_PORT."""
-    (folder / "ccarchiver_config.yaml").write_text(f"ROOT:\n  STATUS_PORT: {port}\n", encoding="utf-8")
+    """Run the health check's command as the container does, for a site with this STATUS_PORT."""
+    (folder / "ccarchiver_config.yaml").write_text(
+        f"ROOT:\n  STATUS_PORT: {port}\n", encoding="utf-8"
+    )
     [words] = of("HEALTHCHECK")
     program, *arguments = json.loads(words.split("CMD", 1)[1])
     assert program == "python3"
-    # A proxy of the machine must not be asked for a page of this one.
-    env = {"IIP_CONFIG_DIR": str(folder), "PYTHONPATH": str(ROOT), "http_proxy": f"http://{LOOPBACK}:1"}
+    # A proxy of this machine must not be used for a local page.
+    env = {
+        "IIP_CONFIG_DIR": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "http_proxy": f"http://{LOOPBACK}:1",
+    }
     done = pace.run([sys.executable, *arguments], LIMIT_S, env=env, capture_output=True)
     return done.returncode == 0
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (404, False)])
-def test_it_is_as_healthy_as_the_page_says(tmp_path: Path, status: int, *, healthy: bool) -> None:
+def test_health_check_result_follows_healthz(tmp_path: Path, status: int, *, healthy: bool) -> None:
     port = free_port()
     with page_that_says(status, port) as asked:
         assert is_healthy(tmp_path, port) is healthy
@@ -145,5 +173,5 @@ def test_it_is_as_healthy_as_the_page_says(tmp_path: Path, status: int, *, healt
 
 
 @pytest.mark.processes
-def test_without_a_page_it_is_not_healthy(tmp_path: Path) -> None:
+def test_health_check_fails_without_a_page(tmp_path: Path) -> None:
     assert not is_healthy(tmp_path, free_port())

@@ -1,4 +1,4 @@
-"""Dashboard, alert rules and scrape example: each is valid, and speaks only of metrics that there are."""
+"""Dashboard, alert rules and scrape example: each is valid and uses only existing metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from ccarchiver_core.config.settings import Settings
 from tests.core.redis_helpers import looking_into, site
 from tests.health.exposition import scrape
-from tests.health.metrics_scenario import shift_at_work
+from tests.health.metrics_scenario import running_scenario
 from tests.support.markdown import anchors
 from tests.support.promtool import check_config, check_rules, run_rule_tests
 
@@ -28,22 +28,31 @@ SCRAPE = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 RULE_TESTS = ROOT / "tests" / "data" / "prometheus" / "alerts_test.yaml"
 
 VARIABLES = {"$__rate_interval": "5m"}
-"""What Grafana fills in."""
+"""Variables that Grafana replaces."""
 
 SELECTOR = re.compile(r"\b(ccarchiver_\w+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
-SHOWN = {"state", "alarms", "images by outcome", "mailboxes", "dead letters", "pairing", "workers", "latencies"}
-"""What an operator looks for: each is in the title of a panel or a row."""
+SHOWN = {
+    "state",
+    "alarms",
+    "images by outcome",
+    "mailboxes",
+    "dead letters",
+    "pairing",
+    "workers",
+    "latencies",
+}
+"""What an operator needs: each term is in the title of a panel or a row."""
 
 
 def expressions() -> list[str]:
-    """Give every expression of the dashboard, as Prometheus gets it."""
+    """Return every expression of the dashboard as Prometheus receives it."""
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     found = [str(target["expr"]) for panel in panels for target in panel.get("targets", [])]
     for name, value in VARIABLES.items():
         found = [expression.replace(name, value) for expression in found]
-    assert not [expression for expression in found if "$" in expression], "a variable this test does not know"
+    assert not [expression for expression in found if "$" in expression], "unknown variable"
     return found
 
 
@@ -53,7 +62,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def check(expression: str, seen: Exposition) -> None:
-    """Check that each selector of an expression finds a series."""
+    """Check that each selector of an expression matches a series."""
     found = SELECTOR.findall(expression)
     assert found or "up{" in expression, expression
     labels: set[str] = {"le"}
@@ -69,12 +78,12 @@ def check(expression: str, seen: Exposition) -> None:
         assert {name.strip() for name in names.split(",")} <= labels, expression
 
 
-async def test_dashboard_and_alerts_speak_only_of_series_that_there_are(
+async def test_dashboard_and_alerts_use_only_existing_series(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
-    async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as shift:
-        await shift.complete("one")
-        seen = await scrape(shift.harness.redis, shift.harness.settings)
+    async with running_scenario(fresh_redis, rabbit_server, fresh_vhost) as scenario:
+        await scenario.complete("one")
+        seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert len(expressions()) > 40
     for expression in [*expressions(), *(str(rule["expr"]) for rule in alerts())]:
@@ -90,7 +99,9 @@ async def test_dashboard_and_alerts_speak_only_of_series_that_there_are(
         "sum by (image) (ccarchiver_images_total)",
     ],
 )
-async def test_the_check_finds_what_is_not_there(fresh_redis: PrivateRedis, expression: str) -> None:
+async def test_series_check_rejects_a_missing_series(
+    fresh_redis: PrivateRedis, expression: str
+) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         seen = await scrape(redis, settings)
@@ -100,15 +111,17 @@ async def test_the_check_finds_what_is_not_there(fresh_redis: PrivateRedis, expr
 
 
 @pytest.mark.processes
-def test_prometheus_understands_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+def test_prometheus_parses_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": it} for number, it in enumerate(expressions())]
     path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), encoding="utf-8"
+    )
 
     check_rules(path)
 
 
-def test_the_dashboard_can_be_imported_and_shows_what_is_looked_for() -> None:
+def test_dashboard_can_be_imported_and_has_the_expected_panels() -> None:
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     panels = dashboard["panels"]
     ids = [panel["id"] for panel in panels]
@@ -118,40 +131,48 @@ def test_the_dashboard_can_be_imported_and_shows_what_is_looked_for() -> None:
     assert dashboard["title"]
     assert dashboard["uid"]
     assert len(set(ids)) == len(ids)
-    assert len(set(places)) == len(places), "no panel lies on another"
+    assert len(set(places)) == len(places), "two panels are at the same place"
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
     assert {wanted for wanted in SHOWN if wanted not in titles} == set()
     variables = {f"${{{variable['name']}}}" for variable in dashboard["templating"]["list"]}
     sources = {panel["datasource"]["uid"] for panel in panels if panel["type"] != "row"}
-    assert sources <= variables, "a data source of this dashboard's own would be nobody else's"
+    assert sources <= variables, "a data source of one installation exists nowhere else"
 
 
 @pytest.mark.processes
-def test_each_alert_fires_when_its_cause_is_there_and_not_on_a_good_night() -> None:
+def test_each_alert_fires_on_its_cause_and_not_on_a_good_night() -> None:
     assert "SUCCESS" in run_rule_tests(RULE_TESTS)
 
     tests = yaml.safe_load(RULE_TESTS.read_text(encoding="utf-8"))["tests"]
-    cases = [(case["alertname"], bool(case["exp_alerts"])) for test in tests for case in test["alert_rule_test"]]
+    cases = [
+        (case["alertname"], bool(case["exp_alerts"]))
+        for test in tests
+        for case in test["alert_rule_test"]
+    ]
     for rule in alerts():
-        assert {fires for name, fires in cases if name == rule["alert"]} == {True, False}, rule["alert"]
+        assert {fires for name, fires in cases if name == rule["alert"]} == {True, False}, rule[
+            "alert"
+        ]
 
 
-def test_each_alert_says_what_is_wrong_and_links_to_the_runbook() -> None:
+def test_each_alert_describes_the_problem_and_links_to_the_runbook() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         text = (ROOT / page).read_text(encoding="utf-8")
         if "{{" in anchor:
-            continue  # an error code: each has an entry, see test_runbook
+            continue  # an error code: test_runbook checks its entry
         assert anchor in anchors(text), f"{rule['alert']}: {page} has no entry {anchor}"
 
 
 @pytest.mark.processes
-def test_the_scrape_example_is_valid_and_asks_where_the_archiver_listens() -> None:
+def test_scrape_example_is_valid_and_has_the_port_of_the_archiver() -> None:
     check_config(SCRAPE)
 
     [job] = yaml.safe_load(SCRAPE.read_text(encoding="utf-8"))["scrape_configs"]
     settings = Settings()
     assert job["job_name"] == "ccarchiver"
-    assert job["static_configs"] == [{"targets": [f"{settings.status_host}:{settings.status_port}"]}]
+    assert job["static_configs"] == [
+        {"targets": [f"{settings.status_host}:{settings.status_port}"]}
+    ]

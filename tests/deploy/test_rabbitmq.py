@@ -1,4 +1,4 @@
-"""The definitions for a site's RabbitMQ: the archiver can do its work with that user, and nothing else."""
+"""The definitions for a site's RabbitMQ: the user can do the archiver's work and nothing else."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pika
 import pytest
 
-from ccarchiver_bridge.amqp.connection import EXCHANGE, AmqpConnection, Delivery
+from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
 from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_core.amqp.topology import EXCHANGE
 from ccarchiver_core.config.credentials import Credentials
 from ccarchiver_core.config.settings import Settings
 from tests.bridge.peer import on_the_wire
@@ -39,39 +40,56 @@ FORWARDER = "f99_consume"
 FOREIGN = "somebody_elses"
 DEAD = "ccarchiver.dead"
 ACCESS_REFUSED = 403
-"""By the protocol."""
+"""Reply code of AMQP."""
 TAKEN = {
     SITE.forwarder_publish_queue,
     SITE.archive_ctrl_publish_queue,
     SITE.telemetry_queue,
     SITE.queue_from_oods,
 }
-"""What the archiver consumes."""
+"""Queues that the archiver consumes."""
 PEERS = {SITE.archive_ctrl_consume_queue, SITE.queue_to_oods}
-"""What it declares for peers, and has no business to read."""
+"""Queues that the archiver declares for peers and must not read."""
 PASSWORD = secrets.token_urlsafe()
 
 
 def definitions(vhost: str = VHOST) -> dict[str, Any]:
-    """Give what the file has, for a virtual host."""
+    """Return the definitions in the file, for a virtual host."""
     text = DEFINITIONS.read_text(encoding="utf-8").replace(f'"{VHOST}"', f'"{vhost}"')
     return dict(json.loads(text))
 
 
 def documented_hash(password: str) -> str:
-    """Make a password's hash by the command that the page gives."""
-    [line] = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("python3 -c")]
-    # In a session of its own there is no terminal to ask at.
+    """Compute a password's hash with the documented command."""
+    [line] = [
+        line
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("python3 -c")
+    ]
+    # In its own session the command has no terminal to prompt on.
     done = subprocess.run(
-        shlex.split(line), input=f"{password}\n", capture_output=True, text=True, check=True, start_new_session=True
+        shlex.split(line),
+        input=f"{password}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
     )
     return done.stdout.strip()
 
 
-def bring_in(rabbit: PrivateRabbit, folder: Path, what: dict[str, Any], *, password: str | None) -> None:
-    """Import definitions as a site would, with a password; the test's own peers keep a user who may do everything."""
+def bring_in(
+    rabbit: PrivateRabbit, folder: Path, what: dict[str, Any], *, password: str | None
+) -> None:
+    """Import definitions as a site does, with a password; the test's peers keep all rights."""
     vhost = what["vhosts"][0]["name"]
-    everything = {"user": rabbit.user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
+    everything = {
+        "user": rabbit.user,
+        "vhost": vhost,
+        "configure": ".*",
+        "write": ".*",
+        "read": ".*",
+    }
     what["permissions"].append(everything)
     if password is not None:
         what["users"][0]["password_hash"] = documented_hash(password)
@@ -82,7 +100,7 @@ def bring_in(rabbit: PrivateRabbit, folder: Path, what: dict[str, Any], *, passw
 
 @pytest.fixture(scope="module")
 def rabbit(rabbit_server: PrivateRabbit, tmp_path_factory: pytest.TempPathFactory) -> PrivateRabbit:
-    """A RabbitMQ that has the file's definitions, and a queue of somebody else in the same virtual host."""
+    """Return a RabbitMQ with the file's definitions and a foreign queue in the vhost."""
     bring_in(rabbit_server, tmp_path_factory.mktemp("site"), definitions(), password=PASSWORD)
     login = pika.PlainCredentials(rabbit_server.user, rabbit_server.password)
     parameters = pika.ConnectionParameters("127.0.0.1", rabbit_server.port, VHOST, login)
@@ -92,8 +110,10 @@ def rabbit(rabbit_server: PrivateRabbit, tmp_path_factory: pytest.TempPathFactor
 
 
 @asynccontextmanager
-async def opened(rabbit: PrivateRabbit, password: str = PASSWORD, vhost: str = VHOST) -> AsyncIterator[AmqpConnection]:
-    """Be the archiver with the user of the file."""
+async def opened(
+    rabbit: PrivateRabbit, password: str = PASSWORD, vhost: str = VHOST
+) -> AsyncIterator[AmqpConnection]:
+    """Connect as the archiver, with the user of the file."""
     settings = Settings.model_validate({"BASE_BROKER_ADDR": rabbit.address_of(vhost)})
     user = definitions()["users"][0]["name"]
     credentials = Credentials.model_validate({"service_user": user, "service_passwd": password})
@@ -104,7 +124,7 @@ async def opened(rabbit: PrivateRabbit, password: str = PASSWORD, vhost: str = V
         await link.close()
 
 
-async def test_the_archiver_can_do_all_it_does(rabbit: PrivateRabbit) -> None:
+async def test_archiver_user_can_do_everything_the_archiver_needs(rabbit: PrivateRabbit) -> None:
     got = list[Delivery]()
     async with opened(rabbit) as link:
         for queue in sorted({*SITE.queues, FORWARDER}):
@@ -113,21 +133,23 @@ async def test_the_archiver_can_do_all_it_does(rabbit: PrivateRabbit) -> None:
         for queue in sorted(TAKEN):
             link.consume(queue, got.append)
 
-        async def all_came() -> bool:
+        async def all_received() -> bool:
             return {delivery.queue for delivery in got} == TAKEN
 
-        await eventually(all_came, "a message of each queue")
+        await eventually(all_received, "a message of each queue")
         for delivery in got:
             link.ack(delivery.tag)
         assert await link.purge(FORWARDER) == 1
-        assert await link.inspect(FOREIGN) is not None, "to look is free, and the doctor looks"
+        assert await link.inspect(FOREIGN) is not None, (
+            "a passive declaration is allowed; the doctor uses it"
+        )
 
 
-def test_these_are_all_queues_of_a_site() -> None:
+def test_consumed_and_peer_queues_are_all_queues_of_a_site() -> None:
     assert SITE.queues == TAKEN | PEERS
 
 
-async def test_peers_that_declare_as_always_are_not_refused(rabbit: PrivateRabbit) -> None:
+async def test_peers_can_declare_their_queues_as_before(rabbit: PrivateRabbit) -> None:
     async with opened(rabbit) as link, on_the_wire(rabbit, VHOST) as peer:
         for queue in sorted({*SITE.queues, FORWARDER}):
             await link.declare(queue)
@@ -135,24 +157,35 @@ async def test_peers_that_declare_as_always_are_not_refused(rabbit: PrivateRabbi
         peer.channel.exchange_declare(EXCHANGE, "direct", durable=True)
 
 
-async def test_a_foreign_queue_cannot_be_declared_bound_or_emptied(rabbit: PrivateRabbit) -> None:
+async def test_archiver_user_cannot_declare_bind_or_purge_a_foreign_queue(
+    rabbit: PrivateRabbit,
+) -> None:
     async with opened(rabbit) as link:
-        for refused in (link.declare(FOREIGN), link.declare("quite_new"), link.declare(DEAD), link.purge(FOREIGN)):
+        for refused in (
+            link.declare(FOREIGN),
+            link.declare("quite_new"),
+            link.declare(DEAD),
+            link.purge(FOREIGN),
+        ):
             with pytest.raises(AmqpError, match="ACCESS_REFUSED"):
                 await refused
 
 
 @pytest.mark.parametrize("queue", [FOREIGN, DEAD, *sorted(PEERS)])
-async def test_what_others_take_from_cannot_be_consumed(rabbit: PrivateRabbit, queue: str) -> None:
+async def test_archiver_user_cannot_consume_queues_of_others(
+    rabbit: PrivateRabbit, queue: str
+) -> None:
     async with opened(rabbit) as link:
         if queue in PEERS:
             await link.declare(queue)
-        link.consume(queue, lambda _: pytest.fail("it was given a message"))
+        link.consume(queue, lambda _: pytest.fail("received a message"))
         reason = await link.closed
         assert "ACCESS_REFUSED" in reason
 
 
-def test_no_other_exchange_can_be_published_to_declared_or_bound(rabbit: PrivateRabbit) -> None:
+def test_archiver_user_cannot_publish_to_declare_or_bind_another_exchange(
+    rabbit: PrivateRabbit,
+) -> None:
     login = pika.PlainCredentials(definitions()["users"][0]["name"], PASSWORD)
     parameters = pika.ConnectionParameters("127.0.0.1", rabbit.port, VHOST, login)
 
@@ -175,7 +208,9 @@ def test_no_other_exchange_can_be_published_to_declared_or_bound(rabbit: Private
             assert refused.value.reply_code == ACCESS_REFUSED
 
 
-def test_the_file_as_it_is_lets_nobody_in(rabbit_server: PrivateRabbit, tmp_path: Path) -> None:
+def test_definitions_without_a_password_allow_no_login(
+    rabbit_server: PrivateRabbit, tmp_path: Path
+) -> None:
     what = definitions("/deploy_without_password")
     what["users"][0]["name"] = "nobody_yet"
     for permission in what["permissions"]:
@@ -184,12 +219,16 @@ def test_the_file_as_it_is_lets_nobody_in(rabbit_server: PrivateRabbit, tmp_path
     bring_in(rabbit_server, tmp_path, what, password=None)
     for password in ("", "guest", PASSWORD):
         login = pika.PlainCredentials("nobody_yet", password)
-        parameters = pika.ConnectionParameters("127.0.0.1", rabbit_server.port, "/deploy_without_password", login)
+        parameters = pika.ConnectionParameters(
+            "127.0.0.1", rabbit_server.port, "/deploy_without_password", login
+        )
         with pytest.raises(pika.exceptions.ProbableAuthenticationError):
             pika.BlockingConnection(parameters)
 
 
-async def test_what_is_too_much_for_a_queue_is_put_aside(rabbit_server: PrivateRabbit, tmp_path: Path) -> None:
+async def test_overflow_of_a_queue_is_dead_lettered(
+    rabbit_server: PrivateRabbit, tmp_path: Path
+) -> None:
     vhost = "/deploy_limits"
     what = definitions(vhost)
     what["policies"][0]["definition"]["max-length"] = 1
@@ -204,18 +243,18 @@ async def test_what_is_too_much_for_a_queue_is_put_aside(rabbit_server: PrivateR
             for body in (b"older", b"newer"):
                 peer.channel.basic_publish("", queue, body, mandatory=True)
 
-            async def put_aside(queue: str = queue) -> bool:
+            async def is_dead_lettered(queue: str = queue) -> bool:
                 method, properties, body = peer.channel.basic_get(DEAD, auto_ack=True)
                 if method is None:
                     return False
                 assert (body, properties.headers["x-death"][0]["queue"]) == (b"older", queue)
                 return True
 
-            await eventually(put_aside, f"the older message of {queue}", LIMIT_S)
+            await eventually(is_dead_lettered, f"the dead-lettered message of {queue}", LIMIT_S)
             assert peer.channel.basic_get(queue, auto_ack=True)[2] == b"newer"
 
 
-def test_policies_are_for_the_queues_the_user_has_and_none_else() -> None:
+def test_policies_apply_only_to_queues_of_the_archiver_user() -> None:
     what = definitions()
     ours, dead = (re.compile(policy["pattern"]) for policy in what["policies"])
     for queue in {*SITE.queues, FORWARDER}:

@@ -1,4 +1,4 @@
-"""The list of what a site deploys, and the table of ports, against the files and the settings they speak of."""
+"""The list of deployed files and the table of ports match the files and the settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ DEPLOY = ROOT / "deploy"
 TEXT = (DEPLOY / "README.md").read_text(encoding="utf-8")
 
 
-def test_each_file_is_listed_and_no_other() -> None:
+def test_readme_lists_exactly_the_files_of_the_folder() -> None:
     files = {str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*") if path.is_file()}
     first_table = TEXT.partition("## Ports")[0]
-    listed = {name for row in re.findall(r"^\| (`.*?) \|", first_table, re.MULTILINE) for name in row.split("`")[1::2]}
+    listed = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", first_table, re.MULTILINE)
+        for name in row.split("`")[1::2]
+    }
     assert listed == files - {"README.md"}
 
 
-def test_the_ports_are_those_of_the_settings() -> None:
+def test_readme_ports_are_those_of_the_settings() -> None:
     settings = Settings()
     supervisord = RawConfigParser(strict=False)
     supervisord.read(ROOT / "supervisord.conf", encoding="utf-8")

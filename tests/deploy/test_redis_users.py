@@ -1,6 +1,6 @@
-"""The users for a site's Redis: the archiver can do its work as `ccarchiver`, and cannot harm the server or others.
+"""The users for a site's Redis: `ccarchiver` can do the archiver's work and no harm.
 
-Clients are logged in here by hand; that REDIS_LOGIN does it is seen in tests/integration/test_encrypted.py.
+The tests log in explicitly; tests/integration/test_encrypted.py covers REDIS_LOGIN.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ccarchiver_core import keys
 from ccarchiver_core.config.settings import Settings, load_settings
 from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis.client import text, transact
+from ccarchiver_core.redis.replies import text, transact
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.runtime.worker import WorkerContext
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
-from tests.cli.doctor.doctor_helpers import look, only, site_of
+from tests.cli.doctor.doctor_helpers import only, run_check, site_of
 from tests.core.redis_helpers import post, site
 from tests.health.exposition import scrape
-from tests.health.metrics_scenario import shift_at_work
+from tests.health.metrics_scenario import running_scenario
 from tests.support.brokers import empty
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ pytestmark = pytest.mark.processes
 
 
 def lines() -> dict[str, str]:
-    """Give the line of each user."""
+    """Return the line of each user."""
     return {line.split()[1]: line for line in USERS.read_text(encoding="utf-8").splitlines()}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    """A Redis with the file's users, `ccarchiver` switched on as the page says."""
+    """A Redis with the file's users; `ccarchiver` is enabled as the page describes."""
     folder = tmp_path_factory.mktemp("users")
     ready = f"user {USER} on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} "
     users = USERS.read_text(encoding="utf-8").replace(f"user {USER} off resetpass ", ready)
@@ -70,22 +70,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
 
 
 def log_in(client: Redis) -> None:
-    """Have a client use the user whenever it connects."""
+    """Make a client log in as the user whenever it connects."""
     client.connection_pool.connection_kwargs.update(username=USER, password=PASSWORD)
 
 
 @pytest_asyncio.fixture
 async def archiver(server: PrivateRedis) -> AsyncIterator[Redis]:
-    """A client of the archiver's user, in an empty database."""
+    """A client logged in as the archiver's user, on an empty database."""
     empty(server)
     database = Settings().archiver_redis_db
-    async with Redis(host=LOOPBACK, port=server.port, db=database, username=USER, password=PASSWORD) as client:
+    async with Redis(
+        host=LOOPBACK, port=server.port, db=database, username=USER, password=PASSWORD
+    ) as client:
         yield client
 
 
 @asynccontextmanager
-async def at_work(worker: Worker, settings: Settings) -> AsyncIterator[WorkerContext]:
-    """Be a worker that is logged in and holds its lease."""
+async def worker_context(worker: Worker, settings: Settings) -> AsyncIterator[WorkerContext]:
+    """Run a worker context that is logged in and holds its lease."""
     context = WorkerContext(worker, settings)
     for client in (context.redis, context._blocking_redis):
         log_in(client)
@@ -96,51 +98,71 @@ async def at_work(worker: Worker, settings: Settings) -> AsyncIterator[WorkerCon
         await context.close()
 
 
-async def test_steps_lease_mailbox_and_signs_of_life_work(server: PrivateRedis, archiver: Redis) -> None:
+async def test_archiver_user_can_use_transactions_lease_mailbox_and_heartbeat(
+    server: PrivateRedis, archiver: Redis
+) -> None:
     settings = site(server.port)
-    async with at_work(Worker.HEALTH, settings) as context:
-        step = (
+    async with worker_context(Worker.HEALTH, settings) as context:
+        transaction = (
             Transaction()
             .command("SETEX", settings.association_key, 10, "f99")
             .command("RPUSH", keys.FORWARDER_LIST, "entry")
         )
-        assert await context.transactions.apply(step.count("anything")) is Outcome.APPLIED
+        assert await context.transactions.apply(transaction.count("anything")) is Outcome.APPLIED
         await post(archiver, Worker.HEALTH, SessionStarted(session_id="one"))
-        letters = [letter for _ in range(2) for letter in await context.mailbox.read()]
-        assert [letter.message for letter in letters] == [SessionStarted(session_id="one")]
-        assert await context.transactions.apply(Transaction().ack(Worker.HEALTH, letters[0].id)) is Outcome.APPLIED
+        entries = [entry for _ in range(2) for entry in await context.mailbox.read()]
+        assert [entry.message for entry in entries] == [SessionStarted(session_id="one")]
+        assert (
+            await context.transactions.apply(Transaction().ack(Worker.HEALTH, entries[0].id))
+            is Outcome.APPLIED
+        )
         assert await context.redis.exists(PRESENCE) == 0
-        assert await context.redis.lmove(keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT") == b"entry"
+        assert (
+            await context.redis.lmove(keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT")
+            == b"entry"
+        )
         await transact(context.redis, ("SET", "ccarchiver:any", 1), ("DEL", "ccarchiver:any"))
-    assert await archiver.exists(Worker.HEALTH.lease) == 0, "given back"
+    assert await archiver.exists(Worker.HEALTH.lease) == 0, "released"
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "deploy" / "examples").glob("*.yaml")), ids=lambda path: path.stem)
-async def test_a_sister_archiver_may_show_a_forwarder_that_it_lives(archiver: Redis, example: Path) -> None:
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "deploy" / "examples").glob("*.yaml")), ids=lambda path: path.stem
+)
+async def test_sister_archiver_may_write_its_association_key(
+    archiver: Redis, example: Path
+) -> None:
     settings = load_settings(example)
-    assert await archiver.set(settings.association_key, "a-forwarder", ex=settings.beacon.seconds_to_expire)
+    assert await archiver.set(
+        settings.association_key, "a-forwarder", ex=settings.beacon.seconds_to_expire
+    )
 
 
-async def test_a_whole_image_goes_its_way_under_the_same_rules(
+async def test_whole_image_is_archived_under_the_same_rules(
     rabbit_server: PrivateRabbit, fresh_vhost: str, tmp_path: Path
 ) -> None:
-    """Nobody logs in here, so the rules are those of `default`; the test is also the Forwarder that shows itself."""
+    """Run without a login, so the rules apply to `default`; the test also plays the Forwarder."""
     rules = lines()[USER].split("resetpass ", 1)[1]
     path = tmp_path / "users.acl"
     path.write_text(f"user default on nopass {rules} ~{PRESENCE}\n", encoding="utf-8")
     with PrivateRedis(tmp_path, users=path) as restricted:
-        async with shift_at_work(restricted, rabbit_server, fresh_vhost) as shift:
-            await shift.complete("one")
-            record = await shift.harness.record("one")
+        async with running_scenario(restricted, rabbit_server, fresh_vhost) as scenario:
+            await scenario.complete("one")
+            record = await scenario.harness.record("one")
             assert record["state"] == "complete"
-            assert await read_heartbeat(shift.harness.redis, Worker.BRIDGE) is not None
-            assert (await scrape(shift.harness.redis, shift.harness.settings)).samples
-            checks = (redis_server.reach, redis_server.persistence, redis_server.memory, redis_server.clock)
+            assert await read_heartbeat(scenario.harness.redis, Worker.BRIDGE) is not None
+            assert (await scrape(scenario.harness.redis, scenario.harness.settings)).samples
+            checks = (
+                redis_server.reach,
+                redis_server.persistence,
+                redis_server.memory,
+                redis_server.clock,
+            )
             for check in (*checks, redis_data.database):
-                finding = only(await asyncio.to_thread(look, check, site_of(restricted)))  # it has a loop of its own
+                # In a thread, because the check runs its own event loop.
+                finding = only(await asyncio.to_thread(run_check, check, site_of(restricted)))
                 assert finding.level is not Level.FAILURE, finding
             with pytest.raises(exceptions.NoPermissionError):
-                await shift.harness.redis.flushdb()
+                await scenario.harness.redis.flushdb()
 
 
 @pytest.mark.parametrize(
@@ -181,23 +203,25 @@ async def test_a_whole_image_goes_its_way_under_the_same_rules(
         "DEL f99_association",
     ],
 )
-async def test_what_would_harm_the_server_or_others_is_refused(archiver: Redis, words: str) -> None:
+async def test_archiver_user_cannot_run_harmful_commands(archiver: Redis, words: str) -> None:
     with pytest.raises(exceptions.NoPermissionError):
         await archiver.execute_command(*words.split())  # type: ignore[no-untyped-call]  # redis-py has no type there
 
 
-async def test_so_is_debug(server: PrivateRedis) -> None:
-    """Redis has it switched off for everybody, and says that first."""
+async def test_archiver_user_cannot_run_debug(server: PrivateRedis) -> None:
+    """Use ACL DRYRUN: Redis disables DEBUG for all users and reports that first."""
     async with Redis(host=LOOPBACK, port=server.port) as default:
         assert await default.acl_dryrun(USER, "DEBUG", "SLEEP", "0") != b"OK"
         assert await default.acl_dryrun(USER, "PING") == b"OK"
 
 
-@pytest.mark.parametrize(("call", "reason"), [("'FLUSHDB'", "command"), ("'SET', 'another_key', '1'", "key")])
-async def test_a_script_has_no_more_rights_than_its_user(
+@pytest.mark.parametrize(
+    ("call", "reason"), [("'FLUSHDB'", "command"), ("'SET', 'another_key', '1'", "key")]
+)
+async def test_script_has_no_more_rights_than_its_user(
     server: PrivateRedis, archiver: Redis, call: str, reason: str
 ) -> None:
-    """Read the reason from the server's log: the error has another code and text in each of Redis 7.0, 7.2 and 8.0."""
+    """Read the reason from the ACL log: the error differs between Redis 7.0, 7.2 and 8.0."""
     await archiver.set("ccarchiver:kept", 1)
     async with Redis(host=LOOPBACK, port=server.port, db=Settings().archiver_redis_db) as default:
         await default.acl_log_reset()
@@ -206,28 +230,32 @@ async def test_a_script_has_no_more_rights_than_its_user(
             await script()
         [refusal] = await default.acl_log()
         assert [text(refusal[name]) for name in ("username", "reason")] == [USER, reason]
-        assert text(refusal["context"]) != "toplevel", "it was refused within the script"
+        assert text(refusal["context"]) != "toplevel", "rejected within the script"
         assert await default.keys() == [b"ccarchiver:kept"]
 
 
-async def test_forwarders_go_on_without_a_password(server: PrivateRedis) -> None:
-    async with Redis(host=LOOPBACK, port=server.port, db=Settings().forwarder_redis_db) as forwarder:
+async def test_forwarders_still_connect_without_a_password(server: PrivateRedis) -> None:
+    async with Redis(
+        host=LOOPBACK, port=server.port, db=Settings().forwarder_redis_db
+    ) as forwarder:
         await forwarder.set(PRESENCE, "pong", ex=10)
         await forwarder.flushdb()
         assert text(await forwarder.acl_whoami()) == "default"
 
 
-async def test_the_file_as_it_is_lets_nobody_in_as_that_user(tmp_path: Path) -> None:
+async def test_users_file_without_a_password_allows_no_login(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path, users=USERS) as as_it_is:
         for password in ("", PASSWORD):
             once = Retry(NoBackoff(), 0)
-            login = Redis(host=LOOPBACK, port=as_it_is.port, username=USER, password=password, retry=once)
+            login = Redis(
+                host=LOOPBACK, port=as_it_is.port, username=USER, password=password, retry=once
+            )
             async with login as client:
                 with pytest.raises(exceptions.AuthenticationError):
                     await client.ping()
 
 
-def test_the_keys_are_those_of_the_settings_and_the_file_is_named_where_redis_is_configured() -> None:
+def test_users_file_has_the_configured_keys_and_redis_conf_names_it() -> None:
     patterns = {word for word in lines()[USER].split() if "~" in word}
     assert patterns == {
         "~ccarchiver:*",
@@ -235,4 +263,7 @@ def test_the_keys_are_those_of_the_settings_and_the_file_is_named_where_redis_is
         f"~{keys.FORWARDER_LIST}",
         "%R~*_association",
     }
-    assert f"# aclfile /etc/redis/{USERS.name}" in CONFIGURATION.read_text(encoding="utf-8").splitlines()
+    assert (
+        f"# aclfile /etc/redis/{USERS.name}"
+        in CONFIGURATION.read_text(encoding="utf-8").splitlines()
+    )

@@ -1,4 +1,4 @@
-"""The systemd unit: systemd understands it, and nothing of its protection was lost or goes too far."""
+"""The systemd unit: systemd accepts it, and its sandbox is neither missing nor too strict."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LIMIT_S = 60.0
 
 
 def service() -> dict[str, str]:
-    """Give the [Service] section; of keys that are there twice the last."""
+    """Return the [Service] section; of repeated keys, the last value."""
     parser = RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep upper case
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # the documented method to keep upper case
     parser.read(UNIT, encoding="utf-8")
     return dict(parser["Service"])
 
@@ -33,21 +33,23 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.processes
-def test_systemd_understands_every_line(tmp_path: Path) -> None:
+def test_systemd_accepts_every_line_of_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
-    assert analyze is not None, "no systemd-analyze; `make setup-tests` installs Debian's package systemd"
+    assert analyze is not None, (
+        "no systemd-analyze; `make setup-tests` installs Debian's package systemd"
+    )
     text = UNIT.read_text(encoding="utf-8")
-    for program in ("supervisord", "supervisorctl"):  # it wants the programs to be there
+    for program in ("supervisord", "supervisorctl"):  # systemd-analyze needs the programs to exist
         text = text.replace(f"/opt/ccarchiver/.venv/bin/{program}", "/bin/true")
     path = tmp_path / UNIT.name
     path.write_text(text, encoding="utf-8")
     done = pace.run([analyze, "verify", str(path)], LIMIT_S, capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if UNIT.name in line]
-    assert ours == [], "systemd only warns of a key that it does not know"
+    assert ours == [], "systemd only warns about an unknown key"
     assert done.returncode == 0, done.stderr
 
 
-def test_what_dds_and_the_leases_need_is_left_open() -> None:
+def test_unit_allows_what_dds_and_leases_need() -> None:
     keys = service()
     families = set(keys["RestrictAddressFamilies"].split())
     assert families == {"AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"}
@@ -64,7 +66,7 @@ def test_what_dds_and_the_leases_need_is_left_open() -> None:
     assert not [key for key in keys if key.startswith("IPAddress")]
 
 
-def test_there_are_no_capabilities_and_all_that_is_written_can_be() -> None:
+def test_unit_has_no_capabilities_and_can_write_its_folders() -> None:
     keys, env = service(), environment()
     assert keys["CapabilityBoundingSet"] == ""
     assert keys["NoNewPrivileges"] == "true"
@@ -74,9 +76,11 @@ def test_there_are_no_capabilities_and_all_that_is_written_can_be() -> None:
     assert {CONFIG_DIR_VARIABLE, CREDENTIAL_DIR_VARIABLE} <= set(env), "these are only read"
 
 
-def test_supervisord_is_given_more_time_than_its_workers() -> None:
+def test_unit_stop_timeout_exceeds_that_of_all_workers() -> None:
     parser = RawConfigParser(strict=False)
     parser.read(SUPERVISORD, encoding="utf-8")
     waits = [int(part["stopwaitsecs"]) for part in parser.values() if "stopwaitsecs" in part]
     assert len(waits) == 4, "the workers and the event listener"
-    assert int(service()["TimeoutStopSec"]) >= sum(waits), "one after the other, at worst"
+    assert int(service()["TimeoutStopSec"]) >= sum(waits), (
+        "in the worst case they stop one after the other"
+    )

@@ -1,4 +1,4 @@
-"""How it is known that each command of the documents is right. A command that matches no line here fails a test."""
+"""How each command of the documents is verified. A command that matches no line fails a test."""
 
 from __future__ import annotations
 
@@ -7,110 +7,178 @@ import re
 from dataclasses import dataclass
 
 
-class Way(enum.Enum):
-    """Who runs a command."""
+class Verification(enum.Enum):
+    """How a command is verified."""
 
-    AT_WORK = "tests/integration/test_documents.py, all of them, beside an archiver that has archived an image"
-    AT_REDIS = "tests/docs/test_redis_commands.py, all of them, on a Redis of their own"
-    ALONE = "tests/docs/test_commands.py, as it stands, in an empty folder with the checkout's files in it"
-    TARGET = "make -n in tests/docs/test_commands.py: the target and its variables; CI and developers run the rest"
-    OWN = "a test of its own, which is named"
-    ELSEWHERE = "nobody here, for the reason given; a shell reads it"
+    ON_ARCHIVER = (
+        "tests/integration/test_documents.py, all of them, "
+        "on a running archiver that has archived an image"
+    )
+    ON_REDIS = "tests/docs/test_redis_commands.py, all of them, on a private Redis"
+    STANDALONE = (
+        "tests/docs/test_commands.py, unchanged, in an empty folder with the checkout's files"
+    )
+    MAKE_TARGET = (
+        "make -n in tests/docs/test_commands.py: the target and its variables; "
+        "CI and developers run the rest"
+    )
+    OWN_TEST = "a dedicated test, which is named"
+    NOT_RUN = "not run, for the reason given; a shell checks its syntax"
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is known of some commands."""
+    """How the commands that match a pattern are verified."""
 
     pattern: str
     """Regular expression for the whole command."""
-    way: Way
-    why: str = ""
-    """The test of its own (path::name), or the reason why nobody runs it here."""
+    verification: Verification
+    detail: str = ""
+    """The dedicated test (path::name), or the reason why the command is not run."""
 
 
-START_UP = "tests/docs/test_start_up.py::test_the_workers_are_started_and_stopped_as_the_page_says"
-REHEARSAL = "tests/integration/test_documents.py::test_the_notebooks_cells_follow_an_image_of_the_rehearsal"
-SCRIPT = "tests/integration/test_documents.py::test_the_script_follows_an_image"
-COMMANDER = "tests/integration/test_documents.py::test_what_the_page_types_commands_the_csc"
-BACKUP = "tests/docs/test_redis_commands.py::test_a_backup_is_made_and_put_back_as_the_page_says"
+START_UP = "tests/docs/test_start_up.py::test_documented_start_up_and_shutdown_work"
+REHEARSAL = (
+    "tests/integration/test_documents.py::test_notebook_cells_follow_an_image_of_the_rehearsal"
+)
+SCRIPT = "tests/integration/test_documents.py::test_documented_script_follows_an_image"
+COMMANDER = "tests/integration/test_documents.py::test_documented_commander_input_commands_the_csc"
+BACKUP = "tests/docs/test_redis_commands.py::test_documented_backup_and_restore_work"
 
 LINES = (
     # ---- the archiver's own commands
-    Line(r"ccarchiver (status|doctor|image|images|logs|night|pair|deadletter|config)\b.*", Way.AT_WORK),
-    Line(r"curl -s http://127\.0\.0\.1:8094/.*", Way.AT_WORK),
-    Line(r"ss .*", Way.AT_WORK),
-    Line(r"df -h", Way.ALONE),
-    Line(r"grep worker\.crashed .*", Way.ELSEWHERE, "finds nothing where no worker has crashed"),
-    Line(r"command_ccarchiver", Way.OWN, COMMANDER),
-    Line(r"python examples/night_remote\.py .*", Way.OWN, SCRIPT),
-    Line(r"ccarchiver-sim-(camera|header|forwarder|controller|oods)( --.*)?", Way.OWN, REHEARSAL),
-    # ---- start-up and shutdown
-    Line(r"cp deploy/ccarchiver\.env site\.env", Way.OWN, START_UP),
-    Line(r"set -a; \. (\./)?(site|ccarchiver)\.env; set \+a", Way.OWN, START_UP),
-    Line(r'while \[ -S "\$CCARCHIVER_RUN_DIR/supervisor\.sock" \]; do sleep 1; done', Way.ALONE),
-    Line(r'install -d "\$IIP_LOG_DIR" && install -d -m 700 "\$CCARCHIVER_RUN_DIR"', Way.OWN, START_UP),
-    Line(r"supervisord -c supervisord\.conf", Way.OWN, START_UP),
-    Line(r"supervisorctl (-c supervisord\.conf )?(status|shutdown)( ccarchiver:\w+)?", Way.OWN, START_UP),
     Line(
-        r"supervisorctl (-c supervisord\.conf )?(restart|start|stop|tail) (ccarchiver:(\w+|\*|…)|watch)",
-        Way.OWN,
+        r"ccarchiver (status|doctor|image|images|logs|night|pair|deadletter|config)\b.*",
+        Verification.ON_ARCHIVER,
+    ),
+    Line(r"curl -s http://127\.0\.0\.1:8094/.*", Verification.ON_ARCHIVER),
+    Line(r"ss .*", Verification.ON_ARCHIVER),
+    Line(r"df -h", Verification.STANDALONE),
+    Line(
+        r"grep worker\.crashed .*",
+        Verification.NOT_RUN,
+        "finds nothing where no worker has crashed",
+    ),
+    Line(r"command_ccarchiver", Verification.OWN_TEST, COMMANDER),
+    Line(r"python examples/night_remote\.py .*", Verification.OWN_TEST, SCRIPT),
+    Line(
+        r"ccarchiver-sim-(camera|header|forwarder|controller|oods)( --.*)?",
+        Verification.OWN_TEST,
+        REHEARSAL,
+    ),
+    # ---- start-up and shutdown
+    Line(r"cp deploy/ccarchiver\.env site\.env", Verification.OWN_TEST, START_UP),
+    Line(r"set -a; \. (\./)?(site|ccarchiver)\.env; set \+a", Verification.OWN_TEST, START_UP),
+    Line(
+        r'while \[ -S "\$CCARCHIVER_RUN_DIR/supervisor\.sock" \]; do sleep 1; done',
+        Verification.STANDALONE,
+    ),
+    Line(
+        r'install -d "\$IIP_LOG_DIR" && install -d -m 700 "\$CCARCHIVER_RUN_DIR"',
+        Verification.OWN_TEST,
         START_UP,
     ),
-    Line(r"run_ccarchiver_(sal|bridge|health)", Way.OWN, START_UP),
-    Line(r"site-venv/bin/ccarchiver config check", Way.OWN, START_UP),
-    Line(r"systemctl .*", Way.ELSEWHERE, "root, on a host under systemd; tests/deploy/test_systemd.py holds the unit"),
+    Line(r"supervisord -c supervisord\.conf", Verification.OWN_TEST, START_UP),
+    Line(
+        r"supervisorctl (-c supervisord\.conf )?(status|shutdown)( ccarchiver:\w+)?",
+        Verification.OWN_TEST,
+        START_UP,
+    ),
+    Line(
+        r"supervisorctl (-c supervisord\.conf )?"
+        r"(restart|start|stop|tail) (ccarchiver:(\w+|\*|…)|watch)",
+        Verification.OWN_TEST,
+        START_UP,
+    ),
+    Line(r"run_ccarchiver_(sal|bridge|health)", Verification.OWN_TEST, START_UP),
+    Line(r"site-venv/bin/ccarchiver config check", Verification.OWN_TEST, START_UP),
+    Line(
+        r"systemctl .*",
+        Verification.NOT_RUN,
+        "root, on a host under systemd; tests/deploy/test_systemd.py checks the unit",
+    ),
     # ---- brokers
     Line(
-        r"redis-cli -p 26379 sentinel .*", Way.ELSEWHERE, "a Sentinel's question; tests/core/test_sentinel.py has one"
+        r"redis-cli -p 26379 sentinel .*",
+        Verification.NOT_RUN,
+        "needs a Sentinel; tests/core/test_sentinel.py runs one",
     ),
-    Line(r"redis-(cli|check-rdb) .*", Way.AT_REDIS),
-    Line(r"redis-server deploy/redis\.conf .*", Way.OWN, BACKUP),
-    Line(r"rabbitmqctl .*", Way.ELSEWHERE, "root on the broker's host; tests/deploy/test_rabbitmq.py imports the file"),
-    Line(r"openssl rand -hex 32", Way.ALONE),
-    Line(r"read -rs PASSWORD && .*", Way.ALONE),
+    Line(r"redis-(cli|check-rdb) .*", Verification.ON_REDIS),
+    Line(r"redis-server deploy/redis\.conf .*", Verification.OWN_TEST, BACKUP),
+    Line(
+        r"rabbitmqctl .*",
+        Verification.NOT_RUN,
+        "root on the broker's host; tests/deploy/test_rabbitmq.py imports the file",
+    ),
+    Line(r"openssl rand -hex 32", Verification.STANDALONE),
+    Line(r"read -rs PASSWORD && .*", Verification.STANDALONE),
     Line(
         r"python3 -c 'import base64, getpass.*",
-        Way.OWN,
-        "tests/deploy/test_rabbitmq.py::test_the_archiver_can_do_all_it_does",
+        Verification.OWN_TEST,
+        "tests/deploy/test_rabbitmq.py::test_archiver_user_can_do_everything_the_archiver_needs",
     ),
     # ---- developers
-    Line(r"make( .*)?", Way.TARGET),
-    Line(r"python -m interfaces --check", Way.ALONE),
+    Line(r"make( .*)?", Verification.MAKE_TARGET),
+    Line(r"scripts/check lint", Verification.NOT_RUN, "make lint runs it, and CI with it"),
+    Line(r"python -m interfaces --check", Verification.STANDALONE),
     Line(
-        r"python -m interfaces", Way.OWN, "tests/interfaces/test_definitions.py::test_regenerating_gives_the_same_bytes"
+        r"python -m interfaces",
+        Verification.OWN_TEST,
+        "tests/interfaces/test_definitions.py::test_regenerated_idl_has_the_same_bytes",
     ),
-    Line(r"python -m interfaces --xml .*", Way.OWN, "tests/interfaces/test_salxml.py::test_all_types"),
-    Line(r"cp /tmp/idl/.*", Way.ELSEWHERE, "IDL made from files of the observatory, which are not in this project"),
-    Line(r"(\.venv/bin/python -m )?pytest tests/.*", Way.ELSEWHERE, "a part of what make test runs"),
-    Line(r"PYTHON=\S+ scripts/bootstrap", Way.ELSEWHERE, "set-up with an interpreter that may not be here"),
-    Line(r"git clone … .*", Way.ELSEWHERE, "the address is the site's own; CI begins with it"),
+    Line(
+        r"python -m interfaces --xml .*",
+        Verification.OWN_TEST,
+        "tests/interfaces/test_salxml.py::test_xml_with_all_types_becomes_idl",
+    ),
+    Line(
+        r"cp /tmp/idl/.*",
+        Verification.NOT_RUN,
+        "IDL made from files of the observatory, which are not in this project",
+    ),
+    Line(
+        r"(\.venv/bin/python -m )?pytest tests/.*",
+        Verification.NOT_RUN,
+        "a part of what make test runs",
+    ),
+    Line(
+        r"PYTHON=\S+ scripts/bootstrap",
+        Verification.NOT_RUN,
+        "set-up with an interpreter that may not be here",
+    ),
+    Line(
+        r"git clone … .*", Verification.NOT_RUN, "the address is the site's own; CI begins with it"
+    ),
     # ---- environments
     Line(
         r"pip install --find-links dist .*|"
         r'(share=|cp |supervisord -c )"\$(VIRTUAL_ENV/share/ccarchiver|share/.*)"( .*)?',
-        Way.OWN,
-        "tests/packaging/test_distributions.py::test_what_a_site_copies_from_comes_with_it",
+        Verification.OWN_TEST,
+        "tests/packaging/test_distributions.py::test_wheel_installs_the_files_that_a_site_copies",
     ),
     Line(
         r"python3 -m venv \S+( && \. \S+)?|(\S+/)?pip install .*|pip freeze",
-        Way.ELSEWHERE,
+        Verification.NOT_RUN,
         "minutes and a package index; scripts/bootstrap does the same before each CI run",
     ),
-    Line(r"ssh -N -L .*", Way.ELSEWHERE, "another host"),
+    Line(r"ssh -N -L .*", Verification.NOT_RUN, "another host"),
     Line(
         r"sqlite3 -readonly .*",
-        Way.ELSEWHERE,
+        Verification.NOT_RUN,
         "set-up does not install the program",
     ),
 )
 
 
 def line_of(command: str) -> Line | None:
-    """Give what is known of a command."""
+    """Return the line that matches a command, if any."""
     return next((line for line in LINES if re.fullmatch(line.pattern, command, re.DOTALL)), None)
 
 
-def commands_of(way: Way, commands: list[str]) -> list[str]:
-    """Give those commands of a list that go a way."""
-    return [command for command in commands if (line := line_of(command)) is not None and line.way is way]
+def commands_of(verification: Verification, commands: list[str]) -> list[str]:
+    """Return the commands of a list that are verified in one way."""
+    return [
+        command
+        for command in commands
+        if (line := line_of(command)) is not None and line.verification is verification
+    ]

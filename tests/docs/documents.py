@@ -1,4 +1,4 @@
-"""The documents as the tests see them: every page, and every command that a page shows."""
+"""The documents: every page, and every command that a page shows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ PROGRAMS = (
     r"ccarchiver|command_ccarchiver|run_ccarchiver_\w+|ccarchiver-sim-\w+|supervisord|supervisorctl|make|scripts/\w+|"
     r"PYTHON=\S+|\.venv/bin/\S+|python3?|pytest|pip|redis-\w+|rabbitmqctl|openssl|systemctl|ss|ssh|curl|df|grep|set"
 )
-"""What a sentence's code begins with if it is a command and not a name; behind it must be a word more."""
+"""Words that begin an inline command rather than a name; another word must follow."""
 _COMMAND = re.compile(rf"({PROGRAMS}) \S.*")
 
 
 def pages() -> list[Path]:
-    """Give every page that is written by hand, the README first."""
-    return [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)]
+    """Return every page that is written by hand, the README first."""
+    return [
+        ROOT / "README.md",
+        *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts),
+    ]
 
 
 def commands() -> dict[str, list[str]]:
-    """Give every command of every page, in blocks and in sentences, and where it stands."""
+    """Return every command of every page, from blocks and sentences, with its places."""
     found: dict[str, list[str]] = {}
     for path in pages():
         text = path.read_text(encoding="utf-8")

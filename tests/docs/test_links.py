@@ -1,4 +1,4 @@
-"""Links of the pages that Sphinx does not build, and pictures: those of the site are checked by its build."""
+"""Links of the pages that Sphinx does not build, and images; Sphinx checks the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.markdown import anchors, links
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
-def test_each_link_leads_to_a_page_and_a_heading(name: str) -> None:
+def test_each_link_points_to_an_existing_page_and_heading(name: str) -> None:
     page = ROOT / name
     text = page.read_text(encoding="utf-8")
     for to, anchor in links(text):

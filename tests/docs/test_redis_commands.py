@@ -1,4 +1,4 @@
-"""What the documents have an operator type at Redis, on a Redis that is nobody else's."""
+"""The documented Redis commands, run on a private Redis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import redis
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
-from tests.docs.command_registry import Way, commands_of
+from tests.docs.command_registry import Verification, commands_of
 from tests.docs.documents import DOCS, ROOT, commands
 from tests.support.markdown import blocks
 
@@ -29,12 +29,17 @@ SNAPSHOT = "ccarchiver.rdb"
 
 
 def run(command: str, folder: Path, port: int) -> str:
-    """Type a command of a page, with the port of the test's Redis in the place of the usual one."""
+    """Run a command of a page, with the port of the test's Redis instead of the usual one."""
     there = command.replace("-p 6379", f"-p {port}")
     if there.startswith("redis-cli") and "-p " not in there:
         there = there.replace("redis-cli", f"redis-cli -p {port}", 1)
     done = subprocess.run(
-        ["/bin/sh", "-c", there], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["/bin/sh", "-c", there],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{there}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -42,13 +47,16 @@ def run(command: str, folder: Path, port: int) -> str:
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    """A Redis that may be emptied and stopped."""
+    """A Redis that the tests may empty and stop."""
     with PrivateRedis(tmp_path_factory.mktemp("own_redis")) as server:
         yield server
 
 
-async def test_a_backup_is_made_and_put_back_as_the_page_says(own_redis: PrivateRedis, tmp_path: Path) -> None:
-    page = {block.commands[0].split()[0]: block for block in blocks((DOCS / "operations/backup.md").read_text())}
+async def test_documented_backup_and_restore_work(own_redis: PrivateRedis, tmp_path: Path) -> None:
+    page = {
+        block.commands[0].split()[0]: block
+        for block in blocks((DOCS / "operations/backup.md").read_text())
+    }
     make, restore = page["redis-cli"].commands, page["redis-server"].commands
     kept = {f"ccarchiver:image:{number}": "an image" for number in range(100)}
     with redis.Redis(LOOPBACK, own_redis.port, DATABASE, decode_responses=True) as client:
@@ -66,16 +74,21 @@ async def test_a_backup_is_made_and_put_back_as_the_page_says(own_redis: Private
     try:
         run(restore[1], tmp_path, port)
         await polling.wait_for(
-            lambda: is_whole(run(restore[2], tmp_path, port)), LIMIT_S, "an append-only file that is whole"
+            lambda: is_whole(run(restore[2], tmp_path, port)),
+            LIMIT_S,
+            "a complete append-only file",
         )
     finally:
         run("redis-cli -h 127.0.0.1 -p 6379 shutdown", tmp_path, port)
-    with PrivateRedis(folder, port), redis.Redis(LOOPBACK, port, DATABASE, decode_responses=True) as client:
+    with (
+        PrivateRedis(folder, port),
+        redis.Redis(LOOPBACK, port, DATABASE, decode_responses=True) as client,
+    ):
         assert {key: client.get(key) for key in client.scan_iter()} == kept
 
 
 def answers(port: int) -> bool:
-    """Tell whether a Redis is there, and has read its data."""
+    """Return whether a Redis answers and has loaded its data."""
     with redis.Redis(LOOPBACK, port, DATABASE) as client:
         try:
             return bool(client.ping())
@@ -84,17 +97,23 @@ def answers(port: int) -> bool:
 
 
 def is_whole(persistence: str) -> bool:
-    """Tell whether the append-only file is written, by the two lines that the page names."""
-    told = dict(re.findall(r"^(\w+):(\w+)", persistence, re.MULTILINE))
-    return (told["aof_rewrite_in_progress"], told["aof_last_bgrewrite_status"]) == ("0", "ok")
+    """Return whether the append-only file is complete, by the two lines that the page names."""
+    fields = dict(re.findall(r"^(\w+):(\w+)", persistence, re.MULTILINE))
+    return (fields["aof_rewrite_in_progress"], fields["aof_last_bgrewrite_status"]) == ("0", "ok")
 
 
-ASKED = [command for command in commands_of(Way.AT_REDIS, list(commands())) if SNAPSHOT not in command]
+ASKED = [
+    command
+    for command in commands_of(Verification.ON_REDIS, list(commands()))
+    if SNAPSHOT not in command
+]
 LAST = [command for command in ASKED if command.endswith(" shutdown")]
 
 
 @pytest.mark.parametrize("command", [*(command for command in ASKED if command not in LAST), *LAST])
-def test_redis_understands_it(own_redis: PrivateRedis, command: str, tmp_path: Path) -> None:
+def test_documented_redis_command_is_accepted(
+    own_redis: PrivateRedis, command: str, tmp_path: Path
+) -> None:
     if not own_redis.is_running:
         own_redis.start()
     assert "ERR" not in run(command, tmp_path, own_redis.port)

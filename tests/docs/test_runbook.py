@@ -1,4 +1,4 @@
-"""The runbook: an entry for everything that can be wrong, none for what cannot, and links that lead somewhere."""
+"""The runbook: one entry for each error code and alarm, no other entries, and valid links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccarchiver_core.status import alarms
 from ccarchiver_core.status.alarms import ALARM_NAMES, AlarmName, fault_alarm
 from ccarchiver_core.store.stage_durations import Stage
 from tests.health.exposition import scrape
-from tests.health.metrics_scenario import shift_at_work
+from tests.health.metrics_scenario import running_scenario
 from tests.support.markdown import headings, links, rows
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def page(name: str) -> str:
 
 
 def entries(name: str) -> dict[str, str]:
-    """Give the text below each heading of the second level."""
+    """Return the text below each heading of the second level."""
     parts = re.split(r"^## +(.+)$", page(name), flags=re.MULTILINE)
     return dict(zip((title.strip() for title in parts[1::2]), parts[2::2], strict=True))
 
@@ -41,58 +41,68 @@ def test_each_error_code_has_one_entry_and_no_entry_has_another_code() -> None:
 def test_each_alarm_has_one_entry_and_no_entry_has_another_name() -> None:
     assert sorted(headings(page("alarms.md"), 2)) == sorted(AlarmName)
     faults = set(ALARM_NAMES) - set(AlarmName)
-    assert faults == {fault_alarm(code) for code in ErrorCode}, "these are in errors.md"
+    assert faults == {fault_alarm(code) for code in ErrorCode}, (
+        "the entries of these alarms are in errors.md"
+    )
 
 
 @pytest.mark.parametrize("name", ["errors.md", "alarms.md"])
-def test_each_entry_shows_what_is_seen_and_says_what_to_do(name: str) -> None:
+def test_each_entry_shows_the_symptom_and_the_remedy(name: str) -> None:
     for title, text in entries(name).items():
         blocks = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        assert any("$ ccarchiver status" in block for block in blocks), f"{title}: what status says"
+        assert any("$ ccarchiver status" in block for block in blocks), (
+            f"{title}: no output of status"
+        )
         outside = re.sub(r"^```\w+\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        assert len(outside.split()) > 30, f"{title}: what it means and what to do"
+        assert len(outside.split()) > 30, f"{title}: no meaning and remedy"
 
 
-def test_the_entry_of_each_code_quotes_that_fault() -> None:
+def test_entry_of_each_code_quotes_that_fault() -> None:
     for code, text in entries("errors.md").items():
         assert f"the CSC is in FAULT with {code}:" in text
 
 
-def test_the_list_of_alarms_has_their_severities() -> None:
+def test_list_of_alarms_has_their_severities() -> None:
     source = Path(alarms.__file__).read_text(encoding="utf-8")
     made = {
         AlarmName[name].value: severity
         for severity, name in re.findall(r"_(critical|warning)\(\s*AlarmName\.(\w+)", source)
     }
-    listed = {row[0].split("]")[0].strip("["): row[1] for row in rows(page("alarms.md")) if row[0].startswith("[")}
+    listed = {
+        row[0].split("]")[0].strip("["): row[1]
+        for row in rows(page("alarms.md"))
+        if row[0].startswith("[")
+    }
     assert set(made) == set(AlarmName)
     assert listed == made
 
 
-async def test_the_list_of_metrics_is_the_exposition(
+async def test_list_of_metrics_matches_the_exposition(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
-    async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as shift:
-        seen = await scrape(shift.harness.redis, shift.harness.settings)
-    told = dict(re.findall(r"^# HELP (\w+) (.*)$", seen.body.decode(), re.MULTILINE))
+    async with running_scenario(fresh_redis, rabbit_server, fresh_vhost) as scenario:
+        seen = await scrape(scenario.harness.redis, scenario.harness.settings)
+    help_texts = dict(re.findall(r"^# HELP (\w+) (.*)$", seen.body.decode(), re.MULTILINE))
     listed = {
         row[0].strip("`"): (sorted(re.findall(r"`(\w+)`", row[1])), row[2])
         for row in rows(page("metrics.md"))
         if row[0].startswith("`ccarchiver_")
     }
 
-    assert {name: text for name, (_, text) in listed.items()} == told
+    assert {name: text for name, (_, text) in listed.items()} == help_texts
     for name, (labels, _) in listed.items():
         series = [dict(it) for sample, it in seen.samples if sample in (name, f"{name}_count")]
         assert series, name
         assert all(sorted(it) == labels for it in series), name
 
 
-def test_each_step_that_is_measured_is_explained() -> None:
-    explained = [row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Stage)]
+def test_each_measured_stage_is_explained() -> None:
+    explained = [
+        row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Stage)
+    ]
     assert explained == [measure.value for measure in Stage]
 
 
-def test_the_page_of_operations_leads_to_every_other() -> None:
-    leads = {to for to, _ in links(page("index.md"))}
-    assert leads == {path.name for path in PAGES} - {"index.md"}
+def test_operations_index_links_to_every_page() -> None:
+    linked = {to for to, _ in links(page("index.md"))}
+    assert linked == {path.name for path in PAGES} - {"index.md"}

@@ -1,4 +1,4 @@
-"""Broken messages by the thousand: mutated real ones, random YAML, random bytes; the same for the same seed."""
+"""Generators of broken messages: mutated real ones, random YAML, random bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REAL: tuple[dict[str, object], ...] = (
-    {"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", "ACK_ID": "2026-11-22_08:18:37.932650_2"},
+    {
+        "MSG_TYPE": "ASSOCIATED_ACK",
+        "ASSOCIATION_KEY": "f99_association",
+        "ACK_ID": "2026-11-22_08:18:37.932650_2",
+    },
     {
         "MSG_TYPE": "NEW_CC_ARCHIVE_ITEM_ACK",
         "TARGET_DIR": "/data/staging/2026-11-22/",
@@ -23,8 +27,19 @@ REAL: tuple[dict[str, object], ...] = (
         "ACK_BOOL": "TRUE",
         "SESSION_ID": "s",
     },
-    {"MSG_TYPE": "CC_FWDR_XFER_PARAMS_ACK", "IMAGE_ID": "CC_O_1", "COMPONENT": "127.0.0.1:f99", "ACK_ID": "s_4"},
-    {"MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK", "COMPONENT": "c", "ACK_BOOL": "TRUE", "ACK_ID": "s_9", "SESSION_ID": "s"},
+    {
+        "MSG_TYPE": "CC_FWDR_XFER_PARAMS_ACK",
+        "IMAGE_ID": "CC_O_1",
+        "COMPONENT": "127.0.0.1:f99",
+        "ACK_ID": "s_4",
+    },
+    {
+        "MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK",
+        "COMPONENT": "c",
+        "ACK_BOOL": "TRUE",
+        "ACK_ID": "s_9",
+        "SESSION_ID": "s",
+    },
     {
         "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
         "OBSID": "CC_O_1",
@@ -49,7 +64,7 @@ YAML_SIGNS = "{}[]:,-?&*!|>'\"%@`# \n\t~<=.0aZ\\"
 
 
 def bodies(count: int, seed: int) -> Iterator[bytes]:
-    """Give ``count`` bodies that are mostly no messages."""
+    """Yield ``count`` bodies, most of them invalid. The same seed yields the same bodies."""
     chance = random.Random(seed)  # noqa: S311  no secret depends on it
     makers = (_damaged, _damaged, _odd_values, _random_yaml, _random_bytes)
     for _ in range(count):
@@ -61,14 +76,30 @@ def _damaged(chance: random.Random) -> bytes:
     body = yaml.dump(chance.choice(REAL), Dumper=yaml.CSafeDumper, default_flow_style=flow).encode()
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(body) + 1)
-        body = body[:at] + chance.randbytes(chance.randint(0, 3)) + body[at + chance.randint(0, 5) :]
+        body = (
+            body[:at] + chance.randbytes(chance.randint(0, 3)) + body[at + chance.randint(0, 5) :]
+        )
     return body
 
 
 def _odd_values(chance: random.Random) -> bytes:
     fields = dict(chance.choice(REAL))
     for name in chance.sample(sorted(fields), k=chance.randint(1, 2)):
-        odd = [None, [], {}, -(2**40), 1e400, "", "x" * 500, [[1]], {"a": 1}, "\u2028é☃", "0x10", "~", True]
+        odd = [
+            None,
+            [],
+            {},
+            -(2**40),
+            1e400,
+            "",
+            "x" * 500,
+            [[1]],
+            {"a": 1},
+            "\u2028é☃",
+            "0x10",
+            "~",
+            True,
+        ]
         fields[name] = chance.choice(odd)
     return yaml.dump(fields, Dumper=yaml.CSafeDumper, allow_unicode=True).encode()
 

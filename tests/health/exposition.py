@@ -1,4 +1,4 @@
-"""The metrics as a scrape gets them: rendered from a real Redis and read by Prometheus' own parser."""
+"""The metrics of a scrape, rendered from a real Redis and read by Prometheus' parser."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ class Exposition:
     samples: dict[tuple[str, Labels], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """Give one sample, named without the prefix."""
+        """Return one sample, named without the prefix."""
         return self.samples[f"ccarchiver_{name}", frozenset(labels.items())]
 
     def labelled(self, name: str, label: str) -> dict[str, float]:
-        """Give a metric's samples by the value of a label."""
+        """Return a metric's samples by the value of a label."""
         return {
-            dict(labels)[label]: value for (it, labels), value in self.samples.items() if it == f"ccarchiver_{name}"
+            dict(labels)[label]: value
+            for (it, labels), value in self.samples.items()
+            if it == f"ccarchiver_{name}"
         }
 
     @property
@@ -44,13 +46,13 @@ class Exposition:
 
     @property
     def cumulative(self) -> dict[tuple[str, Labels], float]:
-        """The samples that may only grow."""
+        """The samples that never decrease."""
         endings = ("_total", "_bucket", "_count", "_sum")
         return {key: value for key, value in self.samples.items() if key[0].endswith(endings)}
 
 
 async def scrape(redis: Redis, settings: Settings) -> Exposition:
-    """Render the metrics, have them checked by ``promtool``, and read them."""
+    """Render the metrics, check them with ``promtool`` and parse them."""
     body, content_type = await render(redis, settings)
     assert content_type.startswith("text/plain")
     check_metrics(body)
@@ -58,7 +60,7 @@ async def scrape(redis: Redis, settings: Settings) -> Exposition:
 
 
 def parse(body: bytes) -> Exposition:
-    """Read an exposition; a sample that comes twice is an error."""
+    """Parse an exposition; a duplicate sample is an error."""
     kinds: dict[str, str] = {}
     samples: dict[tuple[str, Labels], float] = {}
     for family in text_string_to_metric_families(body.decode()):

@@ -1,4 +1,4 @@
-"""Health at work on a real Redis; the test plays the bridge, the CSC and the Forwarders."""
+"""The health worker on a real Redis; the test plays the bridge, the CSC and the Forwarders."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ M = TypeVar("M")
 
 
 def entry(name: str) -> ForwarderEntry:
-    """Give a Forwarder as it lists itself."""
+    """Return the list entry of a Forwarder."""
     return ForwarderEntry(hostname=name, ip_address="127.0.0.1", consume_queue=f"{name}_consume")
 
 
 class HealthHarness:
-    """Health and everybody around it; make it with `health_at_work`."""
+    """The health worker and its peers; create it with `running_health`."""
 
     def __init__(self, settings: Settings, redis: Redis, sal: WorkerContext) -> None:
         self.settings = settings
@@ -50,15 +50,15 @@ class HealthHarness:
         self._sal = sal
         self._answered: set[bytes] = set()
         self.asked: list[str] = []
-        """Hostnames of the Forwarders the bridge was told to ask, in order."""
+        """Hostnames of the Forwarders in the AssociateForwarder messages, in order."""
 
     async def list_forwarders(self, *names: str) -> None:
-        """Have Forwarders list themselves, the first one first."""
+        """Register Forwarders in the list, the first one first."""
         for name in names:
             await self.redis.lpush(keys.FORWARDER_LIST, entry(name).model_dump_json())
 
-    async def live(self, name: str) -> None:
-        """Have a Forwarder show that it lives, for longer than any test lasts."""
+    async def write_presence(self, name: str) -> None:
+        """Write a Forwarder's presence key, which outlasts any test."""
         await self.redis.set(f"{name}_association", "pong", ex=600)
 
     async def begin(self, session_id: str = SESSION) -> None:
@@ -69,19 +69,21 @@ class HealthHarness:
         await self._sal.transactions.apply(transaction)
 
     async def end(self, session_id: str = SESSION) -> None:
-        """End it."""
+        """End the session."""
         transaction = Transaction()
         session.end(transaction, self.settings.association_key)
         transaction.enqueue(Worker.HEALTH, SessionChanged(session_id=session_id))
         await self._sal.transactions.apply(transaction)
 
     async def session(self) -> Session:
-        """Read the session."""
+        """Return the session."""
         return await session.read_session(self.redis)
 
     async def play_bridge(self, **replies: AssociationOutcome) -> None:
-        """Answer every question to the bridge that has come: a Forwarder not named takes the pairing."""
-        raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await self.redis.xrange(Worker.BRIDGE.mailbox))
+        """Answer every AssociateForwarder message; a Forwarder that is not named is associated."""
+        raw = cast(
+            "list[tuple[bytes, dict[bytes, bytes]]]", await self.redis.xrange(Worker.BRIDGE.mailbox)
+        )
         for entry_id, fields in raw:
             message = WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"])
             if entry_id in self._answered or not isinstance(message, AssociateForwarder):
@@ -103,24 +105,36 @@ class HealthHarness:
         async def paired() -> Session | None:
             await self.play_bridge(**replies)
             now = await self.session()
-            return now if now.is_paired and now.forwarder is not None and now.forwarder.hostname == name else None
+            return (
+                now
+                if now.is_paired and now.forwarder is not None and now.forwarder.hostname == name
+                else None
+            )
 
         return await eventually(paired, f"the pairing with {name}; asked {self.asked}")
 
-    async def told(self, worker: Worker, kind: type[M], **replies: AssociationOutcome) -> list[M]:
-        """Play the bridge until a worker has been told something."""
+    async def messages_to(
+        self, worker: Worker, kind: type[M], **replies: AssociationOutcome
+    ) -> list[M]:
+        """Play the bridge until a worker has messages of a kind; return them."""
 
-        async def told() -> list[M]:
+        async def reported() -> list[M]:
             await self.play_bridge(**replies)
-            return [message for message in await mail_in(self.redis, worker) if isinstance(message, kind)]
+            return [
+                message
+                for message in await mail_in(self.redis, worker)
+                if isinstance(message, kind)
+            ]
 
-        return await eventually(told, f"{kind.__name__} for {worker}")
+        return await eventually(reported, f"{kind.__name__} for {worker}")
 
 
 @asynccontextmanager
-async def health_at_work(redis: PrivateRedis, **changes: object) -> AsyncIterator[HealthHarness]:
-    """Have health at work for the time of a block."""
-    settings = site(redis.port, **{"PAIR_TIMEOUT": scaled(2), "REASSIGN_GRACE": scaled(2), **changes})
+async def running_health(redis: PrivateRedis, **changes: object) -> AsyncIterator[HealthHarness]:
+    """Run the health worker for the duration of a block."""
+    settings = site(
+        redis.port, **{"PAIR_TIMEOUT": scaled(2), "REASSIGN_GRACE": scaled(2), **changes}
+    )
     async with (
         looking_into(settings) as client,
         holding(Worker.SAL, settings) as sal,

@@ -9,14 +9,24 @@ import pytest
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.domain.exposure import StartIntegration
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.store import dead_letters, ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.image_ledger import WAITING_PREFIX, ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.presence import PresenceWatch
 from ccarchiver_sim.testbed.brokers import PrivateRedis
-from tests.core.redis_helpers import counter, holding, looking_into, plain_client, read_dead_letters, site
+from tests.core.redis_helpers import (
+    counter,
+    holding,
+    looking_into,
+    plain_client,
+    read_dead_letters,
+    read_exposure,
+    read_fields,
+    site,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,31 +35,38 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.runtime.worker import WorkerContext
 
-START = StartIntegration(image_name="i", image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0)
+START = StartIntegration(
+    image_name="i", image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0
+)
 DAY = 86400.0
 
 
-async def accept(context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState) -> None:
-    """Have an image in the ledger that was accepted some time ago."""
+async def accept(
+    context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState
+) -> None:
+    """Write an image to the ledger that was accepted some time ago."""
     transaction = Transaction()
-    ledger.record_event(
-        transaction, ledger.ReceivedEvent(obsid, job, "s", START, time.time()), ImageState.ACCEPTED, is_new=True
+    ImageLedger.record_event(
+        transaction,
+        ReceivedEvent(obsid, job, "s", START, time.time()),
+        ImageState.ACCEPTED,
+        is_new=True,
     )
     if state is not ImageState.ACCEPTED:
-        ledger.finish(transaction, obsid, state)
+        ImageLedger.finish(transaction, obsid, state)
     now = clock.now()
     then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
-    transaction.set_fields(keys.image(obsid), then.fields(ledger.WAITING)).command(
+    transaction.set_fields(keys.image(obsid), then.fields(WAITING_PREFIX)).command(
         "ZADD", keys.IMAGES, then.wall, obsid
     )
     await context.transactions.apply(transaction)
 
 
 async def state_of(redis: Redis, obsid: str) -> str | None:
-    return (await ledger.read_record(redis, obsid)).get("state")
+    return (await read_fields(redis, obsid)).get("state")
 
 
-async def test_an_image_that_waits_too_long_is_marked_as_stalled_once_and_stays_unfinished(
+async def test_image_that_waits_too_long_is_stalled_once_and_stays_unfinished(
     fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port, STALLED_AFTER=60)
@@ -66,11 +83,15 @@ async def test_an_image_that_waits_too_long_is_marked_as_stalled_once_and_stays_
         assert await state_of(redis, "young") == ImageState.ACCEPTED
         assert await state_of(redis, "done") == ImageState.COMPLETE
         assert await counter(redis, "images_stalled") == 1
-        assert await ledger.unfinished(redis) == ["old", "young"]
-        assert await ledger.read_exposure(redis, "old", 9) is not None, "it goes on when what it waits for comes"
+        assert await ImageLedger(redis).open_images() == ["old", "young"]
+        assert await read_exposure(redis, "old", 9) is not None, (
+            "a stalled image continues when the awaited event arrives"
+        )
 
 
-async def test_old_finished_images_are_let_go_and_unfinished_ones_never(fresh_redis: PrivateRedis) -> None:
+async def test_old_finished_images_are_pruned_but_unfinished_ones_are_not(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port, LEDGER_RETENTION_DAYS=30)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "oldest, unfinished", 1, 40 * DAY, ImageState.ACCEPTED)
@@ -86,7 +107,9 @@ async def test_old_finished_images_are_let_go_and_unfinished_ones_never(fresh_re
         assert await state_of(redis, "oldest, unfinished") == ImageState.ACCEPTED
 
 
-async def test_beyond_the_bound_the_oldest_finished_images_go_early(fresh_redis: PrivateRedis) -> None:
+async def test_oldest_finished_images_are_pruned_beyond_max_ledger_images(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port, MAX_LEDGER_IMAGES=3)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "unfinished", 1, 100, ImageState.ACCEPTED)
@@ -98,7 +121,7 @@ async def test_beyond_the_bound_the_oldest_finished_images_go_early(fresh_redis:
         assert await redis.zrange(keys.IMAGES, 0, -1) == [b"unfinished", b"done 3", b"done 4"]
 
 
-async def test_a_missing_key_is_timed_from_the_first_look_that_missed_it(fresh_redis: PrivateRedis) -> None:
+async def test_missing_key_is_timed_from_the_first_failed_poll(fresh_redis: PrivateRedis) -> None:
     async with looking_into(site(fresh_redis.port)) as redis:
         watch = PresenceWatch(redis)
         await redis.set("key", "pong")
@@ -115,7 +138,7 @@ async def test_a_missing_key_is_timed_from_the_first_look_that_missed_it(fresh_r
 
 
 @pytest.mark.processes
-async def test_a_key_missing_after_an_outage_of_redis_counts_only_later(tmp_path: Path) -> None:
+async def test_key_missing_after_a_redis_outage_counts_only_later(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         redis = plain_client(site(server.port))
         watch = PresenceWatch(redis)
@@ -125,11 +148,13 @@ async def test_a_key_missing_after_an_outage_of_redis_counts_only_later(tmp_path
         server.start()
 
         assert await watch.missing_for("key") == 0
-        assert await watch.missing_for("key") == 0, "its writer has to come back first"
+        assert await watch.missing_for("key") == 0, "its writer needs time to return"
         await redis.aclose()
 
 
-async def test_an_image_that_nobody_finishes_is_a_dead_letter_after_a_day(fresh_redis: PrivateRedis) -> None:
+async def test_unfinished_image_becomes_a_dead_letter_after_a_day(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port, ABANDONED_AFTER=3600)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "old", 1, 3601, ImageState.ACCEPTED)
@@ -137,46 +162,52 @@ async def test_an_image_that_nobody_finishes_is_a_dead_letter_after_a_day(fresh_
         await Housekeeping(context).report_stalled()
 
         assert await state_of(redis, "old") == ImageState.FAILED
-        assert await ledger.unfinished(redis) == []
+        assert await ImageLedger(redis).open_images() == []
         [dead] = await read_dead_letters(redis)
         assert (dead["obsid"], dead["origin"]) == (b"old", keys.UNFINISHED.encode())
         assert b"waits for the Controller" in dead["reason"]
 
 
-async def test_the_oldest_dead_letters_go_when_all_together_are_too_large(fresh_redis: PrivateRedis) -> None:
+async def test_oldest_dead_letters_are_trimmed_when_the_total_is_too_large(
+    fresh_redis: PrivateRedis,
+) -> None:
     limit, size, count = 1_000_000, 50_000, 40
     settings = site(fresh_redis.port, DEAD_LETTERS_TOTAL_BYTES=limit)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         for number in range(count):
             transaction = Transaction()
             raw = str(number).encode().ljust(size)
-            dead_letters.add(transaction, settings, origin="telemetry_queue", reason="too odd", raw=raw)
+            dead_letters.add(
+                transaction, settings, origin="telemetry_queue", reason="too odd", raw=raw
+            )
             await context.transactions.apply(transaction)
 
         await Housekeeping(context).report_bounds()
-        left = [int(letter["raw"]) for letter in await read_dead_letters(redis)]
-        assert left == list(range(count - len(left), count)), "the newest are kept"
+        left = [int(entry["raw"]) for entry in await read_dead_letters(redis)]
+        assert left == list(range(count - len(left), count)), "the oldest were trimmed"
         assert limit / size / 2 < len(left) <= limit / size
         assert await counter(redis, "dead_letters_trimmed") == count - len(left)
 
         await Housekeeping(context).report_bounds()
-        assert len(await read_dead_letters(redis)) == len(left), "what fits is left alone"
+        assert len(await read_dead_letters(redis)) == len(left), "nothing more is trimmed"
 
 
-async def test_a_stepped_clock_makes_no_forwarder_look_dead(
+async def test_clock_jump_does_not_make_a_forwarder_look_lost(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with looking_into(site(fresh_redis.port)) as redis:
         watch = PresenceWatch(redis)
         now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + 3600)  # Redis would end every key at this moment
+        monkeypatch.setattr(
+            time, "time", lambda: now + 3600
+        )  # Redis would expire every key at this moment
         assert await watch.missing_for("f99_association") == 0
         await asyncio.sleep(0.1)
         assert await watch.missing_for("f99_association") == 0
 
 
 @pytest.mark.parametrize("step_s", [-2 * DAY, 2 * DAY])
-async def test_a_stepped_clock_makes_no_image_look_old(
+async def test_clock_jump_does_not_make_an_image_look_old(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
     settings = site(fresh_redis.port)

@@ -1,4 +1,4 @@
-"""The metrics: what a scrape gets, from records that the workers' own code has written."""
+"""The metrics of a scrape, from records that the workers' code has written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
-from ccarchiver_core.domain.worker_messages import StatusTopic
+from ccarchiver_core.domain.file_status import StatusTopic
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis.client import read_hash
+from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.status.alarms import ALARM_NAMES
-from ccarchiver_core.store import ledger
 from ccarchiver_core.store.csc_state import STATE_NAMES
+from ccarchiver_core.store.image_ledger import WAITING_PREFIX, ImageLedger
 from ccarchiver_core.store.stage_durations import BOUNDS_S, Stage
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
@@ -29,7 +30,7 @@ from tests.bridge.harness import start_of
 from tests.bridge.peer import ACKS
 from tests.core.redis_helpers import counter, eventually, holding, looking_into, site
 from tests.health.exposition import scrape
-from tests.health.metrics_scenario import SENSORS, shift_at_work
+from tests.health.metrics_scenario import SENSORS, running_scenario
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -38,25 +39,33 @@ if TYPE_CHECKING:
     from tests.health.metrics_scenario import MetricsScenario
 
 ROOT = Path(__file__).parent.parent.parent
-RUNNING = ("ccarchiver_core", "ccarchiver_sal", "ccarchiver_bridge", "ccarchiver_health", "ccarchiver_cli")
+RUNNING = (
+    "ccarchiver_core",
+    "ccarchiver_sal",
+    "ccarchiver_bridge",
+    "ccarchiver_health",
+    "ccarchiver_cli",
+)
 
 
 @pytest.fixture
 async def scenario(
     fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> AsyncIterator[MetricsScenario]:
-    async with shift_at_work(fresh_redis, rabbit_server, fresh_vhost) as ready:
+    async with running_scenario(fresh_redis, rabbit_server, fresh_vhost) as ready:
         yield ready
 
 
-async def test_an_archiver_that_did_nothing_yet_has_every_counter_at_zero(fresh_redis: PrivateRedis) -> None:
+async def test_new_archiver_has_every_counter_at_zero(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
         seen = await scrape(redis, settings)
 
     assert all(name.startswith("ccarchiver_") for name in seen.names)
     for metric in COUNTERS:
-        values = [value for (name, _), value in seen.samples.items() if name == f"{metric.name}_total"]
+        values = [
+            value for (name, _), value in seen.samples.items() if name == f"{metric.name}_total"
+        ]
         assert values == [0.0] * len(metric.fields), metric.name
         assert seen.kinds[metric.name] == "counter"
     assert seen.value("redis_up") == 1
@@ -68,78 +77,107 @@ async def test_images_are_counted_by_outcome_and_their_messages_and_statuses_by_
     scenario: MetricsScenario,
 ) -> None:
     await scenario.complete("one")
-    await scenario.order("two")
+    await scenario.instruct("two")
     await scenario.report("two", StatusTopic.RETRIEVAL, code=7)
     await scenario.report("three", StatusTopic.IN_OODS, twice=True)
     transaction = Transaction()
-    ledger.fail(transaction, "two", "a test")
+    ImageLedger.fail(transaction, "two", "a test")
     await scenario.harness.sal.transactions.apply(transaction)
 
     seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert seen.value("images_accepted_total") == 2
-    assert seen.labelled("images_total", "outcome") == {"complete": 1, "failed": 1, "skipped": 0, "unannounced": 1}
+    assert seen.labelled("images_total", "outcome") == {
+        "complete": 1,
+        "failed": 1,
+        "skipped": 0,
+        "unannounced": 1,
+    }
     reported = {"imageRetrievalForArchiving": 18, "imageInOODS": 18}
     assert seen.labelled("statuses_reported_total", "topic") == reported
-    assert seen.labelled("statuses_failed_total", "topic") == {"imageRetrievalForArchiving": 9, "imageInOODS": 0}
-    assert seen.labelled("duplicate_statuses_total", "topic") == {"imageRetrievalForArchiving": 0, "imageInOODS": 9}
-    assert seen.value("orders_confirmed_total") == 8
-    assert seen.value("orders_replayed_total") == seen.value("resends_total") == 0
+    assert seen.labelled("statuses_failed_total", "topic") == {
+        "imageRetrievalForArchiving": 9,
+        "imageInOODS": 0,
+    }
+    assert seen.labelled("duplicate_statuses_total", "topic") == {
+        "imageRetrievalForArchiving": 0,
+        "imageInOODS": 9,
+    }
+    assert seen.value("instructions_confirmed_total") == 8
+    assert seen.value("instructions_replayed_total") == seen.value("resends_total") == 0
     assert seen.value("rabbitmq_connections_total") == 1
     assert seen.value("unfinished_images") == 0
-    assert seen.value("last_job_number") == 0, "the CSC's intake gives it, and there was none here"
+    assert seen.value("last_job_number") == 0, "only the CSC's event intake sets it"
 
 
-async def test_each_step_of_a_complete_image_is_in_its_histogram_once(scenario: MetricsScenario) -> None:
+async def test_each_stage_of_a_complete_image_is_in_its_histogram_once(
+    scenario: MetricsScenario,
+) -> None:
     await scenario.complete("one")
 
     seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
     assert seen.kinds["ccarchiver_stage_duration_seconds"] == "histogram"
-    assert seen.labelled("stage_duration_seconds_count", "stage") == {measure.value: 1 for measure in Stage}
+    assert seen.labelled("stage_duration_seconds_count", "stage") == {
+        measure.value: 1 for measure in Stage
+    }
     sums = seen.labelled("stage_duration_seconds_sum", "stage")
     for measure in Stage:
         places = [
             (float(dict(labels)["le"]), value)
             for (name, labels), value in seen.samples.items()
-            if name == "ccarchiver_stage_duration_seconds_bucket" and ("stage", measure.value) in labels
+            if name == "ccarchiver_stage_duration_seconds_bucket"
+            and ("stage", measure.value) in labels
         ]
         assert [bound for bound, _ in places] == [*BOUNDS_S, float("inf")]
         below = [value for _, value in places]
-        assert below == sorted(below), "buckets are cumulated"
+        assert below == sorted(below), "buckets are cumulative"
         assert below[-1] == 1
         upper = next(bound for bound, value in places if value)
         assert 0 <= sums[measure.value] <= upper
 
 
-async def test_what_is_late_double_or_bad_is_counted(scenario: MetricsScenario) -> None:
+async def test_late_duplicate_and_bad_messages_are_counted(scenario: MetricsScenario) -> None:
     harness = scenario.harness
-    harness.peer.say(ACKS, MSG_TYPE="CC_FWDR_END_READOUT_ACK", ACK_ID="nobody_owes_it", ACK_BOOL="TRUE", COMPONENT="F")
-    harness.peer.say_raw(ACKS, b"no message at all")
+    harness.peer.send(
+        ACKS,
+        MSG_TYPE="CC_FWDR_END_READOUT_ACK",
+        ACK_ID="not_pending",
+        ACK_BOOL="TRUE",
+        COMPONENT="F",
+    )
+    harness.peer.send_raw(ACKS, b"no message at all")
 
     async def both() -> bool:
-        return await counter(harness.redis, "unexpected_acks") + await counter(harness.redis, "dead_letters") == 2
+        return (
+            await counter(harness.redis, "unexpected_acks")
+            + await counter(harness.redis, "dead_letters")
+            == 2
+        )
 
-    await eventually(both, "an ack ignored and a dead letter")
+    await eventually(both, "an unexpected ack and a dead letter")
     seen = await scrape(harness.redis, harness.settings)
 
     assert (
-        seen.value("unexpected_acks_total") == seen.value("dead_letters_total") == seen.value("dead_letters_kept") == 1
+        seen.value("unexpected_acks_total")
+        == seen.value("dead_letters_total")
+        == seen.value("dead_letters_kept")
+        == 1
     )
     assert seen.value("alarm_active", alarm="dead_letters") == 1
     assert seen.labelled("alarms", "severity") == {"critical": 0, "warning": 1}
 
 
-async def test_stalled_and_waiting_images_are_seen_with_their_age(fresh_redis: PrivateRedis) -> None:
+async def test_stalled_and_waiting_images_have_an_age(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, STALLED_AFTER=100)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         for number, age_s in enumerate((500.0, 200.0, 0.0)):
             now, name = clock.now(), f"i{number}"
             then = clock.Instant(now.wall - age_s, now.boot, now.uptime - age_s)
             transaction = Transaction()
-            heard = ledger.ReceivedEvent(name, number, "s", start_of(name), then.wall)
-            ledger.record_event(transaction, heard, ledger.ImageState.ACCEPTED, is_new=True)
-            transaction.set_fields(keys.image(name), then.fields(ledger.WAITING))
+            received = ReceivedEvent(name, number, "s", start_of(name), then.wall)
+            ImageLedger.record_event(transaction, received, ImageState.ACCEPTED, is_new=True)
+            transaction.set_fields(keys.image(name), then.fields(WAITING_PREFIX))
             await context.transactions.apply(transaction)
         await Housekeeping(context).report_stalled()
 
@@ -151,14 +189,16 @@ async def test_stalled_and_waiting_images_are_seen_with_their_age(fresh_redis: P
     assert seen.value("alarm_active", alarm="images_stalled") == 1
 
 
-async def test_the_state_of_csc_pairing_and_workers_is_there(scenario: MetricsScenario) -> None:
+async def test_state_of_csc_pairing_and_workers_is_exposed(scenario: MetricsScenario) -> None:
     before = time.time()
-    await scenario.fall_silent(Worker.HEALTH)
-    await scenario.say_state(State.FAULT, 5753, "a test")
+    await scenario.delete_heartbeat(Worker.HEALTH)
+    await scenario.write_state(State.FAULT, 5753, "a test")
 
     seen = await scrape(scenario.harness.redis, scenario.harness.settings)
 
-    assert seen.labelled("csc_state", "state") == {name: float(name == "FAULT") for name in STATE_NAMES.values()}
+    assert seen.labelled("csc_state", "state") == {
+        name: float(name == "FAULT") for name in STATE_NAMES.values()
+    }
     assert seen.value("csc_error_code") == 5753
     assert seen.labelled("alarm_active", "alarm") == {
         name: float(name in ("fault_5753", "worker_unavailable")) for name in ALARM_NAMES
@@ -168,7 +208,13 @@ async def test_the_state_of_csc_pairing_and_workers_is_there(scenario: MetricsSc
     assert 0 < seen.value("forwarder_presence_ttl_seconds") <= 600
     assert seen.labelled("worker_up", "worker") == {"sal": 1, "bridge": 1, "health": 0}
     assert seen.labelled("worker_starts_total", "worker") == {"sal": 1, "bridge": 1, "health": 1}
-    for name in ("start_time_seconds", "resident_memory_bytes", "cpu_ratio", "open_files", "threads"):
+    for name in (
+        "start_time_seconds",
+        "resident_memory_bytes",
+        "cpu_ratio",
+        "open_files",
+        "threads",
+    ):
         assert set(seen.labelled(f"worker_{name}", "worker")) == {"sal", "bridge"}, name
     assert seen.value("worker_resident_memory_bytes", worker="bridge") > 1_000_000
     assert seen.value("worker_start_time_seconds", worker="bridge") <= before
@@ -179,11 +225,11 @@ async def test_the_state_of_csc_pairing_and_workers_is_there(scenario: MetricsSc
     assert seen.value("collected_timestamp_seconds") >= before
 
 
-async def test_counters_go_on_after_a_restart_of_a_worker_and_of_redis(
+async def test_counters_continue_after_a_restart_of_a_worker_and_of_redis(
     tmp_path: Path, rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
     with PrivateRedis(tmp_path / "redis") as redis:
-        async with shift_at_work(redis, rabbit_server, fresh_vhost) as scenario:
+        async with running_scenario(redis, rabbit_server, fresh_vhost) as scenario:
             await scenario.complete("one")
             first = await scrape(scenario.harness.redis, scenario.harness.settings)
 
@@ -201,7 +247,9 @@ async def test_counters_go_on_after_a_restart_of_a_worker_and_of_redis(
     assert second.value("worker_starts_total", worker="bridge") == 2
 
 
-async def test_no_series_belongs_to_one_image_peer_or_process(scenario: MetricsScenario) -> None:
+async def test_no_series_has_a_label_for_an_image_peer_or_process(
+    scenario: MetricsScenario,
+) -> None:
     await scenario.complete("one")
     first = await scrape(scenario.harness.redis, scenario.harness.settings)
     for image in ("two", "three"):
@@ -214,7 +262,7 @@ async def test_no_series_belongs_to_one_image_peer_or_process(scenario: MetricsS
 
 
 @pytest.mark.processes
-async def test_without_redis_the_metrics_say_so_and_nothing_stale(tmp_path: Path) -> None:
+async def test_metrics_without_redis_report_it_down_and_nothing_stale(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
         async with looking_into(settings) as redis:
@@ -232,7 +280,9 @@ async def test_without_redis_the_metrics_say_so_and_nothing_stale(tmp_path: Path
 
 
 @pytest.mark.processes
-async def test_a_redis_that_hangs_is_given_up_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_of_a_hanging_redis_time_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "READ_LIMIT_S", 0.5)
     with PrivateRedis(tmp_path / "redis") as server:
         settings = site(server.port)
@@ -245,41 +295,58 @@ async def test_a_redis_that_hangs_is_given_up_in_time(tmp_path: Path, monkeypatc
 
 
 def counted_in_the_code() -> Iterator[tuple[str, str]]:
-    """Give every field of the counters that the code raises, as a pattern, and where."""
+    """Yield every counter field that the code increments, as a pattern, with its place."""
     for package in RUNNING:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.args
+                ):
                     place = f"{path.relative_to(ROOT)}:{node.lineno}"
                     if node.func.attr == "count" and is_text(node.args[0]):
                         yield pattern_of(node.args[0]), place
-                if isinstance(node, ast.Tuple) and "HINCRBY" in ast.unparse(node) and "COUNTERS" in ast.unparse(node):
+                if (
+                    isinstance(node, ast.Tuple)
+                    and "HINCRBY" in ast.unparse(node)
+                    and "COUNTERS" in ast.unparse(node)
+                ):
                     yield pattern_of(node.elts[2]), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 def is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def pattern_of(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
-        return "".join(".+" if isinstance(part, ast.FormattedValue) else pattern_of(part) for part in node.values)
+        return "".join(
+            ".+" if isinstance(part, ast.FormattedValue) else pattern_of(part)
+            for part in node.values
+        )
     assert isinstance(node, ast.Constant), ast.unparse(node)
     return re.escape(str(node.value))
 
 
-def test_every_counter_of_the_code_is_a_metric_and_every_metric_is_counted() -> None:
+def test_every_counter_in_the_code_is_a_metric_and_every_metric_is_counted() -> None:
     shown = {field for metric in COUNTERS for field in metric.fields}
     counted = dict(counted_in_the_code())
     assert len(counted) > 20
 
     for pattern, place in counted.items():
-        assert any(re.fullmatch(pattern, field) for field in shown), f"{place}: {pattern} is no metric"
+        assert any(re.fullmatch(pattern, field) for field in shown), (
+            f"{place}: {pattern} is not a metric"
+        )
     for field in shown - NO_COUNTERS.keys():
         assert any(re.fullmatch(pattern, field) for pattern in counted), f"{field} is never counted"
 
 
-async def test_every_field_the_workers_wrote_is_a_metric(scenario: MetricsScenario) -> None:
+async def test_every_counter_field_written_by_the_workers_is_a_metric(
+    scenario: MetricsScenario,
+) -> None:
     await scenario.complete("one")
     written = set(await read_hash(scenario.harness.redis, keys.COUNTERS))
 

@@ -1,1 +1,1 @@
-"""A package, so that a fixture can last for all of its tests and no longer."""
+"""This is a package so that fixtures can have package scope."""

@@ -1,4 +1,4 @@
-"""``ccarchiver doctor`` on a running archiver: all well, and a worker that is stopped."""
+"""``ccarchiver doctor`` on a running archiver: healthy, and with a stopped worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def doctor(harness: ArchiverHarness, cli_server: CliServer) -> Doctor:
-    """The doctor of an archiver that is ENABLED."""
+    """Return the doctor of an archiver that is ENABLED."""
     await harness.set(())
     await harness.enable()
     ready = Doctor(cli_server, harness.rig)
@@ -27,23 +27,27 @@ async def doctor(harness: ArchiverHarness, cli_server: CliServer) -> Doctor:
     return ready
 
 
-async def test_all_well(doctor: Doctor) -> None:
+async def test_doctor_finds_nothing_wrong_in_a_running_archiver(doctor: Doctor) -> None:
     assert await doctor.report(0) == []
 
 
-async def test_it_can_be_read_in_a_narrow_terminal_and_shows_no_password(
+async def test_doctor_fits_a_narrow_terminal_and_shows_no_password(
     harness: ArchiverHarness, doctor: Doctor
 ) -> None:
     done = await doctor.run()
     assert done.returncode == 0
     assert not done.stderr
-    long = [line for line in done.stdout.splitlines() if len(line) > 80 and str(harness.rig.folder.root) not in line]
+    long = [
+        line
+        for line in done.stdout.splitlines()
+        if len(line) > 80 and str(harness.rig.folder.root) not in line
+    ]
     assert not long
     assert harness.rig.rabbit.password not in done.stdout
     assert done.stdout.splitlines()[-1].endswith(", failures: 0")
 
 
-async def test_a_worker_stopped(harness: ArchiverHarness, doctor: Doctor) -> None:
+async def test_doctor_reports_a_stopped_worker(harness: ArchiverHarness, doctor: Doctor) -> None:
     await asyncio.to_thread(harness.rig.supervisor.stop_worker, "bridge")
     bad = await doctor.report(1)
     assert checks_of(bad) == {"rabbitmq.consumers", "supervisor", "worker.bridge"}

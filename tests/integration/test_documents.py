@@ -1,4 +1,4 @@
-"""What the documents have people type beside an archiver at work: each command, cell and line."""
+"""The commands, cells and lines of the documents, run beside a running archiver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.pace import scaled, within
 from ccarchiver_sim.testbed.environment import applied
-from tests.docs.command_registry import Way, commands_of
+from tests.docs.command_registry import Verification, commands_of
 from tests.docs.documents import DOCS, ROOT, commands
 from tests.support.archiver_harness import LIMIT_S, ArchiverHarness
 from tests.support.ledger_builder import LedgerBuilder
@@ -37,29 +37,36 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 SETTINGS: dict[str, object] = {}
-"""An archiver of its own, as the images of the pages have the names of others, but nothing changed."""
+"""Unchanged settings of a separate archiver: the pages' image names also occur in other tests."""
 
 NIGHT = (DOCS / "user-guide" / "example-night.md").read_text(encoding="utf-8")
 REHEARSAL = (DOCS / "developer-guide" / "simulators.md").read_text(encoding="utf-8")
-SIMULATED = [typed for block in blocks(REHEARSAL) for typed in block.commands if typed.startswith("ccarchiver-sim-")]
+SIMULATED = [
+    typed
+    for block in blocks(REHEARSAL)
+    for typed in block.commands
+    if typed.startswith("ccarchiver-sim-")
+]
 CAMERA = next(typed for typed in SIMULATED if "camera" in typed)
 PEERS = [typed for typed in SIMULATED if typed != CAMERA]
 
 WELL, WRONG, INTERRUPTED = 0, 1, 130
-"""Exit codes of `ccarchiver` that say it has understood: all well, something is wrong, ended by Ctrl-C."""
+"""Exit codes of `ccarchiver` for an accepted command: healthy, problem found, ended by Ctrl-C."""
 SIDE_BY_SIDE = 3
-"""Commands that are typed at once: each is half a second of one core."""
+"""Number of commands run in parallel: each takes half a second of one core."""
 WATCHED_S = 3
-"""How long `--watch` is watched: its second reading comes after one."""
+"""Duration of a `--watch` command in seconds: its second poll comes after one."""
 _PLAIN = re.compile(r"[\w ./:-]+", re.ASCII)
-"""A command that a shell would only split at its spaces."""
+"""A command that a shell would only split at spaces."""
 NIGHTS_DATE = "2026-11-22"
-"""A night of which the ledger has nothing, which is a report as well."""
+"""A night without records in the ledger, which also has a summary."""
 
 
 @asynccontextmanager
-async def typed(harness: ArchiverHarness, command: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start what a page has typed, with the environment of the site; it is ended with the block."""
+async def typed(
+    harness: ArchiverHarness, command: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a documented command with the environment of the site; end it with the block."""
     process = await asyncio.create_subprocess_exec(
         "/bin/bash",
         "-c",
@@ -80,7 +87,7 @@ async def typed(harness: ArchiverHarness, command: str) -> AsyncIterator[asyncio
 
 
 async def until_says(process: asyncio.subprocess.Process, words: str) -> list[str]:
-    """Read what a program prints until a line has some words in it."""
+    """Read the output of a program until a line contains some words."""
     assert process.stdout is not None
     lines: list[str] = []
     async with within(LIMIT_S):
@@ -88,30 +95,32 @@ async def until_says(process: asyncio.subprocess.Process, words: str) -> list[st
             lines.append(line.rstrip())
             if words in line:
                 return lines
-    pytest.fail(f"it ended without {words!r}: {lines}")
+    pytest.fail(f"the program ended without printing {words!r}: {lines}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rehearsal(own_stage: ArchiverHarness) -> AsyncIterator[ArchiverHarness]:
-    """The peers as the page of the simulators starts them, all at once."""
+async def rehearsal(own_archiver: ArchiverHarness) -> AsyncIterator[ArchiverHarness]:
+    """Start the peers as the page of the simulators does, all at once."""
     async with contextlib.AsyncExitStack() as running:
-        # Any free port for the headers: the usual one may be taken here.
+        # Any free port for the headers: the default port may be in use.
         started = [
-            await running.enter_async_context(typed(own_stage, command.replace("--port 8000", "--port 0")))
+            await running.enter_async_context(
+                typed(own_archiver, command.replace("--port 8000", "--port 0"))
+            )
             for command in PEERS
         ]
         await asyncio.gather(*(until_says(process, '"event": "ready"') for process in started))
-        yield own_stage
+        yield own_archiver
 
 
 async def take(harness: ArchiverHarness, *options: str) -> str:
-    """Take an image as the page does, and give its name."""
+    """Take an image as the page does, and return its name."""
     async with typed(harness, " ".join([CAMERA, *options])) as camera:
         lines = await until_says(camera, '"topic": "endReadout"')
     return str(json.loads(lines[-1])["image"])
 
 
-async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: ArchiverHarness) -> None:
+async def test_notebook_cells_follow_an_image_of_the_rehearsal(rehearsal: ArchiverHarness) -> None:
     cells = [block.text for block in blocks(NIGHT) if block.kind == "python"]
     waits = next(number for number, cell in enumerate(cells) if "evt_endReadout.next" in cell)
     names: dict[str, object] = {}
@@ -121,7 +130,7 @@ async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: A
         image: asyncio.Task[str] | None = None
         for number, cell in enumerate(cells):
             if number == waits:
-                # The camera waits until all have found it before it takes the image: the cell is there by then.
+                # The camera waits until all peers have found it, so the cell runs before the image.
                 image = asyncio.create_task(take(rehearsal))
             code = compile(cell, f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             begun = eval(code, names)  # noqa: S307 (a cell of our own page)
@@ -134,9 +143,15 @@ async def test_the_notebooks_cells_follow_an_image_of_the_rehearsal(rehearsal: A
     assert rehearsal.sal.state is salobj.State.STANDBY
 
 
-async def test_the_script_follows_an_image(rehearsal: ArchiverHarness) -> None:
-    [command] = [typed for block in blocks(NIGHT) for typed in block.commands if "night_remote" in typed]
-    shown = next(block.text for block in blocks(NIGHT) if block.kind == "text" and "files ingested" in block.text)
+async def test_documented_script_follows_an_image(rehearsal: ArchiverHarness) -> None:
+    [command] = [
+        typed for block in blocks(NIGHT) for typed in block.commands if "night_remote" in typed
+    ]
+    shown = next(
+        block.text
+        for block in blocks(NIGHT)
+        if block.kind == "text" and "files ingested" in block.text
+    )
 
     async with typed(rehearsal, command.replace("python ", f"{sys.executable} ", 1)) as script:
         before = await until_says(script, "archiver ENABLED")
@@ -145,14 +160,19 @@ async def test_the_script_follows_an_image(rehearsal: ArchiverHarness) -> None:
         async with within(LIMIT_S):
             assert await script.wait() == 0
 
-    assert "\n".join([*before, *after]).replace(image, "IMAGE") == re.sub(r"CC_O_\w+", "IMAGE", shown).strip()
+    assert (
+        "\n".join([*before, *after]).replace(image, "IMAGE")
+        == re.sub(r"CC_O_\w+", "IMAGE", shown).strip()
+    )
 
 
-async def test_what_the_page_types_commands_the_csc(rehearsal: ArchiverHarness) -> None:
+async def test_documented_commander_input_commands_the_csc(rehearsal: ArchiverHarness) -> None:
     [page] = [block for block in blocks(NIGHT) if block.commands == ["command_ccarchiver"]]
     lines = page.text.splitlines()[1:]
     words = [line for line in lines if re.fullmatch("[a-z]+", line)]
-    assert [f"Finished command {word}" for word in words[:-1]] == [line for line in lines if "Finished" in line]
+    assert [f"Finished command {word}" for word in words[:-1]] == [
+        line for line in lines if "Finished" in line
+    ]
 
     async with typed(rehearsal, "command_ccarchiver") as commander:
         assert commander.stdin is not None
@@ -166,25 +186,27 @@ async def test_what_the_page_types_commands_the_csc(rehearsal: ArchiverHarness) 
     assert rehearsal.sal.state is salobj.State.STANDBY
 
 
-async def bury(harness: ArchiverHarness, count: int) -> list[str]:
-    """Put letters among the dead, and give their ids."""
+async def store_dead_letters(harness: ArchiverHarness, count: int) -> list[str]:
+    """Store dead letters and return their ids."""
     settings = load_settings(harness.rig.folder.site_file)
     async with make_client(settings) as client:
         ledger_builder = LedgerBuilder(client, settings)
         for _ in range(count):
             step = Transaction()
-            dead_letters.add(step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}")
+            dead_letters.add(
+                step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}"
+            )
             await ledger_builder.write(step)
-        return [letter.id for letter in await dead_letters.newest(client, count)]
+        return [entry.id for entry in await dead_letters.newest(client, count)]
 
 
-def placed(command: str, harness: ArchiverHarness, image: str, letters: list[str]) -> str:
-    """Put what there is here in the places that a page leaves to its reader."""
+def placed(command: str, harness: ArchiverHarness, image: str, dead_letter_ids: list[str]) -> str:
+    """Replace the placeholders of a documented command with values of this archiver."""
     words = command.replace("127.0.0.1:8094", f"127.0.0.1:{harness.rig.status_port}")
     if "pair next" in words:
-        words = words.replace(" [NAME]", "")  # without a name it only tells
+        words = words.replace(" [NAME]", "")  # without a name the command only prints
     words = re.sub(r"\bCC_O_\w+|\bNAME\b|\bIMAGE\b", image, words)
-    words = re.sub(r"\bID\b|\b\d{13}-\d\b", lambda _: letters.pop(), words)
+    words = re.sub(r"\bID\b|\b\d{13}-\d\b", lambda _: dead_letter_ids.pop(), words)
     words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(harness.rig.folder.site_file), words)
     words = words.replace("NEW", "new.yaml").replace("[DATE]", NIGHTS_DATE)
     if "--watch" in words:
@@ -192,9 +214,13 @@ def placed(command: str, harness: ArchiverHarness, image: str, letters: list[str
     return words
 
 
-async def test_each_command_is_understood(rehearsal: ArchiverHarness, cli_server: CliServer) -> None:
-    shown = commands_of(Way.AT_WORK, list(commands()))
-    letters = await bury(rehearsal, sum("deadletter" in command for command in shown))
+async def test_each_documented_command_is_understood(
+    rehearsal: ArchiverHarness, cli_server: CliServer
+) -> None:
+    shown = commands_of(Verification.ON_ARCHIVER, list(commands()))
+    dead_letter_ids = await store_dead_letters(
+        rehearsal, sum("deadletter" in command for command in shown)
+    )
     image = str(rehearsal.sal.of("imageInOODS")[-1].fields["obsid"])
     done = asyncio.Semaphore(SIDE_BY_SIDE)
 
@@ -203,7 +229,9 @@ async def test_each_command_is_understood(rehearsal: ArchiverHarness, cli_server
             program, *words = shlex.split(command)
             if program == "ccarchiver" and _PLAIN.fullmatch(command):
                 rig = rehearsal.rig
-                env = rig.rabbit.control_environment(rig.env) if "--rabbitmqctl" in words else rig.env
+                env = (
+                    rig.rabbit.control_environment(rig.env) if "--rabbitmqctl" in words else rig.env
+                )
                 answer = await asyncio.to_thread(cli_server.run, tuple(words), env, rig.folder.root)
                 return command, answer.returncode, answer.stdout + answer.stderr
             process = await asyncio.create_subprocess_exec(
@@ -223,9 +251,15 @@ async def test_each_command_is_understood(rehearsal: ArchiverHarness, cli_server
             return command, process.returncode, out.decode()
 
     # Many differ only in the image that they name.
-    here = dict.fromkeys(placed(command, rehearsal, image, letters) for command in shown)
+    here = dict.fromkeys(placed(command, rehearsal, image, dead_letter_ids) for command in shown)
     given_up = [command for command in here if "release" in command]
-    said = await asyncio.gather(*(answers(command) for command in here if command not in given_up))
-    said += [await answers(command) for command in given_up]
-    wrong = [one for one in said if one[1] not in {WELL, WRONG, INTERRUPTED} or not one[2] or "Traceback" in one[2]]
+    results = await asyncio.gather(
+        *(answers(command) for command in here if command not in given_up)
+    )
+    results += [await answers(command) for command in given_up]
+    wrong = [
+        one
+        for one in results
+        if one[1] not in {WELL, WRONG, INTERRUPTED} or not one[2] or "Traceback" in one[2]
+    ]
     assert wrong == []

@@ -1,4 +1,4 @@
-"""The whole archiver with encrypted connections and logins, beside peers that have neither; and who is not let in."""
+"""The archiver with encrypted connections and logins, peers without, and rejected connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lsst.ts import salobj
 from ccarchiver_bridge.amqp.connection import AmqpConnection
 from ccarchiver_bridge.amqp.errors import AmqpError
 from ccarchiver_core.config.settings import Settings, load_settings
-from ccarchiver_core.redis.client import UNAVAILABLE_ERRORS, make_client
+from ccarchiver_core.redis.client import make_client
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
 from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.wiretap import WireTap
@@ -40,49 +41,63 @@ PASSWORD = secrets.token_urlsafe()
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who signs what both sides show."""
+    """The authority that signs the certificates of both sides."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def client(authority: Authority) -> Certificate:
-    """The archiver's certificate."""
+    """Sign the archiver's certificate."""
     return authority.sign()
 
 
 @pytest.fixture(scope="module")
-def redis_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    """A Redis with a port for certificates, and the users of the site."""
+def redis_tls(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateRedis]:
+    """Start a Redis with a TLS port and the users of the site."""
     folder = tmp_path_factory.mktemp("redis")
     ready = f"user {USER} on #{hashlib.sha256(PASSWORD.encode()).hexdigest()} "
     users = folder / "users.acl"
-    users.write_text(ACL.read_text(encoding="utf-8").replace(f"user {USER} off resetpass ", ready), encoding="utf-8")
+    users.write_text(
+        ACL.read_text(encoding="utf-8").replace(f"user {USER} off resetpass ", ready),
+        encoding="utf-8",
+    )
     with PrivateRedis(folder, users=users, tls=authority.sign("127.0.0.1").server) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def rabbit_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
-    """A RabbitMQ with a port for certificates."""
-    with PrivateRabbit(tmp_path_factory.mktemp("rabbit"), tls=authority.sign("127.0.0.1").server) as server:
+def rabbit_tls(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateRabbit]:
+    """Start a RabbitMQ with a TLS port."""
+    with PrivateRabbit(
+        tmp_path_factory.mktemp("rabbit"), tls=authority.sign("127.0.0.1").server
+    ) as server:
         yield server
 
 
-def encrypted(redis: PrivateRedis, rabbit: PrivateRabbit, paper: Certificate) -> dict[str, object]:
-    """Give the keys of a site that reaches these brokers by their encrypted ports."""
+def encrypted(
+    redis: PrivateRedis, rabbit: PrivateRabbit, certificate: Certificate
+) -> dict[str, object]:
+    """Return the site file keys that select the TLS ports of these brokers."""
     return {
         "REDIS_PORT": redis.tls_port,
-        "REDIS_TLS": paper.section,
+        "REDIS_TLS": certificate.section,
         "BASE_BROKER_ADDR": rabbit.address.replace(str(rabbit.port), str(rabbit.tls_port)),
-        "RABBITMQ_TLS": paper.section,
+        "RABBITMQ_TLS": certificate.section,
     }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def secured(
-    redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate, tmp_path_factory: pytest.TempPathFactory
+    redis_tls: PrivateRedis,
+    rabbit_tls: PrivateRabbit,
+    client: Certificate,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[tuple[ArchiverHarness, Host]]:
-    """An archiver that knows only the encrypted ports, and peers as they are deployed."""
+    """Start an archiver that uses only TLS ports, and peers as they are deployed."""
     rig = Rig(short(), redis=redis_tls, rabbit=rabbit_tls, parent=tmp_path_factory.mktemp("s"))
     login = {"service_user": USER, "service_passwd": PASSWORD}
     rig.folder.write_credentials(rabbit_tls.user, rabbit_tls.password, redis_users=login)
@@ -97,7 +112,9 @@ async def secured(
         await rig.close()
 
 
-async def test_images_are_complete_over_encrypted_connections(secured: tuple[ArchiverHarness, Host]) -> None:
+async def test_images_are_complete_over_encrypted_connections(
+    secured: tuple[ArchiverHarness, Host],
+) -> None:
     harness, _host = secured
     await harness.set(())
     await harness.enable()
@@ -108,7 +125,9 @@ async def test_images_are_complete_over_encrypted_connections(secured: tuple[Arc
     assert not harness.sal.error_codes(since=mark)
 
 
-async def test_the_command_line_comes_in_as_well(secured: tuple[ArchiverHarness, Host], cli_server: CliServer) -> None:
+async def test_command_line_connects_over_encrypted_connections(
+    secured: tuple[ArchiverHarness, Host], cli_server: CliServer
+) -> None:
     _stage, host = secured
     doctor = await asyncio.to_thread(cli_server.run, ("doctor", "--json"), host.env)
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
@@ -117,7 +136,7 @@ async def test_the_command_line_comes_in_as_well(secured: tuple[ArchiverHarness,
     assert json.loads(status.stdout)["redis"]["answers"]
 
 
-async def test_a_wrong_password_for_redis_is_said_to_be_one(
+async def test_wrong_redis_password_is_reported_as_such(
     secured: tuple[ArchiverHarness, Host], cli_server: CliServer, tmp_path: Path
 ) -> None:
     harness, host = secured
@@ -130,65 +149,80 @@ async def test_a_wrong_password_for_redis_is_said_to_be_one(
     doctor = await asyncio.to_thread(
         cli_server.run, ("doctor", "--json"), host.env | {"IIP_CREDENTIAL_DIR": str(folder)}
     )
-    said = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
-    assert said["level"] == "failure"
-    assert "refuses the login" in said["found"]
-    assert str(wrong) in said["found"]
+    found = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
+    assert found["level"] == "failure"
+    assert "refuses the login" in found["found"]
+    assert str(wrong) in found["found"]
     assert PASSWORD not in doctor.stdout + doctor.stderr
 
 
-async def test_a_server_that_is_not_believed_is_not_to_be_restarted(
+async def test_remedy_for_an_untrusted_server_is_not_a_restart(
     secured: tuple[ArchiverHarness, Host], cli_server: CliServer, tmp_path: Path
 ) -> None:
     _stage, host = secured
     other = Authority(tmp_path / "other").ca
     site = tmp_path / host.site_file.name
     text = host.site_file.read_text(encoding="utf-8")
-    site.write_text(text.replace(f"CA_FILE: {load_settings(host.site_file).redis_tls.ca_file}", f"CA_FILE: {other}"))
-    doctor = await asyncio.to_thread(cli_server.run, ("doctor", "--json"), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
+    site.write_text(
+        text.replace(
+            f"CA_FILE: {load_settings(host.site_file).redis_tls.ca_file}", f"CA_FILE: {other}"
+        )
+    )
+    doctor = await asyncio.to_thread(
+        cli_server.run, ("doctor", "--json"), host.env | {"IIP_CONFIG_DIR": str(tmp_path)}
+    )
     checks = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}
     for name in ("redis", "rabbitmq"):
         assert "certificate verify failed" in checks[name]["found"]
         assert "Encrypted connections" in checks[name]["remedy"]
-    status = await asyncio.to_thread(cli_server.run, ("status",), host.env | {"IIP_CONFIG_DIR": str(tmp_path)})
-    assert "does not let us in: ccarchiver doctor" in " ".join(status.stdout.split())
+    status = await asyncio.to_thread(
+        cli_server.run, ("status",), host.env | {"IIP_CONFIG_DIR": str(tmp_path)}
+    )
+    assert "rejects the connection: ccarchiver doctor" in " ".join(status.stdout.split())
 
 
-# ---- who is not let in
+# ---- rejected connections
 
 
-async def test_a_server_that_another_authority_signed_is_not_believed(
+async def test_server_certificate_of_another_authority_is_rejected(
     redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate, tmp_path: Path
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client)
-    keys["REDIS_TLS"] = keys["RABBITMQ_TLS"] = client.section | {"CA_FILE": str(Authority(tmp_path / "other").ca)}
+    keys["REDIS_TLS"] = keys["RABBITMQ_TLS"] = client.section | {
+        "CA_FILE": str(Authority(tmp_path / "other").ca)
+    }
     await refused(Settings.model_validate(keys), rabbit_tls, "certificate verify failed")
 
 
-async def test_a_server_of_another_name_is_not_believed(
+async def test_server_certificate_for_another_name_is_rejected(
     redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_HOST": "localhost"}
     keys["BASE_BROKER_ADDR"] = str(keys["BASE_BROKER_ADDR"]).replace("127.0.0.1", "localhost")
-    await refused(Settings.model_validate(keys), rabbit_tls, "certificate is not valid for 'localhost'")
+    await refused(
+        Settings.model_validate(keys), rabbit_tls, "certificate is not valid for 'localhost'"
+    )
 
 
-async def test_who_shows_no_certificate_is_not_let_in(
+async def test_client_without_a_certificate_is_rejected(
     redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     only_ca = {"USE": True, "CA_FILE": str(client.ca)}
-    keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": only_ca, "RABBITMQ_TLS": only_ca}
+    keys = encrypted(redis_tls, rabbit_tls, client) | {
+        "REDIS_TLS": only_ca,
+        "RABBITMQ_TLS": only_ca,
+    }
     await refused(Settings.model_validate(keys), rabbit_tls, "")
 
 
-async def test_who_speaks_in_the_open_is_not_let_in(
+async def test_plaintext_client_is_rejected(
     redis_tls: PrivateRedis, rabbit_tls: PrivateRabbit, client: Certificate
 ) -> None:
     keys = encrypted(redis_tls, rabbit_tls, client) | {"REDIS_TLS": {}, "RABBITMQ_TLS": {}}
     await refused(Settings.model_validate(keys), rabbit_tls, "")
 
 
-async def test_a_site_file_names_what_is_wrong_with_its_certificates(
+async def test_site_file_errors_name_the_wrong_certificates(
     secured: tuple[ArchiverHarness, Host], cli_server: CliServer, client: Certificate
 ) -> None:
     _stage, host = secured
@@ -199,11 +233,12 @@ async def test_a_site_file_names_what_is_wrong_with_its_certificates(
     finally:
         client.key.chmod(0o600)
     assert status.returncode == 78
-    assert f"REDIS_TLS.KEY_FILE: {settings.redis_tls.key_file}: mode 640 lets others in: chmod 600" in status.stderr
+    key = f"REDIS_TLS.KEY_FILE: {settings.redis_tls.key_file}"
+    assert f"{key}: mode 640 gives other users access: chmod 600" in status.stderr
 
 
 async def refused(settings: Settings, rabbit: PrivateRabbit, why: str) -> None:
-    """See that neither broker is reached, for a reason."""
+    """Check that neither broker accepts the connection, for the expected reason."""
     redis = make_client(settings)
     with pytest.raises(UNAVAILABLE_ERRORS) as by_redis:
         await redis.ping()

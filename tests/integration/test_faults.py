@@ -1,4 +1,4 @@
-"""What peers do wrong: each error code, from the fault that it stands for."""
+"""Faults of peers: each error code, caused by the fault that it stands for."""
 
 from __future__ import annotations
 
@@ -15,93 +15,123 @@ if TYPE_CHECKING:
     from tests.support.archiver_harness import ArchiverHarness
 
 SETTINGS = {"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 1}
-"""Nobody comes to the rescue in these tests, so there is no use in waiting for one."""
+"""Short times: no other Forwarder takes over in these tests."""
 CCDS = 9
 
-# Extended: tests/bridge and tests/health have each of these faults with the code that it gives.
-pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/bridge and tests/health cover each of these faults with its code.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-async def test_5701_no_forwarder_on_the_list(own_stage: ArchiverHarness) -> None:
-    await own_stage.set()
-    assert await own_stage.start_expecting_fault() == 5701
+async def test_fault_5701_when_no_forwarder_is_listed(own_archiver: ArchiverHarness) -> None:
+    await own_archiver.set()
+    assert await own_archiver.start_expecting_fault() == 5701
 
 
-async def test_5752_no_forwarder_answers_the_pairing(own_stage: ArchiverHarness) -> None:
-    [forwarder] = await own_stage.set(("--mute", "ASSOCIATED"))
-    assert await own_stage.start_expecting_fault() == 5752
-    assert own_stage.tap.heard("ASSOCIATED", queue_of(forwarder.name))
+async def test_fault_5752_when_no_forwarder_answers_the_association(
+    own_archiver: ArchiverHarness,
+) -> None:
+    [forwarder] = await own_archiver.set(("--mute", "ASSOCIATED"))
+    assert await own_archiver.start_expecting_fault() == 5752
+    assert own_archiver.tap.heard("ASSOCIATED", queue_of(forwarder.name))
 
 
-async def test_a_stale_entry_on_the_list_is_passed_over(own_stage: ArchiverHarness) -> None:
-    dead, alive = await own_stage.set((), ())
+async def test_stale_entry_in_the_forwarder_list_is_skipped(own_archiver: ArchiverHarness) -> None:
+    dead, alive = await own_archiver.set((), ())
     dead.kill()
-    await own_stage.enable()
-    assert own_stage.paired() == alive.name
-    await own_stage.image()
+    await own_archiver.enable()
+    assert own_archiver.paired() == alive.name
+    await own_archiver.image()
 
 
-async def test_5751_controller_is_mute_on_health_checks(own_stage: ArchiverHarness) -> None:
-    await own_stage.set((), controller=("--mute", "ARCHIVE_HEALTH_CHECK"))
-    mark = own_stage.sal.mark
-    await own_stage.enable()
-    assert await own_stage.fault_after(mark) == 5751
+async def test_fault_5751_when_the_controller_does_not_answer_health_checks(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await own_archiver.set((), controller=("--mute", "ARCHIVE_HEALTH_CHECK"))
+    mark = own_archiver.sal.mark
+    await own_archiver.enable()
+    assert await own_archiver.fault_after(mark) == 5751
 
 
-async def test_5751_controller_dies(own_stage: ArchiverHarness) -> None:
-    await own_stage.set(())
-    await own_stage.enable()
-    mark = own_stage.sal.mark
-    own_stage.rig.peers["controller"].kill()
-    assert await own_stage.fault_after(mark) == 5751
+async def test_fault_5751_when_the_controller_dies(own_archiver: ArchiverHarness) -> None:
+    await own_archiver.set(())
+    await own_archiver.enable()
+    mark = own_archiver.sal.mark
+    own_archiver.rig.peers["controller"].kill()
+    assert await own_archiver.fault_after(mark) == 5751
 
 
-async def test_5752_controller_does_not_accept_the_image(own_stage: ArchiverHarness) -> None:
-    await _fault_of_an_image(own_stage, 5752, controller=("--mute", "NEW_CC_ARCHIVE_ITEM"))
+async def test_fault_5752_when_the_controller_rejects_the_image(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await _fault_of_an_image(own_archiver, 5752, controller=("--mute", "NEW_CC_ARCHIVE_ITEM"))
 
 
-async def test_5752_forwarder_does_not_take_the_parameters(own_stage: ArchiverHarness) -> None:
-    await _fault_of_an_image(own_stage, 5752, forwarder=("--mute", "CC_FWDR_XFER_PARAMS"))
+async def test_fault_5752_when_the_forwarder_does_not_acknowledge_the_parameters(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await _fault_of_an_image(own_archiver, 5752, forwarder=("--mute", "CC_FWDR_XFER_PARAMS"))
 
 
-async def test_5753_forwarder_does_not_answer_end_readout(own_stage: ArchiverHarness) -> None:
-    await _fault_of_an_image(own_stage, 5753, forwarder=("--mute", "CC_FWDR_END_READOUT"))
+async def test_fault_5753_when_the_forwarder_does_not_acknowledge_end_readout(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await _fault_of_an_image(own_archiver, 5753, forwarder=("--mute", "CC_FWDR_END_READOUT"))
 
 
-async def test_5754_forwarder_does_not_answer_header_ready(own_stage: ArchiverHarness) -> None:
-    await _fault_of_an_image(own_stage, 5754, forwarder=("--mute", "CC_FWDR_HEADER_READY"))
+async def test_fault_5754_when_the_forwarder_does_not_acknowledge_header_ready(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await _fault_of_an_image(own_archiver, 5754, forwarder=("--mute", "CC_FWDR_HEADER_READY"))
 
 
-async def test_5755_forwarder_dies_and_there_is_no_other(own_stage: ArchiverHarness) -> None:
-    [forwarder] = await own_stage.set(())
-    await own_stage.enable()
-    mark = own_stage.sal.mark
+async def test_fault_5755_when_the_forwarder_dies_without_a_replacement(
+    own_archiver: ArchiverHarness,
+) -> None:
+    [forwarder] = await own_archiver.set(())
+    await own_archiver.enable()
+    mark = own_archiver.sal.mark
     forwarder.kill()
-    assert await own_stage.fault_after(mark) == 5755
-    # A new one, standby and start, and all is well again.
-    await own_stage.set(())
-    await own_stage.enable()
-    await own_stage.image()
+    assert await own_archiver.fault_after(mark) == 5755
+    # With a new Forwarder, standby and start, the archiver works again.
+    await own_archiver.set(())
+    await own_archiver.enable()
+    await own_archiver.image()
 
 
-async def test_reports_without_raft_and_sensor_give_an_event_each(own_stage: ArchiverHarness) -> None:
-    await own_stage.set(())
-    await own_stage.enable()
-    await own_stage.rig.end_peers(["oods"])
-    await own_stage.rig.start_oods("--no-raft").wait_ready()
-    name = own_stage.rig.take()
-    await polling.wait_for(lambda: len(own_stage.sal.of(INGESTED, obsid=name)) >= CCDS, LIMIT_S, "nine ingest events")
-    events = own_stage.sal.of(INGESTED, obsid=name)
+async def test_status_messages_without_raft_and_sensor_give_an_event_each(
+    own_archiver: ArchiverHarness,
+) -> None:
+    await own_archiver.set(())
+    await own_archiver.enable()
+    await own_archiver.rig.end_peers(["oods"])
+    await own_archiver.rig.start_oods("--no-raft").wait_ready()
+    name = own_archiver.rig.take()
+    await polling.wait_for(
+        lambda: len(own_archiver.sal.of(INGESTED, obsid=name)) >= CCDS,
+        LIMIT_S,
+        "nine ingest events",
+    )
+    events = own_archiver.sal.of(INGESTED, obsid=name)
     assert len(events) == CCDS
-    assert {(event.fields["raft"], event.fields["sensor"]) for event in events} == {("undef", "undef")}
+    assert {(event.fields["raft"], event.fields["sensor"]) for event in events} == {
+        ("undef", "undef")
+    }
 
 
 async def _fault_of_an_image(
-    own_stage: ArchiverHarness, code: int, *, forwarder: tuple[str, ...] = (), controller: tuple[str, ...] = ()
+    own_archiver: ArchiverHarness,
+    code: int,
+    *,
+    forwarder: tuple[str, ...] = (),
+    controller: tuple[str, ...] = (),
 ) -> None:
-    await own_stage.set(forwarder, controller=controller)
-    await own_stage.enable()
-    mark = own_stage.sal.mark
-    own_stage.rig.take()
-    assert await own_stage.fault_after(mark) == code
-    assert own_stage.sal.state == salobj.State.FAULT
+    await own_archiver.set(forwarder, controller=controller)
+    await own_archiver.enable()
+    mark = own_archiver.sal.mark
+    own_archiver.rig.take()
+    assert await own_archiver.fault_after(mark) == code
+    assert own_archiver.sal.state == salobj.State.FAULT

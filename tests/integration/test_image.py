@@ -1,4 +1,4 @@
-"""What an exposure should come to when nothing goes wrong."""
+"""Exposures without faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 CCDS = {("22", f"S{board}{ccd}") for board in range(3) for ccd in range(3)}
 
 
-async def test_one_image_end_to_end(harness: ArchiverHarness) -> None:
+async def test_one_image_is_archived_end_to_end(harness: ArchiverHarness) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
     name = await harness.image()
@@ -33,31 +33,36 @@ async def test_one_image_end_to_end(harness: ArchiverHarness) -> None:
         assert {event.fields["archiverName"] for event in events} == {"CCArchiver"}
         assert {event.fields["statusCode"] for event in events} == {0}
     assert not harness.sal.error_codes()
-    # One number for the image, the same in all its messages; the order that saves the image.
+    # One job number in all messages of the image, and the message order that saves the image.
     to_forwarder = [
         message
         for message in harness.tap.heard(key=queue_of(forwarder.name), IMAGE_ID=name)
         if message["MSG_TYPE"].startswith("CC_FWDR_")
     ]
     assert to_forwarder[0]["MSG_TYPE"] == "CC_FWDR_XFER_PARAMS"
-    assert {message["MSG_TYPE"] for message in to_forwarder[1:]} == {"CC_FWDR_END_READOUT", "CC_FWDR_HEADER_READY"}
+    assert {message["MSG_TYPE"] for message in to_forwarder[1:]} == {
+        "CC_FWDR_END_READOUT",
+        "CC_FWDR_HEADER_READY",
+    }
     [item] = harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
     numbers = {message["JOB_NUM"] for message in (item, *to_forwarder) if "JOB_NUM" in message}
     assert numbers == {item["JOB_NUM"]}
 
 
-async def test_images_in_quick_succession_keep_apart(harness: ArchiverHarness) -> None:
+async def test_images_in_quick_succession_are_kept_separate(harness: ArchiverHarness) -> None:
     await harness.set(())
     await harness.enable()
     names = [harness.rig.take(exposure=0.0) for _ in range(5)]
     for name in names:
         await harness.completed(name)
         assert len(harness.sal.of(INGESTED, obsid=name)) == len(CCDS)
-    numbers = [harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names]
+    numbers = [
+        harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names
+    ]
     assert numbers == sorted(set(numbers))
 
 
-async def test_two_exposures_may_overlap(harness: ArchiverHarness) -> None:
+async def test_overlapping_exposures_are_both_complete(harness: ArchiverHarness) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
     first = await harness.begun(forwarder)
@@ -71,13 +76,15 @@ async def test_two_exposures_may_overlap(harness: ArchiverHarness) -> None:
         assert readout["JOB_NUM"] == item["JOB_NUM"]
 
 
-async def test_an_image_in_disabled_is_left_alone(harness: ArchiverHarness) -> None:
+async def test_image_taken_while_disabled_is_skipped(harness: ArchiverHarness) -> None:
     await harness.set(())
     await harness.sal.go_to(salobj.State.DISABLED)
     skipped = harness.rig.take()
-    await polling.wait_for(lambda: bool(harness.sal.of(END_READOUT, imageName=skipped)), LIMIT_S, "the camera")
+    await polling.wait_for(
+        lambda: bool(harness.sal.of(END_READOUT, imageName=skipped)), LIMIT_S, "the camera"
+    )
     await harness.enable()
-    # The one after it has passed the same way, so nothing of the first is still to come.
+    # The next image has passed the same stages, so no event of the first is outstanding.
     await harness.image()
     assert not harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=skipped)
     assert count_files(harness.rig.folder.oods_staging, skipped) == 0
@@ -89,13 +96,15 @@ async def test_standby_releases_the_forwarder(harness: ArchiverHarness) -> None:
     await harness.enable()
     assert harness.paired() == forwarder.name
     await harness.sal.go_to(salobj.State.STANDBY)
-    # Not left to expire: the Forwarder looks every 10 s, and an expiring key would cost it another 10.
-    await polling.wait_for(lambda: harness.paired() is None, LIMIT_S, "the association key to be removed")
+    # The key is deleted, not left to expire: expiry would take up to 10 s more.
+    await polling.wait_for(
+        lambda: harness.paired() is None, LIMIT_S, "the association key to be removed"
+    )
     await harness.enable()
     await harness.image()
 
 
-async def test_the_password_shows_nowhere(harness: ArchiverHarness) -> None:
+async def test_password_is_in_no_log(harness: ArchiverHarness) -> None:
     password = harness.rig.rabbit.password
     for path in harness.rig.folder.logs.iterdir():
         assert password not in path.read_text(encoding="utf-8", errors="replace"), path

@@ -1,4 +1,4 @@
-"""What an operator does, with the whole archiver at work."""
+"""Commands of an operator on a running archiver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ccarchiver_core import keys
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.redis.client import make_client
-from ccarchiver_core.store import ledger
+from tests.core.redis_helpers import read_fields
 from tests.support.ledger_builder import LedgerBuilder, fields_of
 from tests.support.terminal import Terminal
 
@@ -27,46 +27,59 @@ def terminal(harness: ArchiverHarness, cli_server: CliServer) -> Terminal:
     return Terminal(cli_server, harness.rig)
 
 
-async def test_an_exposure_is_followed_from_its_first_event_to_its_last(
+async def test_commands_follow_an_exposure_from_first_to_last_event(
     harness: ArchiverHarness, terminal: Terminal
 ) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
     name = await harness.begun(forwarder)
 
-    await terminal.until_answered("the camera's endReadout", "status")
-    during = await terminal.until_answered("no alarms", "status")  # workers that have just started are one for a moment
+    await terminal.until_output("the camera's endReadout", "status")
+    # Workers that have just started are an alarm for a moment.
+    during = await terminal.until_output("no alarms", "status")
     assert during.code == WELL, during
-    for part in ("CCArchiver ENABLED", "the camera's endReadout", f"{forwarder.name} on queue", name):
+    for part in (
+        "CCArchiver ENABLED",
+        "the camera's endReadout",
+        f"{forwarder.name} on queue",
+        name,
+    ):
         assert part in during.words
-    await terminal.until_answered("connected for", "status")  # the bridge's vital signs say so, once a second
+    await terminal.until_output(
+        "connected for", "status"
+    )  # the bridge's heartbeat reports it, once a second
 
     harness.rig.end_exposure(name)
     await harness.completed(name)
-    after = await terminal.until_answered("state complete", "image", name)
+    after = await terminal.until_output("state complete", "image", name)
     assert after.code == WELL
-    for part in ("startIntegration heard", "CC_FWDR_XFER_PARAMS answered", "22 S00 retrieved", "22 S22 ingested"):
+    for part in (
+        "startIntegration received",
+        "CC_FWDR_XFER_PARAMS answered",
+        "22 S00 retrieved",
+        "22 S22 ingested",
+    ):
         assert part in after.words
-    by_number = (await terminal.type_in("image", name.rpartition("_")[2].lstrip("0"), "--json")).json
+    by_number = (await terminal.run("image", name.rpartition("_")[2].lstrip("0"), "--json")).json
     assert by_number["image"] == name
     assert {ccd["state"] for ccd in by_number["ccds"]} == {"ingested"}
-    listed = (await terminal.type_in("images", "--state", "complete", "--json")).json
+    listed = (await terminal.run("images", "--state", "complete", "--json")).json
     assert listed[-1]["image"] == name
-    night = await terminal.type_in("night")
+    night = await terminal.run("night")
     assert (night.code, "complete: nothing is missing" in night.words) == (WELL, True), night
 
 
-async def test_the_records_other_tests_make_are_those_of_the_archiver(
+async def test_records_of_the_ledger_builder_match_those_of_the_archiver(
     harness: ArchiverHarness, terminal: Terminal
 ) -> None:
-    [listed] = (await terminal.type_in("images", "--state", "complete", "--json", "--last", "1")).json
+    [listed] = (await terminal.run("images", "--state", "complete", "--json", "--last", "1")).json
     settings = load_settings(harness.rig.folder.site_file)
     redis = make_client(settings)
     try:
         ledger_builder = LedgerBuilder(redis, settings)
-        real = fields_of(await ledger.read_record(redis, listed["image"]))
+        real = fields_of(await read_fields(redis, listed["image"]))
         await ledger_builder.exposure("made", 0, 0.0)
-        made = fields_of(await ledger.read_record(redis, "made"))
+        made = fields_of(await read_fields(redis, "made"))
         await redis.delete(keys.image("made"))
         await redis.zrem(keys.IMAGES, "made")
     finally:

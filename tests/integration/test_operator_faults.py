@@ -1,4 +1,4 @@
-"""What an operator does when something is wrong, with the whole archiver at work."""
+"""Commands of an operator on a running archiver with a fault."""
 
 from __future__ import annotations
 
@@ -16,91 +16,106 @@ if TYPE_CHECKING:
 
 SETTINGS = {"STALLED_AFTER": 5}
 
-# Extended: tests/cli has these commands, test_doctor.py a stopped worker, test_takeover.py the next Forwarder.
-pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/cli covers these commands, test_doctor.py and test_takeover.py the faults.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 WELL, WRONG = 0, 1
 
 
 @pytest.fixture
-def terminal(own_stage: ArchiverHarness, cli_server: CliServer) -> Terminal:
-    return Terminal(cli_server, own_stage.rig)
+def terminal(own_archiver: ArchiverHarness, cli_server: CliServer) -> Terminal:
+    return Terminal(cli_server, own_archiver.rig)
 
 
-async def test_a_worker_that_is_down_is_named_with_what_to_do(own_stage: ArchiverHarness, terminal: Terminal) -> None:
-    await own_stage.set(())
-    await own_stage.enable()
-    await asyncio.to_thread(own_stage.rig.supervisor.stop_worker, "bridge")
+async def test_stopped_worker_is_named_with_a_remedy(
+    own_archiver: ArchiverHarness, terminal: Terminal
+) -> None:
+    await own_archiver.set(())
+    await own_archiver.enable()
+    await asyncio.to_thread(own_archiver.rig.supervisor.stop_worker, "bridge")
     try:
-        answer = await terminal.until_answered("worker ccarchiver:bridge shows no life", "status")
+        answer = await terminal.until_output(
+            "worker ccarchiver:bridge sends no heartbeat", "status"
+        )
         assert answer.code == WRONG
         assert "supervisorctl restart ccarchiver:bridge" in answer.words
-        assert "not known: the bridge is away" in answer.words
+        assert "unknown: the bridge is down" in answer.words
     finally:
-        await asyncio.to_thread(own_stage.rig.supervisor.start_worker, "bridge")
-    await terminal.until_answered("connected for", "status")
-    await own_stage.image()
+        await asyncio.to_thread(own_archiver.rig.supervisor.start_worker, "bridge")
+    await terminal.until_output("connected for", "status")
+    await own_archiver.image()
 
 
-async def test_a_stalled_image_is_replayed(own_stage: ArchiverHarness, terminal: Terminal) -> None:
-    [forwarder] = await own_stage.set(())
-    await own_stage.enable()
-    name = await own_stage.begun(forwarder)
+async def test_night_replay_completes_a_stalled_image(
+    own_archiver: ArchiverHarness, terminal: Terminal
+) -> None:
+    [forwarder] = await own_archiver.set(())
+    await own_archiver.enable()
+    name = await own_archiver.begun(forwarder)
     story = (await terminal.until_json("target_dir", "image", name, "--json")).json
     directory = Path(story["target_dir"])
     away = directory.with_name("away")
-    in_the_way(directory, away)  # the Forwarder cannot copy, and nobody tells it to try again
-    own_stage.rig.end_exposure(name)
+    block(directory, away)  # the Forwarder cannot copy, and no message makes it retry
+    own_archiver.rig.end_exposure(name)
 
-    stalled = await terminal.until_answered('"name": "images_stalled"', "status", "--json")
+    stalled = await terminal.until_output('"name": "images_stalled"', "status", "--json")
     assert stalled.code == WRONG
-    told = await terminal.type_in("image", name)
-    assert told.code == WRONG
-    assert "0 of 9 files retrieved" in told.words
-    assert "5612" in told.words
-    out_of_the_way(directory, away)
-    replayed = await terminal.until_answered(f"{name}: sent again: CC_FWDR_XFER_PARAMS", "night", "--replay")
+    shown = await terminal.run("image", name)
+    assert shown.code == WRONG
+    assert "0 of 9 files retrieved" in shown.words
+    assert "5612" in shown.words
+    unblock(directory, away)
+    replayed = await terminal.until_output(
+        f"{name}: sent again: CC_FWDR_XFER_PARAMS", "night", "--replay"
+    )
 
     assert replayed.code == WELL, replayed
-    await own_stage.completed(name)
-    again = await terminal.until_answered("state complete", "image", name)
+    await own_archiver.completed(name)
+    again = await terminal.until_output("state complete", "image", name)
     assert "CC_FWDR_XFER_PARAMS (earlier pairing) sent" in again.words
-    assert "orders sent again by an operator" in again.words
-    acks = {message["ACK_ID"] for message in own_stage.tap.heard("CC_FWDR_XFER_PARAMS", IMAGE_ID=name)}
-    assert len(acks) == 1, "the same order has the same ACK_ID"
+    assert "replayed by an operator" in again.words
+    acks = {
+        message["ACK_ID"]
+        for message in own_archiver.tap.heard("CC_FWDR_XFER_PARAMS", IMAGE_ID=name)
+    }
+    assert len(acks) == 1, "a resent instruction keeps its ACK_ID"
 
 
-async def test_a_released_forwarder_is_replaced_and_the_next_one_finishes_its_images(
-    own_stage: ArchiverHarness, terminal: Terminal
+async def test_released_forwarder_is_replaced_and_the_next_one_finishes_its_images(
+    own_archiver: ArchiverHarness, terminal: Terminal
 ) -> None:
-    first, second = await own_stage.set(("--fail-code", "5612"), ())
-    await own_stage.enable()
-    shown = await terminal.until_answered(f"{first.name} on queue", "pair", "show")
+    first, second = await own_archiver.set(("--fail-code", "5612"), ())
+    await own_archiver.enable()
+    shown = await terminal.until_output(f"{first.name} on queue", "pair", "show")
     assert second.name in shown.words
-    assert (await terminal.type_in("pair", "next", "--json")).json["next"] == f"{second.name}_consume"
-    mark = own_stage.sal.mark
-    name = await own_stage.begun(first)
-    own_stage.rig.end_exposure(name)
-    await terminal.until_answered("5612", "image", name)
+    assert (await terminal.run("pair", "next", "--json")).json["next"] == f"{second.name}_consume"
+    mark = own_archiver.sal.mark
+    name = await own_archiver.begun(first)
+    own_archiver.rig.end_exposure(name)
+    await terminal.until_output("5612", "image", name)
 
-    released = await terminal.type_in("pair", "release", "--yes")
+    released = await terminal.run("pair", "release", "--yes")
 
     assert released.code == WELL, released
     assert f"{second.name}: paired, epoch" in released.words
-    await own_stage.completed(name)
-    assert own_stage.paired() == second.name
-    assert not own_stage.sal.error_codes(since=mark)
-    refused = await terminal.type_in("pair", "next", second.name)
+    await own_archiver.completed(name)
+    assert own_archiver.paired() == second.name
+    assert not own_archiver.sal.error_codes(since=mark)
+    refused = await terminal.run("pair", "next", second.name)
     assert (refused.code, "is paired" in refused.err) == (WRONG, True)
 
 
-def in_the_way(directory: Path, away: Path) -> None:
-    """Have a file stand where a directory was."""
+def block(directory: Path, away: Path) -> None:
+    """Replace a directory by a file, so that it cannot be written."""
     directory.rename(away)
     directory.touch()
 
 
-def out_of_the_way(directory: Path, away: Path) -> None:
-    """Have the directory in its place again."""
+def unblock(directory: Path, away: Path) -> None:
+    """Restore the directory."""
     directory.unlink()
     away.rename(directory)

@@ -1,4 +1,4 @@
-"""RabbitMQ as a cluster of two nodes: the one the archiver is connected to dies."""
+"""RabbitMQ as a cluster of two nodes, of which the connected one dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
-# Extended: test_broker_outages.py has a broker that dies; tests/bridge/amqp has a list of addresses.
+# Extended: test_broker_outages.py covers a dead broker; tests/bridge/amqp a list of addresses.
 pytestmark = [pytest.mark.integration, pytest.mark.extended]
 
 MIRRORED = {
@@ -33,15 +33,18 @@ MIRRORED = {
         }
     ]
 }
-"""Every queue on both nodes, by a policy that peers do not see."""
+"""A policy that replicates every queue on both nodes; peers do not see it."""
 
 
-async def test_the_archiver_goes_on_with_the_other_node_and_no_image_is_lost(
+async def test_archiver_continues_on_the_other_node_without_losing_an_image(
     redis_server: PrivateRedis, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     empty(redis_server)
     folder: Path = tmp_path_factory.mktemp("s")
-    with PrivateRabbit(folder / "one") as first, PrivateRabbit(folder / "two", joins=first) as second:
+    with (
+        PrivateRabbit(folder / "one") as first,
+        PrivateRabbit(folder / "two", joins=first) as second,
+    ):
         policy = folder / "policy.json"
         policy.write_text(json.dumps(MIRRORED), encoding="utf-8")
         first.import_definitions(policy)

@@ -1,4 +1,4 @@
-"""Each worker may be restarted or killed, and no image is lost."""
+"""No image is lost when a worker is restarted or killed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
-# Extended: a worker that is restarted does less than one that is killed, see below.
+# Extended: killing a worker, see below, covers more than a restart.
 @pytest.mark.extended
 @pytest.mark.parametrize("worker", WORKERS)
-async def test_restart_of_a_worker_between_two_images(harness: ArchiverHarness, worker: str) -> None:
+async def test_images_are_complete_after_a_worker_restart(
+    harness: ArchiverHarness, worker: str
+) -> None:
     await harness.set(())
     await harness.enable()
     mark = harness.sal.mark
@@ -34,7 +36,9 @@ async def test_restart_of_a_worker_between_two_images(harness: ArchiverHarness, 
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-async def test_death_of_a_worker_within_an_image(harness: ArchiverHarness, worker: str) -> None:
+async def test_image_is_complete_after_a_worker_is_killed(
+    harness: ArchiverHarness, worker: str
+) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
     mark = harness.sal.mark
@@ -42,23 +46,25 @@ async def test_death_of_a_worker_within_an_image(harness: ArchiverHarness, worke
     pid = harness.rig.supervisor.status()[worker].pid
     before = harness.sal.mark
     harness.rig.supervisor.kill_worker(worker)
-    # While it is away: this is what it has to catch up with.
+    # The worker must process this event after its restart.
     harness.rig.end_exposure(name)
     await harness.completed(name)
     await polling.wait_for(
-        lambda: harness.rig.supervisor.status()[worker].pid not in {None, pid}, LIMIT_S, f"a new {worker} process"
+        lambda: harness.rig.supervisor.status()[worker].pid not in {None, pid},
+        LIMIT_S,
+        f"a new {worker} process",
     )
     await enabled(harness, worker, since=before)
     for topic in (RETRIEVED, INGESTED):
         assert len(harness.sal.of(topic, obsid=name)) == harness.expected
     assert not harness.sal.error_codes(since=mark)
-    # And it is at its post again.
+    # The new process works.
     await harness.image()
 
 
-# Extended: each alone is above.
+# Extended: the test above kills each worker separately.
 @pytest.mark.extended
-async def test_all_three_at_once(harness: ArchiverHarness) -> None:
+async def test_image_is_complete_after_all_workers_are_killed(harness: ArchiverHarness) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
     name = await harness.begun(forwarder)
@@ -72,5 +78,5 @@ async def test_all_three_at_once(harness: ArchiverHarness) -> None:
 
 
 async def enabled(harness: ArchiverHarness, worker: str, *, since: int) -> None:
-    """Wait until the CSC is ENABLED; it must have said so again, if it is what was started again."""
+    """Wait until the CSC is ENABLED; a restarted CSC must have published the state again."""
     await harness.sal.wait_state(salobj.State.ENABLED, since=since if worker == "sal" else 0)

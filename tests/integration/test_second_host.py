@@ -1,4 +1,4 @@
-"""Two hosts with the same installation: one works, the other stands by and takes over."""
+"""Two hosts with the same installation: one is active, the other is the standby and takes over."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
     from ccarchiver_sim.testbed.host import Host
 
-# Extended: tests/core/test_lease.py has a holder that waits, is lost, or hands over.
-pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/core/test_lease.py covers a holder that waits, is lost, or hands over.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 NORTH, SOUTH = "north", "south"
 BEFORE = 2
-"""Images taken before the power goes."""
+"""Number of images taken before the power loss."""
 CADENCE_S = 1.0
-"""From one image to the next while it does; no more than a site takes."""
+"""Seconds from one image to the next during the outage; a site takes no more images."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -41,11 +45,15 @@ async def pair(
     vhosts: VhostPool,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[ArchiverHarness]:
-    """Two hosts, the first of them at work."""
+    """Start two hosts; the first one is active."""
     empty(redis_server)
     settings = short(STANDBY=True)
     rig = Rig(
-        settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=tmp_path_factory.mktemp("s")
+        settings,
+        redis=redis_server,
+        rabbit=rabbit_server,
+        vhost=vhosts.take(),
+        parent=tmp_path_factory.mktemp("s"),
     )
     try:
         async with rig:
@@ -59,7 +67,7 @@ async def pair(
         await rig.close()
 
 
-async def test_the_second_host_waits(pair: ArchiverHarness) -> None:
+async def test_second_host_is_standby(pair: ArchiverHarness) -> None:
     south = pair.rig.hosts[SOUTH]
     await stands_by(pair.rig.hosts[SOUTH])
     assert active(pair) == dict.fromkeys(Worker, NORTH)
@@ -68,14 +76,18 @@ async def test_the_second_host_waits(pair: ArchiverHarness) -> None:
     assert {status.state for status in south.supervisor.status().values()} == {"RUNNING"}
 
 
-async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost(pair: ArchiverHarness) -> None:
+async def test_standby_takes_over_after_a_power_loss_without_losing_an_image(
+    pair: ArchiverHarness,
+) -> None:
     [forwarder] = await pair.set(())
     await pair.enable()
     images = [await pair.image() for _ in range(BEFORE)]
-    mark, epoch = pair.sal.mark, epochs(pair)
+    mark, tokens = pair.sal.mark, fencing_tokens(pair)
 
     images.append(pair.rig.take())
-    await pair.sent_to(forwarder, "CC_FWDR_XFER_PARAMS", images[-1])  # in the middle of it
+    await pair.sent_to(
+        forwarder, "CC_FWDR_XFER_PARAMS", images[-1]
+    )  # the power is lost during this image
     limit = Deadline(LIMIT_S)
     await asyncio.to_thread(pair.rig.hosts[NORTH].power_off)
     while active(pair) != dict.fromkeys(Worker, SOUTH):
@@ -86,12 +98,12 @@ async def test_it_takes_over_when_the_first_loses_its_power_and_no_image_is_lost
 
     for image in images:
         await pair.completed(image)
-    assert all(now > before for now, before in zip(epochs(pair), epoch, strict=True))
+    assert all(now > before for now, before in zip(fencing_tokens(pair), tokens, strict=True))
     assert pair.sal.state == salobj.State.ENABLED
     assert not pair.sal.error_codes(since=mark)
 
 
-async def test_the_first_host_comes_back_as_the_standby(pair: ArchiverHarness) -> None:
+async def test_first_host_returns_as_standby(pair: ArchiverHarness) -> None:
     north = pair.rig.hosts[NORTH]
     north.supervisor.start()
     await stands_by(north)
@@ -99,11 +111,13 @@ async def test_the_first_host_comes_back_as_the_standby(pair: ArchiverHarness) -
     assert active(pair) == dict.fromkeys(Worker, SOUTH)
 
 
-async def test_a_host_that_is_stopped_hands_over_at_once(pair: ArchiverHarness) -> None:
+async def test_stopped_host_hands_over_at_once(pair: ArchiverHarness) -> None:
     mark = pair.sal.mark
     await asyncio.to_thread(pair.rig.hosts[SOUTH].supervisor.stop)
     await polling.wait_for(
-        lambda: active(pair) == dict.fromkeys(Worker, NORTH), LIMIT_S, lambda: f"{NORTH} to be at work: {active(pair)}"
+        lambda: active(pair) == dict.fromkeys(Worker, NORTH),
+        LIMIT_S,
+        lambda: f"{NORTH} to be active: {active(pair)}",
     )
     await pair.sal.wait_state(salobj.State.ENABLED, since=mark)
     await pair.image()
@@ -111,26 +125,30 @@ async def test_a_host_that_is_stopped_hands_over_at_once(pair: ArchiverHarness) 
 
 
 async def stands_by(host: Host) -> None:
-    """Wait until all three workers of a host have said that they stand by."""
-    # Logs of an earlier run of the host have no such line: it was the active one then.
+    """Wait until all three workers of a host have logged that they are the standby."""
+    # Logs of an earlier run of the host have no such line: it was active then.
     await polling.wait_for(
         lambda: (
-            {path.stem for path in host.logs.glob("*.out") if "lease.standby_started" in path.read_text()}
+            {
+                path.stem
+                for path in host.logs.glob("*.out")
+                if "lease.standby_started" in path.read_text()
+            }
             >= set(Worker)
         ),
         LIMIT_S,
-        lambda: f"three workers of {host.name} to stand by",
+        lambda: f"three standby workers on {host.name}",
     )
 
 
 def active(harness: ArchiverHarness) -> dict[Worker, str]:
-    """Give the host that holds each worker's lease."""
+    """Return the host that holds each worker's lease."""
     with harness.redis() as client:
         held = {worker: client.get(worker.lease) for worker in Worker}
     return {worker: json.loads(str(owner))["host"] for worker, owner in held.items() if owner}
 
 
-def epochs(harness: ArchiverHarness) -> list[int]:
-    """Give the epochs of the leases."""
+def fencing_tokens(harness: ArchiverHarness) -> list[int]:
+    """Return the fencing tokens of the leases."""
     with harness.redis() as client:
         return [int(str(client.get(worker.fencing_token))) for worker in Worker]

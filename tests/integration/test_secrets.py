@@ -1,4 +1,4 @@
-"""Passwords are in the credentials file and nowhere else, whatever goes wrong."""
+"""Passwords are in the credentials file and nowhere else, even after faults."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 REDIS_USER = "secretive"
 REDIS_PASSWORD, WRONG = secrets.token_urlsafe(), secrets.token_urlsafe()
-"""The wrong one is a secret too: mostly it is the right one of another place."""
+"""The wrong password is a secret too: usually it is the right one of another system."""
 
 PAGES = ("", "api/snapshot", "healthz", "metrics")
 COMMANDS = (
@@ -49,11 +49,11 @@ COMMANDS = (
 )
 
 Found = dict[str, bytes]
-"""What was seen, by where it was."""
+"""Observed output, by its place."""
 
 
 class Search:
-    """All that was seen of a run, and the secrets to look for in it."""
+    """All observed output of a run, and the secrets to search for."""
 
     def __init__(self, user: str, *passwords: str) -> None:
         self.seen: Found = {}
@@ -69,7 +69,7 @@ class Search:
             self._needles |= {f"password {number} {form}": needle for form, needle in forms.items()}
 
     def hits(self, found: Found) -> list[str]:
-        """Say where a secret is, and never the secret itself."""
+        """Return the places of a secret, but never the secret itself."""
         return [
             f"{where}: {what}"
             for where, text in found.items()
@@ -80,90 +80,102 @@ class Search:
 
 @pytest.fixture(scope="module")
 def redis_user(redis_server: PrivateRedis) -> Iterator[None]:
-    """A user with a password in the shared Redis; for the peers its default user stays."""
+    """Add a user with a password to the shared Redis; peers still use its default user."""
     with redis_py.Redis(host=LOOPBACK, port=redis_server.port) as client:
         client.flushall()
         client.acl_setuser(
-            REDIS_USER, enabled=True, passwords=[f"+{REDIS_PASSWORD}"], keys=["*"], channels=["*"], categories=["+@all"]
+            REDIS_USER,
+            enabled=True,
+            passwords=[f"+{REDIS_PASSWORD}"],
+            keys=["*"],
+            channels=["*"],
+            categories=["+@all"],
         )
         yield
         client.acl_deluser(REDIS_USER)
 
 
-class Scene:
-    """An archiver whose passwords are known, and what goes wrong with it."""
+class FaultScenario:
+    """An archiver with known passwords, and the faults caused in it."""
 
     def __init__(self, harness: ArchiverHarness, cli_server: CliServer) -> None:
         self.harness = harness
-        self._typist = cli_server
+        self._cli_server = cli_server
         self.rig = harness.rig
         self.search = Search(self.rig.rabbit.user, self.rig.rabbit.password, REDIS_PASSWORD, WRONG)
 
     def write(self, *, rabbit: str | None = None, redis: str = REDIS_PASSWORD) -> None:
-        """Write the credentials file; by default the right one."""
+        """Write the credentials file, by default with the right passwords."""
         user, right = self.rig.rabbit.user, self.rig.rabbit.password
         login = {"service_user": REDIS_USER, "service_passwd": redis}
         self.rig.folder.write_credentials(user, rabbit or right, redis_users=login)
 
     def log(self, worker: str) -> str:
-        """Give all that a worker has said."""
+        """Return the log of a worker."""
         return (self.rig.folder.logs / f"{worker}.out").read_text(encoding="utf-8")
 
     async def crashed(self, worker: str, wanted: str) -> None:
-        """Have a worker abort, and wait until its successor has said something."""
+        """Abort a worker, and wait until its successor has logged a text."""
         before = len(self.log(worker))
         await polling.wait_for_async(lambda: self._signalled(worker), LIMIT_S, f"{worker} to run")
-        await self.said(worker, wanted, before)
+        await self.logged(worker, wanted, before)
 
-    async def said(self, worker: str, wanted: str, before: int) -> None:
-        """Wait until a worker has said something after a place in its log."""
+    async def logged(self, worker: str, wanted: str, before: int) -> None:
+        """Wait until a worker has logged a text after a position in its log."""
         await polling.wait_for(
             lambda: wanted in self.log(worker)[before:],
             LIMIT_S,
-            lambda: f"{wanted!r} of {worker}; the whole logs:\n{self.log(worker)}\n{self.log('health')}",
+            lambda: (
+                f"{wanted!r} from {worker}; the complete logs:\n"
+                f"{self.log(worker)}\n{self.log('health')}"
+            ),
         )
 
     async def _signalled(self, worker: str) -> bool:
         try:
             await asyncio.to_thread(self.rig.supervisor.signal_worker, worker, signal.SIGABRT)
         except ChildError:
-            return False  # supervisord waits a moment before it starts it again
+            return False  # supervisord waits before it restarts the worker
         return True
 
-    async def look(self, when: str) -> None:
-        """Look at all that an operator can see, and at the processes."""
+    async def observe(self, when: str) -> None:
+        """Collect all output visible to an operator, and the processes."""
         asked = [self._command(when, *words) for words in COMMANDS]
         await asyncio.gather(*asked, self._pages(when))
         self.search.seen |= {f"{when}: {where}": text for where, text in processes().items()}
 
     async def _command(self, when: str, *words: str) -> None:
-        done = await asyncio.to_thread(self._typist.run, words, self.rig.env)
-        said = done.stdout + done.stderr
-        assert said
-        self.search.seen[f"{when}: ccarchiver {' '.join(words)}"] = said.encode()
+        done = await asyncio.to_thread(self._cli_server.run, words, self.rig.env)
+        output = done.stdout + done.stderr
+        assert output
+        self.search.seen[f"{when}: ccarchiver {' '.join(words)}"] = output.encode()
 
     async def _pages(self, when: str) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(scaled(LIMIT_S))) as session:
             for page in PAGES:
                 async with session.get(self.rig.status_url + page) as answer:
-                    self.search.seen[f"{when}: page /{page}"] = str(answer.headers).encode() + await answer.read()
+                    self.search.seen[f"{when}: page /{page}"] = (
+                        str(answer.headers).encode() + await answer.read()
+                    )
             async with session.get(f"{self.rig.status_url}events") as answer:
                 begin = await answer.content.readuntil(b"event: snapshot\n")
-                self.search.seen[f"{when}: page /events"] = begin + await answer.content.readuntil(b"\n\n")
+                self.search.seen[f"{when}: page /events"] = begin + await answer.content.readuntil(
+                    b"\n\n"
+                )
 
 
 def processes() -> Found:
-    """Give arguments and environment of every process of this machine that may be looked at."""
+    """Return arguments and environment of every readable process of this machine."""
     found: Found = {}
     for process in psutil.process_iter():
         for name in ("cmdline", "environ"):
-            with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
                 found[f"{name} of {process.pid}"] = Path(f"/proc/{process.pid}/{name}").read_bytes()
     return found
 
 
 def contents(server: PrivateRedis, database: int) -> Found:
-    """Give all that a database of Redis holds."""
+    """Return all contents of a database of Redis."""
     found: Found = {}
     with redis_py.Redis(host=LOOPBACK, port=server.port, db=database) as client:
         readers = {
@@ -175,12 +187,14 @@ def contents(server: PrivateRedis, database: int) -> Found:
             b"stream": client.xrange,
         }
         for key in cast("list[bytes]", client.keys()):
-            found[f"Redis {key.decode()}"] = key + repr(readers[cast("bytes", client.type(key))](key)).encode()
+            found[f"Redis {key.decode()}"] = (
+                key + repr(readers[cast("bytes", client.type(key))](key)).encode()
+            )
     return found
 
 
 def files(root: Path, *besides: Path) -> Found:
-    """Give all files below a folder."""
+    """Return the contents of all files below a folder."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
@@ -189,92 +203,108 @@ def files(root: Path, *besides: Path) -> Found:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(
+async def scenario(
     redis_server: PrivateRedis,
     redis_user: None,
     rabbit_server: PrivateRabbit,
     vhosts: VhostPool,
     tmp_path_factory: pytest.TempPathFactory,
     cli_server: CliServer,
-) -> AsyncIterator[Scene]:
-    """An archiver that logs in to both brokers, after a bad night."""
+) -> AsyncIterator[FaultScenario]:
+    """Start an archiver that logs in to both brokers, and cause all faults."""
     del redis_user
     folder = tmp_path_factory.mktemp("s")
     settings = short(REDIS_LOGIN=True, LEASE_TTL=1)
-    rig = Rig(settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=folder)
+    rig = Rig(
+        settings, redis=redis_server, rabbit=rabbit_server, vhost=vhosts.take(), parent=folder
+    )
     try:
         async with rig:
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                played = Scene(ArchiverHarness(rig, tap), cli_server)
-                played.write()
+                ready = FaultScenario(ArchiverHarness(rig, tap), cli_server)
+                ready.write()
                 await rig.start_workers()
-                await a_bad_night(played)
-                yield played
+                await cause_faults(ready)
+                yield ready
     finally:
         await rig.close()
 
 
-async def a_bad_night(scene: Scene) -> None:
-    """Let everything go wrong that has to do with a password, and look each time."""
-    harness, rig = scene.harness, scene.rig
-    await rig.start_controller().wait_ready()  # no camera: an image knows no password
+async def cause_faults(scenario: FaultScenario) -> None:
+    """Cause every fault that involves a password; collect all output after each."""
+    harness, rig = scenario.harness, scenario.rig
+    await rig.start_controller().wait_ready()  # no camera is needed: an image involves no password
     await harness.add_forwarder()
     await harness.enable()
-    scene.search.seen |= processes()
+    scenario.search.seen |= processes()
 
-    said = len(scene.log("health"))
-    scene.write(redis=WRONG)
-    await scene.crashed("health", "invalid username-password pair")
-    scene.write(rabbit=WRONG)  # of Redis it is the right one again, and the health worker comes back
-    await scene.crashed("bridge", "ACCESS_REFUSED")
-    await scene.said("health", "page.ready", said)
-    await scene.look("RabbitMQ refuses the password")
+    position = len(scenario.log("health"))
+    scenario.write(redis=WRONG)
+    await scenario.crashed("health", "invalid username-password pair")
+    scenario.write(rabbit=WRONG)  # the Redis password is right again, so the health worker restarts
+    await scenario.crashed("bridge", "ACCESS_REFUSED")
+    await scenario.logged("health", "page.ready", position)
+    await scenario.observe("RabbitMQ refuses the password")
 
     rig.write_site(BASE_BROKER_ADDR=f"{LOOPBACK}:{free_port()}/%2fnone")
-    await scene.crashed("bridge", "refused")
+    await scenario.crashed("bridge", "refused")
     rig.write_site(BASE_BROKER_ADDR=rig.rabbit.address_of(rig.vhost))
 
     credentials = rig.folder.credentials / "iip_cred.yaml"
     credentials.write_text(f"rabbitmq_users: [{rig.rabbit.password}", encoding="utf-8")
-    await scene.crashed("bridge", "not valid YAML")
-    said = len(scene.log("bridge"))
+    await scenario.crashed("bridge", "not valid YAML")
+    position = len(scenario.log("bridge"))
     with harness.redis() as client:
         client.rename(keys.SESSION, "kept")
         client.set(keys.SESSION, "not a hash")
-    scene.write()
-    await scene.said("bridge", "Traceback", said)  # supervisord tries again by itself
+    scenario.write()
+    await scenario.logged("bridge", "Traceback", position)  # supervisord restarts it automatically
 
 
-async def test_what_is_looked_for_would_be_found(scene: Scene) -> None:
-    path = scene.rig.folder.credentials / "iip_cred.yaml"
-    found = scene.search.hits(files(path.parent))
+async def test_search_finds_a_secret_that_is_present(scenario: FaultScenario) -> None:
+    path = scenario.rig.folder.credentials / "iip_cred.yaml"
+    found = scenario.search.hits(files(path.parent))
     assert found == ["iip_cred.yaml: password 0 as it is", "iip_cred.yaml: password 1 as it is"]
     own = os.getpid()
-    assert f"cmdline of {own}" in scene.search.seen
-    assert scene.search.hits({"encoded": base64.b64encode(WRONG.encode())}) == ["encoded: password 2 in base64"]
+    assert f"cmdline of {own}" in scenario.search.seen
+    assert scenario.search.hits({"encoded": base64.b64encode(WRONG.encode())}) == [
+        "encoded: password 2 in base64"
+    ]
 
 
-async def test_no_password_is_in_what_was_printed_served_or_shown_of_a_process(scene: Scene) -> None:
-    seen = scene.search.seen
+async def test_no_password_is_in_output_pages_or_process_lists(scenario: FaultScenario) -> None:
+    seen = scenario.search.seen
     assert any("page /events" in where for where in seen)
     assert any("RabbitMQ refuses the password: ccarchiver doctor" in where for where in seen)
-    assert scene.search.hits(seen) == []
+    assert scenario.search.hits(seen) == []
 
 
-async def test_no_password_is_in_a_file_but_the_one_for_it(scene: Scene) -> None:
-    found = files(scene.rig.folder.root, scene.rig.folder.credentials / "iip_cred.yaml")
+async def test_no_password_is_in_a_file_other_than_the_credentials(scenario: FaultScenario) -> None:
+    found = files(scenario.rig.folder.root, scenario.rig.folder.credentials / "iip_cred.yaml")
     logs = b"".join(text for where, text in found.items() if where.startswith("logs/"))
-    for sign in (b"ACCESS_REFUSED", b"invalid username-password pair", b"not valid YAML", b"Traceback"):
-        assert sign in logs, "it did not go wrong, so nothing was shown by finding nothing"
-    assert scene.search.hits(found) == []
-    assert scene.search.hits(files(scene.rig.rabbit.folder, scene.rig.rabbit.folder / "definitions.json")) == []
+    for sign in (
+        b"ACCESS_REFUSED",
+        b"invalid username-password pair",
+        b"not valid YAML",
+        b"Traceback",
+    ):
+        assert sign in logs, "the fault did not occur, so the search proves nothing"
+    assert scenario.search.hits(found) == []
+    assert (
+        scenario.search.hits(
+            files(scenario.rig.rabbit.folder, scenario.rig.rabbit.folder / "definitions.json")
+        )
+        == []
+    )
 
 
-async def test_no_password_is_in_redis_or_on_sal(scene: Scene) -> None:
-    held = contents(scene.rig.redis, 14)
+async def test_no_password_is_in_redis_or_on_sal(scenario: FaultScenario) -> None:
+    held = contents(scenario.rig.redis, 14)
     assert f"Redis {keys.CSC}" in held
-    assert scene.search.hits(held) == []
-    events = {f"event {event.order}": repr(event.fields).encode() for event in scene.harness.sal.events}
-    assert scene.harness.sal.state is not None
-    assert scene.harness.sal.state is not salobj.State.OFFLINE
-    assert scene.search.hits(events) == []
+    assert scenario.search.hits(held) == []
+    events = {
+        f"event {event.order}": repr(event.fields).encode() for event in scenario.harness.sal.events
+    }
+    assert scenario.harness.sal.state is not None
+    assert scenario.harness.sal.state is not salobj.State.OFFLINE
+    assert scenario.search.hits(events) == []

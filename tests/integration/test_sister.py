@@ -1,4 +1,4 @@
-"""The same code as ATArchiver, by its example site file alone: one CCD, other names on SAL and in every message."""
+"""The archiver as ATArchiver, by its example site file alone: one CCD and other SAL names."""
 
 from __future__ import annotations
 
@@ -23,33 +23,42 @@ SITE_FILE = Path(__file__).parent.parent.parent / "deploy" / "examples" / "atarc
 
 SETTINGS = settings_of(SITE_FILE)
 
-# Extended: tests/core/test_sisters.py has the names of each sister in what is read and sent.
-pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.asyncio(loop_scope="module")]
+# Extended: tests/core/test_sisters.py covers the names that each sister reads and sends.
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-async def start(own_stage: ArchiverHarness, program: str, *words: str) -> asyncio.subprocess.Process:
-    """Start a program with the site's environment."""
-    path = shutil.which(program, path=own_stage.rig.env["PATH"])
+async def start(
+    own_archiver: ArchiverHarness, program: str, *words: str
+) -> asyncio.subprocess.Process:
+    """Start a program with the environment of the site."""
+    path = shutil.which(program, path=own_archiver.rig.env["PATH"])
     assert path is not None
     pipe, stdout = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     return await asyncio.create_subprocess_exec(
-        path, *words, env=own_stage.rig.env, stdin=pipe, stdout=pipe, stderr=stdout
+        path, *words, env=own_archiver.rig.env, stdin=pipe, stdout=pipe, stderr=stdout
     )
 
 
-async def test_two_exposures_of_latiss_are_archived(own_stage: ArchiverHarness) -> None:
-    [forwarder] = await own_stage.set(())
-    await own_stage.enable()
+async def test_two_exposures_of_latiss_are_archived(own_archiver: ArchiverHarness) -> None:
+    [forwarder] = await own_archiver.set(())
+    await own_archiver.enable()
 
-    names = [await own_stage.image(), await own_stage.image()]
+    names = [await own_archiver.image(), await own_archiver.image()]
 
-    assert own_stage.expected == 1
-    assert own_stage.sal.csc == "ATArchiver"
+    assert own_archiver.expected == 1
+    assert own_archiver.sal.csc == "ATArchiver"
     for name in names:
         assert name.startswith("AT_O_")
         for topic in (RETRIEVED, INGESTED):
-            [event] = own_stage.sal.of(topic, obsid=name)
-            reported = {key: event.fields[key] for key in ("camera", "archiverName", "raft", "sensor", "statusCode")}
+            [event] = own_archiver.sal.of(topic, obsid=name)
+            reported = {
+                key: event.fields[key]
+                for key in ("camera", "archiverName", "raft", "sensor", "statusCode")
+            }
             assert reported == {
                 "camera": "LATISS",
                 "archiverName": "ATArchiver",
@@ -57,33 +66,38 @@ async def test_two_exposures_of_latiss_are_archived(own_stage: ArchiverHarness) 
                 "sensor": "S00",
                 "statusCode": 0,
             }
-    [order] = own_stage.tap.heard("AT_FWDR_XFER_PARAMS", queue_of(forwarder.name), IMAGE_ID=names[0])
-    assert order["XFER_PARAMS"]["RAFT_CCD_LIST"] == ["00/0"]
-    assert own_stage.paired() == forwarder.name
+    [instruction] = own_archiver.tap.heard(
+        "AT_FWDR_XFER_PARAMS", queue_of(forwarder.name), IMAGE_ID=names[0]
+    )
+    assert instruction["XFER_PARAMS"]["RAFT_CCD_LIST"] == ["00/0"]
+    assert own_archiver.paired() == forwarder.name
 
 
-async def test_operators_see_its_name(own_stage: ArchiverHarness) -> None:
-    status = await start(own_stage, "ccarchiver", "status", "--json")
+async def test_operators_see_the_name_of_the_sister_archiver(own_archiver: ArchiverHarness) -> None:
+    status = await start(own_archiver, "ccarchiver", "status", "--json")
     overview = json.loads((await status.communicate())[0])
     assert overview["archiver"] == "ATArchiver"
-    async with aiohttp.ClientSession() as session, session.get(f"{own_stage.rig.status_url}api/snapshot") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{own_archiver.rig.status_url}api/snapshot") as answer,
+    ):
         snapshot = await answer.json()
     assert snapshot["overview"]["archiver"] == "ATArchiver"
     assert [ccd["sensor"] for ccd in snapshot["overview"]["recent"][0]["ccds"]] == ["S00"]
 
 
-async def test_the_commander_meets_it(own_stage: ArchiverHarness) -> None:
-    """It says what it hears of the CSC: nothing, were its name another."""
-    process = await start(own_stage, "command_ccarchiver")
+async def test_commander_connects_to_the_sister_archiver(own_archiver: ArchiverHarness) -> None:
+    """Check that the commander prints the CSC's events; with another name it prints none."""
+    process = await start(own_archiver, "command_ccarchiver")
     assert process.stdin is not None
     assert process.stdout is not None
-    heard = ""
+    received = ""
     try:
         async with within(LIMIT_S):
-            while "summaryState=<State.ENABLED" not in heard:
+            while "summaryState=<State.ENABLED" not in received:
                 line = await process.stdout.readline()
-                assert line, heard
-                heard += line.decode()
+                assert line, received
+                received += line.decode()
             process.stdin.write(b"exit\n")
             await process.communicate()
     finally:

@@ -1,4 +1,4 @@
-"""A Forwarder is lost with an image in its hands, and another one finishes it."""
+"""A Forwarder is lost during an image, and another one completes the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_killed_within_an_image(harness: ArchiverHarness) -> None:
+async def test_image_is_complete_after_its_forwarder_is_killed(harness: ArchiverHarness) -> None:
     first, second = await harness.set((), ())
     await harness.enable()
     await paired_with(harness, first)
@@ -28,14 +28,19 @@ async def test_killed_within_an_image(harness: ArchiverHarness) -> None:
     harness.rig.end_exposure(name)
     await harness.completed(name)
     await paired_with(harness, second)
-    order = [message["MSG_TYPE"] for message in harness.tap.heard(key=queue_of(second.name), IMAGE_ID=name)]
+    order = [
+        message["MSG_TYPE"]
+        for message in harness.tap.heard(key=queue_of(second.name), IMAGE_ID=name)
+    ]
     assert order[0] == "CC_FWDR_XFER_PARAMS"
     await still_well(harness, mark)
 
 
-# The others are extended: tests/health/test_pairing.py has each way to lose a Forwarder.
+# The others are extended: tests/health/test_pairing.py covers each way to lose a Forwarder.
 @pytest.mark.extended
-async def test_killed_in_the_middle_of_its_files(harness: ArchiverHarness) -> None:
+async def test_image_is_complete_after_its_forwarder_is_killed_during_the_transfer(
+    harness: ArchiverHarness,
+) -> None:
     first, second = await harness.set(("--die-mid-transfer", "4"), ())
     await harness.enable()
     await paired_with(harness, first)
@@ -48,7 +53,7 @@ async def test_killed_in_the_middle_of_its_files(harness: ArchiverHarness) -> No
 
 
 @pytest.mark.extended
-async def test_one_that_acknowledges_nothing_is_replaced(harness: ArchiverHarness) -> None:
+async def test_forwarder_that_does_not_acknowledge_is_replaced(harness: ArchiverHarness) -> None:
     _mute, second = await harness.set(("--mute", "CC_FWDR_XFER_PARAMS"), ())
     await harness.enable()
     mark = harness.sal.mark
@@ -59,7 +64,7 @@ async def test_one_that_acknowledges_nothing_is_replaced(harness: ArchiverHarnes
 
 
 @pytest.mark.extended
-async def test_one_that_hangs_is_replaced(harness: ArchiverHarness) -> None:
+async def test_hung_forwarder_is_replaced(harness: ArchiverHarness) -> None:
     first, second = await harness.set((), ())
     await harness.enable()
     await paired_with(harness, first)
@@ -71,14 +76,16 @@ async def test_one_that_hangs_is_replaced(harness: ArchiverHarness) -> None:
         await paired_with(harness, second)
     finally:
         first.thaw()
-    # The first one now finds its mail, and whatever it says of the image is of an older epoch.
+    # The first Forwarder now reads its messages; its statuses belong to an older epoch.
     await still_well(harness, mark)
     for topic in (RETRIEVED, INGESTED):
         assert len(harness.sal.sensors(topic, name)) == harness.expected
 
 
 @pytest.mark.extended
-async def test_one_that_comes_back_within_the_grace_is_taken_again(harness: ArchiverHarness) -> None:
+async def test_forwarder_that_returns_within_the_grace_time_is_paired_again(
+    harness: ArchiverHarness,
+) -> None:
     [first] = await harness.set(())
     await harness.enable()
     name = await harness.begun(first)
@@ -92,13 +99,13 @@ async def test_one_that_comes_back_within_the_grace_is_taken_again(harness: Arch
 
 
 @pytest.mark.extended
-async def test_new_forwarders_whose_queues_were_never_made(harness: ArchiverHarness) -> None:
+async def test_new_forwarders_without_queues_are_paired(harness: ArchiverHarness) -> None:
     await harness.set()
     forwarders = [await harness.add_new_forwarder() for _ in range(2)]
     await harness.enable()
     mark = harness.sal.mark
     await harness.image()
-    # Whichever it took, it must not have forgotten the other one, which lists itself only once.
+    # Health must still know the Forwarder that it did not pair: it registers only once.
     [paired] = [forwarder for forwarder in forwarders if forwarder.name == harness.paired()]
     paired.kill()
     await harness.completed(harness.rig.take())
@@ -114,7 +121,7 @@ async def paired_with(harness: ArchiverHarness, forwarder: Peer) -> None:
 
 
 async def still_well(harness: ArchiverHarness, mark: int) -> None:
-    """Nothing was reported since, and the next image works."""
+    """Check that no error was published since a mark and that the next image works."""
     await harness.image()
     assert harness.sal.state == salobj.State.ENABLED
     assert not harness.sal.error_codes(since=mark)

@@ -1,4 +1,4 @@
-"""The project's definitions, their IDL, and what they must agree with."""
+"""The project's SAL definitions, their IDL, and what they must match."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMPONENTS = [
-    f"{telescope}{part}" for telescope in ("AT", "CC", "MT") for part in ("Archiver", "Camera", "HeaderService")
+    f"{telescope}{part}"
+    for telescope in ("AT", "CC", "MT")
+    for part in ("Archiver", "Camera", "HeaderService")
 ]
 
 
-def test_regenerating_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_regenerated_idl_has_the_same_bytes(tmp_path: Path) -> None:
     assert main(["--output", str(tmp_path)]) == 0
     for name in COMPONENTS:
-        assert (tmp_path / file_name(name)).read_bytes() == (COMMITTED_IDL / file_name(name)).read_bytes()
-    assert sorted(path.name for path in COMMITTED_IDL.iterdir()) == sorted(file_name(name) for name in COMPONENTS)
+        assert (tmp_path / file_name(name)).read_bytes() == (
+            COMMITTED_IDL / file_name(name)
+        ).read_bytes()
+    assert sorted(path.name for path in COMMITTED_IDL.iterdir()) == sorted(
+        file_name(name) for name in COMPONENTS
+    )
     assert main(["--check"]) == 0
 
 
-def test_the_installed_idl_is_the_committed_one() -> None:
+def test_installed_idl_is_the_committed_one() -> None:
     for name in COMPONENTS:
         installed = ts_idl.get_idl_dir() / file_name(name)
         assert installed.read_bytes() == (COMMITTED_IDL / file_name(name)).read_bytes()
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_salobj_and_ddsutil_read_it_alike(name: str) -> None:
+def test_salobj_and_ddsutil_read_the_idl_alike(name: str) -> None:
     path = COMMITTED_IDL / file_name(name)
     metadata = salobj.parse_idl(name, path)
     types = ddsutil.parse_idl_file(path).types
@@ -71,7 +77,7 @@ PRIVATE = [
 PRIORITY = ("priority", "long", None)
 
 
-def test_facts_of_the_wire_contract() -> None:
+def test_idl_matches_the_wire_contract() -> None:
     assert fields_of("CCCamera", "logevent_startIntegration") == [
         *PRIVATE,
         ("additionalKeys", "string", None),
@@ -103,7 +109,9 @@ def test_facts_of_the_wire_contract() -> None:
             ("description", "string", 256),
             PRIORITY,
         ]
-    assert [field[1:] for field in fields_of("CCHeaderService", "logevent_largeFileObjectAvailable")[6:]] == [
+    assert [
+        field[1:] for field in fields_of("CCHeaderService", "logevent_largeFileObjectAvailable")[6:]
+    ] == [
         *[("string", 256)] * 2,
         ("float", None),
         ("long", None),
@@ -126,14 +134,17 @@ def test_facts_of_the_wire_contract() -> None:
 
 @pytest.mark.parametrize("part", ["Archiver", "Camera", "HeaderService"])
 @pytest.mark.parametrize("telescope", ["AT", "MT"])
-def test_a_sister_has_the_same_topics_under_its_own_name(telescope: str, part: str) -> None:
+def test_sister_component_has_the_same_topics_under_its_own_name(telescope: str, part: str) -> None:
     sister, model = (
-        salobj.parse_idl(name, COMMITTED_IDL / file_name(name)) for name in (f"{telescope}{part}", f"CC{part}")
+        salobj.parse_idl(name, COMMITTED_IDL / file_name(name))
+        for name in (f"{telescope}{part}", f"CC{part}")
     )
     assert list(sister.topic_info) == list(model.topic_info)
     for topic, info in sister.topic_info.items():
         assert fields_of(f"{telescope}{part}", topic) == fields_of(f"CC{part}", topic)
-        assert info.version_hash != model.topic_info[topic].version_hash, "it could be taken for the other's"
+        assert info.version_hash != model.topic_info[topic].version_hash, (
+            "the hashes of two components must differ"
+        )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +156,7 @@ def test_a_sister_has_the_same_topics_under_its_own_name(telescope: str, part: s
         ("component: X\nlike: Nonesuch", "cannot read"),
     ],
 )
-def test_bad_sisters(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_sister_definition_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     for name in ("ATCamera", "CCCamera"):
         (tmp_path / f"{name}.yaml").write_text((DEFINITIONS / f"{name}.yaml").read_text())
     path = tmp_path / "X.yaml"
@@ -154,7 +165,7 @@ def test_bad_sisters(tmp_path: Path, text: str, message: str) -> None:
         load_component(path, ())
 
 
-def test_a_topics_code_depends_on_its_fields_alone(tmp_path: Path) -> None:
+def test_topic_hash_depends_only_on_its_fields(tmp_path: Path) -> None:
     def codes(old: str = "", new: str = "") -> list[str]:
         path = tmp_path / "CCCamera.yaml"
         text = (DEFINITIONS / "CCCamera.yaml").read_text()
@@ -172,7 +183,7 @@ def test_a_topics_code_depends_on_its_fields_alone(tmp_path: Path) -> None:
     assert all(len(code) == 8 for code in (end, start))
 
 
-def test_checking_finds_what_is_outdated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_outdated_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check", "--output", str(tmp_path)]) == 1
     assert main(["CCCamera", "--output", str(tmp_path)]) == 0
     assert [path.name for path in tmp_path.iterdir()] == [file_name("CCCamera")]
@@ -204,10 +215,16 @@ FIELD = "component: X\nevents: {e: {description: d, fields: {f: %s}}}"
         (FIELD % "{type: int, description: d, count: 0}", "at least 1"),
         (FIELD % "{type: string, description: d, count: 2}", "no arrays of strings"),
         (FIELD % "{type: int, description: d, count: two}", "must be whole numbers"),
-        ("component: X\nevents: {e: {description: d, fields: {a-b: {type: int, description: d}}}}", "a-b"),
+        (
+            (
+                "component: X\n"
+                "events: {e: {description: d, fields: {a-b: {type: int, description: d}}}}"
+            ),
+            "a-b",
+        ),
     ],
 )
-def test_bad_definitions(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_definition_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "X.yaml"
     path.write_text(text)
     with pytest.raises(InterfaceError, match=message) as caught:
@@ -215,7 +232,7 @@ def test_bad_definitions(tmp_path: Path, text: str, message: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_topics_of_the_same_name(tmp_path: Path) -> None:
+def test_duplicate_topic_name_is_rejected(tmp_path: Path) -> None:
     generics = load_definitions(DEFINITIONS)[1][0].topics
     path = tmp_path / "X.yaml"
     path.write_text("component: X\ngenerics: true\nevents: {summaryState: {description: d}}")
@@ -224,7 +241,7 @@ def test_topics_of_the_same_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["version: 1 0", "version: 10", "events: {}"])
-def test_the_version_is_one_word(tmp_path: Path, text: str) -> None:
+def test_version_with_several_words_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "generics.yaml").write_text(text)
     with pytest.raises(InterfaceError, match="version must be one word"):
         load_definitions(tmp_path)

@@ -1,4 +1,4 @@
-"""IDL from the observatory's XML."""
+"""IDL generated from the observatory's XML."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IDL_TYPES = {
 
 @pytest.fixture
 def xml(tmp_path: Path) -> Path:
-    """A copy to change."""
+    """Return a copy of the XML files that a test can change."""
     return Path(shutil.copytree(XML, tmp_path / "xml"))
 
 
@@ -47,8 +47,10 @@ def names(component: Component) -> set[str]:
     return {topic.sal_name for topic in component.topics}
 
 
-def test_all_types(tmp_path: Path) -> None:
-    assert main(["Test", "--xml", str(XML), "--xml-version", "10.1.0", "--output", str(tmp_path)]) == 0
+def test_xml_with_all_types_becomes_idl(tmp_path: Path) -> None:
+    assert (
+        main(["Test", "--xml", str(XML), "--xml-version", "10.1.0", "--output", str(tmp_path)]) == 0
+    )
     (path,) = tmp_path.iterdir()
     metadata = salobj.parse_idl("Test", path)
     assert metadata.xml_version == "10.1.0"
@@ -77,7 +79,7 @@ def test_enumerations_become_constants() -> None:
 
 
 def test_char_becomes_a_string() -> None:
-    """As the observatory's generator has it."""
+    """This is how the observatory's generator converts it."""
     fields = (Field("one", "char"), Field("many", "char", count=7))
     topic = Topic("letters", TopicKind.TELEMETRY, "Letters.", fields)
     text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
@@ -86,38 +88,57 @@ def test_char_becomes_a_string() -> None:
     assert "XID" not in text
 
 
-def test_texts_are_put_on_one_line() -> None:
-    topic = Topic("t", TopicKind.TELEMETRY, 'a "quoted"\n  text', (Field("f", "int", 'x\n"y"', "m"),))
+def test_multiline_texts_become_one_line() -> None:
+    topic = Topic(
+        "t", TopicKind.TELEMETRY, 'a "quoted"\n  text', (Field("f", "int", 'x\n"y"', "m"),)
+    )
     text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
     assert "Description=\"a 'quoted' text\"" in text
     assert '// @Metadata=(Units="m",Description="x \'y\'")' in text
 
 
-def test_generics_by_category(xml: Path) -> None:
+def test_generic_topics_are_selected_by_category(xml: Path) -> None:
     (component,) = load_xml(xml)
-    assert {"command_start", "logevent_summaryState", "logevent_settingsApplied", "logevent_heartbeat"} < names(
+    assert {
+        "command_start",
+        "logevent_summaryState",
+        "logevent_settingsApplied",
+        "logevent_heartbeat",
+    } < names(component)
+    assert "command_enterControl" not in names(component)
+    change(
+        xml, "SALSubsystems.xml", "csc, configurable", "command_enterControl, logevent_errorCode"
+    )
+    (component,) = load_xml(xml)
+    assert {
+        "command_enterControl",
+        "logevent_errorCode",
+        "logevent_heartbeat",
+        "logevent_logLevel",
+    } < names(component)
+    assert not {"command_start", "logevent_summaryState", "logevent_settingsApplied"} & names(
         component
     )
-    assert "command_enterControl" not in names(component)
-    change(xml, "SALSubsystems.xml", "csc, configurable", "command_enterControl, logevent_errorCode")
-    (component,) = load_xml(xml)
-    assert {"command_enterControl", "logevent_errorCode", "logevent_heartbeat", "logevent_logLevel"} < names(component)
-    assert not {"command_start", "logevent_summaryState", "logevent_settingsApplied"} & names(component)
 
 
-def test_releases_without_categories(xml: Path) -> None:
+def test_releases_without_categories_have_the_generic_topics(xml: Path) -> None:
     (component,) = load_xml(xml)
     path = xml / "SALGenerics.xml"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(line for line in lines if "Category" not in line))
     (same,) = load_xml(xml)
     assert names(same) == names(component)
-    change(xml, "SALSubsystems.xml", "<AddedGenerics>csc, configurable</AddedGenerics>", "<Generics>yes</Generics>")
+    change(
+        xml,
+        "SALSubsystems.xml",
+        "<AddedGenerics>csc, configurable</AddedGenerics>",
+        "<Generics>yes</Generics>",
+    )
     (everything,) = load_xml(xml)
     assert names(everything) == names(component) | {"command_enterControl"}
 
 
-def test_a_component_may_define_a_generic_topic_itself(xml: Path) -> None:
+def test_component_may_define_a_generic_topic_itself(xml: Path) -> None:
     change(xml, "Test_Events.xml", "Test_logevent_scalars", "Test_logevent_heartbeat")
     (component,) = load_xml(xml)
     (topic,) = [topic for topic in component.topics if topic.name == "heartbeat"]
@@ -127,7 +148,12 @@ def test_a_component_may_define_a_generic_topic_itself(xml: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("Test_Events.xml", "Test_logevent_scalars", "Tst_logevent_scalars", "should be named Test_logevent_"),
+        (
+            "Test_Events.xml",
+            "Test_logevent_scalars",
+            "Tst_logevent_scalars",
+            "should be named Test_logevent_",
+        ),
         ("Test_Events.xml", "<Count>5</Count>", "<Count>five</Count>", "Count is 'five'"),
         ("Test_Events.xml", "<IDL_Type>byte<", "<IDL_Type>bite<", "unknown type 'bite'"),
         ("Test_Events.xml", "=0x05", "=five", "'five' is not a whole number"),
@@ -135,14 +161,14 @@ def test_a_component_may_define_a_generic_topic_itself(xml: Path) -> None:
         ("SALSubsystems.xml", "</SALSubsystemSet>", "", "cannot read"),
     ],
 )
-def test_bad_xml(xml: Path, file: str, old: str, new: str, message: str) -> None:
+def test_bad_xml_is_rejected(xml: Path, file: str, old: str, new: str, message: str) -> None:
     change(xml, file, old, new)
     with pytest.raises(InterfaceError, match=message) as caught:
         load_xml(xml)
     assert file in str(caught.value)
 
 
-def test_missing_files(xml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_xml_files_are_reported(xml: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (xml / "SALGenerics.xml").unlink()
     assert main(["--xml", str(xml)]) == 2
     assert "has no SALGenerics.xml" in capsys.readouterr().err

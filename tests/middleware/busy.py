@@ -1,4 +1,4 @@
-"""Processes that compute, so that others have to wait for a processor."""
+"""Processes that use all processors, so that others must wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPUTE = "while True: sum(range(100_000))"
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """Have so many processes compute during a block."""
+    """Run this many busy processes for the duration of a block."""
     with ExitStack() as stack:
         for _ in range(count):
             process = stack.enter_context(subprocess.Popen([sys.executable, "-S", "-c", COMPUTE]))

@@ -1,4 +1,4 @@
-"""A DDS bus of its own for each test, and processes on it."""
+"""A separate DDS bus for each test, and processes on it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 XML = Path(__file__).parent.parent / "interfaces" / "data" / "xml"
 FIRST_DOMAIN, DOMAINS = 1, 100
-"""Domains whose ports lie below those that Linux hands out; taken by process number, for runs at the same time."""
+"""Domains with ports below Linux's ephemeral range, chosen by process number."""
 
 
 def choose_bus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have what starts from now on meet on a bus of its own."""
-    for name in ("CYCLONEDDS_URI", "LSST_DDS_INTERFACE", "LSST_DDS_OWNERSHIP", "LSST_DDS_HISTORYSYNC"):
+    """Make everything that is started from now on use a new bus."""
+    for name in (
+        "CYCLONEDDS_URI",
+        "LSST_DDS_INTERFACE",
+        "LSST_DDS_OWNERSHIP",
+        "LSST_DDS_HISTORYSYNC",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LSST_DDS_DOMAIN_ID", str(FIRST_DOMAIN + os.getpid() % DOMAINS))
     monkeypatch.setenv("LSST_DDS_PARTITION_PREFIX", "test-" + uuid.uuid4().hex[:12])
@@ -34,7 +39,7 @@ def choose_bus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def bus_of_the_module() -> Iterator[None]:
-    """A bus for programs that several tests use."""
+    """Choose a bus for programs that several tests use."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         choose_bus(monkeypatch)
         yield
@@ -42,14 +47,14 @@ def bus_of_the_module() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus for each test, unless the test uses that of its module."""
+    """Choose a bus for each test, unless the test uses that of its module."""
     if "bus_of_the_module" not in request.fixturenames:
         choose_bus(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def idl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The IDL of the indexed component Test, which has fields of all types."""
+    """Generate the IDL of the indexed component Test, which has fields of all types."""
     (path,) = write(load_xml(XML, ["Test"]), "test", tmp_path_factory.mktemp("idl"))
     return path
 
@@ -61,7 +66,7 @@ def _paced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def peers(idl: Path) -> Iterator[Peers]:
-    """Processes that one test after the other uses."""
+    """Processes that the tests share, one test after another."""
     peers = Peers(idl)
     yield peers
     peers.close()
@@ -69,7 +74,7 @@ def peers(idl: Path) -> Iterator[Peers]:
 
 @pytest.fixture
 def peer(peers: Peers, bus: None) -> Iterator[Callable[..., Peer]]:
-    """Have another process on the bus; how deep its readers and writers are may be given."""
+    """Return a function that starts a process on the bus, with an optional depth of its queues."""
     del bus
     yield peers.take
     peers.give_back()

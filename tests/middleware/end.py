@@ -1,4 +1,4 @@
-"""One end on the bus, at the level of dds and ddsutil, with the observatory's profiles."""
+"""An endpoint on the bus, at the level of dds and ddsutil, with the observatory's profiles."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 
 PROFILES = {"command_": "CommandProfile", "logevent_": "EventProfile", "ackcmd": "AckcmdProfile"}
 LIMIT_S = 30.0
-"""For whatever is due; it costs only when something is broken."""
+"""Limit of every wait; it takes effect only if something is broken."""
 LOOK_EVERY_S = 0.25
 PUBLICATION_MATCHED = 1 << 11
-"""DDS_PUBLICATION_MATCHED_STATUS in Cyclone's numbering. The middleware itself needs only the other one."""
+"""DDS_PUBLICATION_MATCHED_STATUS in Cyclone's numbering, which the middleware does not use."""
 POLL_S = 0.01
 READ_STATES = [dds.DDSStateKind.NOT_READ_SAMPLE_STATE, dds.DDSStateKind.ANY_INSTANCE_STATE]
 
 
 def profile_of(topic: str) -> str:
-    return next((name for prefix, name in PROFILES.items() if topic.startswith(prefix)), "TelemetryProfile")
+    return next(
+        (name for prefix, name in PROFILES.items() if topic.startswith(prefix)), "TelemetryProfile"
+    )
 
 
 class End:
-    """Makes readers and writers by the SAL name of a topic."""
+    """Creates readers and writers by the SAL name of a topic."""
 
     def __init__(self, idl: Path, depth: int | None = None) -> None:
         self.parsed = ddsutil.parse_idl_file(idl)
@@ -49,7 +51,9 @@ class End:
         self.wait_set = dds.WaitSet()
 
     def _topic(self, topic: str) -> tuple[Any, dds.QosProvider]:
-        (revname,) = [name for name in self.parsed.types if name.split("::")[1].rsplit("_", 1)[0] == topic]
+        (revname,) = [
+            name for name in self.parsed.types if name.split("::")[1].rsplit("_", 1)[0] == topic
+        ]
         provider = dds.QosProvider(ddsconfig.get_qos_path().as_uri(), profile_of(topic))
         made = self.types[topic] = ddsutil.make_dds_topic_class(self.parsed, revname)
         name = revname.replace("::", "_")
@@ -62,13 +66,19 @@ class End:
 
     def writer(self, topic: str) -> None:
         made, provider = self._topic(topic)
-        self.writers[topic] = self.publisher.create_datawriter(made, self._qos(provider.get_writer_qos()))
+        self.writers[topic] = self.publisher.create_datawriter(
+            made, self._qos(provider.get_writer_qos())
+        )
 
     def reader(self, topic: str, query: str = "") -> None:
         made, provider = self._topic(topic)
-        reader = self.readers[topic] = self.subscriber.create_datareader(made, self._qos(provider.get_reader_qos()))
+        reader = self.readers[topic] = self.subscriber.create_datareader(
+            made, self._qos(provider.get_reader_qos())
+        )
         condition = (
-            dds.QueryCondition(reader, READ_STATES, query) if query else reader.create_readcondition(READ_STATES)
+            dds.QueryCondition(reader, READ_STATES, query)
+            if query
+            else reader.create_readcondition(READ_STATES)
         )
         self.conditions[topic] = condition
         self.wait_set.attach(condition)
@@ -77,12 +87,12 @@ class End:
         self.writers[topic].write(self.types[topic].topic_data_class(**values))
 
     def write_many(self, topic: str, first: int, count: int, index: int = 1) -> None:
-        """Write samples whose private_seqNum counts."""
+        """Write samples with consecutive values of private_seqNum."""
         for number in range(first, first + count):
             self.write(topic, {"private_seqNum": number, "TestID": index})
 
     def write_on(self, topic: str) -> int:
-        """Write samples until the next line comes on the input; return how many."""
+        """Write samples until a line arrives on standard input; return their number."""
         count = 0
         while not select.select([sys.stdin], [], [], 0)[0]:
             self.write_many(topic, count, 100)
@@ -100,11 +110,11 @@ class End:
         return [sample.get_vars() for sample, _ in taken]
 
     def numbers(self, topic: str, n: int = 10_000) -> list[int]:
-        """Take, without waiting, and return the private_seqNum of the samples."""
+        """Take samples without waiting and return their private_seqNum."""
         return [sample["private_seqNum"] for sample in self.take(topic, n)]
 
     def collect(self, topic: str, count: int, limit_s: float = LIMIT_S) -> list[int]:
-        """Wait, as salobj does, until so many samples came or the limit is over; return their private_seqNum."""
+        """Wait as salobj does for a number of samples or the limit; return their private_seqNum."""
         found: list[int] = []
         deadline = Deadline(limit_s)
         while len(found) < count and (left := deadline.left_s()) > 0:
@@ -113,15 +123,15 @@ class End:
         return found
 
     def matched(self, topic: str) -> bool:
-        """Wait until a peer reads what this end writes: a sample is answered by none, so the status tells."""
+        """Wait until a peer reads this writer's topic, which only the matched status shows."""
         return self._changes(self.writers[topic], PUBLICATION_MATCHED)
 
     def match_changes(self, topic: str) -> bool:
-        """Wait until a writer is found or lost since this was asked last."""
+        """Wait until a writer was found or lost since the last call."""
         return self._changes(self.readers[topic], native.SUBSCRIPTION_MATCHED)
 
     def has_match_changed(self, topic: str) -> bool:
-        """Return whether a writer was found or lost since this was asked last."""
+        """Return whether a writer was found or lost since the last call."""
         return bool(native.take_status(self.readers[topic].handle, native.SUBSCRIPTION_MATCHED)[1])
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Processes on the bus: plain DDS ends that do as they are told, and whole programs."""
+"""Processes on the bus: DDS endpoints controlled by a test, and whole programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 ROOT = HERE.parent.parent
 LIMIT_S = 30.0
-"""For whatever is due; it costs only when something is broken."""
+"""Limit of every wait; it takes effect only if something is broken."""
 LOOK_EVERY_S = 0.25
 CHUNK = 65536
 OF_THE_BUS = ("CYCLONEDDS_URI", "LSST_DDS_")
-"""How the environment variables begin that choose a bus."""
+"""Prefixes of the environment variables that choose a bus."""
 
 _unread: weakref.WeakKeyDictionary[subprocess.Popen[str], bytes] = weakref.WeakKeyDictionary()
-"""What has been printed behind the lines that were read."""
+"""Output received after the lines that were returned."""
 
 
 def start(program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -43,26 +43,30 @@ def start(program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subpro
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
-    """Return the next line that a process prints. Fail, and kill it, after a limit."""
+    """Return the next line of a process's output. Fail, and kill the process, after a limit."""
     assert process.stdout is not None
     deadline = pace.Deadline(LIMIT_S)
     got = _unread.pop(process, b"")
     while b"\n" not in got:
         chunk = b""
         if select.select([process.stdout], [], [], LOOK_EVERY_S)[0]:
-            chunk = os.read(process.stdout.fileno(), CHUNK)  # readline would keep what select does not see then
+            chunk = os.read(
+                process.stdout.fileno(), CHUNK
+            )  # readline would buffer data that select does not see
         elif not deadline.has_passed():
             continue
         if not chunk:
             process.kill()
-            raise AssertionError(f"{process.args!r} gave no answer; it says: {_errors_so_far(process)}")
+            raise AssertionError(
+                f"{process.args!r} printed no answer; its errors: {_errors_so_far(process)}"
+            )
         got += chunk
     line, _, _unread[process] = got.partition(b"\n")
     return line.decode().strip()
 
 
 def _errors_so_far(process: subprocess.Popen[str]) -> str:
-    """Return what is in the pipe. Its end may never come: forked processes may still have it."""
+    """Return the contents of the error pipe, which forked processes may keep open."""
     assert process.stderr is not None
     process.wait()
     os.set_blocking(process.stderr.fileno(), False)
@@ -72,7 +76,7 @@ def _errors_so_far(process: subprocess.Popen[str]) -> str:
 
 
 def ends_by_itself(process: subprocess.Popen[str]) -> int:
-    """Return the exit code of a process that ends. Fail, and kill it, after a limit."""
+    """Return the exit code of a process. Fail, and kill the process, after a limit."""
     try:
         pace.communicate(process, LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -83,7 +87,7 @@ def ends_by_itself(process: subprocess.Popen[str]) -> int:
 
 
 class Peer:
-    """A process that runs ``programs/end.py``: each call is one of the methods of its `End`."""
+    """A process that runs ``programs/end.py``: each request calls a method of its `End`."""
 
     def __init__(self, idl: Path) -> None:
         self.process = start("end.py", str(idl))
@@ -91,8 +95,12 @@ class Peer:
         assert read_line(self.process) == "ready"
 
     def open(self, depth: int | None = None) -> None:
-        """Make the `End`, on the bus that the environment of this process names."""
-        self.ask("open", {name: value for name, value in os.environ.items() if name.startswith(OF_THE_BUS)}, depth)
+        """Create the `End` on the bus that this process's environment selects."""
+        self.ask(
+            "open",
+            {name: value for name, value in os.environ.items() if name.startswith(OF_THE_BUS)},
+            depth,
+        )
 
     def ask(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401 (JSON)
         self.tell(method, *arguments)
@@ -125,7 +133,7 @@ class Peer:
 
 
 class Peers:
-    """Processes that one test after the other uses, each for an `End` of its own."""
+    """Processes that the tests share, each with an `End` per test."""
 
     def __init__(self, idl: Path) -> None:
         self._idl = idl
@@ -133,14 +141,14 @@ class Peers:
         self._in_use: list[Peer] = []
 
     def take(self, depth: int | None = None) -> Peer:
-        """Return a process on the bus."""
+        """Return an unused process, on the bus."""
         peer = self._idle.pop() if self._idle else Peer(self._idl)
         self._in_use.append(peer)
         peer.open(depth)
         return peer
 
     def give_back(self) -> None:
-        """Take all back that are in use; their ends leave the bus."""
+        """Return all used processes to the pool; their ends leave the bus."""
         in_use, self._in_use = self._in_use, []
         for peer in in_use:
             if not peer.is_alive:

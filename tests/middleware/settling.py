@@ -1,4 +1,4 @@
-"""Discovery at the pace of the machine."""
+"""Discovery times scaled to the speed of the machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from ccarchiver_sim.pace import scaled
 if TYPE_CHECKING:
     import pytest
 
-LIMITS = ("SETTLE_PARTICIPANT", "SETTLE_MATCH", "SETTLE_AT_MOST", "LATE_WINDOW", "LATE_QUIET", "LATE_AT_MOST")
+LIMITS = (
+    "SETTLE_PARTICIPANT",
+    "SETTLE_MATCH",
+    "SETTLE_AT_MOST",
+    "LATE_WINDOW",
+    "LATE_QUIET",
+    "LATE_AT_MOST",
+)
 
 
 def settle_at_the_machines_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give discovery the time it needs on a busy machine: the product waits for as long as a free one needs."""
+    """Scale discovery times to a busy machine: the product's times suit an idle one."""
     for name in LIMITS:
         monkeypatch.setattr(history, name, scaled(getattr(history, name)))

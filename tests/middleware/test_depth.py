@@ -34,9 +34,9 @@ def provider(profile: str) -> dds.QosProvider:
         ("AckcmdProfile", False, dds.DDSOwnershipKind.EXCLUSIVE),
     ],
 )
-def test_profiles_are_those_of_the_wire_contract(
+def test_qos_profiles_match_the_wire_contract(
     profile: str,
-    durable: bool,  # noqa: FBT001 (a parameter of the test)
+    durable: bool,  # noqa: FBT001 (a test parameter)
     ownership: dds.DDSOwnershipKind,
 ) -> None:
     source = provider(profile)
@@ -51,7 +51,7 @@ def test_profiles_are_those_of_the_wire_contract(
 
 
 def test_durable_topics_keep_history_for_late_joiners() -> None:
-    """Without the durability service's depth, on the topic, Cyclone keeps one sample."""
+    """Check durable topics: without the depth of DurabilityService, Cyclone keeps one sample."""
     qos = provider("EventProfile").get_topic_qos()
     shown = str(cyclone_policies(qos, EntityKind.TOPIC, exclusive=False))
     assert "DurabilityService" in shown
@@ -60,7 +60,7 @@ def test_durable_topics_keep_history_for_late_joiners() -> None:
     assert "Ownership.Exclusive" in str(cyclone_policies(qos, EntityKind.READER, exclusive=True))
 
 
-def test_policies_can_be_changed() -> None:
+def test_qos_policies_can_be_changed() -> None:
     qos = provider("EventProfile").get_reader_qos()
     before = qos.c_object(EntityKind.READER)
     assert qos.c_object(EntityKind.READER) is before
@@ -87,7 +87,7 @@ def test_policies_can_be_changed() -> None:
         ("<history><depth>many</depth></history>", "not a whole number"),
     ],
 )
-def test_bad_profiles(tmp_path: Path, content: str | None, message: str) -> None:
+def test_bad_profile_is_rejected(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "QoS.xml"
     if content is not None:
         if content.startswith("<history"):
@@ -101,12 +101,14 @@ def test_bad_profiles(tmp_path: Path, content: str | None, message: str) -> None
 
 
 @pytest.mark.processes
-def test_a_deeper_reader_survives_a_stall(idl: Path, peer: Callable[[int], Peer]) -> None:
+def test_deeper_reader_loses_no_sample_during_a_stall(
+    idl: Path, peer: Callable[[int], Peer]
+) -> None:
     writer, end = peer(10_000), End(idl, depth=10_000)
     end.reader(EVENT)
     assert end.settle(EVENT)
     writer.ask("writer", EVENT)
     assert writer.ask("matched", EVENT)
-    writer.ask("write_many", EVENT, 0, BURST)  # nobody reads meanwhile
+    writer.ask("write_many", EVENT, 0, BURST)  # the reader does not read during this
     assert end.collect(EVENT, BURST) == list(range(BURST))
     end.close()

@@ -1,4 +1,4 @@
-"""A Domain closes without a warning, however late its reading threads run."""
+"""A Domain closes without a warning, even if its reading threads are late."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ DOMAINS_AT_ONCE = 50
 ROUNDS = 4
 BUSY_PROCESSES = 6
 LATE_S = 0.05
-"""Longer than the 10 ms that salobj gives its reading thread. A shorter effective pause can only make the test pass
-wrongly, never fail wrongly."""
+"""Longer than the 10 ms that salobj allows its reading thread. A shorter pause can only make the
+test pass wrongly, never fail wrongly."""
 UNTIL_SETTLING = 10
-"""Passes of the event loop after which a Remote that was made has begun to wait for history."""
+"""Event loop iterations after which a new Remote waits for history."""
 
 
 @pytest.fixture(autouse=True)
 def _no_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have Remotes start at once: there is no history to wait for."""
+    """Make Remotes start at once: there is no history to wait for."""
     monkeypatch.setenv("LSST_DDS_HISTORYSYNC", "-1")
 
 
@@ -40,8 +40,8 @@ async def domains_with_remotes(count: int) -> Sequence[salobj.Domain]:
     return domains
 
 
-async def test_many_domains_beside_busy_processes() -> None:
-    """A warning of salobj is an error, as any warning in the tests."""
+async def test_domains_close_without_a_warning_beside_busy_processes() -> None:
+    """Check that salobj logs no warning: in the tests every warning is an error."""
     for _ in range(ROUNDS):
         domains = await domains_with_remotes(DOMAINS_AT_ONCE)
         with busy_processes(BUSY_PROCESSES):
@@ -49,7 +49,9 @@ async def test_many_domains_beside_busy_processes() -> None:
         assert [domain.num_read_loops for domain in domains] == [0] * DOMAINS_AT_ONCE
 
 
-async def test_a_reading_thread_that_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_domain_closes_without_a_warning_when_a_reading_thread_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wait = native.wait
 
     def wait_and_be_late(wait_set: int, n: int, timeout_ns: int) -> tuple[int, list[int]]:
@@ -63,7 +65,9 @@ async def test_a_reading_thread_that_is_late(monkeypatch: pytest.MonkeyPatch) ->
     assert domain.num_read_loops == 0
 
 
-async def test_a_domain_that_closes_while_its_remote_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_domain_closes_without_a_warning_while_its_remote_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("LSST_DDS_HISTORYSYNC")
     async with salobj.Domain() as domain:
         remote = salobj.Remote(domain, "CCArchiver", include=["summaryState"])

@@ -1,4 +1,4 @@
-"""Programs end by themselves, whatever they left open (requirement 8)."""
+"""Programs end by themselves, even if they close nothing (requirement 8)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 GO_ON = {"return": 0, "exception": 1, "exit": 3, "no cancelling": 0}
-"""Ways to end for a program that is told to go on, and its exit code."""
+"""Ways to end after the program was told to continue, and the exit code of each."""
 INTERRUPTED = ("interrupt", "while settling")
 CODES_OF_AN_INTERRUPT = {1, -signal.SIGINT, 128 + signal.SIGINT}
 
 
 @pytest.fixture(scope="module")
 def ended(bus_of_the_module: None) -> Iterator[Mapping[str, int]]:
-    """Exit codes of programs that end in each of the ways, side by side; a way is missing if its program hangs."""
+    """Return the exit code for each way to end; a way is missing if its program hangs."""
     del bus_of_the_module
     ways = [*GO_ON, *INTERRUPTED]
     process = start("ending.py", *ways)
@@ -34,13 +34,13 @@ def ended(bus_of_the_module: None) -> Iterator[Mapping[str, int]]:
     try:
         while len(pids) < len(ways):
             read_report(process, pids, codes)
-            assert not codes, f"ended without being told to: {codes}"
+            assert not codes, f"ended too early: {codes}"
         assert process.stdin is not None
         process.stdin.write("x" * len(GO_ON))
         process.stdin.flush()
         for way in INTERRUPTED:
             os.kill(pids[way], signal.SIGINT)
-        with contextlib.suppress(AssertionError):  # the test of each way that hangs fails
+        with contextlib.suppress(AssertionError):  # the test of each hanging way fails
             while len(codes) < len(ways):
                 read_report(process, pids, codes)
         yield codes
@@ -52,23 +52,27 @@ def ended(bus_of_the_module: None) -> Iterator[Mapping[str, int]]:
         process.communicate()
 
 
-def read_report(process: subprocess.Popen[str], pids: dict[str, int], codes: dict[str, int]) -> None:
+def read_report(
+    process: subprocess.Popen[str], pids: dict[str, int], codes: dict[str, int]
+) -> None:
     what, number = read_line(process).rsplit(": ")
     event, way = what.split(maxsplit=1)
     (pids if event == "started" else codes)[way] = int(number)
 
 
 @pytest.mark.parametrize(("way", "code"), GO_ON.items())
-def test_unclosed_program(ended: Mapping[str, int], way: str, code: int) -> None:
+def test_program_that_closes_nothing_ends_with_its_exit_code(
+    ended: Mapping[str, int], way: str, code: int
+) -> None:
     assert ended.get(way, "hangs") == code
 
 
 @pytest.mark.parametrize("way", INTERRUPTED)
-def test_control_c(ended: Mapping[str, int], way: str) -> None:
+def test_program_ends_on_ctrl_c(ended: Mapping[str, int], way: str) -> None:
     assert ended.get(way, "hangs") in CODES_OF_AN_INTERRUPT
 
 
-def test_a_plain_dds_program_with_its_participant_open() -> None:
+def test_plain_dds_program_ends_with_an_open_participant() -> None:
     process = start("plain.py")
     assert read_line(process) == "open"
     assert ends_by_itself(process) == 0

@@ -1,4 +1,4 @@
-"""Where the genuine packages are installed, they are used."""
+"""Genuine packages are used where they are installed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def put(folder: Path, module: str, text: str) -> None:
 
 
 def origin(module: str, *later: Path, setup: str = "") -> str:
-    """Import a module with some folders at the end of the import path; tell whose it is."""
+    """Import a module with folders appended to the path; return which package it belongs to."""
     program = (
         f"import sys; sys.path.extend({[str(p) for p in later]!r})\n{setup}\n"
         f"import importlib; m = importlib.import_module({module!r})\n"
@@ -49,31 +49,31 @@ def origin(module: str, *later: Path, setup: str = "") -> str:
 
 
 @pytest.mark.parametrize("module", LAYOUTS)
-def test_stand_in_without_a_genuine_one(module: str, tmp_path: Path) -> None:
+def test_stand_in_is_used_without_a_genuine_package(module: str, tmp_path: Path) -> None:
     assert origin(module, tmp_path) == "stand-in"
 
 
 @pytest.mark.parametrize("module", LAYOUTS)
-def test_genuine_one_further_along_the_path(module: str, tmp_path: Path) -> None:
+def test_genuine_package_later_on_the_path_is_used(module: str, tmp_path: Path) -> None:
     for each in LAYOUTS:
         put(tmp_path, each, PLAIN)
     assert origin(module, tmp_path) == "genuine"
 
 
 @pytest.mark.parametrize("module", ["dds", "ddsutil"])
-def test_unrelated_packages_of_the_same_name(module: str, tmp_path: Path) -> None:
+def test_unrelated_package_of_the_same_name_is_not_used(module: str, tmp_path: Path) -> None:
     put(tmp_path, module, "ORIGIN = 'unrelated'\n")
     assert origin(module, tmp_path) == "stand-in"
 
 
-def test_unrelated_top_level_package_utils(tmp_path: Path) -> None:
+def test_unrelated_top_level_package_utils_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "utils.py").write_text("ORIGIN = 'unrelated'\n")
     assert origin("lsst.ts.utils", tmp_path) == "stand-in"
 
 
 @pytest.mark.parametrize("module", LAYOUTS)
-def test_two_copies_of_the_stand_in(module: str, tmp_path: Path) -> None:
-    """As in an environment with system-site-packages on one that has the stand-ins too."""
+def test_two_copies_of_the_stand_in_do_not_conflict(module: str, tmp_path: Path) -> None:
+    """This happens with system-site-packages when both environments have the stand-ins."""
     for each in LAYOUTS:
         put(tmp_path, each, "ORIGIN = 'other copy'\n")
     (tmp_path / "ts_dds_cyclone").mkdir()
@@ -84,14 +84,14 @@ def test_two_copies_of_the_stand_in(module: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["dds", "lsst.ts.utils"])
-def test_a_broken_genuine_package_is_not_hidden(module: str, tmp_path: Path) -> None:
+def test_error_of_a_broken_genuine_package_is_raised(module: str, tmp_path: Path) -> None:
     for each in LAYOUTS:
         put(tmp_path, each, "raise RuntimeError('no licence')\n")
     assert origin(module, tmp_path) == "RuntimeError: no licence"
 
 
-def test_editable_install_of_a_genuine_package(tmp_path: Path) -> None:
-    """Such answer through a finder of their own, not through the import path."""
+def test_editable_install_of_a_genuine_package_is_used(tmp_path: Path) -> None:
+    """An editable install uses its own finder, not the import path."""
     put(tmp_path, "lsst.ts.utils", PLAIN)
     finder = f"""
 import importlib.util
@@ -107,14 +107,20 @@ sys.meta_path.append(Finder)
     assert origin("lsst.ts.utils", setup=finder) == "genuine"
 
 
-def test_idlpp_gives_way_to_the_genuine_one(tmp_path: Path) -> None:
+def test_genuine_idlpp_is_used_if_it_is_installed(tmp_path: Path) -> None:
     genuine = tmp_path / "idlpp"
     genuine.write_text("#!/bin/sh\necho genuine $1\n")
     genuine.chmod(0o755)
-    own = os.path.dirname(sys.executable)  # noqa: PTH120 (the folder's name as it stands in PATH)
+    own = os.path.dirname(sys.executable)  # noqa: PTH120 (the folder's name as it is in PATH)
 
     def run(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return pace.run([f"{own}/idlpp", *arguments], LIMIT_S, capture_output=True, text=True, env={"PATH": path})
+        return pace.run(
+            [f"{own}/idlpp", *arguments],
+            LIMIT_S,
+            capture_output=True,
+            text=True,
+            env={"PATH": path},
+        )
 
     assert run(f"{own}:{tmp_path}", "-v").stdout == "genuine -v\n"
     assert run(own, "-v").stdout.startswith("Cyclone DDS : 11.")

@@ -1,4 +1,4 @@
-"""What readers that join late get (requirements 3 and 5)."""
+"""History that late readers receive (requirements 3 and 5)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENT, TELEMETRY, COMMAND = "logevent_scalars", "scalars", "command_wait"
 KEPT = 100
 
 
-def test_a_late_reader_gets_the_last_hundred_events(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_late_reader_gets_the_last_hundred_events(idl: Path, peer: Callable[[], Peer]) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.ask("write_many", EVENT, 0, 150)
@@ -34,7 +34,7 @@ def test_a_late_reader_gets_the_last_hundred_events(idl: Path, peer: Callable[[]
     end.close()
 
 
-def test_each_index_has_a_history_of_its_own(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_each_index_has_its_own_history(idl: Path, peer: Callable[[], Peer]) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     for index in (1, 2):
@@ -61,14 +61,14 @@ def test_telemetry_and_commands_have_no_history(idl: Path, peer: Callable[[], Pe
     end.close()
 
 
-def test_settling_is_not_held_up_by_live_samples(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_settling_is_not_delayed_by_live_samples(idl: Path, peer: Callable[[], Peer]) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.tell("write_on", EVENT)
 
     end = End(idl)
     end.reader(EVENT)
-    assert end.settle(EVENT), "while the writer writes on"
+    assert end.settle(EVENT), "settled while the writer continues"
     assert end.numbers(EVENT)
     writer.tell("is_open")
     assert writer.answer() > 0
@@ -76,17 +76,17 @@ def test_settling_is_not_held_up_by_live_samples(idl: Path, peer: Callable[[], P
     end.close()
 
 
-def test_of_history_that_comes_late_only_the_newest_is_delivered(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_late_history_delivers_only_the_newest_sample(idl: Path, peer: Callable[[], Peer]) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.ask("write_many", EVENT, 0, 80)
-    writer.pause()  # so that it is not discovered while the reader settles
+    writer.pause()  # so that the writer is not discovered while the reader settles
 
     end = End(idl)
     end.reader(EVENT)
     assert end.settle(EVENT)
     assert end.numbers(EVENT) == []
-    # There is nothing to wait for. A shorter effective pause can only make this pass wrongly, never fail wrongly.
+    # No event marks this point. A shorter pause can only make the test pass wrongly, never fail.
     assert end.collect(EVENT, 1, limit_s=0.2) == []
     writer.resume()
     assert end.collect(EVENT, 1) == [79]
@@ -95,7 +95,7 @@ def test_of_history_that_comes_late_only_the_newest_is_delivered(idl: Path, peer
     end.close()
 
 
-def test_history_that_is_taken_in_parts_is_complete(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_history_taken_in_parts_is_complete(idl: Path, peer: Callable[[], Peer]) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.ask("write_many", EVENT, 0, 30)
@@ -103,17 +103,19 @@ def test_history_that_is_taken_in_parts_is_complete(idl: Path, peer: Callable[[]
     end = End(idl)
     end.reader(EVENT)
     assert end.settle(EVENT)
-    assert end.numbers(EVENT, 12) + end.numbers(EVENT, 12) + end.numbers(EVENT, 12) == list(range(30))
+    assert end.numbers(EVENT, 12) + end.numbers(EVENT, 12) + end.numbers(EVENT, 12) == list(
+        range(30)
+    )
     end.close()
 
 
 def test_every_sample_written_after_settling_arrives(idl: Path, peer: Callable[[], Peer]) -> None:
-    """A volatile sample written at once after a participant was made is lost: settling prevents that."""
+    """Check that settling prevents the loss of a volatile sample written right after the start."""
     reader = peer()
     reader.ask("reader", COMMAND)
     for attempt in range(5):
         end = End(idl)
-        end.reader(EVENT)  # a Remote has event readers, by which it settles
+        end.reader(EVENT)  # a Remote has event readers and settles with them
         end.writer(COMMAND)
         assert end.settle(EVENT)
         end.write_many(COMMAND, attempt, 1)
@@ -121,10 +123,10 @@ def test_every_sample_written_after_settling_arrives(idl: Path, peer: Callable[[
         end.close()
 
 
-def test_after_a_live_sample_a_writer_whose_clock_is_set_back_loses_nothing() -> None:
+def test_writer_whose_clock_is_set_back_loses_no_sample_after_a_live_one() -> None:
     late = LateHistory()
     now, hour_ago = time.time_ns(), time.time_ns() - 3600 * 10**9
 
     assert not late.is_late(now + 10**9, 1)
     assert not late.is_late(hour_ago, 1)
-    assert late.is_late(hour_ago, 2), "one that was found late gives its history first"
+    assert late.is_late(hour_ago, 2), "a writer that is found late sends its history first"

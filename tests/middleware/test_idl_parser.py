@@ -42,7 +42,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_genuine_form(tmp_path: Path) -> None:
+def test_genuine_idl_is_parsed(tmp_path: Path) -> None:
     types = ddsutil.parse_idl_file(write(tmp_path, GENUINE_FORM)).types
     assert list(types) == ["Thing::logevent_state_0123abcd", "Thing::other_1"]
     state = types["Thing::logevent_state_0123abcd"]
@@ -68,18 +68,22 @@ def test_genuine_form(tmp_path: Path) -> None:
         ("module M {\nstruct a_1 {\n\tlong x;\n", 3, "a_1 is not closed"),
         ("module M {\nstruct a_1 {\n\twide x;\n\t};\n", 3, "unknown type 'wide' of field x"),
         ("module M {\nstruct a_1 {\n\tstring x[3];\n\t};\n", 3, "array of strings"),
-        ("module M {\nstruct a_1 {\n\tsequence<long> x;\n\t};\n", 3, "cannot understand 'sequence<long> x;'"),
+        (
+            "module M {\nstruct a_1 {\n\tsequence<long> x;\n\t};\n",
+            3,
+            "cannot understand 'sequence<long> x;'",
+        ),
         ("module M {\n#pragma keylist a_1 x\n", 2, "a_1, which is not defined"),
     ],
 )
-def test_errors_say_where(tmp_path: Path, text: str, line: int, message: str) -> None:
+def test_parse_errors_name_the_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(RuntimeError, match=f"line {line}: .*{message}") as caught:
         ddsutil.parse_idl_file(path)
     assert str(path) in str(caught.value)
 
 
-def test_unknown_revname(tmp_path: Path) -> None:
+def test_unknown_revname_is_an_error(tmp_path: Path) -> None:
     parsed = ddsutil.parse_idl_file(write(tmp_path, GENUINE_FORM))
     with pytest.raises(RuntimeError, match="does not define revname=Thing::nonesuch"):
         ddsutil.make_dds_topic_class(parsed, "Thing::nonesuch")

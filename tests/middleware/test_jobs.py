@@ -1,4 +1,4 @@
-"""The thread that triggers a guard condition waits for the jobs that read, and for no others."""
+"""A thread that triggers a guard condition waits for reading jobs and for no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIMIT_S = 30.0
 POLL_S = 0.25
 NEVER = 1e6
-"""Seconds of a limit that must not come into play."""
+"""A limit in seconds that must not take effect."""
 
 
 def happens(event: threading.Event) -> None:
@@ -31,13 +31,17 @@ def happens(event: threading.Event) -> None:
 
 
 class Reader:
-    """Has a wait set, and jobs that wait at it, as salobj's SalInfo."""
+    """A wait set and jobs that wait on it, like salobj's SalInfo."""
 
     def __init__(self) -> None:
         self.wait_set = WaitSet()
         self.jobs = ReadingJobs(self.wait_set)
         self.ends, self.begun, self.waits = threading.Event(), threading.Event(), threading.Event()
-        self.waits_again, self.triggered, self.watched = threading.Event(), threading.Event(), threading.Event()
+        self.waits_again, self.triggered, self.watched = (
+            threading.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
         self.order: list[str] = []
 
     def read_once(self) -> None:
@@ -59,7 +63,7 @@ class Reader:
             happens(self.ends)
 
     def read_between(self) -> None:
-        """Wait, do something that lasts, and be about to wait when the condition is triggered."""
+        """Wait, work for a while, and be about to wait again when the condition is triggered."""
         with self.jobs.waiting():
             pass
         self.begun.set()
@@ -79,26 +83,26 @@ class Reader:
 
 
 class WaitSet:
-    """Stands for a wait set: jobs belong to the object that has it."""
+    """Replaces a wait set; the jobs belong to the object that has it."""
 
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """A reader that notes in ``watched`` when the triggering thread has seen its job at work."""
+    """A reader that sets ``watched`` when the triggering thread has seen its job at work."""
     monkeypatch.setattr(jobs_module, "END_LIMIT", NEVER)
     monkeypatch.setattr(jobs_module, "FIRST_WAIT_LIMIT", NEVER)
     reader = Reader()
     for name in ("_may_end", "_has_job_just_begun"):
-        monkeypatch.setattr(reader.jobs, name, noted(getattr(reader.jobs, name), reader.watched))
+        monkeypatch.setattr(reader.jobs, name, observed(getattr(reader.jobs, name), reader.watched))
     yield reader
     for event in (reader.ends, reader.triggered, reader.watched):
-        event.set()  # so that no job of a failed test holds up the end of its executor
+        event.set()  # so that no job of a failed test delays the end of its executor
 
 
-def noted(question: Callable[..., bool], event: threading.Event) -> Callable[..., bool]:
-    """Return a question that sets an event once its answer is yes."""
+def observed(question: Callable[..., bool], event: threading.Event) -> Callable[..., bool]:
+    """Return a function that sets an event once the original returns true."""
 
-    def ask(*arguments: Any) -> bool:  # noqa: ANN401 (those of any question)
+    def ask(*arguments: Any) -> bool:  # noqa: ANN401 (any arguments)
         answer = question(*arguments)
         if answer:
             event.set()
@@ -115,20 +119,20 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(autouse=True)
 def _in_this_order(executor: ThreadPoolExecutor, reader: Reader) -> None:
-    """Have the reader's events set before the executor waits for its jobs."""
+    """Make the reader's teardown set its events before the executor waits for its jobs."""
 
 
-def test_a_job_that_waits(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_waits_for_a_waiting_job(reader: Reader, executor: ThreadPoolExecutor) -> None:
     executor.submit(reader.read_once)
     happens(reader.waits)
     reader.trigger()
     assert reader.order == ["job", "trigger"]
 
 
-def test_those_who_were_told_late_to_hear_of_the_end_have_heard_of_it(
+def test_callback_added_late_has_run_before_trigger_returns(
     reader: Reader, executor: ThreadPoolExecutor
 ) -> None:
-    """As asyncio: the job may wait already when `run_in_executor` adds its callback."""
+    """Do as asyncio does: the job may already wait when `run_in_executor` adds its callback."""
     job = executor.submit(reader.read_once)
     happens(reader.waits)
     job.add_done_callback(lambda _job: reader.order.append("callback"))
@@ -136,7 +140,9 @@ def test_those_who_were_told_late_to_hear_of_the_end_have_heard_of_it(
     assert reader.order == ["job", "callback", "trigger"]
 
 
-def test_an_end_is_not_noted_before_all_callbacks_were_called(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_end_of_a_job_is_not_recorded_before_all_callbacks_have_run(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     seen: list[bool] = []
     job = executor.submit(reader.read_once)
     happens(reader.waits)
@@ -146,21 +152,25 @@ def test_an_end_is_not_noted_before_all_callbacks_were_called(reader: Reader, ex
     assert not reader.jobs._running
 
 
-def test_a_job_that_is_about_to_wait(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_waits_for_a_job_that_is_about_to_wait(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     executor.submit(reader.read_between)
     happens(reader.begun)
     reader.trigger()
     assert reader.order == ["job", "trigger"]
 
 
-def test_a_job_that_has_only_just_begun(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_waits_for_a_job_that_has_just_begun(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     executor.submit(reader.read_after_a_while)
     happens(reader.begun)
     reader.trigger()
     assert reader.order == ["job", "trigger"]
 
 
-def test_a_job_that_fails(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_waits_for_a_job_that_fails(reader: Reader, executor: ThreadPoolExecutor) -> None:
     def fail() -> None:
         reader.read_once()
         raise RuntimeError("on purpose")
@@ -173,7 +183,9 @@ def test_a_job_that_fails(reader: Reader, executor: ThreadPoolExecutor) -> None:
         job.result()
 
 
-def test_a_job_that_reads_on_is_not_waited_for(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_does_not_wait_for_a_job_that_continues_to_read(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     job = executor.submit(reader.read_on)
     happens(reader.waits)
     reader.trigger()
@@ -181,7 +193,9 @@ def test_a_job_that_reads_on_is_not_waited_for(reader: Reader, executor: ThreadP
     assert not job.done()
 
 
-def test_a_job_that_waits_again_before_it_is_looked_at(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_does_not_wait_for_a_job_that_already_waits_again(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     reader.watched.set()
     job = executor.submit(reader.read_on)
     happens(reader.waits)
@@ -192,7 +206,9 @@ def test_a_job_that_waits_again_before_it_is_looked_at(reader: Reader, executor:
     assert not job.done()
 
 
-def test_a_job_that_does_not_end(reader: Reader, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trigger_returns_after_the_limit_if_a_job_does_not_end(
+    reader: Reader, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jobs_module, "END_LIMIT", 0.01)
     monkeypatch.setattr(reader.jobs, "_may_end", lambda *_: True)
     executor.submit(reader.read_once)
@@ -201,7 +217,9 @@ def test_a_job_that_does_not_end(reader: Reader, executor: ThreadPoolExecutor, m
     assert reader.order == ["trigger"]
 
 
-def test_a_job_that_triggers_does_not_wait_for_itself(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_within_a_job_does_not_wait_for_that_job(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     def read_and_trigger() -> None:
         with reader.jobs.waiting():
             pass
@@ -211,7 +229,9 @@ def test_a_job_that_triggers_does_not_wait_for_itself(reader: Reader, executor: 
     assert reader.order == ["trigger"]
 
 
-def test_a_job_that_settles_is_not_waited_for(reader: Reader, executor: ThreadPoolExecutor) -> None:
+def test_trigger_does_not_wait_for_a_job_that_settles(
+    reader: Reader, executor: ThreadPoolExecutor
+) -> None:
     job = executor.submit(reader.settle)
     happens(reader.begun)
     reader.trigger()
@@ -219,10 +239,14 @@ def test_a_job_that_settles_is_not_waited_for(reader: Reader, executor: ThreadPo
 
 
 @pytest.mark.parametrize("kind", ["a function", "of another reader"])
-def test_other_jobs_are_not_waited_for(reader: Reader, executor: ThreadPoolExecutor, kind: str) -> None:
+def test_trigger_does_not_wait_for_other_jobs(
+    reader: Reader, executor: ThreadPoolExecutor, kind: str
+) -> None:
     other = Reader()
     job = executor.submit(
-        other.read_after_a_while if kind == "of another reader" else partial(other.read_after_a_while)
+        other.read_after_a_while
+        if kind == "of another reader"
+        else partial(other.read_after_a_while)
     )
     happens(other.begun)
     reader.trigger()
@@ -231,7 +255,7 @@ def test_other_jobs_are_not_waited_for(reader: Reader, executor: ThreadPoolExecu
     other.triggered.set()
 
 
-def test_a_thread_without_an_executor_is_not_waited_for(reader: Reader) -> None:
+def test_trigger_does_not_wait_for_a_thread_without_an_executor(reader: Reader) -> None:
     thread = threading.Thread(target=reader.read_once)
     thread.start()
     happens(reader.waits)
@@ -241,7 +265,7 @@ def test_a_thread_without_an_executor_is_not_waited_for(reader: Reader) -> None:
     thread.join()
 
 
-def test_a_wait_set_that_is_used_again_after_a_reset(
+def test_wait_set_can_be_used_again_after_a_reset(
     executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "END_LIMIT", NEVER)
@@ -268,7 +292,7 @@ def test_a_wait_set_that_is_used_again_after_a_reset(
     assert job.result() == 3
 
 
-def test_the_executor_of_a_thread(executor: ThreadPoolExecutor) -> None:
+def test_executor_of_a_thread_is_found(executor: ThreadPoolExecutor) -> None:
     assert executor_of_this_thread() is None
     assert executor.submit(executor_of_this_thread).result() is executor
     assert note_job_of_this_thread() is None

@@ -1,4 +1,4 @@
-"""Peers that pause, die and come back (requirements 4 and 6)."""
+"""Peers that pause, die and return (requirements 4 and 6)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ pytestmark = pytest.mark.processes
 
 EVENT = "logevent_scalars"
 CONFIGURATION = (
-    "<CycloneDDS><Domain><General><Interfaces><NetworkInterface name='lo' multicast='true'/></Interfaces></General>"
-    "<Discovery><LeaseDuration>{lease}s</LeaseDuration><SPDPInterval>0.5s</SPDPInterval></Discovery></Domain></CycloneDDS>"
+    "<CycloneDDS><Domain>"
+    "<General><Interfaces><NetworkInterface name='lo' multicast='true'/></Interfaces></General>"
+    "<Discovery>"
+    "<LeaseDuration>{lease}s</LeaseDuration><SPDPInterval>0.5s</SPDPInterval>"
+    "</Discovery>"
+    "</Domain></CycloneDDS>"
 )
-"""It also shows that a user's CYCLONEDDS_URI is honoured."""
+"""This also tests a user's CYCLONEDDS_URI."""
 SHORT_LEASE_S = 1.0
 """A peer is lost within about a second instead of ten."""
 LONG_LEASE_S = 1000
 """No peer is lost while the test runs."""
 
 
-def test_a_peer_that_paused_delivers_nothing_twice_and_nothing_less(
+def test_paused_peer_delivers_each_sample_exactly_once(
     idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CYCLONEDDS_URI", CONFIGURATION.format(lease=scaled(SHORT_LEASE_S)))
@@ -42,22 +46,22 @@ def test_a_peer_that_paused_delivers_nothing_twice_and_nothing_less(
 
     end.has_match_changed(EVENT)
     writer.pause()
-    assert end.match_changes(EVENT), "the peer is lost"
+    assert end.match_changes(EVENT), "peer not lost"
     writer.resume()
-    assert end.match_changes(EVENT), "the peer is found again"
+    assert end.match_changes(EVENT), "peer not found again"
     assert writer.ask("matched", EVENT)
     writer.ask("write_many", EVENT, 50, 10)
-    # A writer that is found again gives its history first. So what comes twice comes before the newest.
+    # A writer that is found again sends its history first, so duplicates precede the newest.
     assert end.collect(EVENT, 10) == list(range(50, 60))
     writer.ask("write_many", EVENT, 60, 1)
     assert end.collect(EVENT, 1) == [60]
     end.close()
 
 
-def test_a_restarted_writer_is_heard_at_once(
+def test_samples_of_a_restarted_writer_are_read_at_once(
     idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With exclusive ownership it would stay mute until the old one is lost."""
+    """With exclusive ownership its samples would be ignored until the old writer is lost."""
     monkeypatch.setenv("CYCLONEDDS_URI", CONFIGURATION.format(lease=LONG_LEASE_S))
     end = End(idl)
     end.reader(EVENT)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.processes
 EVENT = "logevent_scalars"
 
 
-def test_a_bad_sample_is_left_out_and_the_others_come(
+def test_bad_sample_is_skipped_and_the_others_are_read(
     idl: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     end = End(idl)
@@ -40,13 +40,15 @@ def test_a_bad_sample_is_left_out_and_the_others_come(
         end.write(EVENT, {"private_seqNum": number, "string0": text})
     with caplog.at_level(logging.ERROR, "dds"):
         assert end.numbers(EVENT) == list(range(0, 20, 3))
-    assert len(caplog.records) == 4, "the 1st, 2nd, 4th and 8th"
+    assert len(caplog.records) == 4, "the 1st, 2nd, 4th and 8th are logged"
     assert "logevent_scalars" in caplog.text
     assert "another version of the IDL" in caplog.text
     end.close()
 
 
-def test_other_representations_are_bad_samples(idl: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sample_in_another_representation_is_bad(
+    idl: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     end = End(idl)
     end.reader(EVENT)
     reader, condition = end.readers[EVENT], end.conditions[EVENT]
@@ -57,7 +59,7 @@ def test_other_representations_are_bad_samples(idl: Path, caplog: pytest.LogCapt
     end.close()
 
 
-def test_guard_condition_and_wait_set() -> None:
+def test_wait_set_returns_triggered_guard_conditions() -> None:
     guard, other, wait_set = dds.GuardCondition(), dds.GuardCondition(), dds.WaitSet()
     wait_set.attach(guard)
     wait_set.attach(guard)
@@ -77,8 +79,8 @@ def test_guard_condition_and_wait_set() -> None:
         wait_set.attach(guard)
 
 
-def test_waiting_ends_when_the_executor_is_shut_down() -> None:
-    """As when salobj's read loop is cancelled: asyncio then waits for the thread."""
+def test_wait_ends_when_the_executor_is_shut_down() -> None:
+    """This happens when salobj's read loop is cancelled: asyncio then waits for the thread."""
     wait_set = dds.WaitSet()
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(wait_set.wait)
@@ -89,15 +91,15 @@ def test_waiting_ends_when_the_executor_is_shut_down() -> None:
 
 
 def await_reader(wait_set: dds.WaitSet) -> None:
-    """Wait until a job waits at a wait set."""
+    """Wait until a job waits on a wait set."""
     deadline = Deadline(LIMIT_S)
     while not wait_set._jobs._had_job:
         assert not deadline.has_passed()
         time.sleep(POLL_S)
 
 
-async def test_a_cancelled_task_does_not_hold_up_the_loop() -> None:
-    """The loop waits for the thread when the executor ends, and without an end if nothing ends the thread."""
+async def test_cancelled_task_does_not_delay_the_event_loop() -> None:
+    """When the executor ends, the loop waits for the thread, so something must end the thread."""
     wait_set = dds.WaitSet()
 
     async def wait() -> None:
@@ -111,7 +113,7 @@ async def test_a_cancelled_task_does_not_hold_up_the_loop() -> None:
     assert task.cancelled()
 
 
-def test_closed_entities(idl: Path) -> None:
+def test_closed_entities_cannot_be_used(idl: Path) -> None:
     end = End(idl)
     end.reader(EVENT)
     end.writer(EVENT)

@@ -1,4 +1,4 @@
-"""The lock files: everything pinned, the stand-ins there, nothing named that would tie them to one machine."""
+"""The lock files: everything is pinned, stand-ins are listed, no line is specific to a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from packaging.requirements import Requirement
 
 from tests.middleware.process import ROOT
 
-FILES = ["requirements.txt", "requirements-site.txt", "requirements-dev.txt", "requirements-audit.txt"]
+FILES = [
+    "requirements.txt",
+    "requirements-site.txt",
+    "requirements-dev.txt",
+    "requirements-audit.txt",
+]
 PIN = re.compile(r"[\w.-]+(\[\w+\])?==[\w.]+(; .+)?")
 
 
@@ -20,7 +25,7 @@ def requirements(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_everything_is_pinned(name: str) -> None:
+def test_every_requirement_is_pinned(name: str) -> None:
     for line in requirements(name):
         if line.startswith("./"):
             assert (ROOT / line / "pyproject.toml").is_file()
@@ -30,13 +35,15 @@ def test_everything_is_pinned(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_what_is_pinned_is_installed(name: str) -> None:
+def test_pinned_versions_are_installed(name: str) -> None:
     pins = [Requirement(line) for line in requirements(name) if PIN.fullmatch(line)]
-    wanted = {pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate()}
+    wanted = {
+        pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate()
+    }
     assert wanted == {name: f"=={version(name)}" for name in wanted}
 
 
-def test_the_site_file_differs_only_in_the_stand_ins_and_their_dds() -> None:
+def test_site_requirements_differ_only_in_the_stand_ins_and_their_dds() -> None:
     ours, theirs = requirements("requirements.txt"), requirements("requirements-site.txt")
     left_out = [line for line in ours if line not in theirs]
     assert all(line.startswith(("./middleware/", "cyclonedds==")) for line in left_out)

@@ -1,4 +1,4 @@
-"""ts-salobj itself on this middleware, between processes."""
+"""ts-salobj on this middleware, between processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 LIMIT_S = 30.0
-"""For whatever is due; it costs only when something is broken."""
+"""Limit of every wait; it takes effect only if something is broken."""
 DEEP = 10_000
 LIVE = 10
 KEPT = 100
@@ -33,7 +33,7 @@ class Camera:
 
     process: subprocess.Popen[str]
     written: int = 0
-    """How many it has written in all; their numbers are those from 0 on."""
+    """Number of events written so far; the events are numbered from 0."""
 
     def put(self, count: int) -> None:
         assert self.process.stdin is not None
@@ -50,7 +50,7 @@ class Programs:
 
 @pytest.fixture(scope="module")
 def programs(bus_of_the_module: None) -> Iterator[Programs]:
-    """Programs for all tests of this file; one of them ends the CSC."""
+    """Start programs for all tests of this file; one test ends the CSC."""
     del bus_of_the_module
     camera, csc = running = [start("camera.py"), start("csc.py")]
     for process in running:
@@ -73,19 +73,24 @@ async def state(remote: Any) -> int:  # noqa: ANN401 (salobj's topics have no ty
 @pytest.mark.usefixtures("programs")
 async def test_commands_right_after_a_start_are_never_lost() -> None:
     for level in range(10, 16):
-        async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver", include=["logLevel"]) as remote:
+        async with (
+            salobj.Domain() as domain,
+            salobj.Remote(domain, "CCArchiver", include=["logLevel"]) as remote,
+        ):
             await remote.start_task
             await remote.cmd_setLogLevel.set_start(level=level, timeout=limit())
 
 
 @pytest.mark.parametrize("max_history", [0, 1, KEPT])
-async def test_history(programs: Programs, max_history: int) -> None:
+async def test_remote_gets_the_configured_history(programs: Programs, max_history: int) -> None:
     camera = programs.camera
     await asyncio.to_thread(camera.put, KEPT + 20)
     written = camera.written
     async with (
         salobj.Domain() as domain,
-        salobj.Remote(domain, "CCCamera", include=["endReadout"], evt_max_history=max_history) as remote,
+        salobj.Remote(
+            domain, "CCCamera", include=["endReadout"], evt_max_history=max_history
+        ) as remote,
     ):
         found: list[int] = []
         complete = asyncio.Event()
@@ -96,7 +101,9 @@ async def test_history(programs: Programs, max_history: int) -> None:
                 complete.set()
 
         history = [remote.evt_endReadout.get_oldest() for _ in range(KEPT)]
-        assert [data.imageNumber for data in history if data is not None] == list(range(written - max_history, written))
+        assert [data.imageNumber for data in history if data is not None] == list(
+            range(written - max_history, written)
+        )
         remote.evt_endReadout.callback = callback
         await asyncio.to_thread(camera.put, LIVE)
         async with within(LIMIT_S):
@@ -104,15 +111,19 @@ async def test_history(programs: Programs, max_history: int) -> None:
         assert found == list(range(written, written + LIVE))
 
 
-async def test_a_deeper_reader_and_queue(programs: Programs) -> None:
-    """What the archiver does to get through a burst while it cannot read."""
+async def test_deeper_reader_and_queue_lose_no_sample_of_a_burst(programs: Programs) -> None:
+    """Use the depths of the archiver, with which a burst fits while it cannot read."""
     camera, first = programs.camera, programs.camera.written
     async with salobj.Domain() as domain:
         depth = dds.HistoryQosPolicy(dds.DDSHistoryKind.KEEP_LAST, DEEP)
         domain.event_qos_set.reader_qos.set_policies([depth])
         salinfo = salobj.SalInfo(domain, "CCCamera")
         topic = salobj.topics.ReadTopic(
-            salinfo=salinfo, name="endReadout", sal_prefix="logevent_", max_history=0, queue_len=DEEP
+            salinfo=salinfo,
+            name="endReadout",
+            sal_prefix="logevent_",
+            max_history=0,
+            queue_len=DEEP,
         )
         assert topic.dds_queue_length_checker.queue_len == DEEP
         await salinfo.start()
@@ -123,17 +134,22 @@ async def test_a_deeper_reader_and_queue(programs: Programs) -> None:
         assert found == list(range(first, first + 900))
 
 
-async def test_values_that_do_not_fit() -> None:
+async def test_put_with_a_value_that_does_not_fit_raises_value_error() -> None:
     async with salobj.Controller("CCArchiver", do_callbacks=False) as controller:
         event = controller.evt_imageInOODS
-        for field, value in (("raft", "123456"), ("obsid", "€"), ("statusCode", 1 << 31), ("statusCode", "1")):
+        for field, value in (
+            ("raft", "123456"),
+            ("obsid", "€"),
+            ("statusCode", 1 << 31),
+            ("statusCode", "1"),
+        ):
             with pytest.raises(ValueError, match=r"."):
                 event.set_put(**{field: value}, force_output=True)
             event.set(**{field: "" if isinstance(getattr(event.DataType(), field), str) else 0})
         event.set_put(raft="12345", obsid="ÿ", statusCode=-1, force_output=True)
 
 
-async def test_a_csc_through_its_states_to_its_end(programs: Programs) -> None:
+async def test_csc_goes_through_its_states_and_exits(programs: Programs) -> None:
     async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver") as remote:
         assert await state(remote) == salobj.State.STANDBY
         for command, expected in (

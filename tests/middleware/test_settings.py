@@ -1,4 +1,4 @@
-"""Settings from the environment, and the network they lead to (requirement 10)."""
+"""Settings from the environment, and the resulting network (requirement 10)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def interface() -> dict[str, str]:
     configuration = cyclone_configuration()
     assert configuration is not None
     root = ET.fromstring(configuration)  # noqa: S314 (our own)
-    assert "ParticipantIndex" not in configuration, "with its default any number of processes meet"
+    assert "ParticipantIndex" not in configuration, "its default allows any number of processes"
     (element,) = root.iter("NetworkInterface")
     return dict(element.attrib)
 
@@ -46,37 +46,39 @@ def test_loopback_with_multicast_by_default() -> None:
         ('a<b"c', {"name": 'a<b"c'}),
     ],
 )
-def test_a_site_names_its_interface(monkeypatch: pytest.MonkeyPatch, value: str, attributes: dict[str, str]) -> None:
+def test_interface_is_set_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch, value: str, attributes: dict[str, str]
+) -> None:
     monkeypatch.setenv("LSST_DDS_INTERFACE", value)
     assert interface() == attributes
 
 
-def test_a_users_configuration_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cyclonedds_uri_of_the_user_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CYCLONEDDS_URI", "<x/>")
     monkeypatch.setenv("LSST_DDS_INTERFACE", "eth0")
     assert cyclone_configuration() is None
     assert os.environ["CYCLONEDDS_URI"] == "<x/>"
 
 
-def test_the_environment_of_child_processes_is_left_alone() -> None:
+def test_environment_of_child_processes_is_unchanged() -> None:
     before = dict(os.environ)
     dds.DomainParticipant().close()
     assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("value", ["-1", "231", "x", "1.5"])
-def test_bad_domain(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_bad_domain_number_is_rejected(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("LSST_DDS_DOMAIN_ID", value)
     with pytest.raises(dds.DDSException, match="LSST_DDS_DOMAIN_ID"):
         domain_id()
 
 
-def test_default_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_domain_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LSST_DDS_DOMAIN_ID")
     assert domain_id() == 0
 
 
-def test_ownership(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ownership_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not exclusive_ownership()
     monkeypatch.setenv("LSST_DDS_OWNERSHIP", "EXCLUSIVE")
     assert exclusive_ownership()
@@ -85,14 +87,16 @@ def test_ownership(monkeypatch: pytest.MonkeyPatch) -> None:
         exclusive_ownership()
 
 
-def test_an_interface_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_interface_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSST_DDS_INTERFACE", "nonesuch0")
     with pytest.raises(dds.DDSException, match="nonesuch0"):
         dds.DomainParticipant()
 
 
 @pytest.mark.processes
-def test_domains_and_partitions_are_apart(idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_and_partitions_are_separate(
+    idl: Path, peer: Callable[[], Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = peer()
     writer.ask("writer", EVENT)
     writer.ask("write_many", EVENT, 0, 3)
@@ -127,8 +131,8 @@ def can_make_namespaces() -> bool:
     not UNSHARE or not can_make_namespaces(),
     reason="this machine lets us make no network namespace",
 )
-def test_a_machine_with_nothing_but_loopback(idl: Path) -> None:
-    """Two processes in a network namespace of their own meet."""
+def test_processes_meet_on_a_machine_with_only_loopback(idl: Path) -> None:
+    """Check that two processes in their own network namespace communicate."""
     ended = pace.run(
         [
             UNSHARE,

@@ -1,4 +1,4 @@
-"""Time scales, also after the leap second table's end (requirement 11)."""
+"""Time scales, even after the end of the leap second table (requirement 11)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAP_2017 = 1483228800.0
 """2017-01-01: TAI - UTC went from 36 to 37 s."""
 
 
-def test_known_times() -> None:
+def test_tai_and_utc_of_known_times() -> None:
     assert utils.tai_from_utc_unix(LEAP_2017 + 1) == LEAP_2017 + 38
     assert utils.tai_from_utc_unix(LEAP_2017 - 2 * DAY) == LEAP_2017 - 2 * DAY + 36
     assert utils.tai_from_utc_unix(LEAP_2017 - DAY / 2) == pytest.approx(LEAP_2017 - DAY / 2 + 36.5)
@@ -27,33 +27,41 @@ def test_known_times() -> None:
 
 
 @given(st.floats(LEAP_2017, LEAP_2017 + 1e10))
-def test_there_and_back(utc: float) -> None:
+def test_utc_to_tai_and_back_is_unchanged(utc: float) -> None:
     assert utils.utc_from_tai_unix(utils.tai_from_utc_unix(utc)) == pytest.approx(utc, abs=1e-5)
 
 
-def test_forms_of_a_time() -> None:
+def test_every_form_of_a_time_is_converted() -> None:
     expected = utils.tai_from_utc_unix(1.6e9)
     assert utils.tai_from_utc(1.6e9) == expected
-    assert utils.tai_from_utc(Time(1.6e9, scale="utc", format="unix")) == pytest.approx(expected, abs=1e-5)
-    assert utils.tai_from_utc("2020-09-13T12:26:40", format=None) == pytest.approx(expected, abs=1e-5)
-    assert utils.tai_from_utc(1.6e9 / DAY + 40587, format="mjd") == pytest.approx(expected, abs=1e-5)
+    assert utils.tai_from_utc(Time(1.6e9, scale="utc", format="unix")) == pytest.approx(
+        expected, abs=1e-5
+    )
+    assert utils.tai_from_utc("2020-09-13T12:26:40", format=None) == pytest.approx(
+        expected, abs=1e-5
+    )
+    assert utils.tai_from_utc(1.6e9 / DAY + 40587, format="mjd") == pytest.approx(
+        expected, abs=1e-5
+    )
     moment = utils.astropy_time_from_tai_unix(expected)
     assert moment.scale == "tai"
     assert moment.utc.unix == pytest.approx(1.6e9, abs=1e-5)
 
 
-def test_before_1972() -> None:
+def test_times_before_1972_are_rejected() -> None:
     for convert in (utils.tai_from_utc_unix, utils.utc_from_tai_unix):
         with pytest.raises(ValueError, match="1972"):
             convert(0.0)
 
 
-def test_current_tai() -> None:
+def test_current_tai_is_close_to_the_computed_tai() -> None:
     assert utils.current_tai() == pytest.approx(utils.tai_from_utc_unix(time.time()), abs=1.2)
 
 
-@pytest.mark.parametrize(("clock_offset", "computed"), [(37.0, False), (0.0, True), (OSError("none"), True)])
-def test_the_kernels_clock_is_used_only_if_it_is_right(
+@pytest.mark.parametrize(
+    ("clock_offset", "computed"), [(37.0, False), (0.0, True), (OSError("none"), True)]
+)
+def test_kernel_clock_is_used_only_if_its_offset_is_right(
     monkeypatch: pytest.MonkeyPatch,
     clock_offset: float | OSError,
     computed: bool,  # noqa: FBT001 (a test's parameter)
@@ -67,11 +75,13 @@ def test_the_kernels_clock_is_used_only_if_it_is_right(
     assert (tai.choose_tai_clock() is tai._tai_from_table) is computed
 
 
-def test_after_the_tables_end_the_last_offset_stays(
+def test_last_offset_is_used_after_the_end_of_the_table(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The genuine package raises from the day before on, and every read of salobj fails."""
-    expired = leap_seconds.LeapSecondTable((63072000.0, LEAP_2017), (10.0, 37.0), expires=LEAP_2017 + DAY)
+    """With the genuine package every read of salobj fails from the day before on."""
+    expired = leap_seconds.LeapSecondTable(
+        (63072000.0, LEAP_2017), (10.0, 37.0), expires=LEAP_2017 + DAY
+    )
     monkeypatch.setattr(leap_seconds, "load_table", lambda: expired)
     monkeypatch.setattr(leap_seconds, "_keeper", leap_seconds._Keeper())
     now = time.time()
@@ -84,19 +94,23 @@ def test_after_the_tables_end_the_last_offset_stays(
     assert "astropy-iers-data" in caplog.text
 
 
-def test_a_newer_table_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newer_table_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     newer = leap_seconds.LeapSecondTable((63072000.0,), (38.0,), expires=time.time() + DAY)
     keeper = leap_seconds._Keeper()
     monkeypatch.setattr(leap_seconds, "_keeper", keeper)
-    monkeypatch.setattr(leap_seconds, "load_table", lambda: leap_seconds.LeapSecondTable((63072000.0,), (37.0,), 0.0))
+    monkeypatch.setattr(
+        leap_seconds,
+        "load_table",
+        lambda: leap_seconds.LeapSecondTable((63072000.0,), (37.0,), 0.0),
+    )
     assert utils.tai_from_utc_unix(1e9) == 1e9 + 37
     monkeypatch.setattr(leap_seconds, "load_table", lambda: newer)
-    assert utils.tai_from_utc_unix(1e9) == 1e9 + 37, "not yet looked for"
+    assert utils.tai_from_utc_unix(1e9) == 1e9 + 37, "the new table is not loaded yet"
     monkeypatch.setattr(keeper, "_next_look", 0.0)
     assert utils.tai_from_utc_unix(1e9) == 1e9 + 38
 
 
-def test_the_tables_of_this_machine() -> None:
+def test_leap_second_table_of_this_machine_is_usable() -> None:
     table = leap_seconds.load_table()
     assert table.expires > LEAP_2017
     assert table.offsets[0] == 10

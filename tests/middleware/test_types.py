@@ -1,4 +1,4 @@
-"""One class and one Cyclone type for each type name, for ever (requirement 1)."""
+"""Each type name always has one class and one Cyclone type (requirement 1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_same_class_for_every_caller(idl: Path) -> None:
+def test_every_caller_gets_the_same_class(idl: Path) -> None:
     first, second = ddsutil.parse_idl_file(idl), ddsutil.parse_idl_file(idl)
     for name in first.types:
         a, b = ddsutil.make_dds_topic_class(first, name), ddsutil.make_dds_topic_class(second, name)
@@ -25,8 +25,8 @@ def test_the_same_class_for_every_caller(idl: Path) -> None:
 
 
 @pytest.mark.processes
-def test_more_than_32_domains_one_after_the_other() -> None:
-    """With a new class for each, Cyclone's type table doubles without end from the 33rd on."""
+def test_memory_does_not_grow_with_more_than_32_domains() -> None:
+    """With a new class for each, Cyclone's type table would double without end from the 33rd on."""
     process = start("many_domains.py", "40")
     small = int(read_line(process))
     large = int(read_line(process))
@@ -35,7 +35,7 @@ def test_more_than_32_domains_one_after_the_other() -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024 * 1024
 
 
-def test_too_many_variants_of_one_type_are_refused(tmp_path: Path) -> None:
+def test_too_many_variants_of_one_type_are_rejected(tmp_path: Path) -> None:
     def variant(number: int) -> ddsutil.GeneratedClassInfo:
         path = tmp_path / f"{number}.idl"
         path.write_text(f"module Odd {{\nstruct thing_0 {{\n\tlong field{number};\n\t}};\n}};\n")
@@ -49,7 +49,7 @@ def test_too_many_variants_of_one_type_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
-def test_a_topic_has_one_type(idl: Path, tmp_path: Path) -> None:
+def test_topic_with_a_second_type_is_rejected(idl: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.idl"
     path.write_text("module Other {\nstruct thing_1 {\n\tlong field;\n\t};\n};\n")
     other = ddsutil.make_dds_topic_class(ddsutil.parse_idl_file(path), "Other::thing_1")

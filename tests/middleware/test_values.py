@@ -48,7 +48,7 @@ def codec_of(idl: Path, topic: str) -> tuple[Any, Callable[[Any], bytes]]:
 
 
 @pytest.mark.processes
-def test_scalars_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
+def test_scalars_are_unchanged_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
     writer, end = peer(), End(idl)
     writer.ask("writer", "logevent_scalars")
     writer.ask("write", "logevent_scalars", SCALARS)
@@ -61,8 +61,10 @@ def test_scalars_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
 
 
 @pytest.mark.processes
-def test_arrays_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
-    arrays = {name: [value, *[type(value)(0)] * 4] for name, value in SCALARS.items() if name[-1] == "0"}
+def test_arrays_are_unchanged_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
+    arrays = {
+        name: [value, *[type(value)(0)] * 4] for name, value in SCALARS.items() if name[-1] == "0"
+    }
     del arrays["string0"]
     writer, end = peer(), End(idl)
     writer.ask("writer", "logevent_arrays")
@@ -93,8 +95,10 @@ def test_arrays_between_processes(idl: Path, peer: Callable[[], Peer]) -> None:
         ("logevent_arrays", "int0", [1, 2, 3, 4, 1 << 31], struct.error),
     ],
 )
-def test_values_that_do_not_fit(idl: Path, topic: str, field: str, value: object, error: type[Exception]) -> None:
-    """The errors that salobj's put turns into ValueError, which names neither field nor value."""
+def test_value_that_does_not_fit_raises_an_error(
+    idl: Path, topic: str, field: str, value: object, error: type[Exception]
+) -> None:
+    """Check the errors that salobj's put converts to ValueError."""
     data_class, encode = codec_of(idl, topic)
     with pytest.raises(error) as caught:
         encode(data_class(**{field: value}))
@@ -102,17 +106,19 @@ def test_values_that_do_not_fit(idl: Path, topic: str, field: str, value: object
         assert field in str(caught.value)
 
 
-def test_values_that_are_made_to_fit(idl: Path) -> None:
+def test_convertible_values_are_converted(idl: Path) -> None:
     data_class, encode = codec_of(idl, "logevent_arrays")
     assert encode(data_class(int0=list(range(9)))) == encode(data_class(int0=list(range(5))))
-    assert encode(data_class(double0=np.arange(5.0))) == encode(data_class(double0=[0.0, 1.0, 2.0, 3.0, 4.0]))
+    assert encode(data_class(double0=np.arange(5.0))) == encode(
+        data_class(double0=[0.0, 1.0, 2.0, 3.0, 4.0])
+    )
     data_class, encode = codec_of(idl, "logevent_scalars")
     assert encode(data_class(string0=b"abc")) == encode(data_class(string0="abc"))
     assert encode(data_class(string0="abc\0def")) == encode(data_class(string0="abc"))
     assert encode(data_class(int0=np.int64(3))) == encode(data_class(int0=3))
 
 
-def test_data_class(idl: Path) -> None:
+def test_data_class_has_the_fields_of_the_idl(idl: Path) -> None:
     data_class, _ = codec_of(idl, "logevent_arrays")
     data = data_class(int0=[1, 2, 3, 4, 5])
     assert next(iter(data.get_vars())) == "TestID"
@@ -123,7 +129,15 @@ def test_data_class(idl: Path) -> None:
         data_class(nonesuch=1)
 
 
-RANGES = {"B": (0, 8), "h": (1, 16), "H": (0, 16), "i": (1, 32), "I": (0, 32), "q": (1, 64), "Q": (0, 64)}
+RANGES = {
+    "B": (0, 8),
+    "h": (1, 16),
+    "H": (0, 16),
+    "i": (1, 32),
+    "I": (0, 32),
+    "q": (1, 64),
+    "Q": (0, 64),
+}
 LATIN = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=20)
 
 
@@ -155,7 +169,7 @@ FIELDS = st.lists(
 
 
 @given(st.data())
-def test_codec_gives_back_what_it_got_and_aligns_as_cdr_demands(data: st.DataObject) -> None:
+def test_codec_round_trip_is_exact_and_aligned_as_cdr_requires(data: st.DataObject) -> None:
     fields = data.draw(FIELDS)
     values = {field.name: data.draw(values_of(field)) for field in fields}
     codec = compile_codec(fields)
@@ -185,7 +199,7 @@ def slow_cdr(fields: list[Field], values: dict[str, Any]) -> bytes:
     return b"\x00\x01\x00\x00" + bytes(out) + bytes(-len(out) % 4)
 
 
-def test_truncated_samples_are_refused() -> None:
+def test_truncated_sample_is_rejected() -> None:
     codec = compile_codec([Field("number", "long"), Field("text", STRING)])
     sample = codec.encode(type("Data", (), {"number": 1, "text": "some text"}))
     for length in range(4, len(sample) - 4):
@@ -193,7 +207,7 @@ def test_truncated_samples_are_refused() -> None:
             codec.decode(sample[:length])
 
 
-def test_the_bytes_are_those_of_cyclonedds_own_coder(idl: Path) -> None:
+def test_encoded_bytes_equal_those_of_cyclonedds(idl: Path) -> None:
     parsed = ddsutil.parse_idl_file(idl)
     for name in parsed.types:
         made = ddsutil.make_dds_topic_class(parsed, name)
@@ -204,6 +218,8 @@ def test_the_bytes_are_those_of_cyclonedds_own_coder(idl: Path) -> None:
             setattr(data, field.name, [value] * field.length if field.length else value)
         for field_name, value in data.get_vars().items():
             object.__setattr__(theirs, field_name, value)
-        expected = cyclone_type.__idl__.serialize(theirs, use_version_2=False, endianness=Endianness.Little)
-        padding = bytes(-len(expected) % 4)  # which theirs leaves to the C library
+        expected = cyclone_type.__idl__.serialize(
+            theirs, use_version_2=False, endianness=Endianness.Little
+        )
+        padding = bytes(-len(expected) % 4)  # which cyclonedds leaves to the C library
         assert made.type_support_class.encode(data) == expected + padding, name

@@ -1,4 +1,4 @@
-"""What a site installs: built from a clean export of this checkout, installed where nothing of the checkout is."""
+"""The distributions: built from a clean export of this checkout and installed outside of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 TAG, VERSION = "v98.7.6", "98.7.6"
 LIMIT_S = 120.0
-GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
+GIT = [
+    "git",
+    "-c",
+    "user.name=test",
+    "-c",
+    "user.email=test@localhost",
+    "-c",
+    "init.defaultBranch=main",
+]
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("ccarchiver_*/__init__.py"))
 PROGRAMS = (
     "ccarchiver",
@@ -38,11 +46,13 @@ PROGRAMS = (
     "run_ccarchiver_event_listener",
 )
 SAFE = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-"""The checkout may be another user's, as in a container."""
-LEFT_BY_TOOLS = re.compile(r"\.venv.*|__pycache__|\..*cache|\.hypothesis|.*\.egg-info|build|dist|results")
+"""The checkout may belong to another user, as in a container."""
+LEFT_BY_TOOLS = re.compile(
+    r"\.venv.*|__pycache__|\..*cache|\.hypothesis|.*\.egg-info|build|dist|results"
+)
 NOT_OURS = {"setuptools", "pip"}
 PYTHONS = re.findall(r"Python :: (3\.\d+)", (ROOT / "setup.py").read_text(encoding="utf-8"))
-"""Versions of Python that are supported."""
+"""Supported versions of Python."""
 RUN_ALL = """
 import runpy, sys
 for program in sys.argv[1:]:
@@ -54,38 +64,52 @@ for program in sys.argv[1:]:
 import ccarchiver_core.runtime.worker
 print(ccarchiver_core.runtime.worker.__file__)
 """
-"""Run programs one after the other in one process, as most of their time is the import of the same modules."""
+"""Run programs one after another in one process, as most of their time is importing."""
 
 pytestmark = pytest.mark.processes
 
 
 def run(*argv: str | Path, cwd: Path, **env: str) -> str:
-    """Run a program that knows nothing of this checkout; give what it printed."""
+    """Run a program outside of this checkout; return its output."""
     words = [str(word) for word in argv]
-    clean = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ} | {"LANG": "C.UTF-8"}
+    clean = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ} | {
+        "LANG": "C.UTF-8"
+    }
     done = pace.run(words, LIMIT_S, cwd=cwd, env=clean | env, capture_output=True, text=True)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return str(done.stdout)
 
 
 def sources() -> list[str]:
-    """List the files that are for git; of a checkout that came without git all but what tools leave."""
+    """Return the files under version control; without git, all files that no tool creates."""
     if (ROOT / ".git").exists():
-        listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT, **SAFE)
-        return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]  # listed may be deleted ones
+        listed = run(
+            "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT, **SAFE
+        )
+        # Deleted files may still be listed.
+        return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
     files = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    kept = (path for path in files if not any(LEFT_BY_TOOLS.fullmatch(part) for part in path.parent.parts))
+    kept = (
+        path
+        for path in files
+        if not any(LEFT_BY_TOOLS.fullmatch(part) for part in path.parent.parts)
+    )
     return [str(path) for path in kept if path.name != "_version.py"]
 
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of this checkout that are for git, as a checkout of their own with one tag."""
+    """Export the files under version control to a separate checkout with one tag."""
     folder = tmp_path_factory.mktemp("export")
     for name in sources():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    for words in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "-m", "all"], ["tag", TAG]):
+    for words in (
+        ["init", "--quiet"],
+        ["add", "--all", "--force"],
+        ["commit", "--quiet", "-m", "all"],
+        ["tag", TAG],
+    ):
         run(*GIT, *words, cwd=folder)
     return folder
 
@@ -93,7 +117,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def dist(export: Path) -> Path:
     run(export / "scripts" / "dist", cwd=export, PYTHON=sys.executable)
-    assert run("git", "status", "--porcelain", cwd=export) == "", "building leaves no dirt"
+    assert run("git", "status", "--porcelain", cwd=export) == "", "the build leaves no new files"
     return export / "dist"
 
 
@@ -104,55 +128,83 @@ def wheel(dist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def site(dist: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with our wheels; what they need is lent by the environment of the tests, so nothing is fetched."""
+    """Create an environment with our wheels that borrows dependencies instead of downloading."""
     folder = tmp_path_factory.mktemp("site")
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     python = folder / "bin" / "python"
     wheels = [path for path in dist.glob("*.whl") if path != wheel]
     options = ("--no-index", "--no-deps", "--disable-pip-version-check", "--no-compile")
-    run(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel, *wheels, cwd=folder)
-    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        *options,
+        wheel,
+        *wheels,
+        cwd=folder,
+    )
+    own = Path(
+        run(
+            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
+        ).strip()
+    )
     lent = dict.fromkeys(path for path in sys.path if Path(path).name == "site-packages")
     (own / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
     return folder
 
 
-def test_the_version_is_that_of_the_tag(dist: Path) -> None:
+def test_distribution_version_is_that_of_the_tag(dist: Path) -> None:
     assert {path.name for path in dist.iterdir() if path.name.startswith("ccarchiver-")} == {
         f"ccarchiver-{VERSION}-py3-none-any.whl",
         f"ccarchiver-{VERSION}.tar.gz",
     }
 
 
-def test_the_wheel_has_all_that_runs_and_nothing_of_the_workshop(wheel: Path) -> None:
+def test_wheel_contains_all_run_time_files_and_no_others(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    run_time = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    run_time = {
+        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()
+    }
     wanted = {str(path.relative_to(ROOT)) for path in run_time if "__pycache__" not in path.parts}
     tops = {name.split("/")[0] for name in names}
 
-    assert {name for name in names if name.startswith("ccarchiver_")} == wanted | {"ccarchiver_core/_version.py"}
+    assert {name for name in names if name.startswith("ccarchiver_")} == wanted | {
+        "ccarchiver_core/_version.py"
+    }
     assert tops == {*PACKAGES, f"ccarchiver-{VERSION}.dist-info", f"ccarchiver-{VERSION}.data"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert f"ccarchiver-{VERSION}.dist-info/licenses/LICENSE" in names
 
 
-def test_the_sdist_has_the_whole_project(dist: Path) -> None:
+def test_sdist_contains_the_whole_project(dist: Path) -> None:
     with tarfile.open(dist / f"ccarchiver-{VERSION}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"LICENSE", "README.md", "Makefile", "supervisord.conf", "requirements.txt", "scripts/dist"} <= names
+    assert {
+        "LICENSE",
+        "README.md",
+        "Makefile",
+        "supervisord.conf",
+        "requirements.txt",
+        "scripts/dist",
+    } <= names
     assert {"tests/conftest.py", "middleware/ts-dds/src/dds.py", "CHANGELOG.md"} <= names
 
 
-def test_each_program_runs_where_only_the_wheel_is(site: Path) -> None:
+def test_each_program_runs_with_only_the_wheel_installed(site: Path) -> None:
     programs = [site / "bin" / program for program in PROGRAMS]
     *versions, imported = run(site / "bin" / "python", "-c", RUN_ALL, *programs, cwd=site).split()
     assert versions == [VERSION for _ in PROGRAMS]
     assert Path(imported).is_relative_to(site)
-    assert "run_ccarchiver_bridge" in run(site / "bin" / "run_ccarchiver_bridge", "--help", cwd=site)
+    assert "run_ccarchiver_bridge" in run(
+        site / "bin" / "run_ccarchiver_bridge", "--help", cwd=site
+    )
 
 
-def test_every_wheel_is_for_every_supported_python(dist: Path) -> None:
+def test_every_wheel_supports_every_supported_python(dist: Path) -> None:
     assert PYTHONS[0] == "3.11"
     assert len(PYTHONS) > 2
     wheels = list(dist.glob("*.whl"))
@@ -163,7 +215,9 @@ def test_every_wheel_is_for_every_supported_python(dist: Path) -> None:
         assert allowed is not None, path.name
         for version in PYTHONS:
             minor = int(version.partition(".")[2])
-            assert tags & set(compatible_tags((3, minor), f"cp3{minor}", ["any"])), f"{path.name} on {version}"
+            assert tags & set(compatible_tags((3, minor), f"cp3{minor}", ["any"])), (
+                f"{path.name} on {version}"
+            )
             assert allowed.contains(version), f"{path.name} on {version}"
 
 
@@ -174,23 +228,30 @@ def test_every_supported_python_finds_the_idl(dist: Path) -> None:
     files = [file.name for file in (ROOT / "middleware" / "ccarchiver-idl" / "idl").glob("*.idl")]
     folder = Path(get_idl_dir()).relative_to(sysconfig.get_path("data"))
     this = "python{}.{}".format(*sys.version_info)
-    assert this in folder.parts, "so it has to be there for each"
+    assert this in folder.parts, "the path depends on the version of Python"
     of_each = [str(folder).replace(this, f"python{version}") for version in PYTHONS]
     assert {f"{folder}/{name}" for folder in of_each for name in files} <= installed
 
 
-def test_what_a_site_copies_from_comes_with_it(site: Path) -> None:
+def test_wheel_installs_the_files_that_a_site_copies(site: Path) -> None:
     share = site / "share" / "ccarchiver"
-    files = [ROOT / "supervisord.conf", *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    files = [
+        ROOT / "supervisord.conf",
+        *(path for path in (ROOT / "deploy").rglob("*") if path.is_file()),
+    ]
     assert len(files) > 5
     for path in files:
         assert (share / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
 
 
-def test_the_wheel_asks_for_all_that_is_pinned_and_the_extra_for_our_stand_ins(dist: Path, wheel: Path) -> None:
+def test_wheel_requires_everything_pinned_and_its_extra_the_stand_ins(
+    dist: Path, wheel: Path
+) -> None:
     wanted = metadata(wheel).requires_dist or []
     stand_ins = {str(path.name).split("-")[0] for path in dist.glob("*.whl") if path != wheel}
-    asked = [it for it in wanted if it.marker is not None and it.marker.evaluate({"extra": "middleware"})]
+    asked = [
+        it for it in wanted if it.marker is not None and it.marker.evaluate({"extra": "middleware"})
+    ]
     constraints = (dist / "constraints.txt").read_text(encoding="utf-8").splitlines()
 
     assert {it.name.replace("-", "_") for it in asked} == stand_ins
@@ -202,20 +263,20 @@ def test_the_wheel_asks_for_all_that_is_pinned_and_the_extra_for_our_stand_ins(d
 
 
 def metadata(wheel: Path) -> Metadata:
-    """Return what a wheel says of itself."""
+    """Return the metadata of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         return Metadata.from_email(archive.read(name))
 
 
 def marks(line: str) -> bool:
-    """Tell whether a constraint is for this Python."""
+    """Return whether a constraint applies to this Python."""
     marker = Requirement(line).marker
     return marker is None or marker.evaluate()
 
 
 def closure(wanted: Iterable[Requirement]) -> set[str]:
-    """Give all that is asked for by requirements, by what these need, and so on."""
+    """Return the names of all direct and indirect requirements."""
     seen, left = set[tuple[str, str]](), [(it, "middleware") for it in wanted]
     while left:
         requirement, extra = left.pop()

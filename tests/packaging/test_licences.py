@@ -1,4 +1,4 @@
-"""The table of licences is that of what is installed, and all of them go with ours."""
+"""The licence table lists the installed packages, and all licences are compatible with ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_S = 60.0
 
 
 @pytest.mark.processes
-def test_the_table_is_current_and_each_licence_goes_with_ours() -> None:
+def test_licence_table_is_current_and_each_licence_is_compatible() -> None:
     asked = [sys.executable, str(ROOT / "scripts" / "licences"), "--check"]
     done = pace.run(asked, LIMIT_S, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

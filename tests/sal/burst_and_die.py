@@ -1,6 +1,7 @@
-"""A program that puts statuses as the CSC does, and kills itself: ``port count pause``.
+"""A program that publishes statuses as the CSC does, and kills itself: ``port count pause pid``.
 
-It prints how many events it has put. A pause of 0 kills it behind the last one, another after as many seconds.
+It prints the number of published events. With a pause of 0 it kills itself after the last event.
+With a longer pause it suspends Redis (``pid``), and kills itself after that many seconds.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from ccarchiver_sal.adapter import TypedCsc
 
 PUT_TAKES_S = 0.0005
-"""As a real put does, about."""
+"""Approximate duration of a real put."""
 
 
 class Counting:
-    """Stands where the CSC is, and counts its events."""
+    """Replaces the CSC and counts its events."""
 
     put = 0
 
@@ -44,16 +45,16 @@ class Counting:
 async def main(port: int, count: int, pause: float) -> None:
     context, csc = WorkerContext(Worker.SAL, site(port)), Counting()
     await context.lease.acquire()
-    reports = StatusPublisher(context, cast("TypedCsc", csc))
+    publisher = StatusPublisher(context, cast("TypedCsc", csc))
     entries = await context.mailbox.read() or await context.mailbox.read()
     for obsid in {entry.message.obsid for entry in entries}:  # type: ignore[union-attr]  # all are statuses
-        await reports._record(obsid)  # as in the middle of an image
+        await publisher._published_of(obsid)  # the images are in the cache
     await context.transactions.apply(Transaction().count("begun"))
     if pause:
         os.kill(int(sys.argv[4]), signal.SIGSTOP)
         asyncio.get_running_loop().call_later(pause, csc.die)
     for entry in entries[:count]:
-        await reports.publish(entry.message, entry.id)  # type: ignore[arg-type]  # likewise
+        await publisher.publish(entry.message, entry.id)  # type: ignore[arg-type]  # likewise
     csc.die()
 
 

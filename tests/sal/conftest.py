@@ -1,4 +1,4 @@
-"""A DDS domain and partition of the tests' own."""
+"""A DDS domain and a partition for each test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def domain() -> Mapping[str, str]:
-    """One domain for all tests: each has a partition of its own in it."""
+    """One domain for all tests. Each test has its own partition in it."""
     return sal_environment()
 
 

@@ -1,4 +1,4 @@
-"""A CSC in this process, with a remote to command it and a camera and a header service to feed it."""
+"""A CSC in this process, a remote that commands it, and senders of camera and header events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def limit() -> float:
 
 
 class CscHarness:
-    """What a test needs to watch and command a CSC."""
+    """A CSC and a remote that commands it."""
 
     def __init__(self, csc: CCArchiverCsc, remote: Any) -> None:  # noqa: ANN401  salobj has no types
         self.csc = csc
@@ -49,12 +49,14 @@ class CscHarness:
 
 @asynccontextmanager
 async def csc_at_work(settings: Settings, *, resumed: bool = False) -> AsyncIterator[CscHarness]:
-    """Have a CSC at work for the time of a block, begun as its program begins it, and ended as by SIGTERM."""
+    """Run a CSC for the duration of a block, started as its program starts it."""
     context = WorkerContext(Worker.SAL, settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(context.close)
         await context.lease.acquire()
-        saved = await saved_state.read_saved(context.redis, settings.resume_window) if resumed else None
+        saved = (
+            await saved_state.read_saved(context.redis, settings.resume_window) if resumed else None
+        )
         csc = CCArchiverCsc(context, saved)
         stack.push_async_callback(csc.close)
         remote = await stack.enter_async_context(salobj.Remote(csc.domain, "CCArchiver"))
@@ -64,25 +66,35 @@ async def csc_at_work(settings: Settings, *, resumed: bool = False) -> AsyncIter
 
 @asynccontextmanager
 async def sender(component: str) -> AsyncIterator[Any]:
-    """Be a SAL component that sends events."""
+    """Yield a SAL component that sends events."""
     async with salobj.Controller(component, do_callbacks=False) as controller:
         yield controller
 
 
 def start_integration(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
-    """Put the camera's startIntegration."""
+    """Send the camera's startIntegration."""
     camera.evt_startIntegration.set_put(
-        imageName=image, imageIndex=0, imagesInSequence=1, imageDate="20261122", exposureTime=1.0, force_output=True
+        imageName=image,
+        imageIndex=0,
+        imagesInSequence=1,
+        imageDate="20261122",
+        exposureTime=1.0,
+        force_output=True,
     )
 
 
 def end_readout(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
-    """Put the camera's endReadout."""
-    camera.evt_endReadout.set_put(imageName=image, imageIndex=0, imagesInSequence=1, force_output=True)
+    """Send the camera's endReadout."""
+    camera.evt_endReadout.set_put(
+        imageName=image, imageIndex=0, imagesInSequence=1, force_output=True
+    )
 
 
 def header_ready(headers: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
-    """Put the header service's largeFileObjectAvailable."""
+    """Send the header service's largeFileObjectAvailable."""
     headers.evt_largeFileObjectAvailable.set_put(
-        id=image, url=f"http://127.0.0.1:8000/{image}.yaml", generator="CCHeaderService", force_output=True
+        id=image,
+        url=f"http://127.0.0.1:8000/{image}.yaml",
+        generator="CCHeaderService",
+        force_output=True,
     )

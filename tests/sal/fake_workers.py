@@ -1,4 +1,4 @@
-"""The bridge and health as the CSC knows them: two mailboxes that are read, and answers that come back."""
+"""Fake bridge and health worker for tests of the CSC: they read their mailboxes and answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ccarchiver_core.domain.worker_messages import (
     WorkerMessage,
 )
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis.client import read_members, text
+from ccarchiver_core.redis.replies import read_members, text
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.store.session import read_session
 from tests.core.redis_helpers import POLL_S, end, looking_into, mail_in, post
@@ -34,50 +34,50 @@ OTHERS = (Worker.BRIDGE, Worker.HEALTH)
 
 
 class FakeWorkers:
-    """Plays the two other workers; make it with `crew_at_work`."""
+    """Acts as bridge and health. Made with `fake_workers_at_work`."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.refuse_with: tuple[int, str] | None = None
-        """Code and report with which the next sessions cannot begin."""
+        self.fail_sessions_with: tuple[int, str] | None = None
+        """Code and report with which the next sessions fail, None to let them start."""
         self.silent = False
-        """Whether nobody answers at all."""
+        """Whether neither worker answers."""
         self._read_from = dict.fromkeys(OTHERS, "-")
 
     async def work(self) -> None:
         """Answer until cancelled."""
         while True:
             for worker in OTHERS:
-                await self.show_life(worker)
-                for letter in await self._new_letters(worker):
-                    if isinstance(letter, SessionChanged) and not self.silent:
-                        await self._answer(worker, letter.session_id)
+                await self.write_heartbeat(worker)
+                for message in await self._new_messages(worker):
+                    if isinstance(message, SessionChanged) and not self.silent:
+                        await self._answer(worker, message.session_id)
             await asyncio.sleep(POLL_S)
 
-    async def _new_letters(self, worker: Worker) -> list[WorkerMessage]:
-        """Read what has come since the last time: all of a burst again and again would take most of the processor."""
+    async def _new_messages(self, worker: Worker) -> list[WorkerMessage]:
+        """Return the messages since the last call. Reading all each time would be slow."""
         raw = await self.redis.xrange(worker.mailbox, min=self._read_from[worker])
-        letters = cast("list[tuple[bytes, dict[bytes, bytes]]]", raw)
-        if letters:
-            self._read_from[worker] = f"({text(letters[-1][0])}"
-        return [WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"]) for _, fields in letters]
+        messages = cast("list[tuple[bytes, dict[bytes, bytes]]]", raw)
+        if messages:
+            self._read_from[worker] = f"({text(messages[-1][0])}"
+        return [WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"]) for _, fields in messages]
 
     async def _answer(self, worker: Worker, session_id: str) -> None:
         current = await read_session(self.redis)
         if not current.is_active or current.id != session_id:
-            await self.tell(SessionStopped(session_id=session_id, worker=worker))
-        elif worker is Worker.HEALTH and self.refuse_with is not None:
-            code, report = self.refuse_with
-            await self.tell(SessionFailed(session_id=session_id, code=code, report=report))
+            await self.send(SessionStopped(session_id=session_id, worker=worker))
+        elif worker is Worker.HEALTH and self.fail_sessions_with is not None:
+            code, report = self.fail_sessions_with
+            await self.send(SessionFailed(session_id=session_id, code=code, report=report))
         elif worker is Worker.HEALTH:
             await self.redis.set("ccarchiver_association", "f99", ex=600)
-            await self.tell(SessionStarted(session_id=session_id))
+            await self.send(SessionStarted(session_id=session_id))
 
-    async def tell(self, *letters: WorkerMessage) -> None:
-        """Send letters to the CSC."""
-        await post(self.redis, Worker.SAL, *letters)
+    async def send(self, *messages: WorkerMessage) -> None:
+        """Send messages to the CSC."""
+        await post(self.redis, Worker.SAL, *messages)
 
-    async def show_life(self, worker: Worker) -> None:
+    async def write_heartbeat(self, worker: Worker) -> None:
         """Write a worker's heartbeat."""
         heartbeat = Heartbeat.model_construct(
             worker=worker,
@@ -97,19 +97,21 @@ class FakeWorkers:
         await self.redis.set(worker.alive, heartbeat.model_dump_json(), ex=10)
 
     async def exposures(self) -> list[ExposureEventMessage]:
-        """Give the events the CSC has passed on to the bridge."""
+        """Return the events that the CSC has sent to the bridge."""
         return [
-            message for message in await mail_in(self.redis, Worker.BRIDGE) if isinstance(message, ExposureEventMessage)
+            message
+            for message in await mail_in(self.redis, Worker.BRIDGE)
+            if isinstance(message, ExposureEventMessage)
         ]
 
     async def images(self) -> list[str]:
-        """Give the names of all images in the ledger."""
+        """Return the names of all images in the ledger."""
         return await read_members(self.redis, keys.IMAGES)
 
 
 @asynccontextmanager
-async def crew_at_work(settings: Settings) -> AsyncIterator[FakeWorkers]:
-    """Have the other two workers played for the time of a block."""
+async def fake_workers_at_work(settings: Settings) -> AsyncIterator[FakeWorkers]:
+    """Run the fake workers for the duration of a block."""
     async with looking_into(settings) as redis:
         workers = FakeWorkers(redis)
         working = asyncio.create_task(workers.work())

@@ -22,12 +22,15 @@ from ccarchiver_sal.adapter import fit
         ("\ud800", 10, "?"),
     ],
 )
-def test_a_text_is_made_to_fit_its_field(text: str, length: int | None, expected: str) -> None:
+def test_fit_makes_a_text_fit_its_field(text: str, length: int | None, expected: str) -> None:
     assert fit(text, length) == expected
 
 
-@given(st.text(st.characters(exclude_categories=[])), st.none() | st.integers(min_value=1, max_value=50))
-def test_what_fits_is_always_something_sal_can_carry(text: str, length: int | None) -> None:
+@given(
+    st.text(st.characters(exclude_categories=[])),
+    st.none() | st.integers(min_value=1, max_value=50),
+)
+def test_fit_returns_a_text_that_sal_can_carry(text: str, length: int | None) -> None:
     fitting = fit(text, length)
 
     assert "\0" not in fitting

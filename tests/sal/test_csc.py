@@ -1,4 +1,4 @@
-"""The CSC as operators and scripts see it."""
+"""The CSC as operators and scripts see it through SAL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ccarchiver_sim import pace
 from ccarchiver_sim.pace import scaled
 from tests.core.redis_helpers import LIMIT_S, counter, eventually, looking_into, site
 from tests.sal.csc_harness import csc_at_work, limit
-from tests.sal.fake_workers import FakeWorkers, crew_at_work
+from tests.sal.fake_workers import FakeWorkers, fake_workers_at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.processes
 
 
 class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  # type: ignore[misc]  # no types
-    """What salobj asks of every CSC."""
+    """The tests of salobj for every CSC."""
 
     @pytest.fixture(autouse=True)
     def _redis(self, fresh_redis: PrivateRedis) -> None:
@@ -47,7 +47,7 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
         asyncio.get_running_loop().set_debug(False)
         self.context = WorkerContext(Worker.SAL, self.settings)
         try:
-            async with crew_at_work(self.settings) as workers:
+            async with fake_workers_at_work(self.settings) as workers:
                 await self.context.lease.acquire()
                 async with self.make_csc(initial_state=salobj.State.STANDBY, timeout=limit()):
                     yield workers
@@ -58,10 +58,13 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
         async with self.at_work():
             await self.check_standard_state_transitions(enabled_commands=(), timeout=limit())
 
-    async def test_what_it_says_of_itself(self) -> None:
+    async def test_csc_publishes_its_versions_heartbeat_mode_and_log_messages(self) -> None:
         async with self.at_work():
             await self.assert_next_sample(
-                self.remote.evt_softwareVersions, cscVersion=__version__, subsystemVersions="", timeout=limit()
+                self.remote.evt_softwareVersions,
+                cscVersion=__version__,
+                subsystemVersions="",
+                timeout=limit(),
             )
             await self.assert_next_sample(self.remote.evt_heartbeat, timeout=limit())
             await self.assert_next_sample(
@@ -70,17 +73,19 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
             await self.assert_next_sample(self.remote.evt_simulationMode, mode=0, timeout=limit())
             await self.assert_next_sample(self.remote.evt_logLevel, timeout=limit())
             await self.remote.cmd_setLogLevel.set_start(level=10, timeout=limit())
-            self.csc.log.warning("from the log")
+            self.csc.log.warning("a log message")
             message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
-            while "from the log" not in message.message:
+            while "a log message" not in message.message:
                 message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
             await self.remote.cmd_start.set_start(settingsToApply="", timeout=limit())
             applied = await self.remote.evt_settingsApplied.next(flush=False, timeout=limit())
             assert applied.settingsVersion.startswith(f"{__version__}:")
 
 
-@pytest.mark.parametrize("program", ["run_ccarchiver_sal", "run_ccarchiver_bridge", "run_ccarchiver_health"])
-def test_the_programs_tell_their_version(program: str) -> None:
+@pytest.mark.parametrize(
+    "program", ["run_ccarchiver_sal", "run_ccarchiver_bridge", "run_ccarchiver_health"]
+)
+def test_programs_print_their_version(program: str) -> None:
     path = Path(sys.executable).parent / program
 
     done = pace.run([path, "--version"], LIMIT_S, capture_output=True, text=True, check=True)
@@ -88,38 +93,46 @@ def test_the_programs_tell_their_version(program: str) -> None:
     assert done.stdout.strip() == __version__
 
 
-async def test_start_tells_its_progress_and_ends_in_disabled_with_a_session(fresh_redis: PrivateRedis) -> None:
+async def test_start_acks_its_progress_and_ends_in_disabled_with_a_session(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
         workers.silent = True
-        progress = await stand.remote.cmd_start.start(timeout=limit(), wait_done=False)
+        progress = await harness.remote.cmd_start.start(timeout=limit(), wait_done=False)
         while progress.ack == salobj.SalRetCode.CMD_ACK:
-            progress = await stand.remote.cmd_start.next_ackcmd(progress, timeout=limit(), wait_done=False)
+            progress = await harness.remote.cmd_start.next_ackcmd(
+                progress, timeout=limit(), wait_done=False
+            )
         assert progress.ack == salobj.SalRetCode.CMD_INPROGRESS
-        assert stand.csc.summary_state == salobj.State.STANDBY
+        assert harness.csc.summary_state == salobj.State.STANDBY
 
-        async def wanted() -> str:
+        async def active_session() -> str:
             session = await read_session(workers.redis)
             return session.id if session.is_active else ""
 
-        session_id = await eventually(wanted, "a session")
-        await workers.tell(SessionStarted(session_id=session_id))
+        session_id = await eventually(active_session, "a session")
+        await workers.send(SessionStarted(session_id=session_id))
 
-        await stand.reaches(salobj.State.DISABLED)
+        await harness.reaches(salobj.State.DISABLED)
 
 
-async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_redis: PrivateRedis) -> None:
+async def test_start_of_a_failed_session_ends_in_fault_with_code_and_report(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
-        workers.refuse_with = (5701, "no living Forwarder")
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        workers.fail_sessions_with = (5701, "no living Forwarder")
 
-        with salobj.assertRaisesAckError(ack=salobj.SalRetCode.CMD_FAILED, result_contains="no living Forwarder"):
-            await stand.to("start")
+        with salobj.assertRaisesAckError(
+            ack=salobj.SalRetCode.CMD_FAILED, result_contains="no living Forwarder"
+        ):
+            await harness.to("start")
 
-        assert stand.csc.summary_state == salobj.State.FAULT
-        error = await stand.remote.evt_errorCode.next(flush=False, timeout=limit())
+        assert harness.csc.summary_state == salobj.State.FAULT
+        error = await harness.remote.evt_errorCode.next(flush=False, timeout=limit())
         while not error.errorCode:
-            error = await stand.remote.evt_errorCode.next(flush=False, timeout=limit())
+            error = await harness.remote.evt_errorCode.next(flush=False, timeout=limit())
         assert (error.errorCode, error.errorReport) == (5701, "no living Forwarder")
 
         async def ended() -> bool:
@@ -127,41 +140,45 @@ async def test_a_start_that_is_refused_ends_in_fault_with_code_and_report(fresh_
 
         await eventually(ended, "the session's end")
         assert await counter(workers.redis, "faults:5701") == 1
-        await stand.to("resetFromFault")
-        assert stand.csc.summary_state == salobj.State.STANDBY
-        workers.refuse_with = None
-        await stand.to("start", "enable")
-        assert stand.csc.summary_state == salobj.State.ENABLED
+        await harness.to("resetFromFault")
+        assert harness.csc.summary_state == salobj.State.STANDBY
+        workers.fail_sessions_with = None
+        await harness.to("start", "enable")
+        assert harness.csc.summary_state == salobj.State.ENABLED
         assert await counter(workers.redis, "sessions_begun") == 2
 
 
-async def test_reset_from_fault_is_for_fault_only(fresh_redis: PrivateRedis) -> None:
+async def test_reset_from_fault_fails_outside_fault(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings), csc_at_work(settings) as stand:
+    async with fake_workers_at_work(settings), csc_at_work(settings) as harness:
         for command in ("start", "enable", None):
-            state = stand.csc.summary_state
+            state = harness.csc.summary_state
             with salobj.assertRaisesAckError(ack=salobj.SalRetCode.CMD_FAILED):
-                await stand.to("resetFromFault")
-            assert stand.csc.summary_state == state
+                await harness.to("resetFromFault")
+            assert harness.csc.summary_state == state
             if command is not None:
-                await stand.to(command)
+                await harness.to(command)
 
 
-async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_one_is_not(
+async def test_failure_of_the_current_session_only_is_a_fault_of_the_csc(
     fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
-        await stand.to("start", "enable")
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        await harness.to("start", "enable")
         session = await read_session(workers.redis)
-        await workers.tell(SessionFailed(session_id="of long ago", code=5753, report="old"))
-        await workers.tell(SessionFailed(session_id=session.id, code=5755, report="the Forwarder is gone"))
+        await workers.send(SessionFailed(session_id="an older session", code=5753, report="old"))
+        await workers.send(
+            SessionFailed(session_id=session.id, code=5755, report="the Forwarder is gone")
+        )
 
-        await stand.reaches(salobj.State.FAULT)
+        await harness.reaches(salobj.State.FAULT)
 
         codes = list[int]()
         while not codes or codes[-1] != 5755:
-            codes.append((await stand.remote.evt_errorCode.next(flush=False, timeout=limit())).errorCode)
+            codes.append(
+                (await harness.remote.evt_errorCode.next(flush=False, timeout=limit())).errorCode
+            )
         assert 5753 not in codes
 
         async def counted() -> bool:
@@ -171,85 +188,88 @@ async def test_a_fault_of_the_session_in_force_is_a_fault_of_the_csc_and_an_old_
         assert await counter(workers.redis, "faults:5753") == 0
 
 
-@pytest.mark.parametrize("way", [("standby",), ("standby", "exitControl")], ids=lambda way: way[-1])
-async def test_when_the_session_has_ended_the_association_key_is_gone(
-    fresh_redis: PrivateRedis, way: tuple[str, ...]
+@pytest.mark.parametrize(
+    "commands", [("standby",), ("standby", "exitControl")], ids=lambda commands: commands[-1]
+)
+async def test_end_of_session_deletes_the_association_key(
+    fresh_redis: PrivateRedis, commands: tuple[str, ...]
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
-        await stand.to("start", "enable", "disable")
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        await harness.to("start", "enable", "disable")
         assert await workers.redis.get("ccarchiver_association") == b"f99"
 
-        await stand.to(*way)
+        await harness.to(*commands)
 
         assert not await workers.redis.exists("ccarchiver_association")
         assert not (await read_session(workers.redis)).is_active
 
 
-async def test_standby_does_not_wait_for_ever_for_workers_that_are_away(
+async def test_standby_command_completes_when_the_other_workers_are_silent(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", scaled(0.5))
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
-        await stand.to("start")
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        await harness.to("start")
         workers.silent = True
 
-        await stand.to("standby")
+        await harness.to("standby")
 
-        assert stand.csc.summary_state == salobj.State.STANDBY
+        assert harness.csc.summary_state == salobj.State.STANDBY
         assert not await workers.redis.exists("ccarchiver_association")
 
 
-async def test_a_worker_that_stays_away_is_a_fault(fresh_redis: PrivateRedis) -> None:
+async def test_worker_that_stays_unavailable_is_a_fault(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, WORKER_OUTAGE_LIMIT=scaled(0.5))
-    async with csc_at_work(settings) as stand:
-        async with crew_at_work(settings):
-            await stand.to("start", "enable")
+    async with csc_at_work(settings) as harness:
+        async with fake_workers_at_work(settings):
+            await harness.to("start", "enable")
         async with looking_into(settings) as redis:
             await redis.delete(Worker.BRIDGE.alive, Worker.HEALTH.alive)
 
-        await stand.reaches(salobj.State.FAULT)
+        await harness.reaches(salobj.State.FAULT)
 
 
-async def test_a_redis_that_refuses_writes_is_told_as_that_and_not_as_one_that_is_away(
+async def test_read_only_redis_is_logged_as_read_only_and_ends_in_fault(
     fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port, BROKER_OUTAGE_LIMIT=scaled(4))
-    async with csc_at_work(settings) as stand, looking_into(settings) as redis:
-        async with crew_at_work(settings):
-            await stand.to("start", "enable")
+    async with csc_at_work(settings) as harness, looking_into(settings) as redis:
+        async with fake_workers_at_work(settings):
+            await harness.to("start", "enable")
         await redis.config_set("maxmemory", 1)
         try:
-            message = await stand.remote.evt_logMessage.next(flush=False, timeout=limit())
+            message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
             while "refuses writes" not in message.message:
-                message = await stand.remote.evt_logMessage.next(flush=False, timeout=limit())
+                message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
             assert "maxmemory" in message.message
             assert "images are still accepted" in message.message
-            await stand.reaches(salobj.State.FAULT)
-            assert stand.csc.error_report[0] == 5701
-            assert f"127.0.0.1:{fresh_redis.port}" in stand.csc.error_report[1]
-            assert "refuses writes" in stand.csc.error_report[1]
+            await harness.reaches(salobj.State.FAULT)
+            assert harness.csc.error_report[0] == 5701
+            assert f"127.0.0.1:{fresh_redis.port}" in harness.csc.error_report[1]
+            assert "refuses writes" in harness.csc.error_report[1]
         finally:
             await redis.config_set("maxmemory", 0)
 
 
 @pytest.mark.parametrize("name", [Worker.BRIDGE, Worker.HEALTH])
-async def test_a_worker_whose_key_outlives_it_counts_as_away(
+async def test_worker_with_an_outdated_heartbeat_is_unavailable(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, name: Worker
 ) -> None:
     monkeypatch.setattr("ccarchiver_sal.dependency_monitor.TTL", scaled(0.5))
     settings = site(fresh_redis.port, WORKER_OUTAGE_LIMIT=scaled(0.5))
-    async with csc_at_work(settings) as stand:
-        async with crew_at_work(settings):
-            await stand.to("start", "enable")
+    async with csc_at_work(settings) as harness:
+        async with fake_workers_at_work(settings):
+            await harness.to("start", "enable")
         async with looking_into(settings) as redis:
             other = Worker.HEALTH if name is Worker.BRIDGE else Worker.BRIDGE
-            await redis.persist(name.alive)  # as one whose end is an hour away, after the clock was set back
+            # like a key that expires in an hour, because the clock was set back
+            await redis.persist(name.alive)
 
             async def faulted() -> bool:
-                await FakeWorkers(redis).show_life(other)
-                return bool(stand.csc.summary_state == salobj.State.FAULT)
+                await FakeWorkers(redis).write_heartbeat(other)
+                return bool(harness.csc.summary_state == salobj.State.FAULT)
 
             await eventually(faulted, "FAULT")
-            assert f"ccarchiver:{name}" in stand.csc.error_report[1]
+            assert f"ccarchiver:{name}" in harness.csc.error_report[1]

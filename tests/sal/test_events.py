@@ -1,4 +1,4 @@
-"""Events of a real camera and header service through DDS, statuses out through DDS, and restarts in between."""
+"""Camera and header events and published statuses over real DDS, with restarts of the CSC."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from lsst.ts import salobj
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
+from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.domain.session import new_session_id
-from ccarchiver_core.domain.worker_messages import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store.session import read_session
 from ccarchiver_sal import saved_state
 from ccarchiver_sim.pace import scaled
 from tests.core.redis_helpers import eventually, looking_into, mail_in, site
-from tests.sal.csc_harness import csc_at_work, end_readout, header_ready, limit, sender, start_integration
-from tests.sal.fake_workers import FakeWorkers, crew_at_work
+from tests.sal.csc_harness import (
+    csc_at_work,
+    end_readout,
+    header_ready,
+    limit,
+    sender,
+    start_integration,
+)
+from tests.sal.fake_workers import FakeWorkers, fake_workers_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +40,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 RESUME_WINDOW_S = 60.0
-"""As by default: a CSC that is away for longer begins in STANDBY."""
+"""The default. A CSC that was stopped for longer starts in STANDBY."""
 
 
 async def accepted(workers: FakeWorkers, count: int) -> list[tuple[str, str]]:
     async def passed() -> list[tuple[str, str]] | None:
         if await workers.redis.xlen(Worker.BRIDGE.mailbox) < count:
-            return None  # to read thousands of letters again and again takes the processor from those who write them
+            return None  # reading thousands of messages again and again would slow down the writers
         found = [(str(message.event.kind), message.obsid) for message in await workers.exposures()]
         return found if len(found) >= count else None
 
@@ -53,20 +60,22 @@ async def skipped(workers: FakeWorkers, image: str) -> None:
     await eventually(known, f"{image} in the ledger")
 
 
-async def test_events_are_taken_in_enabled_only_and_no_burst_is_too_much(fresh_redis: PrivateRedis) -> None:
+async def test_events_are_accepted_only_in_enabled_and_bursts_lose_none(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port)
     async with (
         sender("CCCamera") as camera,
         sender("CCHeaderService") as headers,
-        crew_at_work(settings) as workers,
-        csc_at_work(settings) as stand,
+        fake_workers_at_work(settings) as workers,
+        csc_at_work(settings) as harness,
     ):
-        await stand.to("start")
+        await harness.to("start")
         start_integration(camera, "in_DISABLED")
         await skipped(workers, "in_DISABLED")
         assert await workers.exposures() == []
 
-        await stand.to("enable")
+        await harness.to("enable")
         start_integration(camera, "i")
         await accepted(workers, 1)
         end_readout(camera, "i")
@@ -102,86 +111,116 @@ def status(number: int, **changes: object) -> FileStatus:
     return FileStatus.model_validate(fields | changes)
 
 
-async def test_each_status_is_one_event_on_sal_equal_ones_of_other_files_too(fresh_redis: PrivateRedis) -> None:
+async def test_each_status_is_one_event_on_sal(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, csc_at_work(settings) as stand:
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
         nine = [status(number) for number in range(9)]
-        long = status(9, raft="123456789", sensor="S0123456789", description="é" * 1000, status_code=5612)
-        await workers.tell(*nine, *nine, long)
-        await workers.tell(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
+        long = status(
+            9, raft="123456789", sensor="S0123456789", description="é" * 1000, status_code=5612
+        )
+        await workers.send(*nine, *nine, long)
+        await workers.send(status(1, topic=StatusTopic.RETRIEVAL, raft="22", sensor="S00"))
 
-        events = [await stand.remote.evt_imageInOODS.next(flush=False, timeout=limit()) for _ in range(10)]
-        retrieval = await stand.remote.evt_imageRetrievalForArchiving.next(flush=False, timeout=limit())
+        events = [
+            await harness.remote.evt_imageInOODS.next(flush=False, timeout=limit())
+            for _ in range(10)
+        ]
+        retrieval = await harness.remote.evt_imageRetrievalForArchiving.next(
+            flush=False, timeout=limit()
+        )
 
-        assert {(event.raft, event.sensor, event.statusCode) for event in events[:9]} == {("undef", "undef", 0)}
+        assert {(event.raft, event.sensor, event.statusCode) for event in events[:9]} == {
+            ("undef", "undef", 0)
+        }
         last = events[9]
         assert "123456789".startswith(last.raft)
         assert (last.statusCode, last.description) == (5612, "é" * 256)
-        assert (retrieval.camera, retrieval.obsid, retrieval.raft, retrieval.sensor) == ("COMCAM", "i", "22", "S00")
-        assert stand.remote.evt_imageInOODS.get_oldest() is None
+        assert (retrieval.camera, retrieval.obsid, retrieval.raft, retrieval.sensor) == (
+            "COMCAM",
+            "i",
+            "22",
+            "S00",
+        )
+        assert harness.remote.evt_imageInOODS.get_oldest() is None
 
-        async def settled() -> bool:
+        async def mailbox_is_empty() -> bool:
             return await mail_in(workers.redis, Worker.SAL) == []
 
-        await eventually(settled, "the mailbox to be empty")
+        await eventually(mailbox_is_empty, "the mailbox to be empty")
 
 
-async def test_a_restart_in_time_goes_on_with_state_session_and_what_was_missed(fresh_redis: PrivateRedis) -> None:
+async def test_restart_in_the_resume_window_resumes_state_session_and_missed_events(
+    fresh_redis: PrivateRedis,
+) -> None:
     settings = site(fresh_redis.port, RESUME_WINDOW=scaled(RESUME_WINDOW_S))
-    async with sender("CCCamera") as camera, crew_at_work(settings) as workers:
-        async with csc_at_work(settings) as stand:
-            await stand.to("start", "enable")
+    async with sender("CCCamera") as camera, fake_workers_at_work(settings) as workers:
+        async with csc_at_work(settings) as harness:
+            await harness.to("start", "enable")
             start_integration(camera, "a")
             await accepted(workers, 1)
             before = await read_session(workers.redis)
         end_readout(camera, "a")
         start_integration(camera, "b")
 
-        async with csc_at_work(settings, resumed=True) as stand:
-            assert stand.csc.summary_state == salobj.State.ENABLED
-            state = await stand.remote.evt_summaryState.aget(timeout=limit())
+        async with csc_at_work(settings, resumed=True) as harness:
+            assert harness.csc.summary_state == salobj.State.ENABLED
+            state = await harness.remote.evt_summaryState.aget(timeout=limit())
             assert state.summaryState == salobj.State.ENABLED
             found = await accepted(workers, 3)
             end_readout(camera, "b")
             found = await accepted(workers, 4)
 
             assert sorted(found) == sorted(
-                [("startIntegration", "a"), ("endReadout", "a"), ("startIntegration", "b"), ("endReadout", "b")]
+                [
+                    ("startIntegration", "a"),
+                    ("endReadout", "a"),
+                    ("startIntegration", "b"),
+                    ("endReadout", "b"),
+                ]
             )
             assert await read_session(workers.redis) == before
-            await stand.to("disable", "standby")
+            await harness.to("disable", "standby")
             assert not (await read_session(workers.redis)).is_active
 
 
-@pytest.mark.parametrize("how", ["too late", "its session has been ended", "after exitControl"])
-async def test_otherwise_a_restart_begins_in_standby_without_a_session(fresh_redis: PrivateRedis, how: str) -> None:
+@pytest.mark.parametrize("how", ["too late", "its session has ended", "after exitControl"])
+async def test_restart_that_cannot_resume_begins_in_standby_without_a_session(
+    fresh_redis: PrivateRedis, how: str
+) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers:
-        async with csc_at_work(settings) as stand:
-            await stand.to("start", "enable")
+    async with fake_workers_at_work(settings) as workers:
+        async with csc_at_work(settings) as harness:
+            await harness.to("start", "enable")
             if how == "after exitControl":
-                await stand.to("disable", "standby", "exitControl")
+                await harness.to("disable", "standby", "exitControl")
         if how == "too late":
             past = clock.now().uptime - settings.resume_window - 1
             await workers.redis.hset(keys.CSC, "alive_uptime", past)
-        elif how == "its session has been ended":
+        elif how == "its session has ended":
             await workers.redis.hset(keys.SESSION, "wanted", "down")
 
-        async with csc_at_work(settings, resumed=True) as stand:
-            assert stand.csc.summary_state == salobj.State.STANDBY
+        async with csc_at_work(settings, resumed=True) as harness:
+            assert harness.csc.summary_state == salobj.State.STANDBY
 
             async def ended() -> bool:
                 return not (await read_session(workers.redis)).is_active
 
             await eventually(ended, "the session's end")
-            assert not await workers.redis.exists("ccarchiver_association") or how == "its session has been ended"
+            assert (
+                not await workers.redis.exists("ccarchiver_association")
+                or how == "its session has ended"
+            )
 
 
 @pytest.fixture
-def program(tmp_path: Path, fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def program(
+    tmp_path: Path, fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Program]:
     window = scaled(RESUME_WINDOW_S)
     root = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": fresh_redis.port, "RESUME_WINDOW": window}
-    (tmp_path / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
+    (tmp_path / "ccarchiver_config.yaml").write_text(
+        yaml.safe_dump({"ROOT": root}), encoding="utf-8"
+    )
     monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("IIP_LOG_DIR", str(tmp_path / "logs"))
     running = Program()
@@ -206,15 +245,24 @@ class Program:
             self._process = None
 
 
-async def test_the_program_resumes_after_a_kill_and_not_if_told_not_to(
+async def test_program_resumes_after_a_kill_unless_no_resume_is_given(
     fresh_redis: PrivateRedis, program: Program
 ) -> None:
     settings = site(fresh_redis.port)
-    async with crew_at_work(settings) as workers, looking_into(settings) as redis, salobj.Domain() as domain:
+    async with (
+        fake_workers_at_work(settings) as workers,
+        looking_into(settings) as redis,
+        salobj.Domain() as domain,
+    ):
         await redis.hset(keys.CSC, "state", int(salobj.State.ENABLED))
         await saved_state.write_alive(redis)
-        await redis.hset(keys.SESSION, mapping={"id": new_session_id(), "wanted": "up", "pairing": "paired"})
-        for options, expected in (((), salobj.State.ENABLED), (("--no-resume",), salobj.State.STANDBY)):
+        await redis.hset(
+            keys.SESSION, mapping={"id": new_session_id(), "wanted": "up", "pairing": "paired"}
+        )
+        for options, expected in (
+            ((), salobj.State.ENABLED),
+            (("--no-resume",), salobj.State.STANDBY),
+        ):
             async with salobj.Remote(domain, "CCArchiver") as remote:
                 remote.evt_summaryState.flush()
                 program.start(*options)

@@ -1,4 +1,4 @@
-"""The CSC's program as the standby, when the one that is at work on the other host ends."""
+"""The CSC's program as standby, when the active instance on the other host ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.processes
 ACTIVE = json.dumps({"host": "the-other-host", "pid": 1, "since": "2026-11-22T08:18:37Z"})
 
 
-async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis, tmp_path: Path) -> None:
+async def test_standby_ends_too_when_exit_control_ended_the_active_csc(
+    fresh_redis: PrivateRedis, tmp_path: Path
+) -> None:
     (tmp_path / "ccarchiver_config.yaml").write_text(
         f"ROOT:\n  REDIS_HOST: 127.0.0.1\n  REDIS_PORT: {fresh_redis.port}\n  STANDBY: true\n",
         encoding="utf-8",
@@ -34,7 +36,7 @@ async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis,
     env = base_environment() | {
         "IIP_CONFIG_DIR": str(tmp_path),
         "IIP_LOG_DIR": str(tmp_path),
-        "LSST_DDS_PARTITION_PREFIX": "nobody-meets-it",
+        "LSST_DDS_PARTITION_PREFIX": "unused-partition",
         "LSST_DDS_DOMAIN_ID": "0",
         "LSST_SITE": "test",
     }
@@ -42,16 +44,20 @@ async def test_exit_control_means_the_standby_as_well(fresh_redis: PrivateRedis,
         await redis.set(Worker.SAL.lease, ACTIVE)
         await redis.set(Worker.SAL.fencing_token, 1)
         await redis.hset(keys.CSC, "state", int(State.STANDBY))
-        standby = await asyncio.create_subprocess_exec(sys.executable, "-m", "ccarchiver_sal.main", env=env)
+        standby = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ccarchiver_sal.main", env=env
+        )
         try:
             await eventually(lambda: redis.exists(Worker.SAL.standby), "the standby")
-            # as exitControl leaves it
+            # the state after exitControl
             await redis.hset(keys.CSC, "state", int(State.OFFLINE))
             await redis.delete(Worker.SAL.lease)
 
             async with within(LIMIT_S):
                 assert await standby.wait() == 0, "supervisord would start it again"
-            assert not await redis.exists(Worker.SAL.lease), "who is started by hand would have to wait for it"
+            assert not await redis.exists(Worker.SAL.lease), (
+                "an instance started by hand would have to wait for the lease"
+            )
             assert "csc.ended" in (tmp_path / "ccarchiver_sal.log").read_text(encoding="utf-8")
         finally:
             if standby.returncode is None:

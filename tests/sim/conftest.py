@@ -1,4 +1,4 @@
-"""Private brokers, a site's files, and peers as processes of their own."""
+"""Private brokers, a site's files, and peers as separate processes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def rabbit(rabbit_server: PrivateRabbit) -> PrivateRabbit:
-    """The shared one; a test that kills it has its own instead."""
+    """Return the shared RabbitMQ; a module that kills it overrides this fixture."""
     return rabbit_server
 
 
 @pytest.fixture(scope="session")
 def vhost(vhosts: VhostPool) -> str:
-    """A virtual host for all of these tests: each begins with nothing in it, see `ArchiverEnd`."""
+    """Return one virtual host for all tests; each test finds it empty, see `ArchiverEnd`."""
     return vhosts.take()
 
 
 @pytest.fixture
-def site(tmp_path: Path, rabbit: PrivateRabbit, vhost: str, redis_server: PrivateRedis) -> SiteFolder:
+def site(
+    tmp_path: Path, rabbit: PrivateRabbit, vhost: str, redis_server: PrivateRedis
+) -> SiteFolder:
     config_dir, credential_dir = tmp_path / "config", tmp_path / "credentials"
     config_dir.mkdir()
     credential_dir.mkdir(mode=0o700)
@@ -44,7 +46,9 @@ def site(tmp_path: Path, rabbit: PrivateRabbit, vhost: str, redis_server: Privat
             "DBB_STAGING": str(tmp_path / "staging" / "dbb"),
         },
     }
-    (config_dir / "ccarchiver_config.yaml").write_text(yaml.safe_dump({"ROOT": root}), encoding="utf-8")
+    (config_dir / "ccarchiver_config.yaml").write_text(
+        yaml.safe_dump({"ROOT": root}), encoding="utf-8"
+    )
     credentials = credential_dir / "iip_cred.yaml"
     credentials.touch(mode=0o600)
     users = {"rabbitmq_users": {"service_user": rabbit.user, "service_passwd": rabbit.password}}
@@ -61,7 +65,7 @@ def peers(site: SiteFolder, tmp_path: Path) -> Iterator[Peers]:
 
 @pytest.fixture
 def programs(site: SiteFolder, tmp_path: Path) -> Iterator[Peers]:
-    """Peers as a user starts them."""
+    """Return peers that are started as programs, as a user starts them."""
     started = Peers(site.environment, tmp_path / "logs", as_programs=True)
     yield started
     started.stop()

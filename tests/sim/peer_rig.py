@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_S = 20.0
-"""For anything that takes well under a second on a quiet machine."""
+"""Limit for anything that takes well under a second on an idle machine."""
 
 POLL_S = 0.02
 
@@ -66,11 +66,14 @@ class SiteFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"IIP_CONFIG_DIR": str(self.config_dir), "IIP_CREDENTIAL_DIR": str(self.credential_dir)}
+        return {
+            "IIP_CONFIG_DIR": str(self.config_dir),
+            "IIP_CREDENTIAL_DIR": str(self.credential_dir),
+        }
 
 
 class Peer:
-    """A peer process, and what it has said so far."""
+    """A peer process and its output."""
 
     def __init__(self, process: ChildProcess) -> None:
         self.process = process
@@ -80,18 +83,20 @@ class Peer:
         return self.process.log_path.read_text(encoding="utf-8")
 
     @property
-    def said(self) -> list[Body]:
+    def events(self) -> list[Body]:
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
-    def wait_said(self, event: str, limit: float = LIMIT_S) -> Body:
+    def wait_event(self, event: str, limit: float = LIMIT_S) -> Body:
         def find() -> Body | None:
             self.process.require_running()
-            return next((line for line in self.said if line["event"] == event), None)
+            return next((line for line in self.events if line["event"] == event), None)
 
         return wait_for(f"{event} from {self.process.name}", find, limit)
 
     def wait_logged(self, text: str, limit: float = LIMIT_S) -> None:
-        wait_for(f"{text!r} in the log of {self.process.name}", lambda: text in self.log or None, limit)
+        wait_for(
+            f"{text!r} in the log of {self.process.name}", lambda: text in self.log or None, limit
+        )
 
     def stop(self) -> int | None:
         self.process.stop(LIMIT_S)
@@ -99,20 +104,22 @@ class Peer:
 
 
 class Peers:
-    """Starts peers and ends them all.
+    """Starts peers and stops them all.
 
     Parameters
     ----------
     environment
-        What peers need besides the common environment.
+        Variables for the peers in addition to the common environment.
     logs
         Folder for their logs and temporary files.
     as_programs
-        Whether each is started as a program, by an interpreter of its own, and not forked.
+        Whether each is started as a program with its own interpreter instead of forked.
     """
 
-    def __init__(self, environment: dict[str, str], logs: Path, *, as_programs: bool = False) -> None:
-        # Killed peers leave their temporary files behind: below this folder, which pytest clears.
+    def __init__(
+        self, environment: dict[str, str], logs: Path, *, as_programs: bool = False
+    ) -> None:
+        # Killed peers leave temporary files: they go below this folder, which pytest clears.
         self._environment = base_environment() | environment | {"TMPDIR": str(logs)}
         self._logs = logs
         logs.mkdir(exist_ok=True)
@@ -120,32 +127,40 @@ class Peers:
         self._peers: list[Peer] = []
 
     def start(
-        self, name: str, *arguments: str, wait_for_event: str | None = "serving", with_stdin: bool = False
+        self,
+        name: str,
+        *arguments: str,
+        wait_for_event: str | None = "serving",
+        with_stdin: bool = False,
     ) -> Peer:
         called = f"{name}-{len(self._peers)}"
         module, log_path = f"ccarchiver_sim.peers.{name}.main", self._logs / f"{called}.log"
         process: ChildProcess
         if self._as_programs:
             argv = [sys.executable, "-m", module, *arguments]
-            process = ChildProcess(called, argv, env=self._environment, log_path=log_path, with_stdin=with_stdin)
+            process = ChildProcess(
+                called, argv, env=self._environment, log_path=log_path, with_stdin=with_stdin
+            )
         else:
-            process = ForkedChild(called, module, arguments, env=self._environment, log_path=log_path)
+            process = ForkedChild(
+                called, module, arguments, env=self._environment, log_path=log_path
+            )
         process.start()
         peer = Peer(process)
         self._peers.append(peer)
         if wait_for_event is not None:
-            peer.wait_said(wait_for_event)
+            peer.wait_event(wait_for_event)
         return peer
 
     def stop(self) -> None:
-        """End at once what still runs; tests that care how a peer ends it themselves."""
+        """Kill all running peers; tests of a clean end stop their peers themselves."""
         for peer in self._peers:
             if peer.process.is_running:
                 peer.process.kill()
 
 
 class ArchiverEnd:
-    """Plays the archiver: declares the queues, sends its messages, takes the answers."""
+    """Plays the archiver: declares the queues, sends its messages, receives the answers."""
 
     def __init__(self, site: SiteFolder) -> None:
         self._site = site
@@ -154,14 +169,16 @@ class ArchiverEnd:
         )
         self.redis.flushall()
         self._connect()
-        # The broker and Redis serve all tests, as they take seconds to start; each test begins with nothing in them.
+        # Broker and Redis start slowly, so all tests share them; each test finds them empty.
         for queue in QUEUES:
             self._channel.queue_delete(queue)
 
     def _connect(self) -> None:
         credentials = load_credentials(self._site.credential_dir / "iip_cred.yaml")
         parameters = pika.URLParameters(f"amqp://{self._site.settings.base_broker_addr}")
-        parameters.credentials = pika.PlainCredentials(credentials.user, credentials.password.get_secret_value())
+        parameters.credentials = pika.PlainCredentials(
+            credentials.user, credentials.password.get_secret_value()
+        )
         parameters.heartbeat = 0
         self._connection = pika.BlockingConnection(parameters)
         self._channel = self._connection.channel()
@@ -183,12 +200,14 @@ class ArchiverEnd:
             self._channel.queue_bind(queue, "message", routing_key=queue)
 
     def unbind(self, queue: str) -> None:
-        """From now on the queue gets only what is published to the default exchange."""
+        """Remove the binding of a queue, so that it receives only from the default exchange."""
         self._channel.queue_unbind(queue, "message", routing_key=queue)
 
     def send(self, queue: str, message: Body | str | bytes) -> None:
         body = yaml.safe_dump(message) if isinstance(message, dict) else message
-        self._channel.basic_publish("message", queue, body, pika.BasicProperties(delivery_mode=PERSISTENT))
+        self._channel.basic_publish(
+            "message", queue, body, pika.BasicProperties(delivery_mode=PERSISTENT)
+        )
 
     def take_raw(self, queue: str, limit: float = LIMIT_S) -> bytes:
         def get() -> bytes | None:
@@ -201,7 +220,7 @@ class ArchiverEnd:
         return wait_for(f"message in {queue}", get, limit)
 
     def take(self, queue: str, limit: float = LIMIT_S, **wanted: object) -> Body:
-        """Take the next message that has the wanted fields; others are dropped."""
+        """Return the next message with the given fields; drop others."""
         while True:
             message = yaml.safe_load(self.take_raw(queue, limit))
             assert isinstance(message, dict)

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SETTLE_S = 1.0
-"""For the header service to find the camera."""
+"""Time for the header service to discover the camera."""
 
 
 def settled() -> tuple[str, str]:
-    """Give a camera's option to wait until the header service has found it."""
+    """Return a camera's option to wait for discovery by the header service."""
     return "--settle", f"{scaled(SETTLE_S):.1f}"
 
 
 @pytest.fixture(scope="module")
 def sal_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
-    """Peers in a SAL partition of their own; one header service for all tests, as it takes seconds to start."""
+    """Peers in their own SAL partition, with one header service for all tests."""
     partition = f"sim_tests_{os.getpid()}"
-    environment = {"LSST_DDS_PARTITION_PREFIX": partition, "LSST_SITE": "test", "LSST_DDS_DOMAIN_ID": "0"}
+    environment = {
+        "LSST_DDS_PARTITION_PREFIX": partition,
+        "LSST_SITE": "test",
+        "LSST_DDS_DOMAIN_ID": "0",
+    }
     started = Peers(environment, tmp_path_factory.mktemp("sal"), as_programs=True)
     yield started
     started.stop()
@@ -39,10 +43,10 @@ def sal_peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peers]:
 
 @pytest.fixture(scope="module")
 def pair(sal_peers: Peers) -> tuple[Peer, Peer]:
-    """A camera that takes commands and a header service, started together to save time."""
+    """Start a camera that reads commands and a header service, in parallel to save time."""
     camera = sal_peers.start("camera", *settled(), "--stdin", wait_for_event=None, with_stdin=True)
     headers = sal_peers.start("header_service", wait_for_event="ready")
-    camera.wait_said("ready")
+    camera.wait_event("ready")
     return camera, headers
 
 
@@ -56,15 +60,19 @@ def headers(pair: tuple[Peer, Peer]) -> Peer:
     return pair[1]
 
 
-def tell(camera: Peer, *commands: Mapping[str, object]) -> None:
+def send(camera: Peer, *commands: Mapping[str, object]) -> None:
     assert isinstance(camera.process, ChildProcess)
     camera.process.stdin.write("".join(json.dumps(command) + "\n" for command in commands))
     camera.process.stdin.flush()
 
 
 def puts(peer: Peer, prefix: str) -> list[tuple[str, str]]:
-    """List what a peer put on SAL about images whose names begin so: topic and image."""
-    lines = [line for line in peer.said if line["event"] == "put" and str(line["image"]).startswith(prefix)]
+    """Return the topic and image of each event that a peer put about images with a name prefix."""
+    lines = [
+        line
+        for line in peer.events
+        if line["event"] == "put" and str(line["image"]).startswith(prefix)
+    ]
     return [(str(line["topic"]), str(line["image"])) for line in lines]
 
 
@@ -77,10 +85,10 @@ def wait_announced(headers: Peer, prefix: str, count: int) -> list[str]:
 
 
 @pytest.mark.processes
-def test_the_camera_takes_its_images_and_each_gets_a_header(sal_peers: Peers, headers: Peer) -> None:
+def test_each_image_of_the_camera_gets_a_header(sal_peers: Peers, headers: Peer) -> None:
     camera = sal_peers.start(
-        "camera", *settled(), "--images", "2", "--cadence", "0", "--exposure", "0.1", "--date", "20261121",
-        "--sequence-start", "7", wait_for_event=None,
+        "camera", *settled(), "--images", "2", "--cadence", "0", "--exposure", "0.1",
+        "--date", "20261121", "--sequence-start", "7", wait_for_event=None,
     )  # fmt: skip
 
     assert camera.process.wait_ended(LIMIT_S) == 0
@@ -95,12 +103,12 @@ def test_the_camera_takes_its_images_and_each_gets_a_header(sal_peers: Peers, he
 
 
 @pytest.mark.processes
-def test_a_header_is_served_at_the_announced_address(camera: Peer, headers: Peer) -> None:
+def test_header_is_served_at_the_announced_address(camera: Peer, headers: Peer) -> None:
     image = "CC_O_20261122_000042"
-    tell(camera, {"take": {"image": image, "exposure": 0.2}})
+    send(camera, {"take": {"image": image, "exposure": 0.2}})
 
     wait_announced(headers, image, 1)
-    announcement = next(line for line in headers.said if line.get("image") == image)
+    announcement = next(line for line in headers.events if line.get("image") == image)
     assert str(announcement["url"]).endswith(f"/CCHeaderService_header_{image}.yaml")
     with urllib.request.urlopen(str(announcement["url"])) as answer:  # noqa: S310 - our own server's address
         content = answer.read()
@@ -111,28 +119,28 @@ def test_a_header_is_served_at_the_announced_address(camera: Peer, headers: Peer
 
 
 @pytest.mark.processes
-def test_a_burst_of_readouts_gets_a_header_each_in_order(camera: Peer, headers: Peer) -> None:
+def test_each_readout_of_a_burst_gets_a_header_in_order(camera: Peer, headers: Peer) -> None:
     images = [image_name("20261123", number) for number in range(200)]
-    tell(camera, *({"end": image} for image in images))
+    send(camera, *({"end": image} for image in images))
 
     assert wait_announced(headers, "CC_O_20261123", len(images)) == images
 
 
 @pytest.mark.processes
-def test_the_camera_says_which_line_it_did_not_understand_and_goes_on_until_told_to_quit(camera: Peer) -> None:
-    tell(camera, {"explode": 1}, {"start": "CC_O_20261124_000001"}, {"quit": True})
+def test_camera_reports_an_invalid_line_and_continues_until_quit(camera: Peer) -> None:
+    send(camera, {"explode": 1}, {"start": "CC_O_20261124_000001"}, {"quit": True})
 
     assert camera.process.wait_ended(LIMIT_S) == 0
-    assert [line["problem"] for line in camera.said if line["event"] == "error"]
+    assert [line["problem"] for line in camera.events if line["event"] == "error"]
     assert puts(camera, "CC_O_20261124") == [("startIntegration", "CC_O_20261124_000001")]
 
 
 @pytest.mark.processes
-def test_the_header_service_ends_cleanly(headers: Peer) -> None:
+def test_header_service_ends_cleanly(headers: Peer) -> None:
     assert headers.stop() == 0
 
 
-def test_commands_name_an_image_in_short_or_in_full() -> None:
+def test_camera_commands_accept_short_and_full_image_names() -> None:
     assert parse('{"start": "A"}') == ("start", Exposure(image="A"))
     full = '{"take": {"image": "A", "exposure": 2, "index": 1, "in_sequence": 3}}'
     assert parse(full) == ("take", Exposure(image="A", seconds=2.0, index=1, in_sequence=3))
@@ -145,6 +153,6 @@ def test_commands_name_an_image_in_short_or_in_full() -> None:
      '{"take": {"image": "A", "x": 1}}', '{"take": {"image": "A", "exposure": "long"}}',
      '{"take": {"image": "A", "index": true}}', '{"start": "A", "end": "A"}'],
 )  # fmt: skip
-def test_anything_else_is_no_command(line: str) -> None:
+def test_invalid_camera_command_is_rejected(line: str) -> None:
     with pytest.raises(CommandError, match="for example"):
         parse(line)

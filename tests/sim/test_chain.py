@@ -1,4 +1,4 @@
-"""Forwarder, Controller and OODS together, with the archiver's literal messages, also through a broker's restart."""
+"""Forwarder, Controller and OODS together, with literal messages and broker restarts."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
 
 
 def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
-    """Do what the archiver does for one image, waiting for each answer."""
+    """Send the archiver's messages for one image and wait for each answer."""
     archiver.send("archive_ctrl_consume", wire_samples.new_item(image))
-    answer = archiver.take("cc_foreman_ack_publish", MSG_TYPE="NEW_CC_ARCHIVE_ITEM_ACK", IMAGE_ID=image)
+    answer = archiver.take(
+        "cc_foreman_ack_publish", MSG_TYPE="NEW_CC_ARCHIVE_ITEM_ACK", IMAGE_ID=image
+    )
     for name, message in (
         ("XFER_PARAMS", wire_samples.xfer_params(str(answer["TARGET_DIR"]), image)),
         ("END_READOUT", wire_samples.end_readout(image)),
@@ -55,12 +57,14 @@ def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
 
 
 def take_files(archiver: ArchiverEnd, queue: str, image: str, status: object) -> list[str]:
-    """Take the reports about an image's nine files; a killed broker may have repeated those of another image."""
+    """Return the statuses of an image's nine files; a killed broker may repeat old statuses."""
     reports = [archiver.take(queue, OBSID=image, STATUS_CODE=status) for _ in wire_samples.SENSORS]
     return [str(report["SENSOR"]) for report in reports]
 
 
-def kill_and_start(archiver: ArchiverEnd, rabbit: PrivateRabbit, redis_server: PrivateRedis) -> None:
+def kill_and_start(
+    archiver: ArchiverEnd, rabbit: PrivateRabbit, redis_server: PrivateRedis
+) -> None:
     archiver.close()
     rabbit.kill()
     redis_server.kill()
@@ -70,7 +74,7 @@ def kill_and_start(archiver: ArchiverEnd, rabbit: PrivateRabbit, redis_server: P
     archiver.reconnect()
 
 
-def test_every_file_is_delivered_linked_and_ingested_also_after_both_brokers_were_killed(
+def test_every_file_is_ingested_even_after_both_brokers_are_killed(
     archiver: ArchiverEnd,
     programs: Peers,
     site: SiteFolder,
@@ -79,19 +83,27 @@ def test_every_file_is_delivered_linked_and_ingested_also_after_both_brokers_wer
     tmp_path: Path,
 ) -> None:
     archiver.declare()
-    started = [programs.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")]
+    started = [
+        programs.start(name, wait_for_event=None) for name in ("forwarder", "controller", "oods")
+    ]
     for peer in started:
-        peer.wait_said("serving")
+        peer.wait_event("serving")
     (tmp_path / "header.yaml").write_text(wire_samples.HEADER_FILE, encoding="utf-8")
     with serve_folder(tmp_path, port=0) as address:
         take_image(archiver, IMAGES[0], f"{address}/header.yaml")
-        assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(wire_samples.SENSORS)
+        assert take_files(archiver, "oods_publish_to_cc", IMAGES[0], 0) == list(
+            wire_samples.SENSORS
+        )
         kill_and_start(archiver, rabbit, redis_server)
         for image in IMAGES[1:]:
             take_image(archiver, image, f"{address}/header.yaml")
-            assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(wire_samples.SENSORS)
+            assert take_files(archiver, "oods_publish_to_cc", image, 0) == list(
+                wire_samples.SENSORS
+            )
 
-    wait_for("the Forwarder's presence key", lambda: archiver.redis.get("f99_association") == "pong")
+    wait_for(
+        "the Forwarder's presence key", lambda: archiver.redis.get("f99_association") == "pong"
+    )
     for image in IMAGES:
         assert take_files(archiver, "telemetry_queue", image, "0") == list(wire_samples.SENSORS)
     archive = site.settings.archive

@@ -26,11 +26,13 @@ def arrived(site: SiteFolder, sensor: str = "S00") -> Path:
     ("moment", "day"),
     [("2026-11-22T11:59:59+00:00", "2026-11-21"), ("2026-11-22T12:00:00+00:00", "2026-11-22")],
 )
-def test_the_observing_day_changes_at_noon_utc(moment: str, day: str) -> None:
+def test_observing_day_changes_at_noon_utc(moment: str, day: str) -> None:
     assert observing_day(dt.datetime.fromisoformat(moment)) == day
 
 
-def test_names_the_directory_of_the_day_and_makes_it(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+def test_controller_creates_and_returns_the_directory_of_the_day(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
     archiver.declare()
     peers.start("controller")
     before = observing_day(dt.datetime.now(dt.UTC))
@@ -53,7 +55,9 @@ def test_names_the_directory_of_the_day_and_makes_it(archiver: ArchiverEnd, peer
     }
 
 
-def test_answers_health_checks_on_its_configured_queue(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_controller_answers_health_checks_on_its_configured_queue(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.declare()
     peers.start("controller")
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
@@ -67,17 +71,19 @@ def test_answers_health_checks_on_its_configured_queue(archiver: ArchiverEnd, pe
     }
 
 
-def test_answers_over_the_message_exchange_only(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_controller_answers_over_the_message_exchange_only(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.declare()
     archiver.unbind("cc_foreman_ack_publish")
     controller = peers.start("controller")
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
-    controller.wait_logged("no queue takes what goes to cc_foreman_ack_publish")
+    controller.wait_logged("no queue for messages to cc_foreman_ack_publish")
     assert archiver.depth("cc_foreman_ack_publish") == 0
 
 
-def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
+def test_controller_links_a_file_into_both_trees_on_repeated_messages(
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder
 ) -> None:
     archiver.declare()
@@ -90,7 +96,11 @@ def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
         archiver.send("archive_ctrl_consume", message)
         requests.append(archiver.take("cc_publish_to_oods"))
         ack = archiver.take("f99_consume")
-        assert (ack["MSG_TYPE"], ack["SENSOR"], ack["JOB_NUM"]) == ("FILE_TRANSFER_COMPLETED_ACK", "S00", "1")
+        assert (ack["MSG_TYPE"], ack["SENSOR"], ack["JOB_NUM"]) == (
+            "FILE_TRANSFER_COMPLETED_ACK",
+            "S00",
+            "1",
+        )
 
     linked = archive.oods_staging / "2026-11-22" / path.name
     assert linked.samefile(archive.dbb_staging / "2026-11-22" / path.name)
@@ -107,7 +117,9 @@ def test_links_an_arrived_file_into_both_trees_however_often_it_is_told(
     }
 
 
-def test_a_file_sent_again_takes_the_place_of_the_first(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+def test_controller_replaces_a_file_that_is_sent_again(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
     archiver.declare()
     peers.start("controller")
     for content in (b"half", b"whole"):
@@ -120,7 +132,9 @@ def test_a_file_sent_again_takes_the_place_of_the_first(archiver: ArchiverEnd, p
         assert [file.read_bytes() for file in (tree / "2026-11-22").iterdir()] == [b"whole"]
 
 
-def test_reports_files_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+def test_controller_reports_files_it_cannot_link(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
     archiver.declare()
     peers.start("controller")
     for name in ("gone.fits", "../../../outside.fits"):
@@ -129,11 +143,15 @@ def test_reports_files_it_cannot_link(archiver: ArchiverEnd, peers: Peers, site:
 
         report = archiver.take("archive_ctrl_publish")
         assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
-        assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (wire_samples.IMAGE, filename, "S00")
+        assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (
+            wire_samples.IMAGE,
+            filename,
+            "S00",
+        )
     assert archiver.depth("cc_publish_to_oods") == 0
 
 
-def test_is_not_deaf_after_messages_it_cannot_understand_or_act_on(
+def test_controller_still_answers_after_invalid_messages(
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder
 ) -> None:
     archiver.declare()
@@ -157,11 +175,18 @@ def test_is_not_deaf_after_messages_it_cannot_understand_or_act_on(
     wait_for("an empty queue", lambda: archiver.depth("archive_ctrl_consume") == 0)
 
 
-def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_controller_fault_options_are_obeyed(archiver: ArchiverEnd, peers: Peers) -> None:
     archiver.declare()
     hostile = "/x; rm -rf y/../"
     peers.start(
-        "controller", "--negative", "--ack-delay", "0.1", "--mute", "ARCHIVE_HEALTH_CHECK", "--target-dir", hostile
+        "controller",
+        "--negative",
+        "--ack-delay",
+        "0.1",
+        "--mute",
+        "ARCHIVE_HEALTH_CHECK",
+        "--target-dir",
+        hostile,
     )
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
     archiver.send("archive_ctrl_consume", wire_samples.new_item())
@@ -171,11 +196,16 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers) -> None:
     assert answer["TARGET_DIR"] == hostile
 
 
-def test_delays_what_it_acknowledges_and_nothing_else(archiver: ArchiverEnd, peers: Peers, site: SiteFolder) -> None:
+def test_controller_ack_delay_applies_only_to_acknowledgements(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder
+) -> None:
     archiver.declare()
     peers.start("controller", "--ack-delay", "3600")
     archiver.send("archive_ctrl_consume", wire_samples.new_item())
-    archiver.send("archive_ctrl_consume", wire_samples.file_transferred(str(arrived(site).parent / "gone.fits")))
+    archiver.send(
+        "archive_ctrl_consume",
+        wire_samples.file_transferred(str(arrived(site).parent / "gone.fits")),
+    )
 
     assert archiver.take("archive_ctrl_publish")["MSG_TYPE"] == "IMAGE_IN_OODS"
     assert archiver.depth("cc_foreman_ack_publish") == 0

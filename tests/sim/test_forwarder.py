@@ -54,7 +54,7 @@ def pair(archiver: ArchiverEnd) -> None:
     archiver.take("cc_foreman_ack_publish")
 
 
-def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(
+def test_forwarder_registers_and_writes_its_presence_key_before_its_queue_exists(
     archiver: ArchiverEnd, peers: Peers, redis_server: PrivateRedis
 ) -> None:
     with redis.Redis(port=redis_server.port, db=1) as own_database:
@@ -63,14 +63,22 @@ def test_lists_itself_and_shows_that_it_lives_before_its_queue_exists(
         assert own_database.dbsize() == 0
 
     entry = wait_for("entry in the list", lambda: archiver.redis.rpop("forwarder_list"))
-    assert json.loads(str(entry)) == {"hostname": "comfwd", "ip_address": "127.0.0.1", "consume_queue": "f99_consume"}
+    assert json.loads(str(entry)) == {
+        "hostname": "comfwd",
+        "ip_address": "127.0.0.1",
+        "consume_queue": "f99_consume",
+    }
     wait_for("presence key", lambda: archiver.redis.get("f99_association") == "pong")
-    # A Forwarder that has to wait for a processor may renew it late.
-    wait_for("presence key that ends", lambda: 0 < int(archiver.redis.pttl("f99_association")) <= 10_000)
+    # A Forwarder that waits for a processor may renew the key late.
+    wait_for(
+        "presence key that ends", lambda: 0 < int(archiver.redis.pttl("f99_association")) <= 10_000
+    )
     assert forwarder.stop() == 0
 
 
-def test_without_waiting_it_ends_with_an_error_when_its_queue_is_missing(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_forwarder_without_a_wait_exits_with_an_error_if_its_queue_is_missing(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     assert archiver.redis.ping()
     forwarder = peers.start("forwarder", "--no-wait-for-queue", wait_for_event=None)
 
@@ -79,7 +87,9 @@ def test_without_waiting_it_ends_with_an_error_when_its_queue_is_missing(archive
     assert "--wait-for-queue" in forwarder.log
 
 
-def test_a_second_consumer_of_its_queue_ends_with_an_error(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_second_consumer_of_a_forwarder_queue_exits_with_an_error(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.declare()
     peers.start("forwarder")
     second = peers.start("forwarder", wait_for_event=None)
@@ -88,7 +98,9 @@ def test_a_second_consumer_of_its_queue_ends_with_an_error(archiver: ArchiverEnd
     assert "another process consumes it" in second.log
 
 
-def test_refuses_to_empty_the_archivers_database(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_forwarder_refuses_to_empty_the_archiver_database(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.redis.set("precious", "1")
     number = str(archiver.redis.get_connection_kwargs()["db"])
     forwarder = peers.start("forwarder", "--redis-db", number, wait_for_event=None)
@@ -98,7 +110,9 @@ def test_refuses_to_empty_the_archivers_database(archiver: ArchiverEnd, peers: P
     assert archiver.redis.get("precious") == "1"
 
 
-def test_answers_associated_in_quoted_flow_style_over_the_default_exchange(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_forwarder_acknowledges_associated_in_flow_style_over_the_default_exchange(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.declare()
     archiver.unbind("cc_foreman_ack_publish")
     peers.start("forwarder", *OWN_NAME)
@@ -106,11 +120,12 @@ def test_answers_associated_in_quoted_flow_style_over_the_default_exchange(archi
     archiver.send("f99_consume", wire_samples.ASSOCIATED)
 
     assert archiver.take_raw("cc_foreman_ack_publish").decode() == (
-        f'{{"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", "ACK_ID": "{wire_samples.SESSION}_2"}}'
+        '{"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": "f99_association", '
+        f'"ACK_ID": "{wire_samples.SESSION}_2"}}'
     )
 
 
-def test_lists_itself_once_more_when_the_archivers_key_is_gone_and_goes_on_serving(
+def test_forwarder_registers_again_when_the_association_key_is_gone(
     archiver: ArchiverEnd, peers: Peers
 ) -> None:
     archiver.declare()
@@ -125,7 +140,7 @@ def test_lists_itself_once_more_when_the_archivers_key_is_gone_and_goes_on_servi
     assert archiver.redis.llen("forwarder_list") == 1
 
 
-def test_delivers_nine_files_whichever_of_header_and_readout_comes_first(
+def test_forwarder_delivers_nine_files_with_header_or_readout_first(
     archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
 ) -> None:
     archiver.declare()
@@ -149,7 +164,10 @@ def check_acknowledgements(archiver: ArchiverEnd, image: str) -> None:
         "COMPONENT": "127.0.0.1:comfwd",
         "ACK_ID": f"{wire_samples.SESSION}_4",
     }
-    assert {str(ack["MSG_TYPE"]) for ack in acks[1:]} == {"CC_FWDR_END_READOUT_ACK", "CC_FWDR_HEADER_READY_ACK"}
+    assert {str(ack["MSG_TYPE"]) for ack in acks[1:]} == {
+        "CC_FWDR_END_READOUT_ACK",
+        "CC_FWDR_HEADER_READY_ACK",
+    }
 
 
 def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
@@ -172,7 +190,9 @@ def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
             "SENSOR": sensor,
             "FILENAME": filename,
             "STATUS_CODE": "0",
-            "DESCRIPTION": f"{image}-R22{sensor}.fits is successfully transferred to ARC@127.0.0.1:{target}/",
+            "DESCRIPTION": (
+                f"{image}-R22{sensor}.fits is successfully transferred to ARC@127.0.0.1:{target}/"
+            ),
         }
     assert sorted(path.name for path in target.glob(f"{image}*")) == [
         f"{image}-R22{sensor}.fits" for sensor in wire_samples.SENSORS
@@ -184,7 +204,7 @@ def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
         assert units[0].data.mean() == pytest.approx(1000, abs=20)
 
 
-def test_readout_before_transfer_parameters_loses_the_image_until_it_is_told_again(
+def test_forwarder_drops_a_readout_before_the_parameters_until_it_is_resent(
     archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
 ) -> None:
     archiver.declare()
@@ -203,7 +223,9 @@ def test_readout_before_transfer_parameters_loses_the_image_until_it_is_told_aga
     assert archiver.take("telemetry_queue")["STATUS_CODE"] == "0"
 
 
-def test_reports_a_header_that_cannot_be_fetched(archiver: ArchiverEnd, peers: Peers, header_url: str) -> None:
+def test_forwarder_reports_a_header_that_cannot_be_fetched(
+    archiver: ArchiverEnd, peers: Peers, header_url: str
+) -> None:
     archiver.declare()
     peers.start("forwarder")
     archiver.send("f99_consume", wire_samples.header_ready(f"{header_url}-missing"))
@@ -213,7 +235,7 @@ def test_reports_a_header_that_cannot_be_fetched(archiver: ArchiverEnd, peers: P
     assert (report["RAFT"], report["SENSOR"], report["FILENAME"]) == ("", "", "")
 
 
-def test_reports_a_target_directory_that_is_not_there(
+def test_forwarder_reports_a_missing_target_directory(
     archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
 ) -> None:
     archiver.declare()
@@ -230,7 +252,9 @@ def test_reports_a_target_directory_that_is_not_there(
     assert list(target.iterdir()) == []
 
 
-def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, peers: Peers) -> None:
+def test_forwarder_still_answers_after_invalid_messages(
+    archiver: ArchiverEnd, peers: Peers
+) -> None:
     archiver.declare()
     peers.start("forwarder")
     for poison in (
@@ -248,10 +272,17 @@ def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, 
     assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ASSOCIATED_ACK"
 
 
-def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path) -> None:
+def test_forwarder_fault_options_are_obeyed(
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
+) -> None:
     archiver.declare()
     forwarder = peers.start(
-        "forwarder", "--mute", "CC_FWDR_END_READOUT", "--duplicate-telemetry", "--die-mid-transfer", "2"
+        "forwarder",
+        "--mute",
+        "CC_FWDR_END_READOUT",
+        "--duplicate-telemetry",
+        "--die-mid-transfer",
+        "2",
     )
     for message in (
         wire_samples.xfer_params(f"{target}/"),
@@ -261,14 +292,19 @@ def test_misbehaves_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str
         archiver.send("f99_consume", message)
 
     assert forwarder.process.wait_ended(LIMIT_S) == 70
-    assert [ack["MSG_TYPE"] for ack in answers(archiver, 2)] == ["CC_FWDR_XFER_PARAMS_ACK", "CC_FWDR_HEADER_READY_ACK"]
+    assert [ack["MSG_TYPE"] for ack in answers(archiver, 2)] == [
+        "CC_FWDR_XFER_PARAMS_ACK",
+        "CC_FWDR_HEADER_READY_ACK",
+    ]
     assert archiver.depth("cc_foreman_ack_publish") == 0
     reports = [archiver.take("telemetry_queue") for _ in range(4)]
     assert [report["SENSOR"] for report in reports] == ["S00", "S00", "S01", "S01"]
     assert archiver.depth("telemetry_queue") == 0
 
 
-def test_fails_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path) -> None:
+def test_forwarder_fail_code_is_reported(
+    archiver: ArchiverEnd, peers: Peers, header_url: str, target: Path
+) -> None:
     archiver.declare()
     peers.start("forwarder", "--fail-code", "5611")
     for message in (
@@ -279,15 +315,23 @@ def test_fails_as_told(archiver: ArchiverEnd, peers: Peers, header_url: str, tar
         archiver.send("f99_consume", message)
 
     report = archiver.take("telemetry_queue")
-    assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (wire_samples.IMAGE, "5611", "")
+    assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (
+        wire_samples.IMAGE,
+        "5611",
+        "",
+    )
     assert list(target.iterdir()) == []
 
 
-def test_dies_before_it_acknowledges(archiver: ArchiverEnd, peers: Peers, target: Path) -> None:
+def test_forwarder_with_die_after_exits_before_it_acknowledges(
+    archiver: ArchiverEnd, peers: Peers, target: Path
+) -> None:
     archiver.declare()
     forwarder = peers.start("forwarder", "--die-after", "CC_FWDR_XFER_PARAMS")
     archiver.send("f99_consume", wire_samples.xfer_params(f"{target}/"))
 
     assert forwarder.process.wait_ended(LIMIT_S) == 70
     assert archiver.depth("cc_foreman_ack_publish") == 0
-    assert archiver.depth("f99_consume") == 0, "it consumes without acknowledging, so the message is gone"
+    assert archiver.depth("f99_consume") == 0, (
+        "it consumes without AMQP acknowledgements, so the message is lost"
+    )

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def write_file(folder: Path, sensor: str) -> Path:
     path = folder / "linked" / f"{wire_samples.IMAGE}-R22{sensor}.fits"
-    fitsfile.write(path, wire_samples.IMAGE, Sensor(raft="22", name=sensor), [("EXPTIME", 1.0, "")], "MD5")
+    fitsfile.write(
+        path, wire_samples.IMAGE, Sensor(raft="22", name=sensor), [("EXPTIME", 1.0, "")], "MD5"
+    )
     return path
 
 
@@ -27,11 +29,15 @@ def image_file(tmp_path: Path) -> Path:
 
 
 def rows(site: SiteFolder) -> list[tuple[str, str, str, str, int]]:
-    with closing(sqlite3.connect(site.settings.archive.oods_staging / "oods_catalogue.sqlite3")) as database:
-        return database.execute("SELECT filename, obsid, raft, sensor, requests FROM files").fetchall()
+    with closing(
+        sqlite3.connect(site.settings.archive.oods_staging / "oods_catalogue.sqlite3")
+    ) as database:
+        return database.execute(
+            "SELECT filename, obsid, raft, sensor, requests FROM files"
+        ).fetchall()
 
 
-def test_enters_a_file_once_and_reports_it_each_time_in_the_same_words(
+def test_oods_ingests_a_file_once_and_reports_it_each_time(
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder, image_file: Path
 ) -> None:
     archiver.declare()
@@ -65,7 +71,7 @@ def flip_a_pixel(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_reports_files_that_are_not_what_was_written(
+def test_oods_reports_damaged_and_missing_files(
     archiver: ArchiverEnd, peers: Peers, site: SiteFolder, tmp_path: Path
 ) -> None:
     archiver.declare()
@@ -84,15 +90,22 @@ def test_reports_files_that_are_not_what_was_written(
     assert rows(site) == []
 
 
-def test_refuses_a_file_of_another_image(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+def test_oods_rejects_a_file_of_another_image(
+    archiver: ArchiverEnd, peers: Peers, image_file: Path
+) -> None:
     archiver.declare()
     peers.start("oods")
-    archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file), image="CC_O_20261122_000099"))
+    archiver.send(
+        "cc_publish_to_oods",
+        wire_samples.ingest_request(str(image_file), image="CC_O_20261122_000099"),
+    )
 
     assert "its header says OBSID" in str(archiver.take("oods_publish_to_cc")["DESCRIPTION"])
 
 
-def test_behaves_like_other_releases_as_told(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+def test_oods_options_select_the_behaviour_of_other_releases(
+    archiver: ArchiverEnd, peers: Peers, image_file: Path
+) -> None:
     archiver.declare()
     peers.start("oods", "--no-raft", "--legacy-status", "--duplicate")
     archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
@@ -104,7 +117,9 @@ def test_behaves_like_other_releases_as_told(archiver: ArchiverEnd, peers: Peers
         assert "SENSOR" not in report
 
 
-def test_is_not_deaf_after_messages_it_cannot_understand(archiver: ArchiverEnd, peers: Peers, image_file: Path) -> None:
+def test_oods_still_answers_after_invalid_messages(
+    archiver: ArchiverEnd, peers: Peers, image_file: Path
+) -> None:
     archiver.declare()
     peers.start("oods")
     for poison in (b"", b"{unclosed", b"MSG_TYPE: NOT_KNOWN", b"MSG_TYPE: CC_FILE_INGEST_REQUEST"):

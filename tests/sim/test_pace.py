@@ -20,7 +20,7 @@ HANGS = [sys.executable, "-c", "import time; time.sleep(3600)"]
 
 
 class Clock:
-    """A monotonic clock that the test sets."""
+    """A monotonic clock that a test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -69,7 +69,7 @@ def test_slowness_of_this_machine_is_at_least_one() -> None:
     assert pace.scaled(3) >= 3
 
 
-def test_a_deadline_on_a_free_machine_passes_after_its_limit(clock: Clock) -> None:
+def test_deadline_on_a_free_machine_passes_after_its_limit(clock: Clock) -> None:
     deadline = Deadline(2.5, pace_of(lambda: 0))
     seen = []
     for _ in range(4):
@@ -79,7 +79,7 @@ def test_a_deadline_on_a_free_machine_passes_after_its_limit(clock: Clock) -> No
     assert seen == [(2.5, False), (1.5, False), (0.5, False), (0.0, True)]
 
 
-def test_a_deadline_on_a_busy_machine_passes_later_in_proportion(clock: Clock) -> None:
+def test_deadline_on_a_busy_machine_passes_later_in_proportion(clock: Clock) -> None:
     deadline = Deadline(2.5, pace_of(lambda: 4 * CORES))
     seconds = 0
     while not deadline.has_passed():
@@ -89,26 +89,26 @@ def test_a_deadline_on_a_busy_machine_passes_later_in_proportion(clock: Clock) -
     assert seconds == 10
 
 
-def test_a_pause_of_the_machine_counts_as_one_step(clock: Clock) -> None:
+def test_pause_of_the_machine_counts_as_one_poll_interval(clock: Clock) -> None:
     deadline = Deadline(2.5, pace_of(lambda: 0))
     clock.now += 3600
 
     assert deadline.left_s() == 2.5 - pace.LONGEST_STEP_S
 
 
-async def test_a_block_that_ends_in_time_gives_its_result() -> None:
+async def test_block_that_ends_in_time_returns_its_result() -> None:
     async with within(60):
         result = await asyncio.sleep(0, "done")
     assert result == "done"
 
 
-async def test_a_block_that_hangs_is_ended_with_a_timeout_error() -> None:
+async def test_block_that_hangs_raises_timeout_error() -> None:
     with pytest.raises(TimeoutError):
         async with within(0.01):
             await asyncio.Event().wait()
 
 
-async def test_an_error_in_a_block_is_passed_on() -> None:
+async def test_error_in_a_block_is_raised() -> None:
     async def failing() -> None:
         async with within(60):
             message = "its own"
@@ -118,7 +118,7 @@ async def test_an_error_in_a_block_is_passed_on() -> None:
         await failing()
 
 
-async def test_the_cancellation_of_a_limited_block_is_passed_on() -> None:
+async def test_cancellation_of_a_limited_block_is_raised() -> None:
     begun = asyncio.Event()
 
     async def limited() -> None:
@@ -134,9 +134,11 @@ async def test_the_cancellation_of_a_limited_block_is_passed_on() -> None:
 
 
 @pytest.mark.processes
-def test_run_returns_what_a_program_printed() -> None:
+def test_run_returns_the_output_of_a_program() -> None:
     program = "import sys; print(sys.stdin.read().upper()); sys.exit(3)"
-    done = pace.run([sys.executable, "-c", program], 60, input="given", capture_output=True, text=True)
+    done = pace.run(
+        [sys.executable, "-c", program], 60, input="given", capture_output=True, text=True
+    )
 
     assert (done.returncode, done.stdout, done.stderr) == (3, "GIVEN\n", "")
 
@@ -154,15 +156,17 @@ def test_run_kills_a_program_that_hangs() -> None:
 
 
 @pytest.mark.processes
-def test_communicate_keeps_what_was_printed_before_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait is made of several calls; none of them may lose a line or send the input again."""
+def test_communicate_keeps_output_printed_before_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a wait of several calls; none may lose a line or send the input again."""
     monkeypatch.setattr(pace, "MEASURE_EVERY_S", 0.02)
-    program = "import sys, time; print(input(), flush=True); time.sleep(0.2); print(sys.stdin.read())"
+    program = (
+        "import sys, time; print(input(), flush=True); time.sleep(0.2); print(sys.stdin.read())"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         began = time.monotonic()
         out, _ = pace.communicate(process, 60, "first\nsecond\n")
-        assert time.monotonic() - began >= 0.2, "several calls were made"
+        assert time.monotonic() - began >= 0.2, "the wait took several calls"
 
     assert out == "first\nsecond\n\n"

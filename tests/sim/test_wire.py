@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from ccarchiver_sim.peers.common import wire
 
-SCALARS = st.text(st.characters(min_codepoint=32, max_codepoint=0x7E)) | st.integers() | st.booleans()
+SCALARS = (
+    st.text(st.characters(min_codepoint=32, max_codepoint=0x7E)) | st.integers() | st.booleans()
+)
 MESSAGES = st.dictionaries(
     st.text(st.characters(categories=["Lu"]), min_size=1), SCALARS | st.lists(SCALARS), min_size=1
 )
@@ -18,17 +20,18 @@ def test_block_style_keeps_every_type(message: wire.Message) -> None:
 
 
 @given(MESSAGES)
-def test_quoted_style_makes_texts_of_everything_on_one_line(message: wire.Message) -> None:
+def test_flow_style_quotes_every_value_on_one_line(message: wire.Message) -> None:
     body = wire.encode_quoted(message)
 
     assert b"\n" not in body
     expected = {
-        key: [str(item) for item in value] if isinstance(value, list) else str(value) for key, value in message.items()
+        key: [str(item) for item in value] if isinstance(value, list) else str(value)
+        for key, value in message.items()
     }
     assert wire.decode(body) == expected
 
 
-def test_the_forwarder_style_literally() -> None:
+def test_forwarder_style_has_the_documented_form() -> None:
     assert wire.encode_quoted({"MSG_TYPE": "A", "STATUS_CODE": 0, "RAFT": ""}) == (
         b'{"MSG_TYPE": "A", "STATUS_CODE": "0", "RAFT": ""}'
     )
@@ -46,11 +49,11 @@ def test_the_forwarder_style_literally() -> None:
         (b"a: " + b"x" * wire.MAX_BODY_BYTES, "more than"),
     ],
 )
-def test_what_is_no_message_is_refused_with_the_reason(body: bytes, reason: str) -> None:
+def test_invalid_message_is_rejected_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(wire.WireError, match=reason):
         wire.decode(body)
 
 
-def test_a_missing_field_is_named() -> None:
+def test_missing_field_is_named_in_the_error() -> None:
     with pytest.raises(wire.WireError, match="ASSOCIATED: field ACK_ID is missing"):
         wire.text({"MSG_TYPE": "ASSOCIATED"}, "ACK_ID")

@@ -1,4 +1,4 @@
-"""The archiver's messages, word for word as they are on the wire; only names of images and places are filled in."""
+"""The archiver's messages, literally as on the wire; only image names and paths are filled in."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ REPLY_QUEUE: {REPLIES}
 
 def file_transferred(filename: str, image: str = IMAGE, sensor: str = "S00") -> str:
     return (
-        f'{{"MSG_TYPE": "FILE_TRANSFER_COMPLETED", "FILENAME": "{filename}", "OBSID": "{image}", "RAFT": "22", '
-        f'"SENSOR": "{sensor}", "SESSION_ID": "{SESSION}", "JOB_NUM": "1", "REPLY_QUEUE": "f99_consume"}}'
+        f'{{"MSG_TYPE": "FILE_TRANSFER_COMPLETED", "FILENAME": "{filename}", '
+        f'"OBSID": "{image}", "RAFT": "22", "SENSOR": "{sensor}", '
+        f'"SESSION_ID": "{SESSION}", "JOB_NUM": "1", "REPLY_QUEUE": "f99_consume"}}'
     )
 
 

@@ -1,4 +1,4 @@
-"""The rig as the integration tests use it: one archiver, a new cast of peers for each test."""
+"""The rig for integration tests: one archiver, and new peers for each test."""
 
 from __future__ import annotations
 
@@ -31,30 +31,31 @@ SHORT_S: Mapping[str, float] = {
     "PAIR_TIMEOUT": 4,
     "REASSIGN_GRACE": 4,
     "CONNECT_TIMEOUT": 2,
-    # A killed worker's successor waits for its lease to end.
+    # The successor of a killed worker waits until the lease expires.
     "LEASE_TTL": 3,
     "RESUME_WINDOW": 60,
     "WORKER_OUTAGE_LIMIT": 60,
     "BROKER_OUTAGE_LIMIT": 120,
-    # As on a site, but scaled like the others: a busy machine must not make them end anything.
+    # As on a site, but scaled like the others, so that a busy machine does not exceed them.
     "START_TIMEOUT": 60,
     "WATCHDOG_TIMEOUT": 30,
     "PUBLISH_TIMEOUT": 5,
     "STALLED_AFTER": 300,
 }
-"""With these a fault shows within seconds on a free machine. Times that only a slow machine could hit stay long."""
+"""Short times: faults appear within seconds on an idle machine. Times that a slow machine could
+exceed stay long."""
 SHORT_COUNTS: Mapping[str, object] = {"CONTROLLER_MAX_MISSED_CHECKS": 2}
 
 LIMIT_S = 60.0
-"""For whatever is due, on the clock of `ccarchiver_sim.pace`; the tests never wait for it to pass."""
+"""Limit of every wait, on the clock of `ccarchiver_sim.pace`; no test waits for it to pass."""
 LASTING = {CAMERA, HEADER_SERVICE, CONTROLLER, OODS}
-"""Peers that stay from one test to the next: each start costs a second of one core, and they have no state."""
+"""Peers that tests share: each start costs a second of one core, and they have no state."""
 FORWARDER_LIST = "forwarder_list"
 PRESENCE_KEY = "f99_association"
 
 
 def short(**changes: object) -> dict[str, object]:
-    """Return the settings of a test: `SHORT_S` and changes to it, each time scaled to the machine as it is now."""
+    """Return the settings of a test: `SHORT_S` and changes, with times scaled to this machine."""
     settings = {**SHORT_S, **SHORT_COUNTS, **changes}
     return {
         key: scaled(value) if key in SHORT_S and isinstance(value, int | float) else value
@@ -63,7 +64,7 @@ def short(**changes: object) -> dict[str, object]:
 
 
 class ArchiverHarness:
-    """One archiver that stays up, its CSC, and peers that come and go."""
+    """One archiver that keeps running, its CSC, and peers that tests start."""
 
     def __init__(self, rig: Rig, tap: WireTap, *, are_peers_forked: bool = True) -> None:
         self.rig = rig
@@ -79,8 +80,8 @@ class ArchiverHarness:
 
         self._listen()
 
-    def tap_again(self) -> None:
-        """Listen again, after RabbitMQ was away; what was heard before is forgotten."""
+    def reconnect_tap(self) -> None:
+        """Connect again after RabbitMQ was down; earlier messages are dropped."""
         self.tap.close()
         self.tap = WireTap(self.rig.rabbit, self.rig.vhost)
         self._listen()
@@ -88,10 +89,12 @@ class ArchiverHarness:
     def _listen(self) -> None:
         self.tap.listen_to(load_settings(self.rig.folder.site_file).archive_ctrl_consume_queue)
 
-    # ---- the cast
+    # ---- the peers
 
-    async def set(self, *forwarders: tuple[str, ...], controller: tuple[str, ...] = ()) -> list[Peer]:
-        """Bring the CSC to STANDBY and start new peers; each tuple holds the options of one Forwarder.
+    async def set(
+        self, *forwarders: tuple[str, ...], controller: tuple[str, ...] = ()
+    ) -> list[Peer]:
+        """Bring the CSC to STANDBY and start new peers; a tuple has one Forwarder's options.
 
         Returns
         -------
@@ -114,16 +117,18 @@ class ArchiverHarness:
         return [await self.add_forwarder(*options) for options in forwarders]
 
     def _serves(self, name: str, options: tuple[str, ...]) -> bool:
-        """Tell whether a peer that may stay runs, with these options."""
+        """Return whether a shared peer runs with these options."""
         peer = self.rig.peers.get(name)
         if peer is None or not peer.is_running:
             return False
-        return name in {CAMERA, HEADER_SERVICE} or peer.options == options  # those two are always started alike
+        return (
+            name in {CAMERA, HEADER_SERVICE} or peer.options == options
+        )  # these two always have the same options
 
     async def add_forwarder(self, *options: str) -> Peer:
-        """Start one more Forwarder and wait until it is on the list and serves its queue.
+        """Start one more Forwarder and wait until it is registered and consumes its queue.
 
-        As on every night but a Forwarder's first, its queue is there already.
+        The queue exists already, as in every night but a Forwarder's first.
         """
         name = self.next_name()
         self.tap.declare(queue_of(name))
@@ -132,22 +137,22 @@ class ArchiverHarness:
         return peer
 
     async def add_new_forwarder(self, *options: str) -> Peer:
-        """Start a Forwarder that never ran here: nobody has made its queue. It is on the list then."""
+        """Start a Forwarder whose queue does not exist, and wait until it is registered."""
         peer = self.start_forwarder(self.next_name(), *options)
         await peer.wait_ready()
         return peer
 
     def start_forwarder(self, name: str, *options: str) -> Peer:
-        """Start a Forwarder without waiting, and listen to what it is sent."""
+        """Start a Forwarder without waiting, and record the messages that it is sent."""
         self.tap.listen_to(queue_of(name))
         return self.rig.start_forwarder(name, *options)
 
     def next_name(self) -> str:
-        """Return a name that no Forwarder here had, so that nothing left in a queue can reach it."""
+        """Return an unused Forwarder name, so that no old message in a queue can reach it."""
         return f"fwd{next(self._forwarder_numbers)}"
 
     async def clear(self) -> None:
-        """Bring the CSC to STANDBY, end the Forwarders and forget them. The other peers have no state and stay."""
+        """Bring the CSC to STANDBY and stop the Forwarders. The other peers stay."""
         await self.sal.go_to(salobj.State.STANDBY)
         await self.rig.end_peers(name for name in self.rig.peers if name not in LASTING)
         with self.redis() as client:
@@ -160,15 +165,15 @@ class ArchiverHarness:
         await self.sal.go_to(salobj.State.ENABLED)
 
     async def start_expecting_fault(self) -> int:
-        """Send `start`, which must fail, and return the error code reported."""
+        """Send `start`, which must fail, and return the published error code."""
         mark = self.sal.mark
-        # Whether the command is refused at once or the state falls after it is the CSC's choice.
+        # The CSC may reject the command or go to FAULT after it.
         with suppress(salobj.AckError):
             await self.sal.command("start")
         return await self.fault_after(mark)
 
     async def fault_after(self, mark: int) -> int:
-        """Wait for FAULT and return the first error code reported after a mark."""
+        """Wait for FAULT and return the first error code published after a mark."""
         code = await self.sal.wait_error(since=mark)
         await self.sal.wait_state(salobj.State.FAULT)
         return code
@@ -176,21 +181,24 @@ class ArchiverHarness:
     # ---- images
 
     async def image(self) -> str:
-        """Take an image, wait until nothing of it is missing, and return its name."""
+        """Take an image, wait until it is complete, and return its name."""
         name = self.rig.take()
         await self.completed(name)
         return name
 
     async def completed(self, name: str, limit: float = LIMIT_S) -> None:
-        """Wait until nothing of an image is missing, on disk and on SAL."""
+        """Wait until an image is complete, on disk and on SAL."""
         await polling.wait_for(
             lambda: prove(self.sal, self.rig.folder, name).is_complete(self.expected),
             limit,
-            lambda: f"{name} complete; so far {prove(self.sal, self.rig.folder, name)}; state {self.sal.state}",
+            lambda: (
+                f"{name} complete; so far {prove(self.sal, self.rig.folder, name)}; "
+                f"state {self.sal.state}"
+            ),
         )
 
     async def begun(self, forwarder: Peer) -> str:
-        """Begin an exposure, wait until the Forwarder has been sent its parameters, and return its name."""
+        """Begin an exposure, wait until the Forwarder has the parameters, return the name."""
         name = self.rig.begin_exposure()
         await self.sent_to(forwarder, "CC_FWDR_XFER_PARAMS", name)
         return name
@@ -201,24 +209,28 @@ class ArchiverHarness:
         await polling.wait_for(
             lambda: bool(self.tap.heard(message_type, key, IMAGE_ID=image)),
             LIMIT_S,
-            lambda: f"{message_type} of {image} to {key}; that queue was sent {self.tap.heard(key=key)}",
+            lambda: (
+                f"{message_type} of {image} to {key}; that queue was sent {self.tap.heard(key=key)}"
+            ),
         )
 
     # ---- Redis
 
     def redis(self) -> redis.Redis:
         """Return a client of the archiver's database."""
-        return redis.Redis(host=LOOPBACK, port=self.rig.redis.port, db=self._database, decode_responses=True)
+        return redis.Redis(
+            host=LOOPBACK, port=self.rig.redis.port, db=self._database, decode_responses=True
+        )
 
     def paired(self) -> str | None:
-        """Return the hostname in the association key, which is what a Forwarder looks at."""
+        """Return the hostname in the association key, which Forwarders check."""
         with self.redis() as client:
             value = client.get(self.association_key)
         return None if value is None else str(value)
 
 
 @asynccontextmanager
-async def staged(
+async def running_archiver(
     folder: Path,
     settings: Mapping[str, object] | None = None,
     *,
@@ -227,15 +239,20 @@ async def staged(
     vhost: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ArchiverHarness]:
-    """Bring up an archiver with short times and without peers, on brokers that run."""
+    """Start an archiver with short times and without peers, on running brokers."""
     rig = Rig(
-        settings or short(), redis=redis_server, rabbit=rabbit, vhost=vhost, parent=folder, environment=environment
+        settings or short(),
+        redis=redis_server,
+        rabbit=rabbit,
+        vhost=vhost,
+        parent=folder,
+        environment=environment,
     )
     try:
         async with rig:
             await rig.start_workers()
             with WireTap(rig.rabbit, rig.vhost) as tap:
-                # Variables of a program may be for its start, which a forked one does not have.
+                # Variables may matter only at a program's start, which a forked peer does not have.
                 harness = ArchiverHarness(rig, tap, are_peers_forked=environment is None)
                 yield harness
                 harness.tap.close()
@@ -244,5 +261,5 @@ async def staged(
 
 
 def queue_of(forwarder: str) -> str:
-    """Return the name of the queue a Forwarder of this name takes its messages from."""
+    """Return the name of the queue that a Forwarder consumes."""
     return f"{forwarder}_consume"

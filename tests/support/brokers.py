@@ -1,4 +1,4 @@
-"""Brokers shared by the tests of a session: started once, empty for each test."""
+"""Brokers that the tests of a session share: started once, emptied for each test."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 
 FIRST_VHOSTS = 8
-"""Made at the broker's start, 0.05 s each; a run of few tests needs no more."""
+"""Virtual hosts made when the broker starts, 0.05 s each; enough for a run of few tests."""
 MORE_VHOSTS = 24
-"""Made together when those are used up, in one command of 1.5 s."""
+"""Virtual hosts made when those are used up, by one command of 1.5 s."""
 
 
 class VhostPool:
-    """Hands out virtual hosts of a broker, each once: a vhost cannot be emptied without knowing its queues."""
+    """Returns each virtual host once: emptying one would need the names of its queues."""
 
     def __init__(self, rabbit: PrivateRabbit) -> None:
         self._rabbit = rabbit
         self._used = 0
 
     def take(self) -> str:
-        """Return a virtual host nobody has used."""
+        """Return an unused virtual host."""
         if self._used == len(self._rabbit.vhosts):
             self._rabbit.add_vhosts(*(vhost_name(self._used + more) for more in range(MORE_VHOSTS)))
         self._used += 1
@@ -33,12 +33,12 @@ class VhostPool:
 
 
 def vhost_name(number: int) -> str:
-    """Name of one virtual host; like the site's, it begins with a slash."""
+    """Return the name of a virtual host, which begins with a slash as on a site."""
     return f"/test_{number}"
 
 
 def first_vhosts() -> list[str]:
-    """Names of the virtual hosts that the shared broker starts with."""
+    """Return the names of the virtual hosts that the shared broker starts with."""
     return [vhost_name(number) for number in range(FIRST_VHOSTS)]
 
 

@@ -1,4 +1,4 @@
-"""A real browser without a screen: Debian's Chromium, with nothing of anybody's profile in it."""
+"""A real headless browser: Debian's Chromium with an empty profile."""
 
 from __future__ import annotations
 
@@ -20,65 +20,69 @@ if TYPE_CHECKING:
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 FLAGS = (
-    "--no-sandbox",  # CI runs as root, where the sandbox does not
+    "--no-sandbox",  # CI runs as root, where the sandbox does not work
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-dev-shm-usage",  # containers have little of it
+    "--disable-dev-shm-usage",  # containers have a small /dev/shm
 )
 
-DESK = (1920, 1080)
-"""The screen of a control room."""
+CONTROL_ROOM_SIZE = (1920, 1080)
+"""Size of a control room's screen."""
 
 LIMIT_S = 60.0
-"""For whatever is due, on a free machine; it costs only when something is broken."""
+"""Limit of every wait on an idle machine; it takes effect only if something is broken."""
 
 
 def limit_ms() -> float:
-    """Return the limit as Playwright wants it, in real milliseconds on the machine as it is now."""
+    """Return the limit for Playwright in real milliseconds, scaled to the machine."""
     return 1000 * scaled(LIMIT_S)
 
 
 class Watched:
-    """A page and everything it asked for and complained of."""
+    """A page, its requests and its console errors."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
         self.asked: list[str] = []
         self.complaints: list[str] = []
-        page.on("request", self._note_request)
-        page.on("console", self._note_console)
+        page.on("request", self._record_request)
+        page.on("console", self._record_console)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
 
-    def _note_request(self, request: Request) -> None:
+    def _record_request(self, request: Request) -> None:
         self.asked.append(request.url)
 
-    def _note_console(self, message: ConsoleMessage) -> None:
+    def _record_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(f"{message.type}: {message.text}")
 
     @property
     def asked_elsewhere(self) -> list[str]:
-        """What it asked of anybody but its server."""
+        """Return the requests to other servers."""
         return [url for url in self.asked if urlsplit(url).netloc != urlsplit(self.url).netloc]
 
 
 def _require_chromium() -> None:
-    assert CHROMIUM.exists(), f"no {CHROMIUM}: make setup-tests installs it; or set CHROMIUM to a Chromium"
+    assert CHROMIUM.exists(), (
+        f"no {CHROMIUM}: make setup-tests installs it; or set CHROMIUM to a Chromium"
+    )
 
 
 @asynccontextmanager
-async def browser(profile: Path, size: tuple[int, int] = DESK) -> AsyncIterator[BrowserContext]:
-    """Run a browser for the time of a block.
+async def browser(
+    profile: Path, size: tuple[int, int] = CONTROL_ROOM_SIZE
+) -> AsyncIterator[BrowserContext]:
+    """Run a browser for the duration of a block.
 
     Parameters
     ----------
     profile
-        An empty folder for what it writes.
+        An empty folder for the browser's files.
     size
         Width and height of its window.
     """
@@ -102,7 +106,7 @@ async def browser(profile: Path, size: tuple[int, int] = DESK) -> AsyncIterator[
 
 @asynccontextmanager
 async def opened(context: BrowserContext, url: str) -> AsyncIterator[Watched]:
-    """Have a page open for the time of a block."""
+    """Open a page for the duration of a block."""
     page = await context.new_page()
     watched = Watched(page, url)
     try:

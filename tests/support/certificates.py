@@ -1,4 +1,4 @@
-"""Certificates for one test run: an authority, and what it signs."""
+"""Certificates for one test run, and the authority that signs them."""
 
 from __future__ import annotations
 
@@ -25,22 +25,27 @@ class Certificate:
 
     @property
     def section(self) -> dict[str, object]:
-        """The section of a site file that uses it."""
-        return {"USE": True, "CA_FILE": str(self.ca), "CERT_FILE": str(self.cert), "KEY_FILE": str(self.key)}
+        """Return the section of a site file that uses the certificate."""
+        return {
+            "USE": True,
+            "CA_FILE": str(self.ca),
+            "CERT_FILE": str(self.cert),
+            "KEY_FILE": str(self.key),
+        }
 
     @property
     def server(self) -> ServerTls:
-        """For a private server."""
+        """Return the TLS configuration of a private server."""
         return ServerTls(self.ca, self.cert, self.key)
 
 
 class Authority:
-    """Signs certificates, valid for the time of a test.
+    """Signs certificates that are valid for the time of a test.
 
     Parameters
     ----------
     folder
-        Where the files go; made.
+        Folder for the files; it is created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,8 +56,12 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.ca))
 
     def sign(self, *names: str) -> Certificate:
-        """Give a certificate for host names or addresses, or, without any, one for a client."""
-        issued = self._ca.issue_cert(*names) if names else self._ca.issue_cert("archiver@observatory.example")
+        """Return a certificate for host names or addresses, or for a client if there are none."""
+        issued = (
+            self._ca.issue_cert(*names)
+            if names
+            else self._ca.issue_cert("archiver@observatory.example")
+        )
         stem = names[0] if names else "client"
         cert, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         issued.cert_chain_pems[0].write_to_path(str(cert))

@@ -1,7 +1,8 @@
-"""Runs the program ``ccarchiver``, in a process of its own each time, without importing it each time.
+"""Runs ``ccarchiver`` in a new process each time, without importing it each time.
 
-A start of the program is half a second of a core, nearly all of it imports. Here a server imports everything once; each
-command is a fork of it, with the arguments, the environment and the folder that it is given.
+Starting the program takes half a second of a core, mostly for imports. This server imports
+everything once; each command is a fork of it, with its own arguments, environment and working
+directory.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 PROGRAM = "ccarchiver"
 LIMIT_S = 60.0
-"""Four times what the slowest command, the doctor, gives its checks; it ends what hangs."""
+"""Four times the limit of the slowest command, the doctor; a command that hangs is killed."""
 ROOT = Path(__file__).parent.parent.parent
 
 
 class Typed(NamedTuple):
-    """What a command printed, and its exit code."""
+    """Output and exit code of a command."""
 
     returncode: int
     stdout: str
@@ -39,7 +40,7 @@ class Typed(NamedTuple):
 
 
 class CliServer:
-    """The server; safe to use from several threads, which take turns."""
+    """The server; several threads can use it, one at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,7 +52,7 @@ class CliServer:
         Raises
         ------
         TimeoutError
-            If it does not end in time.
+            If the command does not end in time.
         """
         with self._lock, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, err)]
@@ -62,7 +63,7 @@ class CliServer:
             return Typed(code, out.read().decode(), err.read().decode())
 
     def close(self) -> None:
-        """End the server, and with it a command that hangs."""
+        """Stop the server and a command that hangs."""
         if self._server is not None:
             self._server.kill()
             self._server.communicate()
@@ -82,21 +83,26 @@ class CliServer:
         while not select.select([server.stdout], [], [], MEASURE_EVERY_S)[0]:
             if deadline.has_passed():
                 self.close()
-                raise TimeoutError(f"`{PROGRAM} {' '.join(order['words'])}` took more than {LIMIT_S:g} s")
+                raise TimeoutError(
+                    f"`{PROGRAM} {' '.join(order['words'])}` took more than {LIMIT_S:g} s"
+                )
         return int(server.stdout.readline())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 def serve() -> None:
-    """Run each command that comes as a line of JSON, and print its exit code."""
-    import ccarchiver_cli  # noqa: PLC0415  only the server needs it
+    """Run each command that arrives as a line of JSON, and print its exit code."""
+    import ccarchiver_cli  # noqa: PLC0415  only the server needs the import
 
     for module in pkgutil.walk_packages(ccarchiver_cli.__path__, f"{ccarchiver_cli.__name__}."):
         importlib.import_module(module.name)
@@ -105,12 +111,12 @@ def serve() -> None:
         if child == 0:
             _become(json.loads(line))
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201  it is the answer
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201  this is the reply
 
 
 def _become(order: dict[str, Any]) -> None:
-    """Be the program from now on; does not return."""
-    from ccarchiver_cli.main import main  # noqa: PLC0415  likewise
+    """Become the program; this does not return."""
+    from ccarchiver_cli.main import main  # noqa: PLC0415  only the server needs the import
 
     code: object = 1
     try:
@@ -122,12 +128,14 @@ def _become(order: dict[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(order["env"])
         sys.argv = [PROGRAM, *order["words"]]
-        sys.modules["__main__"].__package__ = None  # else messages call the program after this module
+        sys.modules[
+            "__main__"
+        ].__package__ = None  # otherwise messages name this module as the program
         main()
         code = 0
     except SystemExit as end:
         code = end.code
-    except BaseException:  # noqa: BLE001  as the interpreter does at the end of a program
+    except BaseException:  # noqa: BLE001  like the interpreter at the end of a program
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

@@ -1,9 +1,9 @@
-/* A wall clock that a test can set: loaded before a program's own libraries (LD_PRELOAD), it adds the number of seconds
- * that the file named by CCARCHIVER_TEST_CLOCK holds to what the kernel says. The clocks that nobody can set on a real
- * machine either (monotonic, since boot) stay as they are.
+/* A wall clock that a test can set. Loaded before a program's own libraries (LD_PRELOAD), it adds the number of
+ * seconds in the file named by CCARCHIVER_TEST_CLOCK to the kernel's time. Clocks that cannot be set on a real
+ * machine (monotonic, since boot) are unchanged.
  *
- * No headers, and nothing of the C library but what is declared here: any C compiler will do, without its development
- * files. The kernel is asked directly, as this may be called before the program's libraries are ready.
+ * It includes no headers and uses only the functions declared here, so any C compiler can build it without
+ * development files. It calls the kernel directly because the program's libraries may not be ready yet.
  */
 
 #if defined(__x86_64__)

@@ -1,7 +1,8 @@
-"""A wall clock for the programs of one run that can be set, as an operator or a time server sets a machine's.
+"""A settable wall clock for the programs of one run, which an operator or NTP would set.
 
-It is a small library loaded into them (``clock.c``), made here by whatever C compiler there is. libfaketime would do
-the same for most programs, but with that of Debian 12 every `time.sleep` of Python fails, and Redis never starts.
+The programs load a small library (``clock.c``), which any C compiler builds here. libfaketime would
+do the same for most programs, but with the version of Debian 12 every `time.sleep` of Python fails,
+and Redis never starts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent / "clock.c"
 COMPILERS = ("cc", "gcc", "tcc")
-"""Any of them; `make setup-tests` sees to it that one is there."""
+"""C compilers, of which `make setup-tests` installs one if none exists."""
 OFFSET = struct.Struct("@l")
 COMPILE_LIMIT_S = 60
 
@@ -29,7 +30,7 @@ class FakeClock:
     Parameters
     ----------
     folder
-        Where its library and its file go.
+        Folder for the library and the clock's file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,17 +39,17 @@ class FakeClock:
         self._offset_s = 0
         self._file.write_bytes(OFFSET.pack(0))
         compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-        assert compiler is not None, f"none of {', '.join(COMPILERS)} is there; run `make setup-tests`"
+        assert compiler is not None, f"none of {', '.join(COMPILERS)} found; run `make setup-tests`"
         command = [compiler, "-shared", "-fPIC", "-nostdlib", "-o", str(self._library), str(SOURCE)]
         pace.run(command, COMPILE_LIMIT_S, check=True)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Variables for the programs that are to have this clock."""
+        """Return the variables for programs that use this clock."""
         return {"LD_PRELOAD": str(self._library), "CCARCHIVER_TEST_CLOCK": str(self._file)}
 
     def step(self, by_s: int) -> None:
-        """Set the clock forward, or back; all programs that have it see it at once."""
+        """Set the clock forward or back; all programs with this clock see it immediately."""
         self._offset_s += by_s
-        with self._file.open("r+b") as file:  # the same file: they have it in their memory
+        with self._file.open("r+b") as file:  # the same file, because the programs have it mapped
             file.write(OFFSET.pack(self._offset_s))

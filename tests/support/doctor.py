@@ -1,4 +1,4 @@
-"""``ccarchiver doctor`` as integration tests ask it."""
+"""``ccarchiver doctor`` for integration tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 ROOM = "left"
-"""How a line about this machine's disk ends, which is not ours to judge."""
+"""Last word of a line about this machine's disk, which the tests ignore."""
 
 
 class Doctor:
@@ -24,23 +24,23 @@ class Doctor:
 
     Parameters
     ----------
-    typist
+    cli_server
         Runs the program.
     rig
         The archiver.
     """
 
     def __init__(self, cli_server: CliServer, rig: Rig) -> None:
-        self._typist = cli_server
+        self._cli_server = cli_server
         self._rig = rig
 
     async def run(self, *options: str) -> Typed:
         """Run the program in a terminal of 80 columns."""
         env = self._rig.env | {"COLUMNS": "80"}
-        return await asyncio.to_thread(self._typist.run, ("doctor", *options), env)
+        return await asyncio.to_thread(self._cli_server.run, ("doctor", *options), env)
 
     async def report(self, expected_exit: int) -> list[Report]:
-        """Let it look; what is well and how full this machine's disk is are left out."""
+        """Run the checks; leave out findings that are ok and the disk of this machine."""
         done = await self.run("--json")
         assert "Traceback" not in done.stderr
         bad = _bad(done)
@@ -48,18 +48,20 @@ class Doctor:
         return bad
 
     async def settled(self) -> None:
-        """Wait until it finds nothing: heartbeats tell a new state within a second, the bridge connects."""
+        """Wait until there are no findings: heartbeats show a new state within a second."""
         last: list[Report] = []
 
         async def well() -> bool:
             last[:] = _bad(await self.run("--json"))
             return not last
 
-        await polling.wait_for_async(well, LIMIT_S, lambda: f"the doctor to find nothing; it found {last}")
+        await polling.wait_for_async(
+            well, LIMIT_S, lambda: f"the doctor to find nothing; it found {last}"
+        )
 
 
 def checks_of(bad: list[Report]) -> set[str]:
-    """Give the names of the checks that found something."""
+    """Return the names of the checks with findings."""
     return {one["check"] for one in bad}
 
 

@@ -1,4 +1,4 @@
-"""Peers without the start of an interpreter: forked from a process that has imported them."""
+"""Peers without an interpreter start: forked from a process that has imported them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKED = frozenset(f"ccarchiver_sim.peers.{name}.main" for name in ("controller", "forwarder", "oods"))
-"""Those that take no part in SAL; the others are started once for many tests."""
+FORKED = frozenset(
+    f"ccarchiver_sim.peers.{name}.main" for name in ("controller", "forwarder", "oods")
+)
+"""Peers that do not use SAL; the others are started once for many tests."""
 FORKING.set_forkserver_preload(sorted(FORKED))
 PR_SET_PDEATHSIG = 1
-"""The option of prctl by which a process ends with its parent."""
+"""Option of prctl that ends a process with its parent."""
 
 
 class ForkedPeer(Peer):
-    """A peer that costs a tenth of an interpreter's start; one on SAL is started as a program."""
+    """A peer that costs a tenth of an interpreter start; a peer on SAL is started as a program."""
 
     def __init__(
         self,
@@ -49,53 +51,69 @@ class ForkedPeer(Peer):
         if self._module not in FORKED:
             super().start()
         elif not self.is_running:
-            self._process = _fork(self._module, self.options, self._env, self.out_path, self.log_path)
+            self._process = _fork(
+                self._module, self.options, self._env, self.out_path, self.log_path
+            )
 
 
 class ForkedChild(ChildProcess):
-    """A peer outside of a rig, with both of its outputs in one log.
+    """A peer outside of a rig, with both outputs in one log.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Name of the peer in messages.
     module
         Its module with ``main``, one of `FORKED`.
     arguments
-        Of its command line.
+        Arguments of its command line.
     env
         Its whole environment.
     log_path
-        Where its standard output and standard error go.
+        File for its standard output and standard error.
     """
 
     def __init__(
-        self, name: str, module: str, arguments: Sequence[str], *, env: Mapping[str, str], log_path: Path
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log_path: Path,
     ) -> None:
         super().__init__(name, [module, *arguments], env=env, log_path=log_path)
 
     @override
     def start(self) -> None:
         if not self.is_running:
-            self._process = _fork(self._argv[0], self._argv[1:], self._env, self.out_path, self.log_path)
+            self._process = _fork(
+                self._argv[0], self._argv[1:], self._env, self.out_path, self.log_path
+            )
 
 
-def _fork(module: str, options: Sequence[str], env: Mapping[str, str], *outputs: Path) -> subprocess.Popen[str]:
-    """Fork a peer; return what stands for its Popen."""
+def _fork(
+    module: str, options: Sequence[str], env: Mapping[str, str], *outputs: Path
+) -> subprocess.Popen[str]:
+    """Fork a peer; return a replacement for its Popen."""
     for path in outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(0o600)  # it is read at once
+        path.touch(0o600)  # the file is read immediately
     return cast("subprocess.Popen[str]", _Fork(module, options, env, outputs))
 
 
 class _Fork:
-    """What `ChildProcess` uses of a Popen."""
+    """The part of Popen that `ChildProcess` uses."""
 
     stdin = None
 
-    def __init__(self, module: str, options: Sequence[str], env: Mapping[str, str], outputs: Sequence[Path]) -> None:
+    def __init__(
+        self, module: str, options: Sequence[str], env: Mapping[str, str], outputs: Sequence[Path]
+    ) -> None:
         paths = [str(path) for path in outputs]
-        self._process = FORKING.Process(target=_become, args=(module, list(options), dict(env), paths))
+        self._process = FORKING.Process(
+            target=_become, args=(module, list(options), dict(env), paths)
+        )
         self._process.start()
 
     @property
@@ -119,9 +137,9 @@ class _Fork:
 
 
 def _become(module: str, options: list[str], env: dict[str, str], outputs: list[str]) -> None:
-    """Be the program from now on."""
+    """Become the program."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.setsid()  # Ctrl-C in a terminal reaches only the tests, and they end the others
+    os.setsid()  # Ctrl-C in a terminal reaches only the tests, which end the peers
     os.environ.clear()
     os.environ.update(env)
     for number, path in enumerate(outputs, start=1):

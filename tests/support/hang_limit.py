@@ -1,4 +1,4 @@
-"""The limit of each test that hangs: pytest-timeout's, on a clock that runs slower while the machine is busy."""
+"""Limit of each test that hangs: pytest-timeout's, on a clock that slows on a busy machine."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
     from pytest_timeout import Settings
 
-LOOK_EVERY_S = 1.0
-"""Between two looks at the clock: much less than any test's limit."""
+POLL_S = 1.0
+"""Interval of the timer: much shorter than any test's limit."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Settings) -> bool | None:
-    """Begin to count the time of a test. Outside of the main thread, pytest-timeout's own timer is used."""
+    """Start the timer of a test. Outside of the main thread pytest-timeout's own timer is used."""
     if threading.current_thread() is not threading.main_thread():
         return None
     deadline = Deadline(settings.timeout)
 
-    def look(_number: int, _frame: FrameType | None) -> None:
+    def poll(_number: int, _frame: FrameType | None) -> None:
         if deadline.has_passed():
             _stop()
             timeout_sigalrm(item, settings)
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY_S, LOOK_EVERY_S)
-    item.cancel_timeout = _stop  # type: ignore[attr-defined] # pytest-timeout's own way to be told
+    signal.signal(signal.SIGALRM, poll)
+    signal.setitimer(signal.ITIMER_REAL, POLL_S, POLL_S)
+    item.cancel_timeout = _stop  # type: ignore[attr-defined] # pytest-timeout calls this to cancel
     return True
 
 

@@ -1,6 +1,6 @@
-"""Keep the marks true: a test that starts a program without a mark that says so fails.
+"""Check the marks: a test that starts a program fails if it has no mark for that.
 
-`make quick` runs the tests without such marks. They only compute, so they need no broker and take seconds.
+`make quick` runs the tests without such marks. They need no broker and take seconds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 STARTING_MARKS = {"processes", "servers", "integration"}
 """Marks of tests that may start programs."""
 STARTING_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
-"""Events of Python's audit hooks by which a program or a process is started."""
+"""Audit events of Python that mean the start of a program or process."""
 
 _test: list[pytest.Item] = []
-"""The test that runs and has none of the marks, if there is one."""
+"""The running test, if it has none of the marks."""
 _started: list[str] = []
-"""What it has started."""
+"""The programs that it has started."""
 
 
 def _on_event(event: str, arguments: tuple[object, ...]) -> None:
@@ -34,7 +34,7 @@ sys.addaudithook(_on_event)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Note what a test without a mark starts."""
+    """Record the programs that a test without a mark starts."""
     if STARTING_MARKS.isdisjoint(mark.name for mark in item.iter_markers()):
         _test.append(item)
     try:
@@ -49,5 +49,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Fail a test without a mark that has started a program."""
     result = yield
     if _test and _started:
-        pytest.fail(f"{item.nodeid} starts a program, so it needs the mark `processes`: {_started[0]}", pytrace=False)
+        pytest.fail(
+            f"{item.nodeid} starts a program, so it needs the mark `processes`: {_started[0]}",
+            pytrace=False,
+        )
     return result

@@ -1,4 +1,4 @@
-"""The pictures of the status page in the documentation, taken of the real page during a simulated night.
+"""The screenshots in the documentation, taken of the real page during a simulated night.
 
 Run it from the repository's folder: ``python -m tests.support.screenshots docs/images``.
 """
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 IMAGES = 14
-"""More than the strip has room for."""
+"""Number of images: more than the page shows."""
 CADENCE_S = 1.5
 EXPOSURE_S = 0.4
 WORKERS_SETTLED_S = 120.0
-"""The mark of a worker that has just started stays for a minute."""
+"""Time limit for the mark of a newly started worker, which stays for a minute."""
 
 
 async def take_pictures(folder: Path) -> None:
-    """Take all pictures, of a private archiver that is up only for them."""
+    """Take all screenshots, of a private archiver that runs only for them."""
     rig = Rig({"PAIR_TIMEOUT": 2, "REASSIGN_GRACE": 1})
     try:
         async with rig:
@@ -40,7 +40,10 @@ async def take_pictures(folder: Path) -> None:
                 tasks.create_task(rig.start_peers())
             await rig.observer.go_to(salobj.State.ENABLED)
             with tempfile.TemporaryDirectory() as profile:
-                async with browser(Path(profile)) as context, opened(context, rig.status_url) as watched:
+                async with (
+                    browser(Path(profile)) as context,
+                    opened(context, rig.status_url) as watched,
+                ):
                     await _night(rig, watched.page, folder)
     finally:
         await rig.close()
@@ -69,7 +72,7 @@ async def _night(rig: Rig, page: Page, folder: Path) -> None:
     await expect(page.locator("#timeline .what").filter(has_text="complete")).to_have_count(1)
     await page.screenshot(path=folder / "status-page-timeline.png")
     await page.keyboard.press("Escape")
-    await page.mouse.click(1, 1)  # nothing has the focus
+    await page.mouse.click(1, 1)  # no element has the focus
 
     rig.peers[FORWARDER].kill()
     await expect(page.locator("#csc")).to_have_attribute("data-state", "FAULT")

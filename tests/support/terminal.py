@@ -1,4 +1,4 @@
-"""An operator's terminal beside a running archiver."""
+"""An operator's terminal for a running archiver."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Terminal:
 
     Parameters
     ----------
-    typist
+    cli_server
         Runs the program.
     rig
         The site.
     """
 
     def __init__(self, cli_server: CliServer, rig: Rig) -> None:
-        self._typist = cli_server
+        self._cli_server = cli_server
         self._rig = rig
 
-    async def type_in(self, *words: str) -> Answer:
+    async def run(self, *words: str) -> Answer:
         """Run a command to its end."""
-        return Answer(*await asyncio.to_thread(self._typist.run, words, self._rig.env))
+        return Answer(*await asyncio.to_thread(self._cli_server.run, words, self._rig.env))
 
-    async def until_answered(self, wanted: str, *words: str) -> Answer:
-        """Run a command again and again until its answer has some words."""
+    async def until_output(self, wanted: str, *words: str) -> Answer:
+        """Repeat a command until its output contains some words."""
         return await self._until(lambda answer: wanted in answer.words, repr(wanted), *words)
 
     async def until_json(self, field: str, *words: str) -> Answer:
-        """Run a command again and again until a field of its answer is not empty."""
+        """Repeat a command until a field of its JSON output is not empty."""
         return await self._until(lambda answer: bool(answer.json[field]), field, *words)
 
     async def _until(self, condition: Callable[[Answer], bool], what: str, *words: str) -> Answer:
@@ -48,8 +48,10 @@ class Terminal:
 
         async def answered() -> bool:
             nonlocal last
-            last = await self.type_in(*words)
+            last = await self.run(*words)
             return condition(last)
 
-        await polling.wait_for_async(answered, LIMIT_S, lambda: f"{what} from {words}; the last answer was {last}")
+        await polling.wait_for_async(
+            answered, LIMIT_S, lambda: f"{what} from {words}; the last output was {last}"
+        )
         return last

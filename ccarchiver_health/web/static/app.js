@@ -1,24 +1,24 @@
-// The page: takes what the server sends and hands it to its parts.
+// Entry point: receives the events of the server and updates the parts of the page.
 
 import { showBanner, showLink } from "./banner.js";
 import { showLatencies, showRecent } from "./charts.js";
 import { byId } from "./dom.js";
 import { Link } from "./link.js";
 import { showAlarms, showNight, showPairing, showServices, showWorkers } from "./panels.js";
-import { showStrip, startStrip } from "./strip.js";
+import { showRecentImages, startRecentImages } from "./recent_images.js";
 import { openTimeline, refreshTimeline, startTimeline } from "./timeline.js";
 
-let snapshot = null; // the last one that came
-let known = null; // the last one with Redis answering: what is shown while it does not
+let snapshot = null; // the last one received
+let known = null; // the last one with a Redis that answered: shown while Redis is unavailable
 let problem = "";
 
-startStrip(openTimeline);
+startRecentImages(openTimeline);
 startTimeline();
 
 const link = new Link({
   onSnapshot(received) {
     if (snapshot && snapshot.overview.version !== received.overview.version) {
-      location.reload(); // the server is a newer one: so must its page be
+      location.reload(); // another version of the server has another version of the page
       return;
     }
     snapshot = received;
@@ -40,25 +40,25 @@ const link = new Link({
 
 function draw() {
   const now = link.now();
-  document.body.dataset.redis = snapshot.overview.redis.answers ? "answers" : "away";
+  document.body.dataset.redis = snapshot.overview.redis.answers ? "answers" : "unavailable";
   showBanner(snapshot, now);
   showAlarms(snapshot.alarms);
   showServices(snapshot.overview);
-  if (snapshot !== known) return; // nothing else is known: the last state stays, marked as old
+  if (snapshot !== known) return; // the rest keeps its last state, which is marked as old
   showLatencies(known.bounds_s, known.latencies);
   showRecent(known.overview.recent);
   drawAges();
 }
 
-// What shows an age, every second.
+// Update the parts that show an age, every second.
 function drawAges() {
   if (!snapshot || snapshot !== known) return;
   const now = link.now();
   const { overview } = known;
-  showStrip(overview.recent, now);
+  showRecentImages(overview.recent, now);
   showWorkers(overview.workers, now);
   showPairing(overview.pairing, now);
   showNight(known, now);
 }
 
-byId("strip").setAttribute("data-ready", "yes");
+byId("recent-images").setAttribute("data-ready", "yes");

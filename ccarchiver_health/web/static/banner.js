@@ -1,4 +1,4 @@
-// The banner: what somebody reads from the door.
+// The banner: large enough to read from a distance.
 
 import { byId, setText } from "./dom.js";
 import { age, clock, plural } from "./format.js";
@@ -10,7 +10,7 @@ const VERDICTS = {
   critical: ["✖", "CRITICAL"],
   unknown: ["?", "UNKNOWN"],
 };
-const CSC_SILENT_S = 10; // it writes a sign of life every second
+const CSC_SILENT_S = 10; // the CSC updates its record every second
 
 export function showBanner(snapshot, now) {
   const { overview, alarms } = snapshot;
@@ -20,7 +20,7 @@ export function showBanner(snapshot, now) {
   const critical = alarms.filter((alarm) => alarm.severity === "critical").length;
   const warnings = alarms.length - critical;
   const counts = [critical && `${critical} critical`, warnings && plural(warnings, "warning")].filter(Boolean);
-  showVerdict(snapshot.verdict, counts.join(", ") || "nothing to do");
+  showVerdict(snapshot.verdict, counts.join(", ") || "no active alarms");
 }
 
 function showCsc(csc, now) {
@@ -28,7 +28,7 @@ function showCsc(csc, now) {
   const silent = csc ? now - csc.seen_at : 0;
   let text = "";
   if (csc && csc.error_code) text = `${csc.error_code}: ${csc.error_report}`;
-  else if (csc && silent > CSC_SILENT_S) text = `no sign of life for ${age(silent)}`;
+  else if (csc && silent > CSC_SILENT_S) text = `no heartbeat for ${age(silent)}`;
   else if (csc) text = "CSC state";
   put(byId("csc"), CSC_GLYPHS[state] ?? "?", state, text);
   byId("csc").dataset.state = CSC_GLYPHS[state] ? state : "UNKNOWN";
@@ -45,16 +45,17 @@ function put(node, glyph, word, text) {
   setText(node.querySelector(".glyph"), glyph);
   setText(node.querySelector("strong"), word);
   setText(node.querySelector("p"), text);
-  node.title = text; // all of it: the banner shows two lines
+  node.title = text; // the complete text: the banner shows only two lines of it
 }
 
-// What makes everything below it doubtful, in the order of how much; nothing, if nothing does.
+// Return the most severe reason why the values on the page may be old: kind and text, both empty
+// if there is none.
 function noticeOf(link, snapshot, problem, lastGood) {
-  const since = lastGood ? `; below is what was known at ${clock(lastGood)} UTC` : "";
+  const since = lastGood ? `; the values below are from ${clock(lastGood)} UTC` : "";
   if (link.isStale) {
-    const what = link.hasHeard ? `No news for ${age(link.silentMs / 1000)}` : "No connection yet";
-    const why = "the status server is stopped, hangs, cannot be reached, or serves as many pages as it may";
-    return ["stale", `${what}: ${why}. Trying again${since}.`];
+    const what = link.hasData ? `No data for ${age(link.silentMs / 1000)}` : "No connection yet";
+    const reason = "the status server is stopped, hangs, is unreachable, or has too many open pages";
+    return ["stale", `${what}: ${reason}. Retrying${since}.`];
   }
   if (problem) return ["problem", `The status server cannot read the archiver's state: ${problem}${since}.`];
   if (snapshot && !snapshot.overview.redis.answers) {
@@ -69,10 +70,11 @@ export function showLink(link, snapshot, problem, lastGood) {
   const notice = byId("notice");
   notice.hidden = !kind;
   setText(notice, text);
-  document.body.dataset.link = kind || (link.hasHeard ? "live" : "waiting");
-  if (kind === "stale") showVerdict("unknown", "what is below is old");
+  document.body.dataset.link = kind || (link.hasData ? "live" : "waiting");
+  if (kind === "stale") showVerdict("unknown", "the values below are old");
   setText(byId("clock"), link.serverTime ? clock(link.now()) : "--:--:--");
-  setText(byId("live"), kind === "stale" ? `stale for ${age(link.silentMs / 1000)}` : link.hasHeard ? "live · UTC" : "connecting");
+  const live = link.hasData ? "live · UTC" : "connecting";
+  setText(byId("live"), kind === "stale" ? `stale for ${age(link.silentMs / 1000)}` : live);
   const state = byId("csc").querySelector("strong").textContent;
   const glyph = byId("verdict").querySelector(".glyph").textContent;
   document.title = `${glyph} ${state} · ${byId("archiver").textContent}`;

@@ -1,4 +1,4 @@
-// Small charts as inline SVG: histograms of the steps, and the CCDs of the last exposures by time.
+// Small charts as inline SVG: histograms of the stages, and times of the last exposures' CCDs.
 
 import { byId, el, show, svg } from "./dom.js";
 import { seconds } from "./format.js";
@@ -41,7 +41,7 @@ export function showLatencies(bounds, latencies) {
   });
 }
 
-// The bound that a share of all does not exceed; beyond the last one there is none.
+// Return the index of the bucket that contains a quantile; the last bucket has no upper bound.
 function quantile(bounds, counts, total, share) {
   let sum = 0;
   for (let place = 0; place < counts.length; place += 1) {
@@ -56,7 +56,7 @@ function histogram(bounds, { measure, counts, total_s: totalS }) {
   const upTo = (place) => (place < bounds.length ? `≤ ${seconds(bounds[place])}` : `> ${seconds(bounds.at(-1))}`);
   const half = quantile(bounds, counts, total, 0.5);
   const most = quantile(bounds, counts, total, 0.9);
-  const facts = total ? `half ${upTo(half)}, 90 % ${upTo(most)}` : "none yet";
+  const facts = total ? `median ${upTo(half)}, 90 % ${upTo(most)}` : "none yet";
   const name = NAMES[measure] ?? measure;
   const mean = total ? `, mean ${seconds(totalS / total)}` : "";
   const chart = svg("svg", {
@@ -67,7 +67,8 @@ function histogram(bounds, { measure, counts, total_s: totalS }) {
   const step = WIDTH / counts.length;
   const highest = Math.max(1, ...counts);
   counts.forEach((count, place) => {
-    const height = count ? Math.max(1.5, Math.sqrt(count / highest) * HEIGHT) : 0.5; // a root: rare ones must show
+    // Heights are square roots, so that rare values are visible.
+    const height = count ? Math.max(1.5, Math.sqrt(count / highest) * HEIGHT) : 0.5;
     const kind = !count ? "bar empty" : place === half ? "bar half" : "bar";
     const box = { x: place * step + 0.5, y: HEIGHT - height, width: step - 1, height, class: kind };
     chart.append(svg("rect", box, svg("title", {}, `${upTo(place)}: ${count}`)));
@@ -86,13 +87,15 @@ function histogram(bounds, { measure, counts, total_s: totalS }) {
 }
 
 const LOWEST_S = 0.01;
-const LEAST_TOP_S = 1; // the scale grows by decades above it
+const LEAST_TOP_S = 1; // minimum of the upper end, which is a power of ten
 const PLOT = { width: 420, height: 290, left: 44, bottom: 18, top: 8 };
 
-// A scale for these times: seconds to a height in the plot, in decades.
+// Return a logarithmic scale for these images: a function from seconds to a height, and grid lines.
 function scaleFor(recent) {
   const times = recent.flatMap(({ summary, ccds }) =>
-    ccds.flatMap((ccd) => [ccd.retrieved_at, ccd.ingested_at]).map((at) => (at ? at - (summary.last_event_at ?? summary.at) : 0)),
+    ccds
+      .flatMap((ccd) => [ccd.retrieved_at, ccd.ingested_at])
+      .map((at) => (at ? at - (summary.last_event_at ?? summary.at) : 0)),
   );
   const top = 10 ** Math.ceil(Math.log10(Math.max(LEAST_TOP_S, ...times)));
   const decades = Math.log10(top / LOWEST_S);
@@ -120,7 +123,7 @@ export function showRecent(recent) {
 }
 
 function spoken(recent) {
-  return `Seconds from the last event to each CCD's retrieval and ingest, of ${recent.length} images`;
+  return `Seconds from the last event to each CCD's retrieval and ingest, for ${recent.length} images`;
 }
 
 function column({ summary, ccds }, left, step, heightOf) {

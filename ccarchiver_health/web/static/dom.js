@@ -1,4 +1,4 @@
-// Making elements. Text from outside only ever becomes a text node: nothing here parses HTML.
+// Creation of elements. External text only becomes a text node: no function parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -28,7 +28,8 @@ export function byId(id) {
 
 const shown = new WeakMap();
 
-// Build a part of the page anew only if what it shows has changed: a selection or a screen reader is not disturbed.
+// Rebuild a part of the page only if its content has changed, so that neither a selection nor a
+// screen reader is disturbed.
 export function show(node, content, build) {
   const key = JSON.stringify(content);
   if (shown.get(node) === key) return;

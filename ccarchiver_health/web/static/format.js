@@ -1,4 +1,5 @@
-// Numbers and times for people. Times come as Unix seconds and are shown in UTC, as the observatory's logs have them.
+// Formatting of numbers and times. Times are in Unix seconds and are shown in UTC, as in the
+// observatory's logs.
 
 export function clock(at) {
   return at ? new Date(at * 1000).toISOString().slice(11, 19) : "";
@@ -19,7 +20,7 @@ export function seconds(value) {
   return `${Math.round(value / 86400)} d`;
 }
 
-// An age in whole units: it is looked at from afar and changes every second.
+// Return an age in whole units: it changes every second and is read from a distance.
 export function age(value) {
   const whole = Math.max(0, Math.round(value));
   return whole ? seconds(whole) : "0 s";

@@ -1,28 +1,30 @@
-// The stream of events from the server: opened, watched, and opened again for as long as the page is open.
+// The event stream from the server: opened, monitored, and opened again when it is silent.
 
-const STALE_AFTER_MS = 4000; // a beat comes every second; a reading that Redis holds up may take two of them
-const REOPEN_AFTER_MS = 8000; // of silence: a stream that a frozen server or a dead tunnel holds open never ends by itself
+// The server sends a beat every second. A slow Redis can delay one by two seconds.
+const STALE_AFTER_MS = 4000;
+// A stream to a frozen server or through a dead tunnel never ends by itself.
+const REOPEN_AFTER_MS = 8000;
 const WATCH_EVERY_MS = 500;
 
 export class Link {
   constructor({ onSnapshot, onBeat, onWatch }) {
     this.handlers = { onSnapshot, onBeat, onWatch };
-    this.heard = performance.now();
+    this.receivedAt = performance.now();
     this.opened = performance.now();
-    this.hasHeard = false;
+    this.hasData = false;
     this.serverTime = 0;
     this.open();
     setInterval(() => this.watch(), WATCH_EVERY_MS);
     document.addEventListener("visibilitychange", () => this.watch());
   }
 
-  // The server's clock now: ages are its differences, whatever this machine's clock says.
+  // Return the time of the server's clock. Ages use it, so the browser's clock may be wrong.
   now() {
-    return this.serverTime ? this.serverTime + (performance.now() - this.heard) / 1000 : 0;
+    return this.serverTime ? this.serverTime + (performance.now() - this.receivedAt) / 1000 : 0;
   }
 
   get silentMs() {
-    return performance.now() - this.heard;
+    return performance.now() - this.receivedAt;
   }
 
   get isStale() {
@@ -33,7 +35,9 @@ export class Link {
     this.source?.close();
     this.opened = performance.now();
     this.source = new EventSource("events");
-    this.source.addEventListener("snapshot", (event) => this.take(event, (data) => this.handlers.onSnapshot(data)));
+    this.source.addEventListener("snapshot", (event) => {
+      this.take(event, (data) => this.handlers.onSnapshot(data));
+    });
     this.source.addEventListener("beat", (event) => {
       this.take(event, (data) => {
         this.serverTime = data.at;
@@ -44,8 +48,8 @@ export class Link {
 
   take(event, handle) {
     const data = JSON.parse(event.data);
-    this.heard = performance.now();
-    this.hasHeard = true;
+    this.receivedAt = performance.now();
+    this.hasData = true;
     if (data.overview) this.serverTime = data.overview.at;
     handle(data);
     this.handlers.onWatch(this);

@@ -1,11 +1,11 @@
-// The panels of text: alarms, workers, the Forwarder and the services, the last hour.
+// The text panels: alarms, workers, Forwarder and services, last hour.
 
 import { byId, el, setText, show } from "./dom.js";
 import { age, clock, mebibytes, plural, seconds } from "./format.js";
 
 const SEVERITY_GLYPHS = { critical: "✖", warning: "▲" };
-const BEAT_LATE_S = 3; // a heartbeat comes every second
-const NEW_S = 60; // a worker that started so recently is marked: somebody may want to know why
+const BEAT_LATE_S = 3; // workers write a heartbeat every second
+const NEW_S = 60; // a worker is marked for this time after its start, which may be unexpected
 
 export function showAlarms(alarms) {
   show(byId("alarms"), alarms, () => {
@@ -26,7 +26,7 @@ export function showAlarms(alarms) {
   });
 }
 
-// Ages change with every reading: they are text in elements that stay.
+// Ages change every second, so the elements stay and only their texts are replaced.
 export function showWorkers(workers, now) {
   const list = byId("workers");
   workers.forEach((part, place) => {
@@ -34,24 +34,31 @@ export function showWorkers(workers, now) {
     const { heartbeat } = part;
     const beat = heartbeat ? now - heartbeat.written_at : Infinity;
     const up = heartbeat && heartbeat.started ? now - Date.parse(heartbeat.started) / 1000 : 0;
-    const health = !heartbeat ? "away" : heartbeat.degraded_reason ? "trouble" : beat > BEAT_LATE_S ? "late" : "well";
+    const health = healthOf(heartbeat, beat);
     card.dataset.worker = part.worker;
     card.dataset.health = health;
-    put(card, ".glyph", { away: "✖", trouble: "✖", late: "▲", well: "✔" }[health]);
+    put(card, ".glyph", { down: "✖", degraded: "✖", late: "▲", well: "✔" }[health]);
     put(card, "strong", part.worker);
-    const mark = health === "late" ? `silent ${age(beat)}` : heartbeat && up < NEW_S ? `started ${age(up)} ago` : "";
-    put(card, ".mark", mark);
-    put(card, ".doing", !heartbeat ? "shows no life" : heartbeat.degraded_reason || heartbeat.state);
-    put(
-      card,
-      ".facts",
-      heartbeat
-        ? `pid ${heartbeat.pid} · up ${age(up)} · ${mebibytes(heartbeat.rss_bytes)} · CPU ${Math.round(heartbeat.cpu_share * 100)} %`
-        : "no process, or one that hangs",
-    );
+    const started = heartbeat && up < NEW_S ? `started ${age(up)} ago` : "";
+    put(card, ".mark", health === "late" ? `no heartbeat for ${age(beat)}` : started);
+    const doing = heartbeat ? heartbeat.degraded_reason || heartbeat.state : "down: no heartbeat";
+    put(card, ".doing", doing);
+    const facts = heartbeat ? processFacts(heartbeat, up) : "the process is not running, or hangs";
+    put(card, ".facts", facts);
     const oldest = part.mailbox_oldest_s >= 1 ? `, oldest ${age(part.mailbox_oldest_s)}` : "";
-    put(card, ".mail", `${plural(part.mailbox_depth, "letter")} wait${part.mailbox_depth === 1 ? "s" : ""}${oldest}`);
+    put(card, ".mail", `${plural(part.mailbox_depth, "message")} waiting${oldest}`);
   });
+}
+
+function healthOf(heartbeat, beat) {
+  if (!heartbeat) return "down";
+  if (heartbeat.degraded_reason) return "degraded";
+  return beat > BEAT_LATE_S ? "late" : "well";
+}
+
+function processFacts(heartbeat, up) {
+  const cpu = Math.round(heartbeat.cpu_share * 100);
+  return `pid ${heartbeat.pid} · up ${age(up)} · ${mebibytes(heartbeat.rss_bytes)} · CPU ${cpu} %`;
 }
 
 function workerCard() {
@@ -71,14 +78,18 @@ function put(card, selector, text) {
 
 export function showPairing(pairing, now) {
   const paired = pairing && pairing.hostname;
-  const word = paired ? `paired with ${pairing.hostname}` : pairing && pairing.is_active ? "looking for a Forwarder" : "no session";
+  const unpaired = pairing && pairing.is_active ? "searching for a Forwarder" : "no session";
+  const word = paired ? `paired with ${pairing.hostname}` : unpaired;
   const node = byId("pairing");
-  node.dataset.pairing = paired ? (pairing.presence_ttl_s === null ? "silent" : "paired") : pairing && pairing.is_active ? "searching" : "none";
+  if (paired) node.dataset.pairing = pairing.presence_ttl_s === null ? "silent" : "paired";
+  else node.dataset.pairing = pairing && pairing.is_active ? "searching" : "none";
   const glyph = { paired: "✔", silent: "▲", searching: "✖", none: "○" }[node.dataset.pairing];
   const facts = [];
   if (paired) {
-    facts.push(`since ${clock(pairing.since)} (${age(now - pairing.since)}) · queue ${pairing.queue} · pairing ${pairing.epoch}`);
-    const left = pairing.presence_ttl_s === null ? "is NOT there" : `lives ${age(pairing.presence_ttl_s)} more`;
+    const since = `since ${clock(pairing.since)} (${age(now - pairing.since)})`;
+    facts.push(`${since} · queue ${pairing.queue} · pairing ${pairing.epoch}`);
+    const left =
+      pairing.presence_ttl_s === null ? "is MISSING" : `expires in ${age(pairing.presence_ttl_s)}`;
     facts.push(`its key ${pairing.presence_key} ${left}`);
   } else if (pairing && pairing.loss) facts.push(pairing.loss);
   if (pairing && pairing.is_active) facts.push(`session ${pairing.session_id}`);
@@ -104,23 +115,35 @@ export function showNight(snapshot, now) {
   const { overview, letters } = snapshot;
   show(byId("rates"), overview.rates, (rates) =>
     RATES.map((name) =>
-      el("div", { "data-rate": name, "data-count": rates[name] ? "some" : "none" }, el("dt", {}, name), el("dd", {}, rates[name])),
+      el(
+        "div",
+        { "data-rate": name, "data-count": rates[name] ? "some" : "none" },
+        el("dt", {}, name),
+        el("dd", {}, rates[name]),
+      ),
     ),
   );
   setText(byId("unfinished-count"), String(overview.unfinished));
-  const waiting = overview.waiting.slice(0, 6).map((image) => [image.obsid, image.state, age(now - image.since), image.waiting_on]);
+  const waiting = overview.waiting
+    .slice(0, 6)
+    .map((image) => [image.obsid, image.state, age(now - image.since), image.waiting_on]);
   show(byId("unfinished"), waiting, () =>
     waiting.length
-      ? waiting.map(([name, state, since, who]) =>
-          el("li", { "data-state": state }, el("b", {}, name), ` ${since}: waits for ${who}`),
+      ? waiting.map(([name, state, since, waitingOn]) =>
+          el("li", { "data-state": state }, el("b", {}, name), ` ${since}: waits for ${waitingOn}`),
         )
-      : el("li", { class: "none" }, "every accepted image is at its end"),
+      : el("li", { class: "none" }, "every accepted image is complete or failed"),
   );
   setText(byId("letters-count"), String(overview.dead_letters));
   show(byId("letters"), letters, () =>
     letters.length
       ? letters.map((letter) =>
-          el("li", { title: `ccarchiver deadletter show ${letter.id}` }, el("b", {}, letter.at.slice(11, 19)), ` ${letter.origin}${letter.obsid ? `, ${letter.obsid}` : ""}: ${letter.reason}`),
+          el(
+            "li",
+            { title: `ccarchiver deadletter show ${letter.id}` },
+            el("b", {}, letter.at.slice(11, 19)),
+            ` ${letter.origin}${letter.obsid ? `, ${letter.obsid}` : ""}: ${letter.reason}`,
+          ),
         )
       : el("li", { class: "none" }, "none"),
   );

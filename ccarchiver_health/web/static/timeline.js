@@ -1,22 +1,22 @@
-// One image's way, in a dialog: every step with its time, who wrote it down, and how long it took.
+// Dialog with the timeline of one image: every stage with its time, worker and duration.
 
 import { byId, el, svg } from "./dom.js";
 import { clock, fineClock, seconds } from "./format.js";
-import { CELLS, ccdTitle, cell, stateWord } from "./strip.js";
+import { CELLS, ccdTitle, cell, stateWord } from "./recent_images.js";
 
 const AXIS = 100;
 const FINISHED = ["complete", "failed", "skipped", "unannounced"];
 
-let current = ""; // the image shown; an answer about another one comes too late
+let current = ""; // name of the image shown; a response for another image is ignored
 let loading = false;
-let settled = false;
+let hasEnded = false;
 let opener = null;
 
 export function startTimeline() {
   const dialog = byId("timeline");
   byId("timeline-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close(); // beside it
+    if (event.target === dialog) dialog.close(); // a click outside the dialog
   });
   dialog.addEventListener("close", () => {
     current = "";
@@ -26,17 +26,17 @@ export function startTimeline() {
 
 export function openTimeline(name) {
   current = name;
-  settled = false;
+  hasEnded = false;
   opener = document.activeElement;
   byId("timeline-name").textContent = name;
-  byId("timeline-body").replaceChildren(el("p", {}, "reading …"));
+  byId("timeline-body").replaceChildren(el("p", {}, "loading …"));
   byId("timeline").showModal();
   load();
 }
 
-// With each snapshot, for as long as the image that is shown may change.
+// Load the image again with each snapshot, until the image has ended.
 export function refreshTimeline(recent) {
-  if (!current || settled) return;
+  if (!current || hasEnded) return;
   if (recent.length) load();
 }
 
@@ -52,7 +52,10 @@ async function load() {
     if (body) show(body);
     else byId("timeline-body").replaceChildren(el("p", { class: "problem" }, problem));
   } catch {
-    if (name === current) byId("timeline-body").replaceChildren(el("p", { class: "problem" }, "The status server does not answer."));
+    if (name === current) {
+      const text = "The status server does not answer.";
+      byId("timeline-body").replaceChildren(el("p", { class: "problem" }, text));
+    }
   } finally {
     loading = false;
     if (current && current !== name) load();
@@ -60,13 +63,14 @@ async function load() {
 }
 
 function show({ summary, ccds, moments, waiting_on: waitingOn, target_dir: targetDir }) {
-  settled = FINISHED.includes(summary.state);
-  const took = summary.finished && summary.last_event_at ? Math.max(0, summary.finished - summary.last_event_at) : null;
+  hasEnded = FINISHED.includes(summary.state);
+  const took =
+    summary.finished && summary.last_event_at ? Math.max(0, summary.finished - summary.last_event_at) : null;
   const facts = [
     `job ${summary.job}`,
-    `first heard of ${clock(summary.at)} UTC`,
-    took === null ? "" : `${seconds(took)} from its last event to its end`,
-    settled ? "" : `waits for ${waitingOn}`,
+    `first event ${clock(summary.at)} UTC`,
+    took === null ? "" : `ended ${seconds(took)} after its last event`,
+    hasEnded ? "" : `waits for ${waitingOn}`,
     targetDir && `to ${targetDir}`,
     summary.failed && `${summary.failed_code || ""} ${summary.failed}`,
   ].filter(Boolean);
@@ -86,7 +90,7 @@ function ccdItem(ccd) {
 function table(moments) {
   const begin = Math.min(...moments.map((moment) => moment.at));
   const length = Math.max(0.001, Math.max(...moments.map((moment) => moment.at)) - begin);
-  const head = ["UTC", "after", "who", "what", "", "took", ""].map((text) => el("th", { scope: "col" }, text));
+  const head = ["UTC", "elapsed", "worker", "event", "", "took", ""].map((text) => el("th", { scope: "col" }, text));
   const rows = moments.map((moment) =>
     el(
       "tr",
@@ -106,11 +110,12 @@ function table(moments) {
 function bar(moment, begin, length) {
   const end = ((moment.at - begin) / length) * AXIS;
   const width = Math.min(end, ((moment.took_s ?? 0) / length) * AXIS);
+  const kind = /\b(retrieved|ingested)$/u.exec(moment.what)?.[1] ?? "";
   return svg(
     "svg",
     { viewBox: `0 0 ${AXIS} 8`, preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("rect", { x: 0, y: 3.5, width: AXIS, height: 1, class: "grid" }),
-    svg("rect", { x: end - width, y: 2, width, height: 4, class: `took ${/\b(retrieved|ingested)$/u.exec(moment.what)?.[1] ?? ""}` }),
+    svg("rect", { x: end - width, y: 2, width, height: 4, class: `took ${kind}` }),
     svg("rect", { x: Math.max(0, Math.min(AXIS - 1, end - 0.5)), y: 0, width: 1, height: 8, class: "moment" }),
   );
 }

@@ -1,1 +1,1 @@
-"""The scenarios, a file for each family."""
+"""The scenarios of the fault campaign, one module for each family."""

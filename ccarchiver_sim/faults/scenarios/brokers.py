@@ -1,4 +1,4 @@
-"""Redis or RabbitMQ stopped, killed or frozen, and back after a while."""
+"""Scenarios in which Redis or RabbitMQ is stopped, killed or frozen, and started again."""
 
 from functools import partial
 
@@ -11,20 +11,20 @@ from ccarchiver_sim.testbed.brokers.server import PrivateServer
 STOPPED, KILLED, FROZEN = "stopped", "killed", "frozen"
 ABOUT = {
     STOPPED: "is stopped cleanly",
-    KILLED: "is killed, with what it had not written",
-    FROZEN: "hangs: its connections stay open, nothing is answered",
+    KILLED: "is killed and loses the data that it had not written",
+    FROZEN: "hangs: its connections stay open, but it answers no request",
 }
 
 
 class BrokerAway(Scenario):
-    """One broker, away in one way.
+    """One broker, unavailable for one reason.
 
     Parameters
     ----------
     broker
         ``redis`` or ``rabbitmq``.
     how
-        One of the three ways.
+        Reason: ``stopped``, ``killed`` or ``frozen``.
     """
 
     outages: tuple[float, ...] = OUTAGES_S

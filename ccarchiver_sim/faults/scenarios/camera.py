@@ -1,4 +1,4 @@
-"""Camera and header service in orders nobody would expect."""
+"""Scenario in which the camera's and the header service's events have unusual sequences."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ from ccarchiver_sim.faults.sal_source import END, HEADER, START, TOPICS
 from ccarchiver_sim.faults.scenario import Scenario
 
 BETWEEN_S = 0.1
-"""Between two events of an image: time for the archiver to act on the first."""
+"""Time between two events of an image, in which the archiver can process the first."""
 DOUBLED = (
     (START, END, HEADER, HEADER),
     (START, START, END, HEADER),
@@ -19,16 +19,16 @@ DOUBLED = (
     (START, END, HEADER, START, END, HEADER),
 )
 INCOMPLETE = ((START, END), (START, HEADER), (START,), (END,), (HEADER,))
-"""Such an image cannot be delivered; it must not be forgotten either."""
+"""An image with only these events cannot be delivered, but it must stay in the ledger."""
 BURST = 15
-"""Images all of whose events come at once."""
+"""Number of images whose events are all sent at once."""
 
 
 class OddOrders(Scenario):
-    """Every order of the three events, doubled events, missing events, a burst."""
+    """Every sequence of the three events, duplicate events, missing events, a burst."""
 
     name = "camera-odd-orders"
-    about = "every order of the three events, doubled ones, missing ones, and a burst of images at once"
+    about = "every sequence of the three events, duplicates, missing events, and a burst of images"
     rate = 1.0
     ends_at_once = True
 
@@ -47,7 +47,10 @@ class OddOrders(Scenario):
         async with stage.redis() as client:
             unfinished = set(await client.zrange(UNFINISHED, 0, -1))
         forgotten = [image for image in self._incomplete if image not in unfinished]
-        self.expect(condition=not forgotten, otherwise=f"images that wait for an event are forgotten: {forgotten}")
+        self.expect(
+            condition=not forgotten,
+            otherwise=f"the ledger lost images that wait for an event: {forgotten}",
+        )
 
     async def _expose(self, stage: Stage, sequence: tuple[str, ...]) -> str:
         image = stage.sky.new_image()

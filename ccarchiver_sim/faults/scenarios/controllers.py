@@ -1,4 +1,4 @@
-"""The Controller and the OODS: away, silent, slow, negative, hostile, repeating themselves."""
+"""Scenarios with a Controller or OODS that is killed, silent, slow, negative or hostile."""
 
 import asyncio
 from functools import partial
@@ -10,8 +10,8 @@ from ccarchiver_sim.faults.scenario import Scenario
 from ccarchiver_sim.faults.timing import ACK_TIMEOUT_S, LATE_ACK_S
 from ccarchiver_sim.testbed.rig import CONTROLLER, OODS
 
-HOSTILE = "/tmp/$(touch owned)/../../etc/;rm -rf ./"  # noqa: S108 - refused, never used
-"""The Forwarder would put this into a shell command."""
+HOSTILE = "/tmp/$(touch owned)/../../etc/;rm -rf ./"  # noqa: S108 - rejected, never used
+"""Directory that the Forwarder would put into a shell command."""
 
 
 class Away(Scenario):
@@ -20,11 +20,11 @@ class Away(Scenario):
     Parameters
     ----------
     peer
-        Its name.
+        Name of the peer.
     outages
         For how long.
     may_fault
-        Whether the longer ones need an operator.
+        Whether the longer outages need an operator.
     """
 
     def __init__(self, peer: str, outages: tuple[float, ...], *, may_fault: bool) -> None:
@@ -45,20 +45,20 @@ class Away(Scenario):
 
 
 class BadController(Scenario):
-    """A Controller that answers wrongly or not at all, then one that is well.
+    """A Controller that answers wrongly or not at all, and is then replaced by a good one.
 
     Parameters
     ----------
     name, about
-        Of the scenario.
+        Name and description of the scenario.
     options
-        Of the bad one.
+        Options of the faulty Controller.
     outage
         For how long.
     may_fault
-        Whether an operator is needed.
+        Whether the CSC may go to FAULT, so that an operator is needed.
     refuses
-        Whether images are refused and must be among the dead letters.
+        Whether images are rejected and must be among the dead letters.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class BadController(Scenario):
 
     @override
     async def heal(self, stage: Stage) -> None:
-        # One that is only slow owes answers, which it would take with it.
+        # A slow Controller still has answers to send, which would be lost with it.
         if self.may_fault:
             await stage.peer_pool.replace(CONTROLLER)
 
@@ -97,31 +97,38 @@ class BadController(Scenario):
             await stage.peer_pool.replace(CONTROLLER)
         if self._refuses:
             refused = stage.oracle.refused(stage.oracle.run)
-            self.notes.append(f"{len(refused)} images refused, each with a dead letter")
-            self.expect(condition=bool(refused), otherwise="no image became a dead letter, but all were refused")
+            self.notes.append(f"{len(refused)} images rejected, each with a dead letter")
+            self.expect(
+                condition=bool(refused),
+                otherwise="no image became a dead letter, but all were rejected",
+            )
 
 
 class Repeating(Scenario):
-    """Every report comes twice, from the Forwarder and from the OODS: still one event each."""
+    """The Forwarder and the OODS send every status twice; each must cause one event."""
 
     name = "statuses-doubled"
-    about = "Forwarder and OODS send every report twice; each gives one event"
+    about = "Forwarder and OODS send every status twice; each causes one event"
     outages: tuple[float, ...] = (1.0,)
 
     @override
     async def prepare(self, stage: Stage) -> None:
         await asyncio.gather(
-            stage.peer_pool.set_bad_forwarders(("--duplicate-telemetry",)), stage.peer_pool.replace(OODS, "--duplicate")
+            stage.peer_pool.set_bad_forwarders(("--duplicate-telemetry",)),
+            stage.peer_pool.replace(OODS, "--duplicate"),
         )
 
     @override
     async def inject(self, stage: Stage) -> None:
-        """All that is wrong was prepared."""
+        """Do nothing: `prepare` has started the faulty peers."""
 
     @override
     async def finish(self, stage: Stage) -> None:
         doubled = sum(trace.duplicates for trace in stage.oracle.of(stage.oracle.run))
-        self.expect(condition=doubled == 0, otherwise=f"{doubled} events were repeated although no worker died")
+        self.expect(
+            condition=doubled == 0,
+            otherwise=f"{doubled} events were duplicated although no worker died",
+        )
         await asyncio.gather(stage.peer_pool.retire_bad_forwarders(), stage.peer_pool.replace(OODS))
 
 
@@ -131,21 +138,24 @@ SCENARIOS = [
     partial(
         BadController,
         "controller-silent",
-        "the Controller does not answer NEW_CC_ARCHIVE_ITEM; FAULT, then an operator starts again",
+        "the Controller does not answer NEW_CC_ARCHIVE_ITEM; FAULT, "
+        "then an operator enables the CSC",
         ("--mute", "NEW_CC_ARCHIVE_ITEM"),
         outage=2.5 * ACK_TIMEOUT_S,
     ),
     partial(
         BadController,
         "controller-slow",
-        "the Controller answers after the deadline, so that it is asked twice and answers twice",
+        "the Controller answers after the deadline, "
+        "so it gets each instruction and answers it twice",
         ("--ack-delay", str(LATE_ACK_S)),
         may_fault=False,
     ),
     partial(
         BadController,
         "controller-negative",
-        "the Controller refuses images (ACK_BOOL FALSE): dead letters and FAULT, the others are delivered",
+        "the Controller rejects images (ACK_BOOL FALSE): dead letters and FAULT, "
+        "others are delivered",
         ("--negative",),
         refuses=True,
     ),

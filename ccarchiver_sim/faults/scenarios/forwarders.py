@@ -1,4 +1,4 @@
-"""Forwarders that die, hang, keep silent or come late, and what is wrong with their list."""
+"""Scenarios with Forwarders that die, hang, do not answer or answer late, and with a bad list."""
 
 import json
 from functools import partial
@@ -13,7 +13,7 @@ from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.peer_process import Peer
 
 PRESENCE_KEY = "f99_association"
-"""Of every Forwarder of the known release."""
+"""Presence key of every Forwarder of the known release."""
 GARBAGE = (
     "not JSON at all {",
     "[]",
@@ -26,14 +26,15 @@ GARBAGE = (
 
 
 class Misbehaving(Scenario):
-    """Forwarders with options, of which the last one is well.
+    """Faulty Forwarders with options, followed by a good one.
 
     Parameters
     ----------
     name, about
-        Of the scenario.
+        Name and description of the scenario.
     options
-        Of each Forwarder, in their order on the list; the one without options takes over in the end.
+        Options of each faulty Forwarder, in the sequence of the list. The Forwarder without options
+        takes over at the end.
     """
 
     ends_at_once = True
@@ -46,7 +47,7 @@ class Misbehaving(Scenario):
 
     @override
     async def inject(self, stage: Stage) -> None:
-        # The paired one is replaced in the midst of the exposures, which is a takeover by itself.
+        # The paired Forwarder is replaced during exposures, which also causes a takeover.
         await stage.peer_pool.set_bad_forwarders(*self._options)
 
     @override
@@ -55,10 +56,10 @@ class Misbehaving(Scenario):
 
 
 class Killed(Scenario):
-    """The paired Forwarder is killed, the next one too, and one comes back."""
+    """The paired Forwarder and its successor are killed, and a new one starts."""
 
     name = "forwarder-killed"
-    about = "the paired Forwarder is killed; its successor as well, once; new ones come back later"
+    about = "the paired Forwarder is killed, then once its successor; new ones start later"
     outages: tuple[float, ...] = (0.5, 5.0)
 
     @override
@@ -74,10 +75,13 @@ class Killed(Scenario):
 
 
 class Frozen(Scenario):
-    """The paired Forwarder hangs and comes back when another has its work."""
+    """The paired Forwarder hangs and continues after another has taken over."""
 
     name = "forwarder-frozen"
-    about = "the paired Forwarder hangs, another takes over, then the first one wakes up with its old orders"
+    about = (
+        "the paired Forwarder hangs, another takes over, "
+        "then the first continues its old instructions"
+    )
     outages: tuple[float, ...] = (4.0 * FACTOR, 15.0 * FACTOR)
 
     @override
@@ -91,10 +95,10 @@ class Frozen(Scenario):
 
 
 class PresenceFlaps(Scenario):
-    """The presence key goes and comes, as when a Forwarder is as slow as the key's time to live."""
+    """The presence key disappears and returns, as with a Forwarder as slow as its time to live."""
 
     name = "presence-flaps"
-    about = "the Forwarder's presence key goes and comes, for less and for more than the grace"
+    about = "the Forwarder's presence key disappears, for less and for more than the grace period"
     outages: tuple[float, ...] = (0.5, 2.0, 0.9, 1.1)
 
     @override
@@ -109,22 +113,30 @@ class PresenceFlaps(Scenario):
 
 
 class BadList(Scenario):
-    """What stands in the list of free Forwarders is stale, double and malformed when one is needed."""
+    """The list of free Forwarders has stale, duplicate and malformed entries when one is needed."""
 
     name = "forwarder-list-bad"
-    about = "stale, double and malformed entries stand before the good one when the paired Forwarder dies"
+    about = (
+        "stale, duplicate and malformed entries precede the good one when the paired Forwarder dies"
+    )
     ends_at_once = True
 
     @override
     async def inject(self, stage: Stage) -> None:
         one = await paired(stage)
         others = [peer for peer in stage.peer_pool.forwarders if peer is not one]
-        stale = json.dumps({"hostname": "dead", "ip_address": "127.0.0.1", "consume_queue": "dead_consume"})
+        stale = json.dumps(
+            {"hostname": "dead", "ip_address": "127.0.0.1", "consume_queue": "dead_consume"}
+        )
         double = json.dumps(
-            {"hostname": others[0].name, "ip_address": "127.0.0.1", "consume_queue": f"{others[0].name}_consume"}
+            {
+                "hostname": others[0].name,
+                "ip_address": "127.0.0.1",
+                "consume_queue": f"{others[0].name}_consume",
+            }
         )
         async with stage.redis() as client:
-            # Taken from the right, so these come first.
+            # The archiver takes entries from the right, so these come first.
             await client.rpush(FORWARDER_LIST, double, double, stale, stale, *GARBAGE)
         one.kill()
 
@@ -134,10 +146,10 @@ class BadList(Scenario):
 
 
 class FlushesItsDatabase(Scenario):
-    """A Forwarder starts, which empties its own database in the same Redis."""
+    """A Forwarder starts and clears its own database in the same Redis."""
 
     name = "forwarder-flushdb"
-    about = "FLUSHDB on the Forwarders' own database, again and again"
+    about = "FLUSHDB on the Forwarders' own database, repeatedly"
     outages: tuple[float, ...] = (0.3, 0.3, 0.3)
 
     @override
@@ -147,10 +159,10 @@ class FlushesItsDatabase(Scenario):
 
 
 class NoneLeft(Scenario):
-    """No Forwarder at all for longer than the archiver waits."""
+    """No Forwarder for longer than the archiver waits."""
 
     name = "forwarders-gone"
-    about = "all Forwarders die; one comes within the grace, or after it, when an operator starts again"
+    about = "all Forwarders die; one starts within the grace period, or after it, with an operator"
     outages: tuple[float, ...] = (3.0, 30.0)
     may_fault = True
 
@@ -166,17 +178,17 @@ class NoneLeft(Scenario):
 
 
 async def paired(stage: Stage) -> Peer:
-    """Return the paired Forwarder, waiting while there is none."""
+    """Wait until a Forwarder is paired, and return it."""
     found: list[Peer] = []
 
-    async def look() -> bool:
+    async def is_paired() -> bool:
         try:
             found.append(await stage.peer_pool.paired())
         except LookupError:
             return False
         return True
 
-    await polling.wait_for_async(look, OUTAGES_S[2], "a paired Forwarder")
+    await polling.wait_for_async(is_paired, OUTAGES_S[2], "a paired Forwarder")
     return found[0]
 
 
@@ -185,7 +197,8 @@ SCENARIOS = [
     partial(
         Misbehaving,
         "forwarder-dies-unacked",
-        "three Forwarders in a row die on receipt of an order, before they acknowledge it",
+        "three Forwarders in a row die when they receive an instruction, "
+        "before they acknowledge it",
         ("--die-after", "CC_FWDR_XFER_PARAMS"),
         ("--die-after", "CC_FWDR_END_READOUT"),
         ("--die-after", "CC_FWDR_HEADER_READY"),
@@ -193,20 +206,20 @@ SCENARIOS = [
     partial(
         Misbehaving,
         "forwarder-dies-mid-transfer",
-        "a Forwarder dies when some files of an image are delivered, and the next one too",
+        "a Forwarder dies after some files of an image are delivered, and so does the next one",
         ("--die-mid-transfer", "4"),
         ("--die-mid-transfer", "8"),
     ),
     partial(
         Misbehaving,
         "forwarder-mute",
-        "a Forwarder acts on its orders but acknowledges none of one kind, and is replaced",
+        "a Forwarder executes its instructions but acknowledges none of one kind, and is replaced",
         ("--mute", "CC_FWDR_END_READOUT"),
     ),
     partial(
         Misbehaving,
         "forwarder-late-acks",
-        "every acknowledgement comes after its deadline, so that orders are repeated and answered twice",
+        "every acknowledgement arrives late, so that instructions are sent and answered twice",
         ("--ack-delay", str(LATE_ACK_S)),
     ),
     Frozen,

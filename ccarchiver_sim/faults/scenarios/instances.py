@@ -1,4 +1,4 @@
-"""More than one instance of a worker, and workers that are frozen or hang."""
+"""Scenarios with a second instance of a worker, and with frozen or hanging workers."""
 
 import asyncio
 import signal
@@ -14,28 +14,31 @@ from ccarchiver_sim.testbed.child_process import ChildProcess
 from ccarchiver_sim.testbed.supervisor import WORKERS
 
 END_LIMIT_S = 90.0
-"""For a second instance to see that it is one; importing takes most of it on a busy machine."""
+"""Limit for a second instance to detect the first; on a busy machine, imports take most of it."""
 HUNG_LIMIT_S = 90.0
-"""WATCHDOG_TIMEOUT, and the start of the new process."""
+"""More than WATCHDOG_TIMEOUT and the start of the new process."""
 
 
 def second_instance(stage: Stage, worker: str) -> ChildProcess:
-    """Make another instance of a worker; start it from the main thread."""
+    """Return another instance of a worker; start it from the main thread."""
     name = f"second-{worker}"
     log = stage.rig.folder.logs / f"{name}.out"
     return ChildProcess(name, [f"run_ccarchiver_{worker}"], env=stage.rig.worker_env, log_path=log)
 
 
 async def stop(instance: ChildProcess) -> None:
-    """End an instance; not on the event loop, which carries what the instance says to Redis meanwhile."""
+    """End an instance without blocking the event loop, which carries its traffic to Redis."""
     await asyncio.to_thread(instance.stop, END_LIMIT_S)
 
 
 class SecondInstance(Scenario):
-    """A second instance of each worker, started by hand."""
+    """A second instance of each worker is started by hand."""
 
     name = "second-instance"
-    about = "a second instance of each worker is started: it says who runs already and ends, the first goes on"
+    about = (
+        "a second instance of each worker starts: it names the running one and ends; "
+        "the first continues"
+    )
 
     @override
     async def inject(self, stage: Stage) -> None:
@@ -46,21 +49,33 @@ class SecondInstance(Scenario):
         second = second_instance(stage, worker)
         second.start()
         try:
-            await polling.wait_for(lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end")
+            await polling.wait_for(
+                lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end"
+            )
         except polling.WaitError as error:
             self.failures.append(str(error))
         finally:
             await stop(second)
-        self.expect(condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0")
-        self.expect(condition=f"pid {holder}" in second.tail(), otherwise=f"second {worker}: does not name {holder}")
-        self.expect(condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended")
+        self.expect(
+            condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0"
+        )
+        self.expect(
+            condition=f"pid {holder}" in second.tail(),
+            otherwise=f"second {worker}: does not name {holder}",
+        )
+        self.expect(
+            condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended"
+        )
 
 
 class FrozenPastLease(Scenario):
-    """A worker is frozen until its lease has ended and another has it, then it wakes up."""
+    """A worker is frozen until another instance has its lease, and then continues."""
 
     name = "worker-frozen"
-    about = "a worker is frozen past its lease, another instance takes over, the first wakes up and ends; each in turn"
+    about = (
+        "each worker is frozen past its lease, another instance takes over, "
+        "the first continues and ends"
+    )
     outages: tuple[float, ...] = (PAST_LEASE_S,) * len(WORKERS)
 
     def __init__(self) -> None:
@@ -80,12 +95,14 @@ class FrozenPastLease(Scenario):
         second = second_instance(stage, self._worker)
         second.start()
         try:
-            await polling.wait_for_async(lambda: self._leads(stage, second.pid), END_LIMIT_S, "the second to lead")
+            await polling.wait_for_async(
+                lambda: self._leads(stage, second.pid), END_LIMIT_S, "the second to get the lease"
+            )
             stage.signal_worker(self._worker, signal.SIGCONT)
             await polling.wait_for(
                 lambda: stage.worker_pid(self._worker) != self._pid,
                 END_LIMIT_S,
-                f"the first {self._worker} to see that it was replaced, and to end",
+                f"the first {self._worker} to detect that it was replaced, and to end",
             )
         except polling.WaitError as error:
             self.failures.append(str(error))
@@ -101,10 +118,13 @@ class FrozenPastLease(Scenario):
 
 
 class Hung(Scenario):
-    """A worker hangs for good: its process is there, its heartbeat is not."""
+    """A worker hangs permanently: its process exists, but sends no heartbeat."""
 
     name = "worker-hung"
-    about = "a worker hangs; health ends it, or the bridge if it is health; supervisord starts it again; each in turn"
+    about = (
+        "each worker hangs: health kills it, or the bridge kills health; "
+        "supervisord starts it again"
+    )
     ends_at_once = True
     outages: tuple[float, ...] = (0.0,) * len(WORKERS)
 
@@ -118,14 +138,16 @@ class Hung(Scenario):
         self.notes.append(worker)
         pid = stage.signal_worker(worker, signal.SIGSTOP)
         try:
-            await polling.wait_for(lambda: stage.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process")
+            await polling.wait_for(
+                lambda: stage.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process"
+            )
         except polling.WaitError as error:
             self.failures.append(f"{worker} hung: {error}")
             stage.signal_worker(worker, signal.SIGCONT)
 
 
 def next_of(all_of_them: tuple[str, ...], left: list[str], stage: Stage) -> str:
-    """Choose one at random that has not been chosen before, until all have."""
+    """Return a random item that was not chosen before, until all were."""
     if not left:
         left += all_of_them
         stage.random.shuffle(left)

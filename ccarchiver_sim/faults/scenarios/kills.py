@@ -1,4 +1,4 @@
-"""Workers that die: at named places, and anywhere."""
+"""Scenarios in which workers are killed, at failpoints and at random times."""
 
 import asyncio
 import signal
@@ -14,21 +14,25 @@ from ccarchiver_sim.testbed.supervisor import WORKERS
 
 ANYWHERE = "anywhere"
 ANYWHERE_SHARE = 4
-"""One kill in so many is at no named place."""
+"""One kill for this many failpoints is at a random time."""
 REACH_LIMIT_S = 4.0
-"""For a worker to reach an armed place: health steps every 3 s, the others at every image."""
+"""Limit for a worker to reach an armed failpoint: health writes a transaction every 3 s, the others
+with every image."""
 LONGEST_PAUSE_S = 2.0
-"""After a worker is back and before it is killed again: now and then before it is whole."""
+"""Longest pause between a worker's restart and its next kill, so that some kills come before it has
+recovered."""
 MOST_OUTSTANDING = 25
-"""A topic's history has 100 events: a CSC that is killed again and again before it has read them loses some, as any
-late joiner does. Well below, so that the next absence fits as well, and so that the simulated Forwarder, which makes
-seven images a second, does not set the time of the recovery."""
+"""Number of outstanding images above which the next kill waits. A topic's history has 100 events: a
+CSC that is killed repeatedly before it has read them loses some, as any late joiner does. The
+number is far below that, so that the events of the next absence fit as well, and so that the
+simulated Forwarder, which processes seven images a second, does not determine the recovery time."""
 BACK_LIMIT_S = 60.0
-"""For a new process; supervisord waits a second more after each death within the first second."""
+"""Limit for a new process; supervisord waits a second longer after each death within the first
+second."""
 
 
 class KillWorkers(Scenario):
-    """Kill workers, each at a place of its own, all at the same time."""
+    """Workers are killed at the same time, each at its own failpoint."""
 
     is_kill = True
     ends_at_once = True
@@ -47,7 +51,7 @@ class KillWorkers(Scenario):
     async def heal(self, stage: Stage) -> None:
         for worker, pid in self._pids.items():
             await polling.wait_for(
-                # bound now, as the loop goes on; mypy takes a default for another signature
+                # Bound now because the loop continues; mypy takes a default for another signature.
                 lambda worker=worker, pid=pid: stage.worker_pid(worker) not in {None, pid},  # type: ignore[misc]
                 BACK_LIMIT_S,
                 f"a new process of {worker}",
@@ -60,7 +64,9 @@ class KillWorkers(Scenario):
     async def _kill(self, stage: Stage, worker: str) -> None:
         point = self._draw(stage, worker)
         await asyncio.sleep(stage.random.uniform(0.0, 1.0 / self.rate))
-        await polling.wait_for(lambda: stage.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run")
+        await polling.wait_for(
+            lambda: stage.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run"
+        )
         pid = stage.worker_pid(worker)
         if pid is None:
             return
@@ -73,16 +79,18 @@ class KillWorkers(Scenario):
 
     @staticmethod
     async def _kill_at(stage: Stage, worker: str, point: str, pid: int) -> bool:
-        """Let a worker die at a place; False if it did not come there."""
+        """Arm a failpoint and return whether the worker died there."""
         stage.arm(point)
         try:
-            await polling.wait_for(lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "the worker's death")
+            await polling.wait_for(
+                lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "the worker's death"
+            )
         except polling.WaitError:
             return not stage.disarm(point)
         return not stage.disarm(point)
 
     def _draw(self, stage: Stage, worker: str) -> str:
-        """Choose where to kill; no place comes again before all have been."""
+        """Return a random failpoint for the next kill; none is repeated before all were used."""
         deck = self._decks.setdefault(worker, [])
         if not deck:
             deck += [*POINTS[worker], *[ANYWHERE] * max(1, len(POINTS[worker]) // ANYWHERE_SHARE)]
@@ -91,34 +99,41 @@ class KillWorkers(Scenario):
 
 
 class KillSal(KillWorkers):
-    """The CSC."""
+    """The CSC is killed."""
 
     name = "kill-sal"
-    about = "the CSC is killed, at every boundary between an effect and its record, and anywhere"
+    about = (
+        "the CSC is killed at every boundary between an effect and its record, and at random times"
+    )
     victims: tuple[str, ...] = ("sal",)
 
 
 class KillBridge(KillWorkers):
-    """The bridge."""
+    """The bridge is killed."""
 
     name = "kill-bridge"
-    about = "the bridge is killed, at every boundary between an effect and its record, and anywhere"
+    about = (
+        "the bridge is killed at every boundary between an effect and its record, "
+        "and at random times"
+    )
     victims: tuple[str, ...] = ("bridge",)
 
 
 class KillHealth(KillWorkers):
-    """The health worker."""
+    """The health worker is killed."""
 
     name = "kill-health"
-    about = "the health worker is killed, at every boundary between an effect and its record, and anywhere"
+    about = (
+        "health is killed at every boundary between an effect and its record, and at random times"
+    )
     victims: tuple[str, ...] = ("health",)
 
 
 class KillAll(KillWorkers):
-    """All three, at about the same time."""
+    """All three workers are killed at about the same time."""
 
     name = "kill-all"
-    about = "all three workers are killed within a second, each at a place of its own"
+    about = "all three workers are killed within a second, each at its own failpoint"
     victims: tuple[str, ...] = WORKERS
     short_kills = 3
 

@@ -1,4 +1,4 @@
-"""Messages no peer should send, mixed with good ones."""
+"""Scenario with messages that no peer should send, mixed with valid ones."""
 
 from typing_extensions import override
 
@@ -9,9 +9,9 @@ from ccarchiver_sim.faults.scenario import Scenario
 from ccarchiver_sim.testbed import polling
 
 LETTERS_LIMIT_S = 60.0
-"""For all bad messages to be among the dead letters; usual is a tenth of a second."""
+"""Limit for all bad messages to become dead letters, which usually takes a tenth of a second."""
 TOO_LONG = 1_000_000
-"""Bytes; above MAX_MESSAGE_BYTES, which is 256 KiB."""
+"""Size in bytes above MAX_MESSAGE_BYTES, which is 256 KiB."""
 MALFORMED = (
     b"",
     b"\x00\xff\xfe",
@@ -26,14 +26,17 @@ MALFORMED = (
     b"a: &a [*a]\n",
     b"x" * TOO_LONG,
 )
-"""What kills the consumer of the archiver that this one replaces, and more."""
+"""Messages that kill the consumer of the previous archiver, and others."""
 
 
 class BadMessages(Scenario):
-    """All of them to all of the archiver's queues."""
+    """All bad messages are sent to all queues of the archiver."""
 
     name = "bad-messages"
-    about = "malformed, empty, huge and unknown messages to every queue, and answers nobody asked for"
+    about = (
+        "malformed, empty, huge and unknown messages to every queue, "
+        "and unexpected acknowledgements"
+    )
     ends_at_once = True
 
     @override
@@ -47,8 +50,12 @@ class BadMessages(Scenario):
         )
         self._before = await self._letters(stage)
         self._sent = len(queues) * len(MALFORMED)
-        await raw_publisher.publish(stage.rig, [(queue, text) for queue in queues for text in MALFORMED])
-        await raw_publisher.publish(stage.rig, [(settings.forwarder_publish_queue, body) for body in self._unasked()])
+        await raw_publisher.publish(
+            stage.rig, [(queue, text) for queue in queues for text in MALFORMED]
+        )
+        await raw_publisher.publish(
+            stage.rig, [(settings.forwarder_publish_queue, body) for body in self._unasked()]
+        )
 
     @override
     async def finish(self, stage: Stage) -> None:
@@ -59,7 +66,9 @@ class BadMessages(Scenario):
             await polling.wait_for_async(all_there, LETTERS_LIMIT_S, "dead letters")
         except polling.WaitError:
             found = await self._letters(stage) - self._before
-            self.failures.append(f"{self._sent} bad messages were sent, {found} are among the dead letters")
+            self.failures.append(
+                f"{self._sent} bad messages were sent, {found} are among the dead letters"
+            )
 
     @staticmethod
     def _unasked() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The network between the workers and a broker."""
+"""Scenarios with faults of the network between the workers and a broker."""
 
 import itertools
 from functools import partial
@@ -10,25 +10,25 @@ from ccarchiver_sim.faults.proxy import Mode, TcpProxy
 from ccarchiver_sim.faults.scenario import OUTAGES_S, Scenario
 
 ABOUT = {
-    Mode.CUT: "is cut: connections are closed, new ones too",
-    Mode.RESET: "is reset: connections end with RST, new ones too",
-    Mode.HALF_OPEN: "is half-open: connections stay, nothing is carried",
-    Mode.SLOW: "is slow: 0.1 s more each way",
-    Mode.SLICES: "carries pieces of 64 bytes",
+    Mode.CUT: "is cut: open and new connections are closed",
+    Mode.RESET: "is reset: open and new connections end with RST",
+    Mode.HALF_OPEN: "is half-open: connections stay open, but no data passes",
+    Mode.SLOW: "is slow: 0.1 s more in each direction",
+    Mode.SLICES: "splits data into pieces of 64 bytes",
 }
 TARGETS = (("redis", "rabbitmq"), ("redis",), ("rabbitmq",))
-"""Whose network it is, round by round: first both, as when the workers' own line fails."""
+"""Brokers with a network fault, round by round: first both, as when the workers' own line fails."""
 REPLIES_LOST = 3
-"""In one round; each costs the connection."""
+"""Lost replies in one round; with each, its connection is lost."""
 
 
 class NetworkFault(Scenario):
-    """The network to both brokers, or to one, in one mode of the proxy.
+    """The network to one or both brokers has one fault of the proxy's modes.
 
     Parameters
     ----------
     mode
-        What the proxies do.
+        Behaviour of the proxies.
     """
 
     outages: tuple[float, ...] = tuple(outage for outage in OUTAGES_S for _ in TARGETS)
@@ -38,7 +38,9 @@ class NetworkFault(Scenario):
         self._mode = mode
         self._targets = itertools.cycle(TARGETS)
         self.name = f"network-{mode.replace('_', '-')}"
-        self.about = f"the network to Redis, RabbitMQ, or both {ABOUT[mode]}, for 1, 5, 30 (and 120) s"
+        self.about = (
+            f"the network to Redis, RabbitMQ, or both {ABOUT[mode]}, for 1, 5, 30 (and 120) s"
+        )
 
     @override
     async def inject(self, stage: Stage) -> None:
@@ -54,10 +56,13 @@ class NetworkFault(Scenario):
 
 
 class LostReplies(Scenario):
-    """Replies that are lost with their connection: what was asked for was done, and nobody knows."""
+    """Replies are lost with their connection after the request was processed."""
 
     name = "network-lost-replies"
-    about = "replies of Redis, RabbitMQ, or both are lost with their connection, after the request was carried out"
+    about = (
+        "replies of Redis, RabbitMQ, or both are lost with their connection, "
+        "after the request was processed"
+    )
     outages: tuple[float, ...] = (1.0,) * len(TARGETS)
 
     def __init__(self) -> None:

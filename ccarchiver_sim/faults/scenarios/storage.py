@@ -1,4 +1,4 @@
-"""A Redis that is there but cannot write."""
+"""Scenarios with a Redis that answers but cannot write."""
 
 import asyncio
 
@@ -12,16 +12,16 @@ from ccarchiver_sim.testbed import polling
 MEMORY_LIMIT = "maxmemory"
 REPLICAS_WANTED = "min-replicas-to-write"
 END_LIMIT_S = 60.0
-"""For Redis' next write, which fails: the workers write several times a second."""
+"""Limit for the next write of Redis, which fails: the workers write several times a second."""
 DEATH_S = 1.0
-"""A simulated Forwarder that dies of an error writes a long traceback first."""
+"""Time for a simulated Forwarder that fails to write a long traceback and end."""
 
 
 class RedisFull(Scenario):
-    """Its memory limit is below what it holds: with noeviction every write is an error."""
+    """The memory limit of Redis is below its use: with noeviction every write fails."""
 
     name = "redis-full"
-    about = "Redis is full (noeviction): every write is refused, for 1, 5, 30 (and 120) s"
+    about = "Redis is full (noeviction): it rejects every write, for 1, 5, 30 (and 120) s"
     outages: tuple[float, ...] = OUTAGES_S
 
     @override
@@ -37,10 +37,10 @@ class RedisFull(Scenario):
 
 
 class RedisRefusesWrites(Scenario):
-    """It wants a replica that is not there: the same refusal as that of a disk that became read-only."""
+    """Redis requires a missing replica, and rejects writes as with a read-only disk."""
 
     name = "redis-refuses-writes"
-    about = "Redis reads but refuses to write (NOREPLICAS), for 1, 5, 30 (and 120) s"
+    about = "Redis reads but rejects writes (NOREPLICAS), for 1, 5, 30 (and 120) s"
     outages: tuple[float, ...] = OUTAGES_S
 
     @override
@@ -56,17 +56,19 @@ class RedisRefusesWrites(Scenario):
 
 
 class DiskFull(Scenario):
-    """Its append-only file cannot grow: with fsync always Redis ends itself, and somebody has to start it again."""
+    """The append-only file cannot grow: with fsync always Redis ends and must be restarted."""
 
     name = "redis-disk-full"
-    about = "Redis' disk is full (fsync always): it ends itself; started again after 1, 5, 30 (and 120) s"
+    about = "Redis' disk is full (fsync always): it ends; restarted after 1, 5, 30 (and 120) s"
     outages: tuple[float, ...] = OUTAGES_S
 
     @override
     async def inject(self, stage: Stage) -> None:
         redis = stage.rig.redis
         redis.fill_disk()
-        await polling.wait_for(lambda: not redis.is_running, END_LIMIT_S, "Redis to end itself over its full disk")
+        await polling.wait_for(
+            lambda: not redis.is_running, END_LIMIT_S, "Redis to end because its disk is full"
+        )
 
     @override
     async def heal(self, stage: Stage) -> None:
@@ -75,10 +77,13 @@ class DiskFull(Scenario):
 
 
 class DiskFullEverySecond(Scenario):
-    """The same with the other durability: it stays, and refuses writes until its disk has room again."""
+    """The append-only file cannot grow: with fsync everysec Redis rejects writes."""
 
     name = "redis-disk-full-everysec"
-    about = "Redis' disk is full (fsync everysec): it refuses writes (MISCONF), for 1, 5, 30 (and 120) s"
+    about = (
+        "Redis' disk is full (fsync everysec): it rejects writes (MISCONF), "
+        "for 1, 5, 30 (and 120) s"
+    )
     outages: tuple[float, ...] = OUTAGES_S
 
     @override
@@ -88,7 +93,9 @@ class DiskFullEverySecond(Scenario):
     @override
     async def inject(self, stage: Stage) -> None:
         stage.rig.redis.fill_disk()
-        await polling.wait_for_async(lambda: self._refuses(stage), END_LIMIT_S, "Redis to refuse writes")
+        await polling.wait_for_async(
+            lambda: self._refuses(stage), END_LIMIT_S, "Redis to reject writes"
+        )
 
     @override
     async def heal(self, stage: Stage) -> None:
@@ -110,7 +117,10 @@ class DiskFullEverySecond(Scenario):
 
 
 async def new_forwarders(stage: Stage) -> None:
-    """Replace Forwarders that died of it, as they wrote their presence key: that is not the archiver's to mend."""
+    """Replace Forwarders that died because they could not write their presence key.
+
+    Their failure is not the archiver's.
+    """
     await asyncio.sleep(scaled(DEATH_S))
     await stage.peer_pool.make_whole()
 

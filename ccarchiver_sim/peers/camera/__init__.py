@@ -1,1 +1,1 @@
-"""The simulated camera: takes exposures and tells of them on SAL."""
+"""The simulated camera: takes exposures and sends their events on SAL."""

@@ -1,4 +1,4 @@
-"""One exposure, and what the camera's events say about it."""
+"""One exposure and the fields of its events."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Final
 DAY_ENDS_AFTER_UTC: Final = dt.timedelta(hours=12)
 """Images are numbered by observing day, which changes at noon UTC."""
 
-NAME: Final = re.compile(r"(?P<source>[A-Z]{2})_(?P<controller>[A-Z])_(?P<date>\d{8})_(?P<number>\d{6})")
-"""Image names: CC for ComCam (see SOURCES), O for the observatory's control system, the day, a number."""
+NAME: Final = re.compile(
+    r"(?P<source>[A-Z]{2})_(?P<controller>[A-Z])_(?P<date>\d{8})_(?P<number>\d{6})"
+)
+"""Pattern of image names: CC for ComCam (see SOURCES), O for the observatory's control system, the
+day, a number."""
 
 COMPONENT: Final = "CCCamera"
 SOURCE: Final = "CC"
 SOURCES: Final = {COMPONENT: SOURCE, "ATCamera": "AT", "MTCamera": "MC"}
-"""The cameras, and how the names of their images begin."""
+"""Cameras, and the prefix of their image names."""
 
 Fields = dict[str, str | float | bool]
 
@@ -28,13 +31,13 @@ class Exposure:
     Parameters
     ----------
     image : `str`
-        Name of the image. One of another form than the camera's is taken as well, to rehearse surprises.
+        Name of the image. Other forms than the camera's are accepted, to test unusual names.
     seconds : `float`
         Exposure time.
     index : `int`
-        Place in the sequence, from 0.
+        Index in the sequence, from 0.
     in_sequence : `int`
-        Images in the sequence.
+        Number of images in the sequence.
     """
 
     image: str
@@ -43,12 +46,15 @@ class Exposure:
     in_sequence: int = 1
 
     def start_integration(self, tai: float) -> Fields:
-        """Fields of the startIntegration event."""
+        """Return the fields of the startIntegration event."""
         return self._common(tai) | {"exposureTime": self.seconds}
 
     def end_readout(self, started: float, tai: float) -> Fields:
-        """Fields of the endReadout event."""
-        return self._common(started) | {"requestedExposureTime": self.seconds, "timestampEndOfReadout": tai}
+        """Return the fields of the endReadout event."""
+        return self._common(started) | {
+            "requestedExposureTime": self.seconds,
+            "timestampEndOfReadout": tai,
+        }
 
     def _common(self, started: float) -> Fields:
         match = NAME.fullmatch(self.image)
@@ -67,10 +73,10 @@ class Exposure:
 
 
 def image_name(date: str, number: int, source: str = SOURCE) -> str:
-    """Name of an image, of ComCam unless `source` is another camera's."""
+    """Return the name of an image, of ComCam unless `source` is another camera's."""
     return f"{source}_O_{date}_{number:06d}"
 
 
 def observing_date(now: dt.datetime) -> str:
-    """Give the observing day as image names have it: `20261122`."""
+    """Return the observing day in the format of image names: `20261122`."""
     return f"{(now.astimezone(dt.UTC) - DAY_ENDS_AFTER_UTC):%Y%m%d}"

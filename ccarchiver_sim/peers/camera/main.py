@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ccarchiver_sim.peers.camera.exposure import COMPONENT, SOURCE, SOURCES, Exposure, image_name, observing_date
+from ccarchiver_sim.peers.camera.exposure import (
+    COMPONENT,
+    SOURCE,
+    SOURCES,
+    Exposure,
+    image_name,
+    observing_date,
+)
 from ccarchiver_sim.peers.camera.remote_control import run_commands
 from ccarchiver_sim.peers.camera.shutter import Shutter
 from ccarchiver_sim.peers.common.async_run import pause, run_async_peer
@@ -22,39 +29,60 @@ if TYPE_CHECKING:
 DATE: Final = re.compile(r"\d{8}")
 
 SETTLE_S: Final = 2.0
-"""Until readers that are there already have found a new writer: what is sent earlier reaches them as history."""
+"""Time in which running readers discover a new writer; earlier events reach them as history."""
 
 
 def camera(  # noqa: PLR0913 - each is an option of the command
     *,
-    images: Annotated[int, typer.Option(min=1, help="How many images to take.")] = 1,
-    cadence: Annotated[float, typer.Option(min=0, help="Seconds from one image's start to the next.")] = 3.0,
-    exposure: Annotated[float, typer.Option(min=0, help="Exposure time of each image in seconds.")] = 1.0,
-    readout: Annotated[float, typer.Option(min=0, help="Seconds from the end of exposure to endReadout.")] = 0.1,
-    date: Annotated[str | None, typer.Option(help="Day in the images' names, YYYYMMDD; today's if not given.")] = None,
-    sequence_start: Annotated[int, typer.Option(min=0, max=999_999, help="Number of the first image.")] = 1,
+    images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 1,
+    cadence: Annotated[
+        float, typer.Option(min=0, help="Seconds from the start of one image to the next.")
+    ] = 3.0,
+    exposure: Annotated[
+        float, typer.Option(min=0, help="Exposure time of each image in seconds.")
+    ] = 1.0,
+    readout: Annotated[
+        float, typer.Option(min=0, help="Seconds from the end of exposure to endReadout.")
+    ] = 0.1,
+    date: Annotated[
+        str | None, typer.Option(help="Day in the image names, YYYYMMDD; default: today.")
+    ] = None,
+    sequence_start: Annotated[
+        int, typer.Option(min=0, max=999_999, help="Number of the first image.")
+    ] = 1,
     settle: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait after start-up, for readers to find the camera.")
+        float,
+        typer.Option(
+            min=0, help="Seconds to wait at the start, until readers discover the camera."
+        ),
     ] = SETTLE_S,
     stdin: Annotated[
-        bool, typer.Option("--stdin", help="Take JSON commands from standard input instead of taking --images.")
+        bool,
+        typer.Option(
+            "--stdin", help="Execute JSON commands from standard input instead of --images."
+        ),
     ] = False,
-    component: Annotated[str, typer.Option(help="Its name on SAL: CCCamera, ATCamera, MTCamera.")] = COMPONENT,
+    component: Annotated[
+        str, typer.Option(help="Name on SAL: CCCamera, ATCamera, MTCamera.")
+    ] = COMPONENT,
     log_level: LogLevel = "WARNING",
 ) -> None:
-    """Run a simulated camera, by default ComCam: take images, or do what is said on standard input.
+    """Run a simulated camera, by default ComCam: take images or execute commands from stdin.
 
-    Each event it sends is told in one line of JSON on stdout. Commands for --stdin, one a line:
-    {"take": {"image": "CC_O_20261122_000001", "exposure": 0.1}}, {"start": "CC_O_20261122_000001"}, {"end": "..."},
-    {"quit": true}. SAL is set up by LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID.
+    It prints each event as one line of JSON on stdout. Commands for --stdin, one a line: {"take":
+    {"image": "CC_O_20261122_000001", "exposure": 0.1}}, {"start": "CC_O_20261122_000001"}, {"end":
+    "..."}, {"quit": true}. LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID configure SAL.
     """
     day = date or observing_date(dt.datetime.now(dt.UTC))
     if DATE.fullmatch(day) is None:
-        raise typer.BadParameter(f"{day} is not YYYYMMDD, for example 20261122", param_hint="--date")
+        raise typer.BadParameter(
+            f"{day} is not YYYYMMDD, for example 20261122", param_hint="--date"
+        )
     source = SOURCES.get(component, SOURCE)
     names = [image_name(day, sequence_start + index, source) for index in range(images)]
     sequence = [
-        Exposure(image=name, seconds=exposure, index=index, in_sequence=images) for index, name in enumerate(names)
+        Exposure(image=name, seconds=exposure, index=index, in_sequence=images)
+        for index, name in enumerate(names)
     ]
 
     async def work(stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Driving the camera by JSON lines on standard input."""
+"""Control of the camera by JSON lines on standard input."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "index": (int,),
     "in_sequence": (int,),
 }
-"""What an exposure may have, and of what type; all but the image may be left out."""
+"""Fields of an exposure and their types; all but the image are optional."""
 
-HELP: Final = 'for example {"take": {"image": "CC_O_20261122_000001"}} or {"start": "..."} or {"quit": true}'
+HELP: Final = (
+    'for example {"take": {"image": "CC_O_20261122_000001"}} or {"start": "..."} or {"quit": true}'
+)
 
 
 class CommandError(ValueError):
-    """A line that is no command; its text says why."""
+    """A line that is not a command; the text names the reason."""
 
 
 def parse(line: str) -> tuple[str, Exposure | None]:
-    """Read one command: its action, and the exposure it is about; quit has none.
+    """Return the action of a command and its exposure, which is None for quit.
 
     Raises
     ------
     CommandError
-        If it is none.
+        If the line is not a command.
     """
     try:
         command = json.loads(line)
@@ -67,10 +69,16 @@ def _exposure(subject: object) -> Exposure:
 
 
 async def run_commands(shutter: Shutter, stop: asyncio.Event) -> None:
-    """Carry out commands from standard input, one after the other, until quit, its end, or the peer is stopped."""
+    """Execute commands from standard input in sequence.
+
+    It ends with quit, with the end of the input, or when the peer is stopped.
+    """
     lines: asyncio.Queue[str | None] = asyncio.Queue()
-    # A thread, as asyncio can wait for a pipe only, and standard input may be a file or a terminal.
-    threading.Thread(target=_read, args=(lines, asyncio.get_running_loop()), name="stdin", daemon=True).start()
+    # A thread, because asyncio can wait only for a pipe, and standard input may be a file or a
+    # terminal.
+    threading.Thread(
+        target=_read, args=(lines, asyncio.get_running_loop()), name="stdin", daemon=True
+    ).start()
     stopped = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
@@ -87,7 +95,7 @@ async def run_commands(shutter: Shutter, stop: asyncio.Event) -> None:
 
 
 async def _carry_out(line: str, shutter: Shutter) -> bool:
-    """Carry out one command; False if it was to quit."""
+    """Execute one command; return False if it is quit."""
     try:
         action, exposure = parse(line)
     except CommandError as error:
@@ -105,12 +113,12 @@ async def _carry_out(line: str, shutter: Shutter) -> bool:
 
 
 def _read(lines: asyncio.Queue[str | None], loop: asyncio.AbstractEventLoop) -> None:
-    """Hand over lines that are not empty, then None; the target of a thread."""
+    """Put the non-empty lines of standard input, then None, into the queue; runs in a thread."""
     try:
         for line in sys.stdin:
             if line.strip():
                 loop.call_soon_threadsafe(lines.put_nowait, line)
         loop.call_soon_threadsafe(lines.put_nowait, None)
     except RuntimeError:
-        # The loop was closed while this thread waited for a line: the peer has ended and wants no more.
+        # The loop was closed while this thread waited for a line: the peer has ended.
         return

@@ -1,4 +1,4 @@
-"""The camera at work: exposures to events, and a line on stdout for each."""
+"""Exposures of the simulated camera: their SAL events, and a line on stdout for each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Shutter:
-    """Takes exposures.
+    """Shutter and readout of the camera.
 
     Parameters
     ----------
     component : `SalComponent`
         The camera on SAL.
     stop : `asyncio.Event`
-        Ends what goes on.
+        Event that ends the exposures.
     readout : `float`
         Seconds from the end of an exposure to the end of its readout.
     """
@@ -44,20 +44,20 @@ class Shutter:
         _tell("startIntegration", exposure)
 
     def end(self, exposure: Exposure) -> None:
-        """End the readout of an exposure; one that never began is ended as well, to rehearse surprises."""
+        """End the readout of an exposure, even if the exposure never began."""
         now = tai_now()
         started = self._started.pop(exposure.image, now)
         self._component.put("endReadout", **exposure.end_readout(started, now))
         _tell("endReadout", exposure)
 
     async def take(self, exposure: Exposure) -> None:
-        """Take one exposure; if the camera is stopped meanwhile it has no endReadout."""
+        """Take one exposure; if the camera is stopped before its end, it has no endReadout."""
         self.start(exposure)
         if not await pause(self._stop, exposure.seconds + self._readout):
             self.end(exposure)
 
     async def take_all(self, exposures: Sequence[Exposure], cadence: float) -> None:
-        """Take exposures, beginning one every `cadence` seconds if the one before has ended by then."""
+        """Take exposures at intervals of `cadence` seconds, or longer if one takes longer."""
         for exposure in exposures:
             began = time.monotonic()
             await self.take(exposure)

@@ -1,1 +1,1 @@
-"""What all simulated peers share: connections, message bodies, the run loop."""
+"""Common code of the simulated peers: connections, message bodies, the run loop."""

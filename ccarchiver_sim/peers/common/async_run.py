@@ -1,4 +1,4 @@
-"""The life of a peer that runs on asyncio, as all that use SAL do."""
+"""Start and end of a peer that runs on asyncio, as all peers with SAL do."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-def run_async_peer(name: str, log_level: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run a peer until it is done or a signal ends it.
+def run_async_peer(
+    name: str, log_level: str, work: Callable[[asyncio.Event], Awaitable[None]]
+) -> int:
+    """Run a peer until its work or a signal ends it.
 
     Parameters
     ----------
@@ -23,7 +25,8 @@ def run_async_peer(name: str, log_level: str, work: Callable[[asyncio.Event], Aw
     log_level : `str`
         Python name of the logging level.
     work : callable
-        The peer's main coroutine function; it gets an event and returns soon after that was set.
+        Main coroutine function of the peer. Its argument is an event; it must return soon after the
+        event is set.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def run_async_peer(name: str, log_level: str, work: Callable[[asyncio.Event], Aw
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait; True if the peer was stopped meanwhile."""
+    """Wait some seconds; return whether the peer was stopped in the meantime."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

@@ -1,4 +1,4 @@
-"""What the command lines of all peers have in common."""
+"""Common options and helpers of the peers' command lines."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; the log goes to stderr.")]
+LogLevel = Annotated[
+    str, typer.Option(help="DEBUG, INFO, WARNING or ERROR; the log goes to stderr.")
+]
 
 MuteOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="MSG_TYPE", help="Never acknowledge messages of this type, though act on them; repeatable."),
+    typer.Option(
+        metavar="MSG_TYPE",
+        help="Execute messages of this type but never acknowledge them; repeatable.",
+    ),
 ]
 
 
 def app_of(command: Callable[..., None]) -> typer.Typer:
-    """Make a program of one command function.
+    """Return a program with one command function.
 
     Parameters
     ----------
     command : callable
-        The function; its signature is the command line and its docstring the help text.
+        Command function; its signature defines the command line and its docstring the help text.
 
     Returns
     -------
     app : `typer.Typer`
-        The program; calling it runs it with the process's arguments.
+        The program; a call runs it with the arguments of the process.
     """
-    # No locals in tracebacks: they could show credentials.
+    # No local variables in tracebacks: they could contain credentials.
     app = typer.Typer(
         add_completion=False,
         pretty_exceptions_show_locals=False,

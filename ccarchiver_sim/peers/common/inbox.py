@@ -1,4 +1,4 @@
-"""Taking a peer's messages one after the other, and never going deaf because of one."""
+"""Sequential handling of a peer's messages, which continues after a failed one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.wire import Message
 
 IDLE_S: Final = 0.2
-"""How long the thread sleeps before it looks whether the peer ends."""
+"""Time that the thread waits for a delivery before it checks whether the peer ends."""
 
 SHOWN_BYTES: Final = 200
-"""How much of a message that was not understood goes into the log: enough to recognise it."""
+"""Length of the excerpt of a bad message in the log: enough to recognise the message."""
 
 log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """A queue of deliveries and the thread that handles them in order.
+    """A queue of deliveries and the loop that handles them in sequence.
 
     Parameters
     ----------
@@ -38,18 +38,20 @@ class Inbox:
         self._waiting: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
 
     def put(self, delivery: Delivery) -> None:
-        """Add a delivery; returns at once."""
+        """Add a delivery without waiting."""
         self._waiting.put(delivery)
 
-    def run(self, handlers: Mapping[str, Callable[[Message], None]], settle: Callable[[Delivery], None]) -> None:
+    def run(
+        self, handlers: Mapping[str, Callable[[Message], None]], settle: Callable[[Delivery], None]
+    ) -> None:
         """Handle deliveries until the peer ends.
 
         Parameters
         ----------
         handlers : mapping
-            A handler for each MSG_TYPE.
+            Handler for each MSG_TYPE.
         settle : callable
-            Called with each delivery when it was handled, or skipped.
+            Called with each delivery after it was handled or skipped.
         """
         while not self._loop.stop.is_set():
             try:
@@ -66,12 +68,12 @@ def _handle(delivery: Delivery, handlers: Mapping[str, Callable[[Message], None]
         message_type = wire.text(message, "MSG_TYPE")
         handler = handlers.get(message_type)
         if handler is None:
-            log.warning("skipped: nothing is known about messages of type %s", message_type)
+            log.warning("skipped: no handler for messages of type %s", message_type)
             return
         log.debug("received %s", message)
         handler(message)
     except wire.WireError as error:
         log.warning("skipped: %s; the message begins %r", error, delivery.body[:SHOWN_BYTES])
     except Exception:
-        # Whatever one message does, the next must be heard: a peer that went deaf is the worst peer.
+        # A failure on one message must not stop the handling of the next.
         log.exception("failed on a message that begins %r", delivery.body[:SHOWN_BYTES])

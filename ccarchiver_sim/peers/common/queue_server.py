@@ -1,4 +1,4 @@
-"""A peer that lives on one queue: a link to RabbitMQ, an inbox, and the threads of both."""
+"""A server of one queue: a RabbitMQ connection, an inbox, and the threads of both."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class QueueServer:
-    """Serves one queue until the run loop stops.
+    """Server of one queue until the run loop stops.
 
     Parameters
     ----------
     loop : `RunLoop`
         The process's run loop.
     site : `Site`
-        Where RabbitMQ is, and the credentials.
+        Address of RabbitMQ and the credentials.
     intake : `Intake`
-        The queue and how to consume it.
+        Queue and how to consume it.
     exchange : `str`
-        Where answers are published.
+        Exchange to which answers are published.
     """
 
     def __init__(self, loop: RunLoop, site: Site, intake: Intake, exchange: str) -> None:
@@ -49,23 +49,23 @@ class QueueServer:
         )
 
     def serve(self, handlers: Mapping[str, Callable[[Message], None]], **about: object) -> None:
-        """Handle messages until the run loop stops, one after the other, all in one thread.
+        """Handle messages in one thread until the run loop stops.
 
         Parameters
         ----------
         handlers : mapping
-            A handler for each MSG_TYPE.
+            Handler for each MSG_TYPE.
         **about
-            What the line on stdout tells about this peer.
+            Additional fields of the `ready` line on stdout.
 
         Raises
         ------
         PeerError
-            If the queue cannot be served in a way an operator has to mend.
+            If the queue cannot be served and an operator must correct the cause.
         """
         self._about = about
         if not self._intake.declare:
-            # Its queue may come only when another, who waits for this peer to be ready, declares it.
+            # Another program may declare the queue only after this peer is ready.
             self._say_ready()
         self.link.start()
         worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.settle))

@@ -1,8 +1,8 @@
-"""One peer's connection to RabbitMQ: it consumes one queue, publishes, and comes back after every loss.
+"""A peer's connection to RabbitMQ, which consumes one queue, publishes, and reconnects.
 
-A thread of its own does nothing but input and output, so that a peer that is busy with files still answers the broker's
-heartbeats. What is to be published waits in an outbox and leaves it only when the broker has confirmed it; so a broker
-that restarts costs a repeated message at worst, never a lost one.
+A separate thread does only input and output, so that a peer that is busy with files still answers
+the broker's heartbeats. A message to publish stays in an outbox until the broker has confirmed it.
+A restart of the broker can therefore repeat a message, but never lose one.
 """
 
 from __future__ import annotations
@@ -31,29 +31,36 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop
 
 MESSAGE_EXCHANGE: Final = "message"
-"""The exchange all Python peers publish to: direct, durable, each queue bound with its own name."""
+"""Exchange to which all Python peers publish: direct, durable, each queue bound with its own
+name."""
 
 DEFAULT_EXCHANGE: Final = ""
-"""The exchange the Forwarder publishes to: it takes a queue's name as routing key."""
+"""Exchange to which the Forwarder publishes: the routing key is a queue's name."""
 
 FIRST_RETRY_S: Final = 0.2
 LONGEST_RETRY_S: Final = 2.0
-"""Waits between attempts to connect double from the first to the longest: quick after a blip, gentle in an outage."""
+"""The wait between attempts to connect doubles from the first to the longest: short after an
+interruption, long in an outage."""
 
 IDLE_S: Final = 0.5
-"""How long the thread sleeps without anything to do; publishing and stopping wake it at once or after this."""
+"""Time that the thread waits without work; publishing and stopping end the wait at once or after
+this time."""
 
 QUEUE_POLL_S: Final = 0.2
-"""How often to look for a queue that is to be declared by another; well below any deadline for an answer."""
+"""Interval of checks for a queue that another program declares; well below any deadline for an
+answer."""
 
 PATIENCE_S: Final = 1.0
-"""How long a queue may be refused at start: a consumer that was killed a moment ago may still hold it."""
+"""Time after the start in which a rejected queue is no error: a consumer that was just killed may
+still hold it."""
 
 FLUSH_S: Final = 5.0
-"""What a peer that ends waits for its outbox: more than a living broker needs, less than supervisors allow."""
+"""Time that an ending peer waits for its outbox: more than a working broker needs, less than
+supervisors allow."""
 
 PREFETCH: Final = 50
-"""Deliveries a peer that acknowledges may hold: nine files of five images, so that it is never idle for the network."""
+"""Unacknowledged deliveries that a peer may hold: the nine files of five images, so that it never
+waits for the network."""
 
 NOT_FOUND: Final = 404
 ACCESS_REFUSED: Final = 403
@@ -62,7 +69,8 @@ log = logging.getLogger(__name__)
 
 
 CONNECTION_ERRORS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
-"""A broker is away. A handshake that a hanging one does not answer is none of pika's other errors."""
+"""Errors of an unavailable broker. A handshake that a hanging broker does not answer raises an
+AMQPConnectorException, which is not an AMQPError."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,11 @@ class Intake:
     queue : `str`
         The queue.
     declare : `bool`
-        Declare the queue, the exchange and the binding; otherwise the queue must be there.
+        Whether to declare the queue, the exchange and the binding; otherwise the queue must exist.
     exclusive : `bool`
-        Be its only consumer, and take messages without acknowledging them, as the Forwarder does.
+        Whether to be the only consumer, without acknowledgements, as the Forwarder is.
     wait_for_queue : `bool`
-        If the queue is missing try again; otherwise the peer ends with an error.
+        Whether to retry if the queue is missing; otherwise the peer ends with an error.
     """
 
     queue: str
@@ -89,7 +97,7 @@ class Intake:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message as the broker handed it over; `tag` is valid only on the connection numbered `epoch`."""
+    """A message from the broker; `tag` is valid only on the connection numbered `epoch`."""
 
     body: bytes
     tag: int
@@ -113,19 +121,19 @@ class RabbitLink:
     Parameters
     ----------
     loop : `RunLoop`
-        The peer's run loop: its stop event ends the link, and fatal errors go there.
+        The peer's run loop; its stop event ends the connection, and it receives fatal errors.
     broker : `BrokerAddress`
-        Where it is.
+        Address of the broker.
     credentials : `Credentials`
         User and password.
     intake : `Intake`
-        What to consume and how.
+        Queue and how to consume it.
     exchange : `str`
-        Where to publish.
+        Exchange to which to publish.
     on_delivery : callable
-        Called in the link's thread with each `Delivery`; it must return at once.
+        Called in the connection's thread with each `Delivery`; it must return at once.
     on_serving : callable
-        Called in the link's thread each time consuming has begun.
+        Called in the connection's thread each time consuming has begun.
     """
 
     def __init__(
@@ -156,17 +164,20 @@ class RabbitLink:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Connect, in the background."""
+        """Connect in the background."""
         self._patience_ends = time.monotonic() + PATIENCE_S
         self._thread = self._loop.spawn("rabbit", self._run)
 
     def publish(self, queue: str, body: bytes) -> None:
-        """Queue a message for publishing; it goes out in order and survives lost connections."""
+        """Put a message into the outbox, which keeps the sequence and survives lost connections."""
         self._outbox.append(_Publish(queue, body))
         self._wake()
 
     def publish_later(self, queue: str, body: bytes, delay: float) -> None:
-        """Publish after `delay` seconds, without holding up anything else; not after the peer was stopped."""
+        """Publish a message after `delay` seconds without blocking.
+
+        Nothing is published after the peer was stopped.
+        """
         if delay <= 0:
             self.publish(queue, body)
             return
@@ -175,20 +186,24 @@ class RabbitLink:
         timer.start()
 
     def settle(self, delivery: Delivery) -> None:
-        """Acknowledge a delivery once all that was published before has been confirmed."""
+        """Acknowledge a delivery after all earlier publications are confirmed."""
         if not self._intake.exclusive:
             self._outbox.append(_Settle(delivery))
             self._wake()
 
     def flush(self, timeout: float = FLUSH_S) -> bool:
-        """Wait until the outbox is empty; False if it is not after `timeout` seconds."""
+        """Wait until the outbox is empty; return whether it is within `timeout` seconds."""
         with self._empty:
             return self._empty.wait_for(lambda: not self._outbox, timeout)
 
     def close(self) -> None:
-        """Send what is left, within `FLUSH_S`, then disconnect."""
+        """Send the rest of the outbox within `FLUSH_S`, then disconnect."""
         if self._live is not None and not self.flush():
-            log.warning("ending with %d messages not sent to RabbitMQ at %s", len(self._outbox), self._address)
+            log.warning(
+                "ending with %d messages not sent to RabbitMQ at %s",
+                len(self._outbox),
+                self._address,
+            )
         self._closing.set()
         self._wake()
         if self._thread is not None:
@@ -205,24 +220,29 @@ class RabbitLink:
 
     def _run(self) -> None:
         wait = FIRST_RETRY_S
-        away = False
+        is_unavailable = False
         while not self._closing.is_set():
             try:
                 connection = pika.BlockingConnection(self._parameters)
             except CONNECTION_ERRORS as error:
                 if isinstance(error, pika.exceptions.ProbableAuthenticationError):
                     raise PeerError(
-                        f"RabbitMQ at {self._address} refuses user {self._user}; correct iip_cred.yaml"
+                        f"RabbitMQ at {self._address} rejects user {self._user}; "
+                        "correct iip_cred.yaml"
                     ) from error
-                if not away:
-                    log.warning("no RabbitMQ at %s (%s); trying until it is there", self._address, _reason(error))
-                away = True
+                if not is_unavailable:
+                    log.warning(
+                        "no RabbitMQ at %s (%s); retrying until it answers",
+                        self._address,
+                        _reason(error),
+                    )
+                is_unavailable = True
                 self._closing.wait(wait)
                 wait = min(2 * wait, LONGEST_RETRY_S)
                 continue
-            if away:
-                log.info("RabbitMQ at %s is there", self._address)
-            away, wait = False, FIRST_RETRY_S
+            if is_unavailable:
+                log.info("RabbitMQ at %s answers", self._address)
+            is_unavailable, wait = False, FIRST_RETRY_S
             self._use(connection)
 
     @property
@@ -230,29 +250,36 @@ class RabbitLink:
         return str(self._parameters.credentials.username)
 
     def _use(self, connection: BlockingConnection) -> None:
-        """Serve over one connection until it breaks or the peer ends."""
+        """Serve over one connection until it is lost or the peer ends."""
         try:
             self._serve(connection)
         except pika.exceptions.ChannelClosedByBroker as error:
             self._refused(error)
         except CONNECTION_ERRORS as error:
-            log.warning("lost RabbitMQ at %s (%s); connecting again", self._address, _reason(error))
+            log.warning("lost RabbitMQ at %s (%s); reconnecting", self._address, _reason(error))
         finally:
             self._live = None
             _close_quietly(connection)
 
     def _refused(self, error: pika.exceptions.ChannelClosedByBroker) -> None:
-        """Handle a channel the broker closed: end if an operator has to act, else try again in a while."""
-        if error.reply_code == ACCESS_REFUSED and not self._served and time.monotonic() > self._patience_ends:
+        """Raise PeerError if the broker has closed the channel for an operator's error, or wait."""
+        if (
+            error.reply_code == ACCESS_REFUSED
+            and not self._served
+            and time.monotonic() > self._patience_ends
+        ):
             raise PeerError(
-                f"queue {self._intake.queue} at {self._address} is refused ({error.reply_text}): another process "
-                "consumes it; end that one or give this one another --consume-queue"
+                f"queue {self._intake.queue} at {self._address} is in use ({error.reply_text}): "
+                "another process consumes it; "
+                "stop that process or set another --consume-queue for this one"
             ) from error
-        log.warning("RabbitMQ at %s: %s %s; connecting again", self._address, error.reply_code, error.reply_text)
+        log.warning(
+            "RabbitMQ at %s: %s %s; reconnecting", self._address, error.reply_code, error.reply_text
+        )
         self._closing.wait(FIRST_RETRY_S)
 
     def _open_channel(self, connection: BlockingConnection) -> BlockingChannel | None:
-        """Open a channel on which the queue exists; None if the peer ends while waiting for it."""
+        """Return a channel on which the queue exists; None if the peer ends before."""
         queue = self._intake.queue
         waiting = False
         while not self._closing.is_set():
@@ -270,14 +297,16 @@ class RabbitLink:
                     raise
                 if not self._intake.wait_for_queue:
                     raise PeerError(
-                        f"queue {queue} does not exist at {self._address}; the archiver declares it when it pairs: "
-                        "start the archiver first or use --wait-for-queue"
+                        f"queue {queue} does not exist at {self._address}; the archiver declares "
+                        "it when it pairs: start the archiver first or use --wait-for-queue"
                     ) from error
             else:
                 return channel
             if not waiting:
                 log.info(
-                    "queue %s at %s is not there yet; waiting for the archiver to declare it", queue, self._address
+                    "queue %s at %s does not exist yet; waiting for the archiver to declare it",
+                    queue,
+                    self._address,
                 )
             waiting = True
             connection.sleep(QUEUE_POLL_S)
@@ -294,11 +323,16 @@ class RabbitLink:
         epoch = self._epoch
 
         def on_message(
-            _channel: BlockingChannel, method: pika.spec.Basic.Deliver, _properties: pika.BasicProperties, body: bytes
+            _channel: BlockingChannel,
+            method: pika.spec.Basic.Deliver,
+            _properties: pika.BasicProperties,
+            body: bytes,
         ) -> None:
             self._on_delivery(Delivery(body=body, tag=method.delivery_tag, epoch=epoch))
 
-        channel.basic_consume(queue, on_message, auto_ack=self._intake.exclusive, exclusive=self._intake.exclusive)
+        channel.basic_consume(
+            queue, on_message, auto_ack=self._intake.exclusive, exclusive=self._intake.exclusive
+        )
         self._live = connection
         self._served = True
         log.info("consuming %s at %s", queue, self._address)
@@ -308,14 +342,15 @@ class RabbitLink:
             connection.process_data_events(time_limit=IDLE_S)
 
     def _drain(self, channel: BlockingChannel, epoch: int) -> None:
-        """Send the outbox; an entry leaves it only when the broker has confirmed it."""
+        """Send the outbox; each entry stays in it until the broker has confirmed it."""
         while self._outbox:
             entry = self._outbox[0]
             if isinstance(entry, _Publish):
                 self._send(channel, entry)
             elif entry.delivery.epoch == epoch:
                 channel.basic_ack(entry.delivery.tag)
-            # A delivery of an earlier connection cannot be acknowledged: it comes again, which peers are made for.
+            # A delivery of an earlier connection cannot be acknowledged: it is redelivered, which
+            # peers can handle.
             self._outbox.popleft()
         with self._empty:
             self._empty.notify_all()
@@ -323,14 +358,22 @@ class RabbitLink:
     def _send(self, channel: BlockingChannel, entry: _Publish) -> None:
         properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
         try:
-            channel.basic_publish(self._exchange, entry.queue, entry.body, properties, mandatory=True)
+            channel.basic_publish(
+                self._exchange, entry.queue, entry.body, properties, mandatory=True
+            )
         except pika.exceptions.UnroutableError:
-            # The real peers publish without looking, so this is lost for them too; here at least it is said.
-            log.error("no queue takes what goes to %s at %s; lost: %s", entry.queue, self._address, entry.body[:200])  # noqa: TRY400 - no traceback: the queue is the whole story
+            # The real peers publish without a check and also lose the message; here the log at
+            # least reports it.
+            log.error(  # noqa: TRY400 - the queue explains it
+                "no queue for messages to %s at %s; lost: %s",
+                entry.queue,
+                self._address,
+                entry.body[:200],
+            )
 
 
 def _close_quietly(connection: BlockingConnection) -> None:
-    """Close a connection that may be closed or broken already."""
+    """Close a connection that may already be closed or lost."""
     if not connection.is_open:
         return
     try:
@@ -344,4 +387,4 @@ def _reason(error: BaseException) -> str:
 
 
 def _nothing() -> None:
-    """Wake the thread: handing it anything to call does."""
+    """Do nothing: the call itself wakes the thread."""

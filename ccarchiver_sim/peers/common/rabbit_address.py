@@ -1,4 +1,4 @@
-"""From a site's address and credentials to the parameters of a connection."""
+"""Connection parameters from a site's broker address and credentials."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_sections import BrokerAddress
 
 HEARTBEAT_S: Final = 10
-"""A broker that hangs is noticed after three of these; short enough for a peer in a rehearsal of faults."""
+"""A broker that hangs is detected after three of these: soon enough for a peer in a fault
+campaign."""
 
 CONNECT_TIMEOUT_S: Final = 5.0
-"""A broker on the same site accepts a connection in milliseconds, or it is in trouble."""
+"""A broker on the same site accepts a connection in milliseconds, or it has a problem."""
 
 
-def connection_parameters(broker: BrokerAddress, credentials: Credentials) -> pika.ConnectionParameters:
-    """Make pika's parameters; the password goes in as an object, never into an address that might be logged."""
+def connection_parameters(
+    broker: BrokerAddress, credentials: Credentials
+) -> pika.ConnectionParameters:
+    """Return pika's parameters.
+
+    The password is passed as an object, never in an address that might be logged.
+    """
     return pika.ConnectionParameters(
         host=broker.host,
         port=broker.port,
         virtual_host=broker.vhost,
-        credentials=pika.PlainCredentials(credentials.user, credentials.password.get_secret_value()),
+        credentials=pika.PlainCredentials(
+            credentials.user, credentials.password.get_secret_value()
+        ),
         heartbeat=HEARTBEAT_S,
         socket_timeout=CONNECT_TIMEOUT_S,
         stack_timeout=2 * CONNECT_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""A peer's connection to one Redis database, with patience for restarts."""
+"""A peer's connection to one Redis database, which survives restarts of Redis."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TIMEOUT_S: Final = 3.0
-"""How long one command may take; Redis answers within milliseconds or is in trouble."""
+"""Limit for one command; Redis answers within milliseconds, or it has a problem."""
 
 RETRY_S: Final = 0.5
-"""Wait between attempts while Redis is away."""
+"""Wait between attempts while Redis is unavailable."""
 
 REFUSALS: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
     redis.exceptions.BusyLoadingError,
     redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ResponseError,  # it cannot write for now: MISCONF, NOREPLICAS
+    redis.exceptions.ResponseError,  # Redis cannot write now: MISCONF, NOREPLICAS
 )
-"""What passes by itself, or when an operator mends Redis: a peer lives through it."""
+"""Errors that end by themselves or after an operator's correction; a peer survives them."""
 
 Result = TypeVar("Result")
 
@@ -39,12 +39,12 @@ class RedisDatabase:
     Parameters
     ----------
     host, port, db
-        Where it is.
+        Address of the server and number of the database.
     """
 
     def __init__(self, host: str, port: int, db: int) -> None:
         self.where = f"{host}:{port} db {db}"
-        # redis-py's own retries are off: they repeat a write whose answer was lost without saying so.
+        # The retries of redis-py are off: they silently repeat a write whose answer was lost.
         self.client = redis.Redis(
             host=host,
             port=port,
@@ -57,21 +57,31 @@ class RedisDatabase:
         self._away = False
 
     def attempt(self, what: str, command: Callable[[redis.Redis], Result]) -> Result | None:
-        """Run a command once; None, with a line in the log at the first failure, if Redis is away."""
+        """Run a command once and return its result, or None if Redis is unavailable.
+
+        Only the first failure of an outage is logged.
+        """
         try:
             result = command(self.client)
         except REFUSALS as error:
             if not self._away:
-                log.warning("no Redis at %s (%s); could not %s; trying until it is there", self.where, error, what)
+                log.warning(
+                    "no Redis at %s (%s); could not %s; retrying until it answers",
+                    self.where,
+                    error,
+                    what,
+                )
             self._away = True
             return None
         if self._away:
-            log.info("Redis at %s is there", self.where)
+            log.info("Redis at %s answers", self.where)
         self._away = False
         return result
 
-    def insist(self, what: str, command: Callable[[redis.Redis], Result], stop: threading.Event) -> Result | None:
-        """Repeat a command until it succeeds; None only if the peer ends meanwhile."""
+    def insist(
+        self, what: str, command: Callable[[redis.Redis], Result], stop: threading.Event
+    ) -> Result | None:
+        """Repeat a command until it succeeds; return None only if the peer ends before."""
         while not stop.is_set():
             result = self.attempt(what, command)
             if result is not None:
@@ -80,5 +90,5 @@ class RedisDatabase:
         return None
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self.client.close()

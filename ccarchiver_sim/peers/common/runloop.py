@@ -1,4 +1,4 @@
-"""The life of a peer process: threads that may fail, signals that end it, one line when it serves."""
+"""Run loop of a peer process: its threads, its stop signals and its output on stdout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class PeerError(Exception):
-    """The peer cannot go on; its text tells the operator what is wrong, where, and what to do."""
+    """The peer must end; the text names the problem, the place and the remedy."""
 
 
 def say(event: str, **fields: object) -> None:
-    """Write one JSON line on stdout, for a driver that follows this process."""
+    """Write one JSON line to stdout, for a driver that follows this process."""
     line = json.dumps({"event": event, **fields}, default=str)
     with _stdout_lock:
         sys.stdout.write(line + "\n")
@@ -37,12 +37,12 @@ def say(event: str, **fields: object) -> None:
 
 
 class RunLoop:
-    """Threads of one peer, its stop signal and its exit code.
+    """The threads of one peer, its stop event and its first error.
 
     Parameters
     ----------
     name : `str`
-        Name of the peer, as its lines on stdout give it.
+        Name of the peer in its lines on stdout.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,12 +51,14 @@ class RunLoop:
         self._error: BaseException | None = None
 
     def listen_to_signals(self) -> None:
-        """End cleanly on SIGTERM and SIGINT. Call from the main thread.
+        """End cleanly on SIGTERM and SIGINT. Call it from the main thread.
 
         Notes
         -----
-        The handlers do nothing: a handler runs in the main thread between any two instructions, also while that thread
-        holds the stop event's own lock, and would wait for it for ever. A thread that reads the numbers does the work.
+        The handlers do nothing. A handler runs in the main thread between any two instructions,
+        also while that thread holds the lock of the stop event; if the handler set the event, it
+        would wait for that lock without end. A separate thread reads the signal numbers and sets
+        the event.
         """
         numbers, writable = os.pipe()
         os.set_blocking(writable, False)
@@ -66,28 +68,28 @@ class RunLoop:
         self.spawn("signals", lambda: self._stop_at_signal(numbers))
 
     def spawn(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Run `work` in a thread; an exception that leaves it ends the whole peer."""
+        """Run `work` in a thread and return the thread; an exception in it ends the whole peer."""
         thread = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
         thread.start()
         return thread
 
     def fail(self, error: BaseException) -> None:
-        """End the peer with a non-zero exit code; the first error counts."""
+        """End the peer with a non-zero exit code; only the first error counts."""
         if self._error is None:
             self._error = error
         self.stop.set()
 
     def ready(self, **fields: object) -> None:
-        """Say on stdout that the peer serves now."""
+        """Print on stdout that the peer serves now."""
         say("ready", peer=self.name, **fields)
 
     def wait(self) -> None:
-        """Wait for the end; raise what made the peer fail.
+        """Wait until the peer ends; raise the error if it failed.
 
         Raises
         ------
         PeerError
-            If a thread failed in a way an operator can mend.
+            If a thread failed and an operator must correct the cause.
         """
         self.stop.wait()
         if self._error is not None:
@@ -111,4 +113,4 @@ class RunLoop:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Take the place of the default action; see `RunLoop.listen_to_signals`."""
+    """Do nothing, instead of the default action; see `RunLoop.listen_to_signals`."""

@@ -1,4 +1,4 @@
-"""The one place where simulated peers touch salobj, which has no types to rely on."""
+"""SAL access of the simulated peers; the only module that uses salobj, which has no types."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     Fields = Mapping[str, Any]
-    """One event: its fields by name. `Any`, as a field's type is known only to the interface definition."""
+    """The fields of an event by name. `Any`, because only the interface definition has a field's
+    type."""
 
 PARTITION_VARIABLE: Final = "LSST_DDS_PARTITION_PREFIX"
 
 QUEUE_LENGTH: Final = 10_000
-"""Events that may wait in this process: a night has fewer, so a burst is never the reason to lose one."""
+"""Events that may wait in this process: more than those of a night, so a burst never causes a
+loss."""
 
 NO_HISTORY: Final = 0
-"""A peer acts on what happens while it runs; old events would be images taken long ago."""
+"""A peer processes only events that are sent while it runs; older events belong to earlier
+images."""
 
 log = logging.getLogger(__name__)
 
 
 def tai_now() -> float:
-    """Give the time as SAL has it: TAI seconds since 1970."""
+    """Return the present time as SAL defines it: TAI seconds since 1970."""
     return float(current_tai())
 
 
 class SalComponent:
-    """A SAL component that sends events, and may listen to those of others.
+    """A SAL component that sends events and can receive those of others.
 
     Parameters
     ----------
     controller : `lsst.ts.salobj.Controller`
-        The component; make it with `sal_component`.
+        The component; `sal_component` makes it.
     """
 
     def __init__(self, controller: Any) -> None:  # noqa: ANN401 - salobj's own classes have no types
@@ -52,30 +55,35 @@ class SalComponent:
         self._remotes: list[Any] = []
 
     def put(self, event: str, **fields: str | float | bool) -> None:
-        """Send an event, also when it equals the last one."""
+        """Send an event, even if it equals the previous one."""
         getattr(self._controller, f"evt_{event}").set_put(force_output=True, **fields)
 
-    async def listen(self, component: str, callbacks: Mapping[str, Callable[[Fields], None]]) -> None:
-        """Hear the events of another component from now on.
+    async def listen(
+        self, component: str, callbacks: Mapping[str, Callable[[Fields], None]]
+    ) -> None:
+        """Receive the events of another component from now on.
 
         Parameters
         ----------
         component : `str`
-            The other component.
+            Name of the other component.
         callbacks : mapping
-            For each event's name a function of its fields; it is called in the order of arrival and must be quick.
+            For each event name, a function of the event's fields. It is called in the sequence of
+            arrival and must be fast.
         """
         remote = Remote(self._controller.domain, component, readonly=True, include=[], start=False)
         self._remotes.append(remote)
         for name, callback in callbacks.items():
-            # Made here and not by the Remote, which would keep no more than 100 waiting events.
-            event = RemoteEvent(remote.salinfo, name, max_history=NO_HISTORY, queue_len=QUEUE_LENGTH)
+            # Made here and not by the Remote, which would keep at most 100 waiting events.
+            event = RemoteEvent(
+                remote.salinfo, name, max_history=NO_HISTORY, queue_len=QUEUE_LENGTH
+            )
             event.callback = _with_fields(callback)
             setattr(remote, f"evt_{name}", event)
         await remote.start()
 
     async def close(self) -> None:
-        """Stop listening, then leave SAL."""
+        """Stop receiving events, then close the component."""
         for remote in self._remotes:
             await remote.close()
         await self._controller.close()
@@ -83,7 +91,7 @@ class SalComponent:
 
 @asynccontextmanager
 async def sal_component(name: str) -> AsyncIterator[SalComponent]:
-    """Be a SAL component for the time of a block.
+    """Run a SAL component for the time of a block.
 
     Parameters
     ----------
@@ -97,14 +105,16 @@ async def sal_component(name: str) -> AsyncIterator[SalComponent]:
     """
     if not os.environ.get(PARTITION_VARIABLE):
         raise PeerError(
-            f"{PARTITION_VARIABLE} is not set; set it to the same word for all that shall hear each other, "
+            f"{PARTITION_VARIABLE} is not set; set it to the same word for all programs of a run, "
             f"for example: export {PARTITION_VARIABLE}=rehearsal"
         )
     try:
         controller = Controller(name, do_callbacks=False)
     except RuntimeError as error:
-        # salobj says so of a missing interface definition.
-        raise PeerError(f"cannot be {name} on SAL: {error}; run `make setup`, which installs the interfaces") from error
+        # salobj raises it if the interface definition is missing.
+        raise PeerError(
+            f"cannot be {name} on SAL: {error}; run `make setup`, which installs the interfaces"
+        ) from error
     component = SalComponent(controller)
     try:
         await controller.start_task

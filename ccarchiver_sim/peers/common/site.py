@@ -1,4 +1,4 @@
-"""What a peer takes from the site: configuration file, credentials, logging."""
+"""A peer's access to the site: configuration file, credentials, logging."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Site:
 
     @classmethod
     def load(cls) -> Site:
-        """Read both, from the places the archiver reads them from.
+        """Return both, read from the same files as the archiver reads.
 
         Raises
         ------
         PeerError
-            If either is missing or wrong; its text says what to do.
+            If a file is missing or invalid; the text contains the remedy.
         """
         try:
             return cls(settings=load_settings(), credentials=load_credentials())
@@ -41,14 +41,15 @@ class Site:
 
 
 def start_logging(level: str) -> None:
-    """Log to stderr: stdout belongs to the JSON lines."""
+    """Log to stderr, because stdout is for the JSON lines."""
     logging.basicConfig(
         level=level.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    # pika tells of every connection step at INFO and of every loss several times at ERROR; the link says it once.
+    # pika logs each part of a connection at INFO and each loss several times at ERROR; RabbitLink
+    # logs it once.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -62,7 +63,7 @@ def run_peer(name: str, log_level: str, work: Callable[[RunLoop], None]) -> int:
     log_level : `str`
         Python name of the logging level.
     work : callable
-        The peer's main function; it returns when the loop's stop event is set.
+        Main function of the peer; it returns when the loop's stop event is set.
 
     Returns
     -------

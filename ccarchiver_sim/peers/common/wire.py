@@ -1,4 +1,4 @@
-"""Message bodies: one YAML mapping each, in the two styles that peers write."""
+"""Message bodies: one YAML mapping each, in the two styles of the peers."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ Message: TypeAlias = dict[str, object]
 """A decoded message body."""
 
 MAX_BODY_BYTES: Final = 1_000_000
-"""Longer bodies are refused: real ones have a few hundred bytes, and parsing YAML of many megabytes takes minutes."""
+"""Longer bodies are rejected: real ones have a few hundred bytes, and parsing YAML of many
+megabytes takes minutes."""
 
 UNFOLDED: Final = 1_000_000
-"""A line width no body reaches, so that the YAML writer never folds a long text over two lines."""
+"""A line width that no body reaches, so that the YAML writer never folds a long text."""
 
 
 class WireError(ValueError):
-    """A message that cannot be understood; its text says why."""
+    """A malformed message; the text names the reason."""
 
 
 def decode(body: bytes) -> Message:
-    """Read a message body of either style.
+    """Return the fields of a message body of either style.
 
     Raises
     ------
     WireError
-        If the body is too long, is not YAML, is not a mapping or has a key that is not a text.
+        If the body is too long, is not YAML, is not a mapping, or has a key that is not a text.
     """
     if len(body) > MAX_BODY_BYTES:
-        raise WireError(f"the body has {len(body)} bytes, more than the {MAX_BODY_BYTES} any real message has")
+        raise WireError(
+            f"the body has {len(body)} bytes, more than the {MAX_BODY_BYTES} any real message has"
+        )
     try:
         value = yaml.load(body, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # ValueError: PyYAML lets it through for bytes or dates that are none.
+        # PyYAML raises ValueError for invalid bytes or dates.
         raise WireError(f"the body is not YAML: {str(error).replace(chr(10), ' ')}") from error
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise WireError(f"the body is not a mapping of named fields but {type(value).__name__}")
@@ -41,13 +44,18 @@ def decode(body: bytes) -> Message:
 
 
 def encode_block(message: Message) -> bytes:
-    """Write a message as Python peers do: block style, real numbers."""
-    text: str = yaml.dump(message, Dumper=yaml.CSafeDumper, default_flow_style=False, width=UNFOLDED)
+    """Return a message as Python peers write it: block style, real numbers."""
+    text: str = yaml.dump(
+        message, Dumper=yaml.CSafeDumper, default_flow_style=False, width=UNFOLDED
+    )
     return text.encode()
 
 
 def encode_quoted(message: Message) -> bytes:
-    """Write a message as the Forwarder does: flow style, every scalar in double quotes, so numbers become texts."""
+    """Return a message as the Forwarder writes it: flow style, every scalar in double quotes.
+
+    Numbers therefore become texts.
+    """
     text: str = yaml.dump(
         _as_texts(message),
         Dumper=yaml.CSafeDumper,
@@ -69,7 +77,7 @@ def _as_texts(value: object) -> object:
 
 
 def text(message: Message, key: str) -> str:
-    """Give a field as text, as a peer that takes every scalar for text reads it.
+    """Return a field as text, as a peer that reads every scalar as text does.
 
     Raises
     ------
@@ -85,5 +93,5 @@ def text(message: Message, key: str) -> str:
 
 
 def optional_text(message: Message, key: str) -> str:
-    """Give a field as text, or an empty text if the message does not have it."""
+    """Return a field as text, or an empty text if it is missing."""
     return "" if message.get(key) is None else text(message, key)

@@ -1,1 +1,1 @@
-"""The simulated ComCam Controller: names target directories, links arrived files to where they are used."""
+"""The simulated ComCam Controller: assigns target directories and hard-links arrived files."""

@@ -18,20 +18,28 @@ if TYPE_CHECKING:
 def controller(
     *,
     name: Annotated[
-        str | None, typer.Option(help="COMPONENT in its answers; ARCHIVE_CONTROLLER_NAME of the site if not given.")
+        str | None,
+        typer.Option(
+            help="COMPONENT in its answers; default: ARCHIVE_CONTROLLER_NAME of the site."
+        ),
     ] = None,
     mute: MuteOption = None,
-    negative: Annotated[bool, typer.Option("--negative", help="Acknowledge with ACK_BOOL FALSE.")] = False,
-    ack_delay: Annotated[float, typer.Option(min=0, help="Seconds to wait before each acknowledgement.")] = 0.0,
+    negative: Annotated[
+        bool, typer.Option("--negative", help="Acknowledge with ACK_BOOL FALSE.")
+    ] = False,
+    ack_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait before each acknowledgement.")
+    ] = 0.0,
     target_dir: Annotated[
-        str | None, typer.Option(help="Answer with this TARGET_DIR, as it is, instead of making the day's directory.")
+        str | None, typer.Option(help="Answer with exactly this TARGET_DIR; create no directory.")
     ] = None,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a simulated Controller until SIGTERM or Ctrl-C.
 
-    It tells the archiver where files of the day go, answers its health checks, and links each file that arrived into
-    the staging trees of the OODS and the data backbone. It reads the archiver's site file in $IIP_CONFIG_DIR.
+    It assigns the day's directory to each image, answers the archiver's health checks, and links
+    each arrived file into the staging trees of the OODS and the data backbone. It reads the
+    archiver's site file in $IIP_CONFIG_DIR.
     """
 
     def work(loop: RunLoop) -> None:

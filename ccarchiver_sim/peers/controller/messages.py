@@ -1,4 +1,4 @@
-"""The messages the Controller sends."""
+"""The messages that the Controller sends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ECHOED_IN_TRANSFER_ACK: Final = ("OBSID", "FILENAME", "JOB_NUM", "SESSION_ID", "
 
 
 def _echo(question: Message, keys: tuple[str, ...]) -> Message:
-    """Copy fields of a question into its answer as they came, number or text.
+    """Return fields of a request for its answer, with their types unchanged.
 
     Raises
     ------
     WireError
-        If one is missing.
+        If a field is missing.
     """
     for key in keys:
         wire.text(question, key)
@@ -32,12 +32,12 @@ def _echo(question: Message, keys: tuple[str, ...]) -> Message:
 
 
 def ack_bool(*, positive: bool) -> str:
-    """Write yes or no as Controllers do."""
+    """Return the ACK_BOOL of a Controller for a truth value."""
     return "TRUE" if positive else "FALSE"
 
 
 def item_ack(question: Message, target_dir: str, component: str, *, positive: bool) -> Message:
-    """Build the answer to NEW_CC_ARCHIVE_ITEM."""
+    """Return the answer to NEW_CC_ARCHIVE_ITEM."""
     return {
         "MSG_TYPE": f"{wire.text(question, 'MSG_TYPE')}_ACK",
         "TARGET_DIR": target_dir,
@@ -48,7 +48,7 @@ def item_ack(question: Message, target_dir: str, component: str, *, positive: bo
 
 
 def health_ack(question: Message, component: str, *, positive: bool) -> Message:
-    """Build the answer to ARCHIVE_HEALTH_CHECK."""
+    """Return the answer to ARCHIVE_HEALTH_CHECK."""
     return {
         "MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK",
         "COMPONENT": component,
@@ -58,7 +58,7 @@ def health_ack(question: Message, component: str, *, positive: bool) -> Message:
 
 
 def transfer_ack(notice: Message, component: str) -> Message:
-    """Build the answer to a Forwarder's FILE_TRANSFER_COMPLETED."""
+    """Return the answer to a Forwarder's FILE_TRANSFER_COMPLETED."""
     return {
         "MSG_TYPE": "FILE_TRANSFER_COMPLETED_ACK",
         "COMPONENT": component,
@@ -67,7 +67,7 @@ def transfer_ack(notice: Message, component: str) -> Message:
 
 
 def ingest_request(notice: Message, filename: str, settings: Settings) -> Message:
-    """Build the request to the OODS to take in a linked file."""
+    """Return the request to the OODS to ingest a linked file."""
     return {
         "MSG_TYPE": settings.file_ingest_request,
         "CAMERA": settings.camera_name,
@@ -78,7 +78,7 @@ def ingest_request(notice: Message, filename: str, settings: Settings) -> Messag
 
 
 def not_in_oods(notice: Message, description: str, settings: Settings) -> Message:
-    """Build the report to the archiver that a file could not be linked."""
+    """Return the status for the archiver that a file could not be linked."""
     return {
         "MSG_TYPE": "IMAGE_IN_OODS",
         "CAMERA": settings.camera_name,

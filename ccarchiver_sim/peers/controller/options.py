@@ -1,4 +1,4 @@
-"""How the simulated Controller runs, and how it misbehaves when asked to."""
+"""Options of the simulated Controller, including its deliberate misbehaviour."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ControllerOptions:
-    """Everything a Controller is told on its command line.
+    """Options from the command line of a Controller.
 
     Parameters
     ----------
     component : `str`
         COMPONENT in its acknowledgements.
     mute : `frozenset` [`str`]
-        Types of messages that are never acknowledged, though acted on.
+        Types of messages that are executed but never acknowledged.
     negative : `bool`
-        Acknowledge with ACK_BOOL FALSE.
+        Whether to acknowledge with ACK_BOOL FALSE.
     ack_delay : `float`
-        Seconds between receiving a message and acknowledging it.
+        Seconds between the receipt of a message and its acknowledgement.
     target_dir : `str` or `None`
-        A TARGET_DIR to answer with whatever the day is; it is not created.
+        TARGET_DIR of all answers, instead of the day's directory; it is not created.
     """
 
     component: str

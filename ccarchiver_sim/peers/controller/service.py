@@ -1,4 +1,4 @@
-"""The Controller at work: what it does with each message."""
+"""The simulated Controller and its handling of each message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ArchiveController:
     site : `Site`
         Addresses, queues, staging trees, credentials.
     options : `ControllerOptions`
-        Its name and how it misbehaves.
+        Name and misbehaviour of the Controller.
     """
 
     def __init__(self, loop: RunLoop, site: Site, options: ControllerOptions) -> None:
@@ -39,12 +39,16 @@ class ArchiveController:
         archive = settings.archive
         self._settings = settings
         self._options = options
-        self._staging = Staging(source=archive.forwarder_staging, oods=archive.oods_staging, dbb=archive.dbb_staging)
-        self._server = QueueServer(loop, site, Intake(queue=settings.archive_ctrl_consume_queue), MESSAGE_EXCHANGE)
+        self._staging = Staging(
+            source=archive.forwarder_staging, oods=archive.oods_staging, dbb=archive.dbb_staging
+        )
+        self._server = QueueServer(
+            loop, site, Intake(queue=settings.archive_ctrl_consume_queue), MESSAGE_EXCHANGE
+        )
         self._link = self._server.link
 
     def run(self) -> None:
-        """Work until the run loop stops."""
+        """Handle messages until the run loop stops."""
         handlers = {
             self._settings.new_archive_item: self._on_new_item,
             "ARCHIVE_HEALTH_CHECK": self._on_health_check,
@@ -58,13 +62,17 @@ class ArchiveController:
         if target_dir is None:
             now = dt.datetime.now(dt.UTC)
             target_dir = make_day_directory(self._settings.archive.forwarder_staging, now)
-        answer = messages.item_ack(message, target_dir, self._options.component, positive=not self._options.negative)
+        answer = messages.item_ack(
+            message, target_dir, self._options.component, positive=not self._options.negative
+        )
         log.info("%s goes to %s", message.get("IMAGE_ID"), target_dir)
         self._answer(message, reply_queue, answer)
 
     def _on_health_check(self, message: Message) -> None:
-        answer = messages.health_ack(message, self._options.component, positive=not self._options.negative)
-        # To the configured queue, whatever REPLY_QUEUE says: so the real one does.
+        answer = messages.health_ack(
+            message, self._options.component, positive=not self._options.negative
+        )
+        # As the real Controller does, to the configured queue instead of REPLY_QUEUE.
         self._answer(message, self._settings.forwarder_publish_queue, answer)
 
     def _on_file_arrived(self, message: Message) -> None:
@@ -73,8 +81,10 @@ class ArchiveController:
         try:
             linked = self._staging.link(filename)
         except LinkError as error:
-            log.error("%s", error)  # noqa: TRY400 - the text says all; a traceback would bury it
-            report = messages.not_in_oods(message, f"could not link the file for the OODS: {error}", self._settings)
+            log.error("%s", error)  # noqa: TRY400 - no traceback needed
+            report = messages.not_in_oods(
+                message, f"could not link the file for the OODS: {error}", self._settings
+            )
             self._link.publish(self._settings.archive_ctrl_publish_queue, wire.encode_block(report))
             return
         log.info("%s linked", linked.name)

@@ -1,4 +1,4 @@
-"""The staging trees: the day's directory for Forwarders, and hard links for those who use the files."""
+"""The staging trees: the day's directory for Forwarders, and hard links for the consumers."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from pathlib import Path
 from typing import Final
 
 DAY_ENDS_AFTER_UTC: Final = dt.timedelta(hours=12)
-"""The observing day changes at noon UTC, when it is day at the observatory."""
+"""The observing day changes at noon UTC, which is daytime at the observatory."""
 
 SHARED_DIRECTORY_MODE: Final = 0o2775
-"""Forwarders log in as another user of the same group and must be able to write; files inherit the group."""
+"""Forwarders log in as another user of the same group and must be able to write; files inherit the
+group."""
 
 
 class LinkError(Exception):
-    """A file could not be linked; its text says why."""
+    """A file could not be linked; the text names the reason."""
 
 
 def observing_day(now: dt.datetime) -> str:
-    """Name of the observing day, as in `2026-11-22`."""
+    """Return the observing day in the format `2026-11-22`."""
     return (now.astimezone(dt.UTC) - DAY_ENDS_AFTER_UTC).date().isoformat()
 
 
 def make_day_directory(root: Path, now: dt.datetime) -> str:
-    """Make the observing day's directory below `root`, if needed; its path with a slash at the end."""
+    """Create the observing day's directory below `root`; return its path with a final slash."""
     directory = root / observing_day(now)
     directory.mkdir(parents=True, exist_ok=True)
-    # Once more: mkdir's mode is subject to the umask.
+    # Set the mode separately: the umask changes mkdir's mode.
     directory.chmod(SHARED_DIRECTORY_MODE)
     return f"{directory}/"
 
 
 class Staging:
-    """Links files from the Forwarders' tree into the others.
+    """Hard links of files from the Forwarders' tree in the other trees.
 
     Parameters
     ----------
     source : `Path`
-        Root of the tree Forwarders copy to.
+        Root of the tree to which Forwarders copy.
     oods, dbb : `Path`
         Roots of the trees for the OODS and the data backbone.
     """
@@ -49,19 +50,20 @@ class Staging:
         self._dbb = dbb
 
     def link(self, filename: str) -> Path:
-        """Link an arrived file into both trees and remove the Forwarder's name of it; safe to repeat.
+        """Link an arrived file into both trees and remove its original name; safe to repeat.
 
         Returns
         -------
         path : `Path`
-            The file in the tree for the OODS.
+            Path of the file in the tree for the OODS.
 
         Raises
         ------
         LinkError
-            If the file is outside the Forwarders' tree, or is neither there nor linked, or a link cannot be made.
+            If the file is outside the Forwarders' tree, if it neither exists nor is linked, or if a
+            link cannot be made.
         """
-        # normpath: Forwarders write two slashes, and a path must not climb out of the tree.
+        # normpath removes the Forwarders' double slashes and prevents paths out of the tree.
         path = Path(os.path.normpath(filename))
         try:
             below = path.relative_to(self._source)
@@ -80,7 +82,10 @@ class Staging:
 
 
 def _hard_link(path: Path, link: Path) -> None:
-    """Link a file to another name, replacing what has that name in one step: a repeated transfer brings a new file."""
+    """Link a file to another name, which it replaces atomically.
+
+    A repeated transfer creates a new file.
+    """
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.exists() and link.samefile(path):
         return

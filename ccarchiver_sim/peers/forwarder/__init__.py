@@ -1,1 +1,1 @@
-"""The simulated Forwarder: fetches pixels and headers, writes FITS files, copies them to the archive."""
+"""The simulated Forwarder: fetches headers, writes FITS files, copies them to the archive."""

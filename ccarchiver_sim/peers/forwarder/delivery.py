@@ -1,4 +1,4 @@
-"""Delivering one image: make its files, copy them, tell the Controller and the archiver."""
+"""Delivery of one image: write its files, copy them, notify the Controller and the archiver."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peers.forwarder.sensors import Sensor
 
 EXIT_DIED: Final = 70
-"""Exit code of a death on purpose, so that a fault campaign can tell it from a failure."""
+"""Exit code of a deliberate death, which a fault campaign can distinguish from a failure."""
 
 log = logging.getLogger(__name__)
 
 
 def die(link: RabbitLink, why: str) -> None:
-    """End the process at once, as a crash would, after what was published has left."""
+    """End the process as a crash does, after all publications are confirmed."""
     log.warning("ending at once: %s", why)
     link.flush()
     os._exit(EXIT_DIED)
 
 
 class Delivery:
-    """Makes and delivers the files of images that are read out and have a header.
+    """Delivery of the files of images that are read out and have a header.
 
     Parameters
     ----------
     site : `Site`
-        Queues and checksum type.
+        Settings with the queues and the checksum type.
     options : `ForwarderOptions`
-        Who this Forwarder is and how it misbehaves.
+        Identity and misbehaviour of this Forwarder.
     link : `RabbitLink`
-        Where to report.
+        Connection on which to publish.
     """
 
     def __init__(self, site: Site, options: ForwarderOptions, link: RabbitLink) -> None:
@@ -51,8 +51,10 @@ class Delivery:
         self._link = link
         self._folder = options.work_dir / "fits"
 
-    def deliver(self, image_id: str, order: Order, sensors: tuple[Sensor, ...], header_file: Path) -> bool:
-        """Deliver an image; False if it failed, which the archiver has been told."""
+    def deliver(
+        self, image_id: str, order: Order, sensors: tuple[Sensor, ...], header_file: Path
+    ) -> bool:
+        """Deliver an image; return False if it failed, after a status to the archiver."""
         wanted_failure = self._options.misbehaviour.fail_code
         if wanted_failure is not None:
             self.report_failure(image_id, wanted_failure, "failing on request (--fail-code)")
@@ -82,24 +84,33 @@ class Delivery:
         return False
 
     def report_failure(self, image_id: str, code: int, description: str) -> None:
-        """Tell the archiver that an image cannot be delivered."""
+        """Send the archiver a status that an image cannot be delivered."""
         log.error("%s: %s %s", image_id, code, description)
         self._telemetry(messages.not_retrieved(image_id, code, description))
 
     def _make_and_copy(
-        self, image_id: str, sensor: Sensor, path: Path, keywords: list[header.Keyword], target: transfer.Target
+        self,
+        image_id: str,
+        sensor: Sensor,
+        path: Path,
+        keywords: list[header.Keyword],
+        target: transfer.Target,
     ) -> None:
         checksum_type = self._site.settings.archive.checksum_type
         checksum = fitsfile.write(path, image_id, sensor, keywords, checksum_type)
         transfer.copy(path, target, self._options.identity.ip)
         log.info("%s copied, %s %s", path.name, checksum_type, checksum)
 
-    def _report_files(self, image_id: str, order: Order, sensors: tuple[Sensor, ...], target: transfer.Target) -> None:
+    def _report_files(
+        self, image_id: str, order: Order, sensors: tuple[Sensor, ...], target: transfer.Target
+    ) -> None:
         settings = self._site.settings
         for number, sensor in enumerate(sensors, start=1):
             name = sensor.filename(image_id)
             path = target.path_of(name)
-            notice = messages.transfer_completed(image_id, sensor, path, order, self._options.identity.consume_queue)
+            notice = messages.transfer_completed(
+                image_id, sensor, path, order, self._options.identity.consume_queue
+            )
             self._link.publish(settings.archive_ctrl_consume_queue, wire.encode_quoted(notice))
             description = f"{name} is successfully transferred to {order.target}"
             self._telemetry(messages.retrieved(image_id, sensor, path, description))

@@ -1,4 +1,4 @@
-"""Fetching an image's header file and reading the keywords in it."""
+"""Download of an image's header file, and its keywords."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FETCH_TIMEOUT_S: Final = 10.0
-"""A header has a few kilobytes and comes over the observatory's own network."""
+"""Limit for a header of a few kilobytes over the observatory's network."""
 
 MAX_HEADER_BYTES: Final = 10_000_000
-"""Far above any header; keeps a wrong address from filling the disk."""
+"""Size limit far above any header, so that a wrong address cannot fill the disk."""
 
 SCHEMES: Final = ("http", "https")
 
 KEYWORD_LENGTH: Final = 8
-"""FITS keywords have at most eight characters; longer ones belong to a convention that readers need not know."""
+"""Maximum length of FITS keywords; longer ones need a convention that readers need not support."""
 
 Value = str | int | float | bool
 
@@ -29,16 +29,16 @@ Keyword = tuple[str, Value, str]
 
 
 class HeaderError(Exception):
-    """The header could not be fetched or read; its text says why."""
+    """The header could not be fetched or read; the text names the reason."""
 
 
 def fetch(url: str, target: Path) -> None:
-    """Fetch a header over HTTP into a file of the Forwarder's own.
+    """Download a header over HTTP into a file of the Forwarder.
 
     Raises
     ------
     HeaderError
-        If it cannot be fetched whole.
+        If the header cannot be downloaded completely.
     """
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
@@ -47,7 +47,7 @@ def fetch(url: str, target: Path) -> None:
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
             content: bytes = answer.read(MAX_HEADER_BYTES + 1)
     except (OSError, ValueError) as error:
-        # urllib.error.URLError is an OSError; ValueError comes of addresses urllib cannot parse.
+        # urllib.error.URLError is an OSError; urllib raises ValueError for malformed addresses.
         raise HeaderError(f"cannot fetch header {url}: {error}") from error
     if len(content) > MAX_HEADER_BYTES:
         raise HeaderError(f"cannot fetch header {url}: it has more than {MAX_HEADER_BYTES} bytes")
@@ -56,7 +56,7 @@ def fetch(url: str, target: Path) -> None:
 
 
 def read_keywords(path: Path) -> list[Keyword]:
-    """Read the primary header's keywords from a header file.
+    """Return the keywords of the primary header in a header file.
 
     Raises
     ------
@@ -68,7 +68,9 @@ def read_keywords(path: Path) -> list[Keyword]:
         entries = document["PRIMARY"]
         return [_keyword(entry) for entry in entries]
     except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        raise HeaderError(f"header file {path.name} is not a list of keywords under PRIMARY: {error!r}") from error
+        raise HeaderError(
+            f"header file {path.name} is not a list of keywords under PRIMARY: {error!r}"
+        ) from error
 
 
 def _keyword(entry: dict[str, object]) -> Keyword:
@@ -81,5 +83,5 @@ def _keyword(entry: dict[str, object]) -> Keyword:
 
 
 def file_name(image_id: str) -> str:
-    """Name of the Forwarder's own copy of an image's header, safe whatever the image is called."""
+    """Return the file name of the Forwarder's copy of a header, safe for any image name."""
     return f"{quote(image_id, safe='')}.yaml"

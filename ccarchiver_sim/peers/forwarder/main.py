@@ -11,7 +11,13 @@ import typer
 
 from ccarchiver_sim.peers.common.cli import LogLevel, MuteOption, app_of
 from ccarchiver_sim.peers.common.site import Site, run_peer
-from ccarchiver_sim.peers.forwarder.options import FAIL_CODES, PRESENCE_KEY, ForwarderOptions, Identity, Misbehaviour
+from ccarchiver_sim.peers.forwarder.options import (
+    FAIL_CODES,
+    PRESENCE_KEY,
+    ForwarderOptions,
+    Identity,
+    Misbehaviour,
+)
 from ccarchiver_sim.peers.forwarder.service import Forwarder
 
 if TYPE_CHECKING:
@@ -20,47 +26,68 @@ if TYPE_CHECKING:
 
 def forwarder(  # noqa: PLR0913 - each is an option of the command
     *,
-    name: Annotated[str, typer.Option(help="Name of this Forwarder; its queue is NAME_consume unless given.")] = "f99",
+    name: Annotated[str, typer.Option(help="Name of this Forwarder.")] = "f99",
     hostname: Annotated[
-        str | None, typer.Option(help="Hostname it lists itself with; this machine's if not given.")
+        str | None,
+        typer.Option(help="Hostname in its registration; default: that of this machine."),
     ] = None,
-    ip: Annotated[str, typer.Option(help="Address it lists itself with.")] = "127.0.0.1",
+    ip: Annotated[str, typer.Option(help="Address in its registration.")] = "127.0.0.1",
     consume_queue: Annotated[
-        str | None, typer.Option(help="Queue it takes messages from; NAME_consume if not given.")
+        str | None, typer.Option(help="Queue that it consumes; default: NAME_consume.")
     ] = None,
     presence_key: Annotated[
-        str, typer.Option(help="Redis key that shows that it lives; the known release has one for all Forwarders.")
+        str,
+        typer.Option(
+            help="Redis key of its presence; the known release has one for all Forwarders."
+        ),
     ] = PRESENCE_KEY,
     redis_db: Annotated[
         int | None,
-        typer.Option(min=0, help="Its own Redis database, EMPTIED at start; FORWARDER_REDIS_DB if not given."),
+        typer.Option(
+            min=0, help="Its own Redis database, EMPTIED at start; default: FORWARDER_REDIS_DB."
+        ),
     ] = None,
     wait_for_queue: Annotated[
-        bool, typer.Option(help="Wait for the queue to be declared; the real Forwarder exits if it is missing.")
+        bool,
+        typer.Option(
+            help="Wait until the queue exists; the real Forwarder exits if it is missing."
+        ),
     ] = True,
-    work_dir: Annotated[Path | None, typer.Option(help="Where it keeps files in work; temporary if not given.")] = None,
-    ack_delay: Annotated[float, typer.Option(min=0, help="Seconds to wait before each acknowledgement.")] = 0.0,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Folder for its files; default: a temporary one.")
+    ] = None,
+    ack_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait before each acknowledgement.")
+    ] = 0.0,
     mute: MuteOption = None,
     fail_code: Annotated[
         int | None,
-        typer.Option(help=f"Report every image as failed with this code ({', '.join(map(str, FAIL_CODES))})."),
+        typer.Option(
+            help="Send a failure with this code for every image "
+            f"({', '.join(map(str, FAIL_CODES))})."
+        ),
     ] = None,
-    die_after: Annotated[str | None, typer.Option(help="End at once on receipt of this type of message.")] = None,
+    die_after: Annotated[
+        str | None, typer.Option(help="Exit on receipt of this type of message.")
+    ] = None,
     die_mid_transfer: Annotated[
-        int | None, typer.Option(min=1, help="End at once after so many files of an image.")
+        int | None, typer.Option(min=1, help="Exit after this many files of an image.")
     ] = None,
     duplicate_telemetry: Annotated[
-        bool, typer.Option("--duplicate-telemetry", help="Send every report about a file twice.")
+        bool, typer.Option("--duplicate-telemetry", help="Send every status of a file twice.")
     ] = False,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a simulated Forwarder until SIGTERM or Ctrl-C.
 
-    It lists itself as free in Redis, waits to be paired, and for each image makes a small FITS file a CCD and copies
-    them to where the archiver says. It declares no queue. It reads the archiver's site file in $IIP_CONFIG_DIR.
+    It registers as free in Redis and waits until it is paired. For each image it writes a small
+    FITS file for each CCD and copies the files to the archiver's target. It declares no queue. It
+    reads the archiver's site file in $IIP_CONFIG_DIR.
     """
     if fail_code is not None and fail_code not in FAIL_CODES:
-        raise typer.BadParameter(f"{fail_code} is none of {', '.join(map(str, FAIL_CODES))}", param_hint="--fail-code")
+        raise typer.BadParameter(
+            f"{fail_code} is none of {', '.join(map(str, FAIL_CODES))}", param_hint="--fail-code"
+        )
     identity = Identity(
         name=name,
         hostname=hostname or socket.gethostname(),

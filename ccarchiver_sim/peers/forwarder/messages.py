@@ -1,4 +1,4 @@
-"""The messages a Forwarder sends, field by field in the order it writes them."""
+"""The messages that a Forwarder sends, with the fields in the sequence in which it writes them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peers.forwarder.sensors import Sensor
 
 TRANSFERRED: int = 0
-"""STATUS_CODE of a file that arrived."""
+"""STATUS_CODE of a transferred file."""
 
 
 def acknowledgement(message_type: str, image_id: str, component: str, ack_id: str) -> Message:
-    """Build the answer to any message about an image."""
-    return {"MSG_TYPE": f"{message_type}_ACK", "IMAGE_ID": image_id, "COMPONENT": component, "ACK_ID": ack_id}
+    """Return the answer to a message about an image."""
+    return {
+        "MSG_TYPE": f"{message_type}_ACK",
+        "IMAGE_ID": image_id,
+        "COMPONENT": component,
+        "ACK_ID": ack_id,
+    }
 
 
 def associated_ack(presence_key: str, ack_id: str) -> Message:
-    """Build the answer to ASSOCIATED: under which key this Forwarder shows that it lives."""
+    """Return the answer to ASSOCIATED, with this Forwarder's presence key."""
     return {"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": presence_key, "ACK_ID": ack_id}
 
 
 def list_entry(identity: Identity) -> Message:
-    """Build the entry in the list of free Forwarders."""
-    return {"hostname": identity.hostname, "ip_address": identity.ip, "consume_queue": identity.consume_queue}
+    """Return the entry in the list of free Forwarders."""
+    return {
+        "hostname": identity.hostname,
+        "ip_address": identity.ip,
+        "consume_queue": identity.consume_queue,
+    }
 
 
-def transfer_completed(image_id: str, sensor: Sensor, filename: str, order: Order, reply_queue: str) -> Message:
-    """Build the Controller's notice that one file is in its staging directory."""
+def transfer_completed(
+    image_id: str, sensor: Sensor, filename: str, order: Order, reply_queue: str
+) -> Message:
+    """Return the message to the Controller that a file is in its staging directory."""
     return {
         "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
         "FILENAME": filename,
@@ -44,7 +55,7 @@ def transfer_completed(image_id: str, sensor: Sensor, filename: str, order: Orde
 
 
 def retrieved(image_id: str, sensor: Sensor, filename: str, description: str) -> Message:
-    """Build the archiver's report of one file that arrived."""
+    """Return the status for the archiver of one transferred file."""
     return {
         "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
         "OBSID": image_id,
@@ -57,7 +68,7 @@ def retrieved(image_id: str, sensor: Sensor, filename: str, description: str) ->
 
 
 def not_retrieved(image_id: str, code: int, description: str) -> Message:
-    """Build the archiver's report of an image that could not be delivered; it names no file."""
+    """Return the status for the archiver of an image that failed; it names no file."""
     return {
         "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
         "OBSID": image_id,

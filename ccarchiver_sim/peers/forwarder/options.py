@@ -1,4 +1,4 @@
-"""How one simulated Forwarder runs, and how it misbehaves when asked to."""
+"""Options of a simulated Forwarder, including its deliberate misbehaviour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRESENCE_KEY: Final = "f99_association"
-"""The key under which every Forwarder of the known release shows that it lives, whatever its own name."""
+"""Presence key of every Forwarder of the known release, independent of its name."""
 
 HEADER_FAILED: Final = 5610
 PIXELS_FAILED: Final = 5611
@@ -20,7 +20,7 @@ FAIL_CODES: Final = (HEADER_FAILED, PIXELS_FAILED, COPY_FAILED)
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """Who a Forwarder is: what it writes into the list of free Forwarders, and its keys."""
+    """Identity of a Forwarder: its entry in the list of free Forwarders, and its keys."""
 
     name: str
     hostname: str
@@ -30,28 +30,28 @@ class Identity:
 
     @property
     def component(self) -> str:
-        """The name it gives itself in its acknowledgements."""
+        """Name of the Forwarder in its acknowledgements."""
         return f"{self.ip}:{self.hostname}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Misbehaviour:
-    """What a Forwarder does wrong on purpose.
+    """Deliberate misbehaviour of a Forwarder.
 
     Parameters
     ----------
     ack_delay : `float`
-        Seconds between receiving a message and acknowledging it.
+        Seconds between the receipt of a message and its acknowledgement.
     mute : `frozenset` [`str`]
-        Types of messages that are never acknowledged, though acted on.
+        Types of messages that are executed but never acknowledged.
     fail_code : `int` or `None`
-        The failure to report for every image instead of delivering it.
+        Code of the failure that is sent for every image instead of its delivery.
     die_after : `str` or `None`
-        The type of message on whose receipt the process ends at once.
+        Type of message on whose receipt the process ends.
     die_mid_transfer : `int` or `None`
-        After how many files of an image the process ends at once.
+        Number of files of an image after which the process ends.
     duplicate_telemetry : `bool`
-        Send every report about a file twice.
+        Whether to send every status of a file twice.
     """
 
     ack_delay: float = 0.0
@@ -64,7 +64,7 @@ class Misbehaviour:
 
 @dataclasses.dataclass(frozen=True)
 class ForwarderOptions:
-    """Everything a Forwarder is told on its command line."""
+    """Options from the command line of a Forwarder."""
 
     identity: Identity
     misbehaviour: Misbehaviour

@@ -1,4 +1,4 @@
-"""A Forwarder in Redis: the list of free Forwarders, its sign of life, its look-out for the archiver."""
+"""A Forwarder's use of Redis: registration, presence key, and check of the association key."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 FORWARDER_LIST: Final = "forwarder_list"
 
 LIVES_FOR_S: Final = 10
-"""Life of the presence key without renewal."""
+"""Time to live of the presence key."""
 
 RENEWED_EVERY_S: Final = 3
-"""How often the presence key is renewed: two renewals may fail before it is gone."""
+"""Interval of renewals of the presence key: it survives two failed ones."""
 
 PRESENCE_VALUE: Final = "pong"
 
 FIRST_LOOK_S: Final = 0.5
 LOOKS_EVERY_S: Final = 10.0
-"""When a paired Forwarder looks for the archiver's key: soon after ASSOCIATED, then at this interval."""
+"""Times at which a paired Forwarder checks the association key: soon after ASSOCIATED, then at this
+interval."""
 
 log = logging.getLogger(__name__)
 
 
 class Presence:
-    """What a Forwarder writes and reads in the archiver's Redis database.
+    """A Forwarder's reads and writes in the archiver's Redis database.
 
     Parameters
     ----------
     loop : `RunLoop`
         The peer's run loop.
     identity : `Identity`
-        Who this Forwarder is.
+        Identity of this Forwarder.
     database : `RedisDatabase`
         The archiver's database.
     """
@@ -51,24 +52,26 @@ class Presence:
         self._watch = threading.Event()
 
     def register(self) -> None:
-        """Put this Forwarder on the list of free ones."""
+        """Add this Forwarder to the list of free ones."""
         entry = wire.encode_quoted(messages.list_entry(self._identity)).decode()
         self._database.insist(
-            f"enter this Forwarder in {FORWARDER_LIST}",
+            f"add this Forwarder to {FORWARDER_LIST}",
             lambda client: client.lpush(FORWARDER_LIST, entry),
             self._loop.stop,
         )
-        log.info("entered in %s at %s: %s", FORWARDER_LIST, self._database.where, entry)
+        log.info("added to %s at %s: %s", FORWARDER_LIST, self._database.where, entry)
 
     def beat(self) -> None:
-        """Renew the sign of life until the peer ends; the target of a thread."""
+        """Renew the presence key until the peer ends; runs in a thread."""
         key = self._identity.presence_key
         while not self._loop.stop.is_set():
-            self._database.attempt(f"renew {key}", lambda client: client.set(key, PRESENCE_VALUE, ex=LIVES_FOR_S))
+            self._database.attempt(
+                f"renew {key}", lambda client: client.set(key, PRESENCE_VALUE, ex=LIVES_FOR_S)
+            )
             self._loop.stop.wait(RENEWED_EVERY_S)
 
     def watch(self, association_key: str) -> None:
-        """Begin to look out for the archiver's key; a watch that runs ends first."""
+        """Start to check the association key, after the end of an earlier check."""
         self._watch.set()
         self._watch = threading.Event()
         watch = self._watch
@@ -78,12 +81,17 @@ class Presence:
         pause = FIRST_LOOK_S
         while not self._pause(pause, ended):
             pause = LOOKS_EVERY_S
-            found = self._database.attempt(f"look for {association_key}", lambda client: client.exists(association_key))
+            found = self._database.attempt(
+                f"check {association_key}", lambda client: client.exists(association_key)
+            )
             if found == 0:
-                log.warning("the archiver's key %s is gone; this Forwarder is free again", association_key)
+                log.warning(
+                    "the archiver's key %s is missing; this Forwarder is free again",
+                    association_key,
+                )
                 self.register()
                 return
 
     def _pause(self, seconds: float, ended: threading.Event) -> bool:
-        """Wait; True if the watch or the peer ended meanwhile."""
+        """Wait some seconds; return whether the watch or the peer ended in the meantime."""
         return ended.wait(seconds) or self._loop.stop.is_set()

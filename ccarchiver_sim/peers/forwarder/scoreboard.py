@@ -1,4 +1,4 @@
-"""What a Forwarder remembers of each image until it has delivered it."""
+"""A Forwarder's records of the images that it has not delivered yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """What CC_FWDR_XFER_PARAMS asked for."""
+    """Contents of an image's CC_FWDR_XFER_PARAMS."""
 
     target: str
     session_id: str
@@ -23,7 +23,7 @@ class Order:
 
 @dataclass
 class ImageRecord:
-    """One image: its order, the CCDs read out, and its header file."""
+    """One image: its instruction, the CCDs that are read out, and its header file."""
 
     order: Order | None = None
     read_out: tuple[Sensor, ...] = ()
@@ -32,14 +32,14 @@ class ImageRecord:
 
 @dataclass
 class Scoreboard:
-    """All images in work. Used by one thread only."""
+    """All images in progress. Only one thread uses it."""
 
     images: dict[str, ImageRecord] = field(default_factory=dict)
 
     def record(self, image_id: str) -> ImageRecord:
-        """Give the record of an image, a new one if there is none."""
+        """Return the record of an image; create it if necessary."""
         return self.images.setdefault(image_id, ImageRecord())
 
     def forget(self, image_id: str) -> None:
-        """Drop an image that was delivered."""
+        """Remove the record of a delivered image."""
         self.images.pop(image_id, None)

@@ -1,4 +1,4 @@
-"""The CCDs behind each raft electronics board."""
+"""The CCDs that each raft electronics board reads."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class UnknownBoardError(ValueError):
 
 @dataclass(frozen=True)
 class Sensor:
-    """One CCD: its raft, as in `22`, and its name in the raft, as in `S01`."""
+    """One CCD: its raft, for example `22`, and its name in the raft, for example `S01`."""
 
     raft: str
     name: str
 
     def filename(self, image_id: str) -> str:
-        """Name of this CCD's file of an image."""
+        """Return the file name of this CCD for an image."""
         return f"{image_id}-R{self.raft}{self.name}.fits"
 
 
 def sensors_of(location: str, camera: Wavefront) -> list[Sensor]:
-    """List the CCDs of one location, a raft, a slash and a board, as RAFT_CCD_LIST names it.
+    """Return the CCDs of one location in RAFT_CCD_LIST, written raft, slash, board.
 
     Raises
     ------
@@ -35,5 +35,7 @@ def sensors_of(location: str, camera: Wavefront) -> list[Sensor]:
     """
     if location not in camera.ccds:
         known = ", ".join(camera.ccds)
-        raise UnknownBoardError(f"location {location!r} is not defined in the partition, which has {known}")
+        raise UnknownBoardError(
+            f"location {location!r} is not defined in the partition, which has {known}"
+        )
     return [Sensor(raft=raft, name=name) for raft, name in camera.sensors_of(location)]

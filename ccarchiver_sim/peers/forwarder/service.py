@@ -1,4 +1,4 @@
-"""A Forwarder at work: what it does with each message."""
+"""The simulated Forwarder and its handling of each message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ccarchiver_sim.peers.forwarder.options import ForwarderOptions
 
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""Image names that may become part of a file's name."""
+"""Pattern of image names that may be part of a file name."""
 
 log = logging.getLogger(__name__)
 
@@ -42,29 +42,36 @@ class Forwarder:
     site : `Site`
         Addresses, queues, credentials.
     options : `ForwarderOptions`
-        Who it is and how it misbehaves.
+        Identity and misbehaviour.
 
     Raises
     ------
     PeerError
-        If its own Redis database is the archiver's, which it would empty.
+        If its own Redis database, which it empties, is that of the archiver.
     """
 
     def __init__(self, loop: RunLoop, site: Site, options: ForwarderOptions) -> None:
         settings = site.settings
         if options.redis_db == settings.archiver_redis_db:
             raise PeerError(
-                f"Redis database {options.redis_db} belongs to the archiver (ARCHIVER_REDIS_DB), and a Forwarder "
-                "empties its own at start; give another --redis-db"
+                f"Redis database {options.redis_db} belongs to the archiver (ARCHIVER_REDIS_DB), "
+                "and a Forwarder empties its own at start; set another --redis-db"
             )
         self._loop = loop
         self._options = options
-        self._own_database = RedisDatabase(settings.redis_host, settings.redis_port, options.redis_db)
-        self._archiver_database = RedisDatabase(settings.redis_host, settings.redis_port, settings.archiver_redis_db)
+        self._own_database = RedisDatabase(
+            settings.redis_host, settings.redis_port, options.redis_db
+        )
+        self._archiver_database = RedisDatabase(
+            settings.redis_host, settings.redis_port, settings.archiver_redis_db
+        )
         self._presence = Presence(loop, options.identity, self._archiver_database)
         self._scoreboard = Scoreboard()
         intake = Intake(
-            queue=options.identity.consume_queue, declare=False, exclusive=True, wait_for_queue=options.wait_for_queue
+            queue=options.identity.consume_queue,
+            declare=False,
+            exclusive=True,
+            wait_for_queue=options.wait_for_queue,
         )
         self._server = QueueServer(loop, site, intake, DEFAULT_EXCHANGE)
         self._link = self._server.link
@@ -73,12 +80,12 @@ class Forwarder:
         self._camera = settings.wfs
 
     def run(self) -> None:
-        """Work until the run loop stops.
+        """Handle messages until the run loop stops.
 
         Raises
         ------
         PeerError
-            If the Forwarder cannot work, for instance because its queue is missing.
+            If the Forwarder cannot work, for example because its queue is missing.
         """
         self._own_database.insist(
             "empty this Forwarder's own database", lambda client: client.flushdb(), self._loop.stop
@@ -86,7 +93,11 @@ class Forwarder:
         self._presence.register()
         self._loop.spawn("presence", self._presence.beat)
         identity = self._options.identity
-        about = {"name": identity.name, "hostname": identity.hostname, "presence_key": identity.presence_key}
+        about = {
+            "name": identity.name,
+            "hostname": identity.hostname,
+            "presence_key": identity.presence_key,
+        }
         try:
             self._server.serve(self._handlers(), **about)
         finally:
@@ -103,10 +114,15 @@ class Forwarder:
             f"{prefix}_HEALTH_CHECK": self._acknowledge,
             "FILE_TRANSFER_COMPLETED_ACK": self._on_transfer_ack,
         }
-        return {message_type: self._mortal(message_type, handler) for message_type, handler in handlers.items()}
+        return {
+            message_type: self._mortal(message_type, handler)
+            for message_type, handler in handlers.items()
+        }
 
-    def _mortal(self, message_type: str, handler: Callable[[Message], None]) -> Callable[[Message], None]:
-        """Make a handler end the process instead, if the Forwarder was told to die after this type of message."""
+    def _mortal(
+        self, message_type: str, handler: Callable[[Message], None]
+    ) -> Callable[[Message], None]:
+        """Return a handler that ends the process if the options demand it for this type."""
         if message_type != self._options.misbehaviour.die_after:
             return handler
         return lambda _message: die(self._link, f"received {message_type} (--die-after)")
@@ -115,9 +131,13 @@ class Forwarder:
         key = wire.text(message, "ASSOCIATION_KEY")
         reply_queue = wire.text(message, "REPLY_QUEUE")
         ack_id = wire.text(message, "ACK_ID")
-        self._answer("ASSOCIATED", reply_queue, messages.associated_ack(self._options.identity.presence_key, ack_id))
+        self._answer(
+            "ASSOCIATED",
+            reply_queue,
+            messages.associated_ack(self._options.identity.presence_key, ack_id),
+        )
         self._presence.watch(key)
-        log.info("paired; the archiver lives while key %s does", key)
+        log.info("paired; the archiver is alive while key %s exists", key)
 
     def _on_xfer_params(self, message: Message) -> None:
         self._acknowledge(message)
@@ -129,7 +149,11 @@ class Forwarder:
         if not isinstance(locations, list) or not locations:
             raise wire.WireError(f"{image_id}: XFER_PARAMS has no RAFT_CCD_LIST")
         try:
-            sensors = tuple(sensor for location in locations for sensor in sensors_of(str(location), self._camera))
+            sensors = tuple(
+                sensor
+                for location in locations
+                for sensor in sensors_of(str(location), self._camera)
+            )
         except UnknownBoardError as error:
             raise wire.WireError(f"{image_id}: {error}") from error
         self._scoreboard.record(image_id).order = Order(
@@ -144,7 +168,10 @@ class Forwarder:
         image_id = wire.text(message, "IMAGE_ID")
         record = self._scoreboard.record(image_id)
         if record.order is None:
-            log.error("%s is lost: its END_READOUT came before its XFER_PARAMS, so no boards are known", image_id)
+            log.error(
+                "%s is lost: END_READOUT arrived before XFER_PARAMS, so its boards are unknown",
+                image_id,
+            )
             return
         record.read_out = record.order.sensors
         self._assemble(image_id)
@@ -166,7 +193,7 @@ class Forwarder:
         log.debug("the Controller has %s", wire.optional_text(message, "FILENAME"))
 
     def _assemble(self, image_id: str) -> None:
-        """Deliver the image if it is read out and has a header; neither alone is enough."""
+        """Deliver the image if it is read out and has a header."""
         record = self._scoreboard.record(image_id)
         if record.order is None or not record.read_out or record.header is None:
             return
@@ -174,7 +201,7 @@ class Forwarder:
             self._scoreboard.forget(image_id)
 
     def _acknowledge(self, message: Message) -> None:
-        """Answer a message about an image; one without IMAGE_ID, ACK_ID or REPLY_QUEUE gets no answer."""
+        """Acknowledge a message about an image; raise WireError if a field is missing."""
         message_type = wire.text(message, "MSG_TYPE")
         component = self._options.identity.component
         ack = messages.acknowledgement(

@@ -1,1 +1,1 @@
-"""The simulated header service: writes each image's header file, serves it over HTTP, announces it on SAL."""
+"""The simulated header service: writes header files, serves them over HTTP, announces them."""

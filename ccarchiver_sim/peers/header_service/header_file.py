@@ -1,4 +1,4 @@
-"""The content of a header file."""
+"""Name and content of a header file."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TAI_MINUS_UTC: Final = dt.timedelta(seconds=37)
-"""Since 2017; only for the dates in headers, where a leap second would do no harm to a rehearsal."""
+"""Valid since 2017; used only for the dates in headers, where a leap second has no effect on a
+rehearsal."""
 
 COMPONENT: Final = "CCHeaderService"
 
 INSTRUMENTS: Final = {"CC": "ComCam", "AT": "LATISS", "MC": "LSSTCam"}
-"""What INSTRUME says, by how the images' names begin."""
+"""INSTRUME by the prefix of the image names."""
 
 Line = tuple[str, str | int | float, str]
 
 
 def file_name(image: str, generator: str = COMPONENT) -> str:
-    """Name of an image's header file, which begins with its header service's."""
+    """Return the name of an image's header file, with its header service as prefix."""
     return f"{generator}_header_{image}.yaml"
 
 
 def header_lines(end_readout: Mapping[str, Any]) -> list[Line]:
-    """Make the primary header of an image from the camera's event.
+    """Return the primary header of an image from the camera's event.
 
     Parameters
     ----------
@@ -51,8 +52,11 @@ def header_lines(end_readout: Mapping[str, Any]) -> list[Line]:
 
 
 def render(lines: list[Line]) -> bytes:
-    """Write header lines as a header file."""
-    entries = [{"keyword": keyword, "value": value, "comment": comment} for keyword, value, comment in lines]
+    """Return the content of a header file with these lines."""
+    entries = [
+        {"keyword": keyword, "value": value, "comment": comment}
+        for keyword, value, comment in lines
+    ]
     text: str = yaml.dump({"PRIMARY": entries}, Dumper=yaml.CSafeDumper, sort_keys=False)
     return text.encode()
 

@@ -23,19 +23,27 @@ if TYPE_CHECKING:
 
 def header_service(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP port on loopback; 0 for any free one.")] = 0,
-    folder: Annotated[Path | None, typer.Option(help="Where header files go; temporary if not given.")] = None,
-    delay: Annotated[float, typer.Option(min=0, help="Seconds from endReadout to the announcement.")] = 0.0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="HTTP port on loopback; 0 selects a free one.")
+    ] = 0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for header files; default: a temporary one.")
+    ] = None,
+    delay: Annotated[
+        float, typer.Option(min=0, help="Seconds from endReadout to the announcement.")
+    ] = 0.0,
     component: Annotated[
-        str, typer.Option(help="Its name on SAL: CCHeaderService, ATHeaderService, MTHeaderService.")
+        str, typer.Option(help="Name on SAL: CCHeaderService, ATHeaderService, MTHeaderService.")
     ] = COMPONENT,
-    camera: Annotated[str, typer.Option(help="The camera it listens to, by its name on SAL.")] = CAMERA,
+    camera: Annotated[
+        str, typer.Option(help="Name on SAL of the camera whose events it receives.")
+    ] = CAMERA,
     log_level: LogLevel = "WARNING",
 ) -> None:
     """Run a simulated header service until SIGTERM or Ctrl-C.
 
-    For each endReadout of the camera it writes a header file, serves it over HTTP, and sends largeFileObjectAvailable.
-    SAL is set up by LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID.
+    For each endReadout of the camera it writes a header file, serves it over HTTP, and sends
+    largeFileObjectAvailable. LSST_DDS_PARTITION_PREFIX and LSST_DDS_DOMAIN_ID configure SAL.
     """
 
     async def work(stop: asyncio.Event) -> None:
@@ -45,7 +53,12 @@ def header_service(
             with serve_folder(place, port) as address:
                 async with sal_component(component) as on_sal:
                     service = HeaderService(
-                        component=on_sal, name=component, stop=stop, folder=place, address=address, delay=delay
+                        component=on_sal,
+                        name=component,
+                        stop=stop,
+                        folder=place,
+                        address=address,
+                        delay=delay,
                     )
                     await service.start(camera)
                     say("ready", peer="header_service", url=address)

@@ -1,4 +1,4 @@
-"""The header service at work: from the camera's endReadout to an announced header file."""
+"""The simulated header service: from the camera's endReadout to an announced header file."""
 
 from __future__ import annotations
 
@@ -22,32 +22,39 @@ if TYPE_CHECKING:
 VERSION: Final = 1.0
 
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""Image names that may become part of a file's name and of an address."""
+"""Pattern of image names that may be part of a file name and of an address."""
 
 log = logging.getLogger(__name__)
 
 
 class HeaderService:
-    """Makes and announces headers.
+    """Writer and announcer of headers.
 
     Parameters
     ----------
     component : `SalComponent`
         The header service on SAL.
     name : `str`
-        Its name there.
+        Name of the component.
     stop : `asyncio.Event`
-        Ends what goes on.
+        Event that ends the service.
     folder : `Path`
-        Where the header files go.
+        Folder for the header files.
     address : `str`
-        Address of the folder, without a slash at the end.
+        HTTP address of the folder, without a slash at the end.
     delay : `float`
         Seconds from an endReadout to the announcement; images do not wait for each other.
     """
 
     def __init__(
-        self, *, component: SalComponent, name: str, stop: asyncio.Event, folder: Path, address: str, delay: float
+        self,
+        *,
+        component: SalComponent,
+        name: str,
+        stop: asyncio.Event,
+        folder: Path,
+        address: str,
+        delay: float,
     ) -> None:
         self._component = component
         self._name = name
@@ -58,8 +65,8 @@ class HeaderService:
         self._read_out: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
 
     async def start(self, camera: str) -> None:
-        """Begin to listen to a camera, by its name on SAL."""
-        # The callback only queues: whatever takes longer could let events be lost in a burst.
+        """Start to receive the events of a camera, by its name on SAL."""
+        # The callback only queues: a slower one could lose events in a burst.
         await self._component.listen(camera, {"endReadout": self._read_out.put_nowait})
 
     async def run(self) -> None:
@@ -82,11 +89,11 @@ class HeaderService:
             return
         content = header_file.render(header_file.header_lines(end_readout))
         name = header_file.file_name(image, self._name)
-        # Before the announcement: whoever hears of the file asks for it at once.
+        # Written before the announcement: receivers fetch the file at once.
         try:
             (self._folder / name).write_bytes(content)
         except OSError as error:
-            log.error("no header for image %s: cannot write %s: %s", image, name, error.strerror)  # noqa: TRY400 - said all
+            log.error("no header for image %s: cannot write %s: %s", image, name, error.strerror)  # noqa: TRY400 - complete
             return
         url = f"{self._address}/{name}"
         checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()

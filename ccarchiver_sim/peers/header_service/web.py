@@ -1,4 +1,4 @@
-"""The header files over HTTP, on loopback."""
+"""HTTP server of the header files on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST: Final = "127.0.0.1"
-"""A simulator is for its own machine only."""
+"""The simulator serves only its own machine."""
 
 MIME_TYPE: Final = "application/yaml"
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves files of one folder, and no list of them."""
+    """HTTP handler for the files of one folder, without a directory list."""
 
     @override
     def guess_type(self, path: object) -> str:
@@ -34,7 +34,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     @override
     def list_directory(self, path: object) -> None:
-        self.send_error(404, "there is no list of headers; ask for one by its url")
+        self.send_error(404, "no directory list; request a header by its URL")
 
     @override
     def log_message(self, format: str, *args: object) -> None:
@@ -50,23 +50,25 @@ def serve_folder(folder: Path, port: int) -> Iterator[str]:
     folder : `Path`
         The folder.
     port : `int`
-        Port to listen on; 0 for any free one.
+        Port on which to listen; 0 selects a free one.
 
     Yields
     ------
     base : `str`
-        Address of the folder, without a slash at the end.
+        HTTP address of the folder, without a slash at the end.
 
     Raises
     ------
     PeerError
-        If the port is taken.
+        If the port is in use.
     """
     handler = functools.partial(_Handler, directory=str(folder))
     try:
         server = ThreadingHTTPServer((HOST, port), handler)
     except OSError as error:
-        raise PeerError(f"cannot listen on {HOST}:{port}: {error.strerror}; give another --port") from error
+        raise PeerError(
+            f"cannot listen on {HOST}:{port}: {error.strerror}; set another --port"
+        ) from error
     with server:
         thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
         thread.start()

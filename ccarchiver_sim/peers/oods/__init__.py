@@ -1,1 +1,1 @@
-"""The simulated OODS: opens each linked file, enters it in a catalogue, reports what became of it."""
+"""The simulated OODS: checks each linked file, enters it in a catalogue, sends its status."""

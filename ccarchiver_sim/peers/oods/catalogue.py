@@ -1,4 +1,4 @@
-"""The catalogue of ingested files: one row a file, whatever is repeated."""
+"""The catalogue of ingested files: one row for each file, even if requests are repeated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOCK_TIMEOUT_S: Final = 10.0
-"""How long to wait for a reader of the catalogue, such as a test that counts its rows."""
+"""Time to wait for a reader of the catalogue, such as a test that counts its rows."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS files (
@@ -30,23 +30,25 @@ RETURNING requests
 
 
 class Catalogue:
-    """A catalogue in an SQLite file; used by one thread at a time.
+    """A catalogue in an SQLite file; only one thread at a time may use it.
 
     Parameters
     ----------
     path : `Path`
-        The file; made if it is not there.
+        Path of the file; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        # Readers must not hold up ingesting.
+        self._database = sqlite3.connect(
+            path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        # With WAL, readers do not block ingestion.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute(SCHEMA)
 
     def register(self, filename: str, obsid: str, raft: str, sensor: str) -> int:
-        """Enter a file; how often it has been entered by now, 1 for a new one."""
+        """Enter a file; return the number of its requests, 1 for a new file."""
         row = self._database.execute(REGISTER, (filename, obsid, raft, sensor)).fetchone()
         return int(row[0])
 
@@ -58,6 +60,9 @@ class Catalogue:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -1,4 +1,4 @@
-"""Looking into a file before it is ingested."""
+"""Check of a file before it is ingested."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ if TYPE_CHECKING:
 
 DIGEST_KEYWORD: Final = "PIXDIG"
 DIGEST_TYPE_KEYWORD: Final = "PIXDIGT"
-"""Where simulated Forwarders put the pixels' digest; files without it are taken as they are."""
+"""Header keywords in which simulated Forwarders write the pixels' digest; files without them are
+accepted."""
 
 
 class BadFileError(Exception):
-    """A file that cannot be ingested; its text says why."""
+    """A file that cannot be ingested; the text names the reason."""
 
 
 def inspect(path: Path, obsid: str) -> None:
-    """Open a FITS file and check that it is whole and belongs to the image.
+    """Check that a FITS file is complete and belongs to the image.
 
     Raises
     ------
     BadFileError
-        If it cannot be read, belongs to another image, or its pixels are not those that were written.
+        If the file cannot be read, belongs to another image, or has other pixels than were written.
     """
     try:
         with fits.open(path, memmap=False) as units:
@@ -40,11 +41,13 @@ def inspect(path: Path, obsid: str) -> None:
     if named != obsid:
         raise BadFileError(f"its header says OBSID {named}, not {obsid}")
     if expected is not None:
-        found = hashlib.new(str(algorithm).lower(), _big_endian(pixels), usedforsecurity=False).hexdigest()
+        found = hashlib.new(
+            str(algorithm).lower(), _big_endian(pixels), usedforsecurity=False
+        ).hexdigest()
         if found != expected:
             raise BadFileError(f"its pixels have {algorithm} {found}, its header says {expected}")
 
 
 def _big_endian(pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
-    """Pixels as FITS stores them, the form their digest was made of."""
+    """Return the pixels as FITS stores them, which is the form of the digest."""
     return np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder(">")).tobytes()

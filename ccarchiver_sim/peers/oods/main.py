@@ -21,19 +21,27 @@ CATALOGUE_NAME: Final = "oods_catalogue.sqlite3"
 def oods(
     *,
     catalogue: Annotated[
-        Path | None, typer.Option(help=f"The catalogue, an SQLite file; {CATALOGUE_NAME} in OODS_STAGING if not given.")
+        Path | None,
+        typer.Option(help=f"Catalogue, an SQLite file; default: {CATALOGUE_NAME} in OODS_STAGING."),
     ] = None,
-    no_raft: Annotated[bool, typer.Option("--no-raft", help="Leave RAFT and SENSOR out of reports.")] = False,
-    legacy_status: Annotated[
-        bool, typer.Option("--legacy-status", help="Name reports CC_FILE_INGEST_REQUEST, as some releases do.")
+    no_raft: Annotated[
+        bool, typer.Option("--no-raft", help="Omit RAFT and SENSOR from its statuses.")
     ] = False,
-    duplicate: Annotated[bool, typer.Option("--duplicate", help="Send every report twice.")] = False,
+    legacy_status: Annotated[
+        bool,
+        typer.Option(
+            "--legacy-status", help="Name its statuses CC_FILE_INGEST_REQUEST, as some releases do."
+        ),
+    ] = False,
+    duplicate: Annotated[
+        bool, typer.Option("--duplicate", help="Send every status twice.")
+    ] = False,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a simulated OODS until SIGTERM or Ctrl-C.
 
-    It opens each file the Controller names, enters it in its catalogue and reports to the archiver. Its configuration
-    is the archiver's site file in $IIP_CONFIG_DIR.
+    It checks each file that the Controller names, enters it in its catalogue and sends a status to
+    the archiver. It reads the archiver's site file in $IIP_CONFIG_DIR.
     """
 
     def work(loop: RunLoop) -> None:

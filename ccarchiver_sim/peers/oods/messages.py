@@ -1,4 +1,4 @@
-"""The report the OODS sends about each file."""
+"""The status that the OODS sends for each file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ NOT_INGESTED: Final = 1
 STATUS: Final = "IMAGE_IN_OODS"
 
 
-def report(request: Message, message_type: str, code: int, description: str, *, with_raft: bool) -> Message:
-    """Build the report about one request."""
+def report(
+    request: Message, message_type: str, code: int, description: str, *, with_raft: bool
+) -> Message:
+    """Return the status for one request."""
     keys = ("CAMERA", "ARCHIVER", "OBSID", "FILENAME")
-    sensor = {key: wire.optional_text(request, key) for key in ("RAFT", "SENSOR")} if with_raft else {}
+    sensor = (
+        {key: wire.optional_text(request, key) for key in ("RAFT", "SENSOR")} if with_raft else {}
+    )
     return {
         "MSG_TYPE": message_type,
         **{key: wire.text(request, key) for key in keys},

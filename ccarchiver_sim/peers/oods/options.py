@@ -1,4 +1,4 @@
-"""How the simulated OODS runs, and which release it behaves like."""
+"""Options of the simulated OODS, including the release that it imitates."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OodsOptions:
-    """Everything an OODS is told on its command line.
+    """Options from the command line of an OODS.
 
     Parameters
     ----------
     catalogue : `Path`
-        The catalogue's file.
+        Path of the catalogue.
     no_raft : `bool`
-        Leave RAFT and SENSOR out of reports.
+        Whether to omit RAFT and SENSOR from statuses.
     legacy_status : `bool`
-        Name reports CC_FILE_INGEST_REQUEST.
+        Whether to name statuses CC_FILE_INGEST_REQUEST.
     duplicate : `bool`
-        Send every report twice.
+        Whether to send every status twice.
     """
 
     catalogue: Path

@@ -1,4 +1,4 @@
-"""The OODS at work: what it does with each request."""
+"""The simulated OODS and its handling of each request."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ class Oods:
     site : `Site`
         Addresses, queues, credentials.
     options : `OodsOptions`
-        Where its catalogue is and which release it behaves like.
+        Path of its catalogue and the release that it imitates.
     """
 
     def __init__(self, loop: RunLoop, site: Site, options: OodsOptions) -> None:
         settings = site.settings
         self._settings = settings
         self._options = options
-        self._server = QueueServer(loop, site, Intake(queue=settings.queue_to_oods), MESSAGE_EXCHANGE)
+        self._server = QueueServer(
+            loop, site, Intake(queue=settings.queue_to_oods), MESSAGE_EXCHANGE
+        )
         self._link = self._server.link
 
     def run(self) -> None:
-        """Work until the run loop stops."""
+        """Handle requests until the run loop stops."""
         with Catalogue(self._options.catalogue) as self._catalogue:
             handlers = {self._settings.file_ingest_request: self._on_request}
             self._server.serve(handlers, catalogue=self._options.catalogue)
@@ -59,18 +61,24 @@ class Oods:
         except BadFileError as error:
             code = messages.NOT_INGESTED
             description = f"OBSID {obsid}: file {filename} not ingested: {error}"
-            log.error("%s", description)  # noqa: TRY400 - the text says all; a traceback would bury it
+            log.error("%s", description)  # noqa: TRY400 - no traceback needed
         self._report(message, code, description)
 
     def _register(self, message: Message, filename: str, obsid: str) -> None:
         raft = wire.optional_text(message, "RAFT")
         sensor = wire.optional_text(message, "SENSOR")
         times = self._catalogue.register(filename, obsid, raft, sensor)
-        log.info("%s ingested%s", Path(filename).name, "" if times == 1 else f", for the {times}. time")
+        log.info(
+            "%s ingested%s", Path(filename).name, "" if times == 1 else f", for the {times}. time"
+        )
 
     def _report(self, request: Message, code: int, description: str) -> None:
-        # Some releases call the report by the name of the request it answers.
-        name = self._settings.file_ingest_request if self._options.legacy_status else messages.STATUS
-        report = messages.report(request, name, code, description, with_raft=not self._options.no_raft)
+        # Some releases name the status after the request.
+        name = (
+            self._settings.file_ingest_request if self._options.legacy_status else messages.STATUS
+        )
+        report = messages.report(
+            request, name, code, description, with_raft=not self._options.no_raft
+        )
         for _ in range(2 if self._options.duplicate else 1):
             self._link.publish(self._settings.queue_from_oods, wire.encode_block(report))

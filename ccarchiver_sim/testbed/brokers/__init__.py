@@ -1,4 +1,7 @@
-"""Redis and RabbitMQ servers of one's own: free ports, everything below one folder, gone when the caller is."""
+"""Private Redis, Sentinel and RabbitMQ servers, each with a free port and a folder of its own.
+
+They end when this process ends.
+"""
 
 from ccarchiver_sim.testbed.brokers.rabbit import PrivateRabbit
 from ccarchiver_sim.testbed.brokers.redis import PrivateRedis

@@ -1,7 +1,7 @@
-"""What a private RabbitMQ finds when it starts: a user and virtual hosts.
+"""The definitions of a private RabbitMQ: a user and virtual hosts.
 
-Imported by the server at boot: rabbitmqctl takes a second and a half a command, and would have the password on its
-command line.
+The server imports them when it starts. One rabbitmqctl command takes a second and a half, and its
+command line would contain the password.
 """
 
 import base64
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SALT_BYTES = 4
-"""Given by RabbitMQ's rabbit_password_hashing_sha256."""
+"""Length that RabbitMQ's rabbit_password_hashing_sha256 requires."""
 SECRET_FILE_MODE = 0o600
 
 
@@ -23,7 +23,7 @@ def hash_password(password: str) -> str:
 
 
 def write_definitions(path: Path, user: str, password: str, vhosts: Sequence[str]) -> None:
-    """Write a definitions file with one user who may do everything in each of the virtual hosts."""
+    """Write a definitions file with one user who has all permissions in each virtual host."""
     definitions = {
         "users": [
             {
@@ -35,7 +35,8 @@ def write_definitions(path: Path, user: str, password: str, vhosts: Sequence[str
         ],
         "vhosts": [{"name": vhost} for vhost in vhosts],
         "permissions": [
-            {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for vhost in vhosts
+            {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
+            for vhost in vhosts
         ],
     }
     path.touch(mode=SECRET_FILE_MODE)

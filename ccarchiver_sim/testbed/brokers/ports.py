@@ -6,23 +6,24 @@ import socket
 LOOPBACK = "127.0.0.1"
 LOWEST = 15_000
 HIGHEST = 32_000
-"""Below the range from which Linux takes the ports of outgoing connections (32768 up): a port that is free now is not
-taken by a passing connection while a broker needs seconds to bind it."""
+"""Below the range from which Linux takes the ports of outgoing connections (32768 up): a port that
+is free now is not taken by an outgoing connection during the seconds that a broker needs to bind
+it."""
 TRIES = 200
-"""A machine on which so many random ports are all taken has another problem."""
+"""If so many random ports are all in use, the machine has another problem."""
 
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port nobody listens on, and never the same one twice in this process.
+    """Return a free port, and never the same one twice in this process.
 
     Raises
     ------
     OSError
-        If none is found.
+        If no free port is found.
     """
-    # Unseeded on purpose: two test runs side by side must not try the same ports.
+    # Deliberately not seeded: two test runs at the same time must not try the same ports.
     source = random.SystemRandom()
     for _ in range(TRIES):
         port = source.randint(LOWEST, HIGHEST)
@@ -33,7 +34,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody is bound to a port of the loopback interface."""
+    """Return whether a port of the loopback interface is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

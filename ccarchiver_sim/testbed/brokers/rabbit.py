@@ -1,4 +1,4 @@
-"""A RabbitMQ of one's own."""
+"""A private RabbitMQ server."""
 
 import os
 import secrets
@@ -12,49 +12,59 @@ from ccarchiver_sim import pace
 from ccarchiver_sim.testbed.brokers.definitions import SECRET_FILE_MODE, write_definitions
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.testbed.brokers.server import PrivateServer, ServerTls
-from ccarchiver_sim.testbed.child_process import KILL_WAIT_S, ChildError, ChildProcess, base_environment
+from ccarchiver_sim.testbed.child_process import (
+    KILL_WAIT_S,
+    ChildError,
+    ChildProcess,
+    base_environment,
+)
 
 SERVER_PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-"""Debian's. Never the wrapper of the same name on the PATH: that one switches to the user rabbitmq."""
+"""Path in Debian. The wrapper of the same name on the PATH cannot be used: it switches to the user
+rabbitmq."""
 SERVER_VARIABLE = "RABBITMQ_SERVER"
-"""Environment variable that names the program where it lies elsewhere."""
+"""Environment variable with the path of the program on other systems."""
 CONTROL_NAME = "rabbitmqctl"
-"""Beside the server program."""
+"""Name of the control program, which is in the server program's folder."""
 CONTROL_LIMIT_S = 60.0
-"""One command takes about a second and a half, most of it to start Erlang."""
+"""One command takes about a second and a half, most of it for the start of Erlang."""
 READY_LIMIT_S = 90.0
-"""It needs 3 to 6 s, 9 from a cold disk; this is for a machine with much else to do."""
+"""The start takes 3 to 6 s, 9 s from a cold disk; the limit is for a machine with much other
+work."""
 STOP_LIMIT_S = 15.0
-"""It needs 2.5 s."""
+"""The stop takes 2.5 s."""
 HEADER = b"AMQP\x00\x00\x09\x01"
-"""How an AMQP 0-9-1 client greets; the broker answers with its first frame, which begins with type 1."""
+"""Greeting of an AMQP 0-9-1 client; the broker answers with its first frame, which begins with type
+1."""
 FIRST_FRAME = b"\x01"
 NAME_RESOLUTION = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
-"""For Erlang: in a bare container nobody may know the name localhost, and the server then fails after a minute."""
+"""Name resolution of Erlang: in a minimal container the name localhost may be unknown, and the
+server then fails after a minute."""
 DEFAULT_VHOST = "/test_cc"
 USER = "archiver"
 PASSWORD_BYTES = 24
-"""Of randomness; as much as nobody guesses during a test."""
+"""Random bytes of a password; cannot be guessed during a test."""
 
 
 class PrivateRabbit(PrivateServer):
-    """A RabbitMQ server with one user, its password made up anew each time, and the archiver's virtual host.
+    """A RabbitMQ server with one user, a random password and the archiver's virtual host.
 
-    The Erlang port mapper it needs is its own as well, and ends with it.
+    The server has its own Erlang port mapper (epmd), which ends with it.
 
     Parameters
     ----------
     folder
-        Where everything of it goes; made if missing.
+        Folder of the server; created if missing.
     port
-        For AMQP; a free one by default.
+        Port for AMQP; a free one by default.
     vhosts
-        The virtual hosts to make. Several let tests share one broker, which takes seconds to start, without seeing
-        each other's queues.
+        Virtual hosts to create. With several, tests can share one broker, which takes seconds to
+        start, without access to each other's queues.
     tls
-        A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
+        If given, the server has a second port, `tls_port`, that accepts only encrypted connections
+        of clients with a certificate.
     joins
-        A node that runs, whose cluster this one becomes part of; users and virtual hosts are the cluster's.
+        A running node whose cluster this server joins; users and virtual hosts are the cluster's.
     """
 
     name = "rabbitmq-server"
@@ -78,9 +88,10 @@ class PrivateRabbit(PrivateServer):
         self.user = USER
         self.password: str = joins.password if joins else secrets.token_urlsafe(PASSWORD_BYTES)
         self.cookie: str = joins.cookie if joins else secrets.token_hex(PASSWORD_BYTES)
-        """By which the nodes of a cluster know each other."""
+        """Erlang cookie, by which the nodes of a cluster authenticate each other."""
         self.mapper_port: int = joins.mapper_port if joins else free_port()
-        """Of the cluster's one port mapper, which tells the nodes where the others are."""
+        """Port of the cluster's one port mapper, from which each node learns the ports of the
+        others."""
         self._distribution_port = free_port()
         self._mapper: ChildProcess | None = None
 
@@ -90,43 +101,47 @@ class PrivateRabbit(PrivateServer):
         return self.address_of(self.vhosts[0])
 
     def address_of(self, vhost: str) -> str:
-        """Return the address of one virtual host, in the form of the site file."""
+        """Return the address of one virtual host in the format of the site file."""
         return f"{LOOPBACK}:{self.port}/{vhost.replace('/', '%2f')}"
 
     @property
     def node(self) -> str:
-        """What Erlang calls this server."""
+        """Erlang node name of this server."""
         return f"ccarchiver{self.port}@localhost"
 
     def add_vhosts(self, *names: str) -> None:
-        """Make more virtual hosts on the running server.
+        """Create more virtual hosts on the running server.
 
         Raises
         ------
         ChildError
-            If the server refuses or is not up.
+            If the server rejects them or does not run.
         """
         self.vhosts += names
         self.import_definitions(self._write_definitions())
 
     def import_definitions(self, definitions: Path) -> None:
-        """Add what a definitions file has to the running server, as a site does.
+        """Import a definitions file into the running server, as a site does.
 
         Raises
         ------
         ChildError
-            If the server refuses or is not up.
+            If the server rejects them or does not run.
         """
         control = Path(self._program()).with_name(CONTROL_NAME)
         argv = [str(control), "import_definitions", str(definitions)]
-        done = pace.run(argv, CONTROL_LIMIT_S, env=self._environment(), capture_output=True, text=True)
+        done = pace.run(
+            argv, CONTROL_LIMIT_S, env=self._environment(), capture_output=True, text=True
+        )
         if done.returncode != 0:
-            raise ChildError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
+            raise ChildError(
+                f"`{' '.join(argv)}` ended with {done.returncode}: {done.stdout}{done.stderr}"
+            )
 
     @override
     def launch(self) -> None:
-        # Before the server: it would start a mapper of its own as a daemon, which outlives it and whose pid we'd not
-        # know.
+        # The mapper starts first: otherwise the server starts one as a daemon, which outlives it
+        # and whose pid is unknown.
         if self._joins is not None:
             super().launch()
             return
@@ -182,7 +197,11 @@ class PrivateRabbit(PrivateServer):
         (home / "rabbitmq-env.conf").write_text("", encoding="utf-8")
         (home / "inetrc").write_text(NAME_RESOLUTION, encoding="utf-8")
         return ChildProcess(
-            self.name, [self._program()], env=self._environment(), log_path=self.log_path, death_signal=signal.SIGKILL
+            self.name,
+            [self._program()],
+            env=self._environment(),
+            log_path=self.log_path,
+            death_signal=signal.SIGKILL,
         )
 
     @staticmethod
@@ -195,16 +214,16 @@ class PrivateRabbit(PrivateServer):
         return path
 
     def control_environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment, changed so that ``rabbitmqctl`` in it controls this server.
+        """Return a copy of an environment in which ``rabbitmqctl`` controls this server.
 
-        The directory of the program itself comes first in the PATH. The wrapper of the Debian package would change to
-        the user rabbitmq and start an epmd on its usual port, which then stays.
+        The program's own directory comes first in the PATH. The wrapper of the Debian package would
+        switch to the user rabbitmq and start an epmd on its default port, which would then remain.
         """
         folder = Path(self._program()).parent
         return {**env, **self._environment(), "PATH": f"{folder}{os.pathsep}{env['PATH']}"}
 
     def _environment(self) -> dict[str, str]:
-        """Return the variables that point the server at its folder and at nothing else."""
+        """Return the variables that limit the server to its own folder."""
         home = self.folder
         return base_environment() | {
             "HOME": str(home),
@@ -213,7 +232,7 @@ class PrivateRabbit(PrivateServer):
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "ERL_INETRC": str(home / "inetrc"),
-            # Else it lands in the folder we happen to be in.
+            # Otherwise the dump is written into the current folder.
             "ERL_CRASH_DUMP": str(home / "erl_crash.dump"),
             "ERL_EPMD_PORT": str(self.mapper_port),
             "ERL_EPMD_ADDRESS": LOOPBACK,
@@ -227,10 +246,12 @@ class PrivateRabbit(PrivateServer):
             "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
             "RABBITMQ_FEATURE_FLAGS_FILE": str(home / "feature_flags"),
             "RABBITMQ_PLUGINS_EXPAND_DIR": str(home / "plugins"),
-            # Idle schedulers sleep instead of spinning: on two cores the spinning shows up in everyone's latency.
+            # Idle schedulers sleep instead of spinning: on two cores the spinning adds latency to
+            # all programs.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+                "-kernel inet_dist_use_interface {127,0,0,1} "
+                "+sbwt none +sbwtdcpu none +sbwtdio none"
             ),
-            # Then the pid started is the server's, not that of a shell around it.
+            # With this, the child's pid is that of the server, not of a shell around it.
             "detached": "1",
         }

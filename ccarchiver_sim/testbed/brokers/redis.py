@@ -1,4 +1,4 @@
-"""A Redis of one's own."""
+"""A private Redis server."""
 
 import resource
 import signal
@@ -13,13 +13,13 @@ from ccarchiver_sim.testbed.brokers.server import PrivateServer, ServerTls
 from ccarchiver_sim.testbed.child_process import ChildProcess, base_environment
 
 READY_LIMIT_S = 20.0
-"""It is up in 0.1 s; a machine that compiles beside it needs more."""
+"""The start takes 0.1 s; it takes longer on a machine that compiles at the same time."""
 STOP_LIMIT_S = 10.0
-"""It writes its append-only file on the way out: milliseconds at the size of a test."""
+"""The server writes its append-only file before it ends: milliseconds at the size of a test."""
 
 
 class PrivateRedis(PrivateServer):
-    """A Redis server with the durability the archiver asks of a site's: each write on disk before it is answered.
+    """A Redis server with the durability of a site's: each write is on disk before its answer.
 
     Parameters
     ----------
@@ -28,13 +28,15 @@ class PrivateRedis(PrivateServer):
     fsync
         Redis' ``appendfsync``: when a write is on disk.
     environment
-        More variables for it.
+        Additional variables for the server.
     users
-        Redis' ``aclfile``: who may do what. By default anybody may do everything, without a password.
+        Redis' ``aclfile``: the users and their permissions. By default every client has all
+        permissions, without a password.
     tls
-        A second port, `tls_port`, that only encrypted connections find, and only those with a certificate.
+        If given, the server has a second port, `tls_port`, that accepts only encrypted connections
+        of clients with a certificate.
     replica_of
-        Port of the private Redis it is a replica of.
+        Port of the private Redis of which this one is a replica.
     """
 
     name = "redis-server"
@@ -61,21 +63,27 @@ class PrivateRedis(PrivateServer):
         self._replica_of = replica_of
 
     def fill_disk(self) -> None:
-        """Let no file of it grow from now on: its next write to the append-only file fails, as on a full disk.
+        """Forbid growth of the server's files: its next append fails, as on a full disk.
 
-        What it does then depends on `fsync`: with ``always`` it ends itself, with ``everysec`` it refuses writes.
+        The result depends on `fsync`: with ``always`` the server ends, with ``everysec`` it rejects
+        writes.
         """
         sizes = [path.stat().st_size for path in self.folder.glob("appendonlydir/*.incr.aof")]
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (max(sizes), resource.RLIM_INFINITY))
 
     def free_disk(self) -> None:
-        """Let its files grow again; one that has ended meanwhile has no limit when it is started again."""
+        """Allow the files to grow again.
+
+        A server that has ended in the meantime has no limit when it is started again.
+        """
         if self.is_running:
-            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.prlimit(
+                self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            )
 
     @override
     def is_ready(self) -> bool:
-        # While it reads its data back it answers -LOADING.
+        # While Redis loads its data it answers -LOADING.
         return self._ask(b"PING\r\n").startswith(b"+PONG")
 
     @override
@@ -87,9 +95,9 @@ class PrivateRedis(PrivateServer):
             "appendonly": "yes",
             "appendfsync": self._fsync,
             "maxmemory-policy": "noeviction",
-            # No snapshots beside the append-only file: they would only cost forks.
+            # No snapshots in addition to the append-only file: they would only cost forks.
             "save": "",
-            # As in deploy/redis.conf: a third less memory for an image's record.
+            # As in deploy/redis.conf: an image record then needs a third less memory.
             "hash-max-listpack-value": "512",
         }
         if self._users is not None:
@@ -108,6 +116,8 @@ class PrivateRedis(PrivateServer):
         for key, value in settings.items():
             argv += [f"--{key}", value]
         env = base_environment() | dict(self._environment)
-        child = ChildProcess(self.name, argv, env=env, log_path=self.log_path, death_signal=signal.SIGKILL)
+        child = ChildProcess(
+            self.name, argv, env=env, log_path=self.log_path, death_signal=signal.SIGKILL
+        )
         child.survives_full_disk = True
         return child

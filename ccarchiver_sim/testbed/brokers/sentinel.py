@@ -1,4 +1,4 @@
-"""A Redis Sentinel of one's own."""
+"""A private Redis Sentinel."""
 
 import signal
 from collections.abc import Sequence
@@ -12,24 +12,25 @@ from ccarchiver_sim.testbed.brokers.server import PrivateServer
 from ccarchiver_sim.testbed.child_process import ChildProcess, base_environment
 
 DOWN_AFTER_MS = 1000
-"""Silence after which the master counts as down; a site takes more, so that a busy master is not replaced."""
+"""Time without an answer after which the master counts as down. A site sets more, so that a busy
+master is not replaced."""
 FAILOVER_TIMEOUT_MS = 5000
-"""How long a failover may take before another one is tried."""
+"""Time that a failover may take before the next attempt."""
 
 
 class PrivateSentinel(PrivateServer):
-    """A Sentinel that is alone, so its word counts: a site has three, on three hosts.
+    """A single Sentinel, which decides alone. A site has three, on three hosts.
 
     Parameters
     ----------
     folder, port
         See `PrivateServer`.
     master
-        What it calls the master it watches.
+        Name of the monitored master.
     master_port
-        Where that is at first.
+        Initial port of the master.
     extra
-        Further lines of its configuration.
+        Additional lines of its configuration.
     """
 
     name = "redis-sentinel"
@@ -37,7 +38,13 @@ class PrivateSentinel(PrivateServer):
     stop_limit = STOP_LIMIT_S
 
     def __init__(
-        self, folder: Path, port: int | None = None, *, master: str, master_port: int, extra: Sequence[str] = ()
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        master: str,
+        master_port: int,
+        extra: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, port)
         self._extra = tuple(extra)
@@ -59,7 +66,7 @@ class PrivateSentinel(PrivateServer):
             f"sentinel failover-timeout {self._master} {FAILOVER_TIMEOUT_MS}",
             *self._extra,
         ]
-        # It writes what it learns into this file.
+        # Sentinel writes its state into this file.
         configuration = self.folder / "sentinel.conf"
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return ChildProcess(

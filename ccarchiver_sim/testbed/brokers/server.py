@@ -1,4 +1,4 @@
-"""What the private Redis and RabbitMQ have in common."""
+"""Base class of the private Redis, Sentinel and RabbitMQ servers."""
 
 import socket
 import time
@@ -13,39 +13,41 @@ from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.testbed.child_process import POLL_S, ChildError, ChildProcess
 
 PROBE_TIMEOUT_S = 1.0
-"""For one question to a server on this machine, which answers in a millisecond when it is up."""
+"""Limit for one request to a server on this machine, which answers in a millisecond once it
+serves."""
 PROBE_BYTES = 64
-"""More than the part of the answer that is looked at."""
+"""More than the part of the answer that is examined."""
 
 
 @dataclass(frozen=True)
 class ServerTls:
-    """Files with which a server proves who it is, and by which it knows its clients (PEM)."""
+    """Files by which a server authenticates itself and its clients (PEM)."""
 
     ca: Path
-    """Who signed the certificates of both sides."""
+    """Authority that signed the certificates of both sides."""
     cert: Path
     key: Path
 
 
 class PrivateServer(ABC):
-    """A server program on a port of its own with its data in a folder of its own.
+    """A server program with its own port and data folder.
 
-    It keeps its port and its data from one start to the next, so a test can take it away and bring it back.
+    The port and the data stay the same from one start to the next, so a test can stop the server
+    and start it again.
 
     Parameters
     ----------
     folder
-        Where everything of it goes; made if missing.
+        Folder of the server; created if missing.
     port
-        To listen on; a free one by default.
+        Port on which to listen; a free one by default.
     """
 
     name: str
     ready_limit: float
-    """Seconds a start may take on a free reference machine."""
+    """Seconds that a start may take on an idle reference machine."""
     stop_limit: float
-    """Seconds a clean stop may take before it is killed."""
+    """Seconds that a clean stop may take before the server is killed."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
@@ -59,27 +61,27 @@ class PrivateServer(ABC):
         Raises
         ------
         ChildError
-            If it was never started.
+            If the server was never started.
         """
         return self._server().pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the server runs, ready or not."""
+        """Whether the server process runs, ready or not."""
         return self._child is not None and self._child.is_running
 
     @property
     def log_path(self) -> Path:
-        """What the server prints."""
+        """File with the output of the server."""
         return self.folder / f"{self.name}.out"
 
     def start(self) -> None:
-        """Start the server and wait until it answers; does nothing if it does already.
+        """Start the server and wait until it answers; do nothing if it already does.
 
         Raises
         ------
         ChildError
-            If it ends or does not answer in time; the text names its log.
+            If the server ends or does not answer in time; the text names its log.
         """
         self.launch()
         self.wait_ready()
@@ -98,7 +100,7 @@ class PrivateServer(ABC):
         Raises
         ------
         ChildError
-            If it ends or does not answer in time.
+            If the server ends or does not answer in time.
         """
         server = self._server()
         deadline = Deadline(self.ready_limit)
@@ -106,65 +108,67 @@ class PrivateServer(ABC):
             server.require_running()
             if deadline.has_passed():
                 raise ChildError(
-                    f"{self.name} on port {self.port} did not answer within {self.ready_limit:g} s; "
-                    f"{server.where()}\n{server.tail()}"
+                    f"{self.name} on port {self.port} did not answer within "
+                    f"{self.ready_limit:g} s; {server.where()}\n{server.tail()}"
                 )
             time.sleep(POLL_S)
 
     def require_running(self) -> None:
-        """Raise a ChildError with the end of its log if it is not running."""
+        """Raise a ChildError with the end of the log if the server is not running."""
         self._server().require_running()
 
     def stop(self) -> None:
-        """Stop it cleanly; its data stays. Safe to repeat."""
+        """Stop the server cleanly and keep its data. Safe to repeat."""
         if self._child is not None:
             self._child.stop(self.stop_limit)
 
     def terminate(self) -> None:
-        """Ask it to stop, without waiting."""
+        """Send SIGTERM without waiting."""
         if self._child is not None:
             self._child.thaw()
             self._child.terminate()
 
     def kill(self) -> None:
-        """End it as a crash would; what it had not yet written is lost."""
+        """Kill the server as a crash does; data that it has not written is lost."""
         self._server().kill()
 
     def wait_ended(self) -> None:
-        """Wait until it has ended of itself.
+        """Wait until the server has ended without a signal.
 
         Raises
         ------
         ChildError
-            If it still runs after `stop_limit` seconds.
+            If the server still runs after `stop_limit` seconds.
         """
         self._server().wait_ended(self.stop_limit)
 
     def freeze(self) -> None:
-        """Make it hang: connections stay open and nothing is answered."""
+        """Suspend the server: connections stay open, but no request is answered."""
         self._server().freeze()
 
     def thaw(self) -> None:
-        """Let it go on after a freeze."""
+        """Continue a frozen server."""
         self._server().thaw()
 
     def restart(self) -> None:
-        """Stop it cleanly and start it on the same port with the same data."""
+        """Stop the server cleanly and start it on the same port with the same data."""
         self.stop()
         self.start()
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Tell whether it answers its own protocol now."""
+        """Return whether the server answers its protocol now."""
 
     @abstractmethod
     def _make_child(self) -> ChildProcess:
         """Write the configuration and return the process to start."""
 
     def _ask(self, question: bytes) -> bytes:
-        """Return the beginning of the answer, or nothing if there is none in time."""
+        """Return the beginning of the answer, or an empty text if none arrives in time."""
         try:
-            with socket.create_connection((LOOPBACK, self.port), scaled(PROBE_TIMEOUT_S)) as connection:
+            with socket.create_connection(
+                (LOOPBACK, self.port), scaled(PROBE_TIMEOUT_S)
+            ) as connection:
                 connection.sendall(question)
                 return connection.recv(PROBE_BYTES)
         except OSError:
@@ -180,6 +184,9 @@ class PrivateServer(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()

@@ -1,9 +1,9 @@
-"""A Sphinx extension: reference pages written from the code, so that they cannot say anything else.
+"""A Sphinx extension: reference pages that are generated from the code, so they agree with it.
 
 ``{settings-reference}``
     Every setting of a site file.
 ``{interface-reference} COMPONENT``
-    The SAL topics of a component; ``:kind:`` and ``:topics:`` choose some.
+    The SAL topics of a component; ``:kind:`` and ``:topics:`` select some of them.
 ``{error-codes}``
     The codes of the CSC's errorCode event.
 ``{api-package} PACKAGE``
@@ -14,7 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from docs._ext.reference.directives import ApiPackage, ErrorCodes, InterfaceReference, SettingsReference
+from docs._ext.reference.directives import (
+    ApiPackage,
+    ErrorCodes,
+    InterfaceReference,
+    SettingsReference,
+)
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -24,7 +29,7 @@ __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Tell Sphinx of the directives."""
+    """Register the directives."""
     app.add_directive("settings-reference", SettingsReference)
     app.add_directive("interface-reference", InterfaceReference)
     app.add_directive("error-codes", ErrorCodes)

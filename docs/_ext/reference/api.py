@@ -1,4 +1,4 @@
-"""The modules of a package, each from its docstrings."""
+"""The modules of a package, from their docstrings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 OPTIONS = ("members", "ignore-module-all", "show-inheritance")
-"""Of autodoc. What a package only lends its name to is documented where it is."""
+"""Options of autodoc. An object that a package only re-exports is documented in its own module."""
 
 
 def api_lines(package: str, without: Collection[str] = ()) -> list[str]:
-    """Give the Markdown of a package: what it says of itself, then a heading for each of its modules.
+    """Return the Markdown of a package: its docstring, then a heading for each of its modules.
 
     Parameters
     ----------
@@ -35,8 +35,17 @@ def api_lines(package: str, without: Collection[str] = ()) -> list[str]:
         raise ValueError(msg) from error
     names = sorted(module.name for module in pkgutil.walk_packages(path, prefix=f"{package}."))
     below = [name for name in names if name.split(".")[1] not in without]
-    return [*_module(package), *(line for name in below for line in (f"## {name}", "", *_module(name)))]
+    return [
+        *_module(package),
+        *(line for name in below for line in (f"## {name}", "", *_module(name))),
+    ]
 
 
 def _module(name: str) -> list[str]:
-    return ["```{eval-rst}", f".. automodule:: {name}", *(f"   :{option}:" for option in OPTIONS), "```", ""]
+    return [
+        "```{eval-rst}",
+        f".. automodule:: {name}",
+        *(f"   :{option}:" for option in OPTIONS),
+        "```",
+        "",
+    ]

@@ -1,4 +1,4 @@
-"""The directives: each writes Markdown and has it read in the place of itself."""
+"""The directives; each one generates Markdown that replaces it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 class Written(SphinxDirective, ABC):
-    """A directive whose content is written from the code."""
+    """A directive whose content is generated from the code."""
 
     @abstractmethod
     def read_from(self) -> Iterable[Path]:
-        """Give the files whose change makes the page stale."""
+        """Return the files whose change makes the page outdated."""
 
     @abstractmethod
     def lines(self) -> list[str]:
-        """Give the Markdown that takes the directive's place."""
+        """Return the Markdown that replaces the directive."""
 
     @override
     def run(self) -> list[nodes.Node]:
@@ -46,11 +46,16 @@ class Written(SphinxDirective, ABC):
         except ValueError as error:
             raise self.error(str(error)) from error
         source = f"{self.get_source_info()[0]} ({self.name})"
-        # MyST hangs a heading's section on the page at once, so what comes before the first one must be there by then.
-        first = next((number for number, line in enumerate(lines) if line.startswith("#")), len(lines))
+        # MyST appends a heading's section to the page at once, so the lines before the first
+        # heading must be parsed before.
+        first = next(
+            (number for number, line in enumerate(lines) if line.startswith("#")), len(lines)
+        )
         for part in (lines[:first], lines[first:]):
             text = StringList(part, source=source)
-            self.state.nested_parse(text, self.content_offset, self.state_machine.node, match_titles=True)
+            self.state.nested_parse(
+                text, self.content_offset, self.state_machine.node, match_titles=True
+            )
         return []
 
 
@@ -98,14 +103,15 @@ class ErrorCodes(Written):
 
 
 class ApiPackage(Written):
-    """The modules of a package; those of the sub-packages in `:without:` are left out."""
+    """The modules of a package, without those of the sub-packages in `:without:`."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = {"without": str.split}
 
     @override
     def read_from(self) -> Iterable[Path]:
-        # Autodoc names the modules itself. One that is new shows when the page is read anew: `make clean`, or CI.
+        # Autodoc records the modules itself. A new module appears when the page is read again:
+        # after `make clean`, or in CI.
         return []
 
     @override

@@ -7,6 +7,8 @@ from docs._ext.reference.markdown import table
 
 
 def error_code_lines() -> list[str]:
-    """Give the Markdown of a table of all codes, each with a link to its runbook entry."""
-    rows = [(f"[{int(code)}](../operations/errors.md#{int(code)})", code.meaning) for code in ErrorCode]
+    """Return the Markdown of a table of all codes, each with a link to its runbook entry."""
+    rows = [
+        (f"[{int(code)}](../operations/errors.md#{int(code)})", code.meaning) for code in ErrorCode
+    ]
     return table(("errorCode", "means"), rows)

@@ -1,4 +1,4 @@
-"""The topics of a SAL component, from the definitions that its IDL is made from."""
+"""The topics of a SAL component, from the definitions from which its IDL is generated."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ HEAD = ("field", "type", "unit", "meaning")
 
 @cache
 def components() -> dict[str, Component]:
-    """Give all components there are, by name."""
+    """Return all components by name."""
     return {component.name: component for component in load_definitions(DEFINITIONS)[1]}
 
 
 def interface_lines(component: str, kind: TopicKind, names: Collection[str] = ()) -> list[str]:
-    """Give the Markdown of a component's topics of one kind: a heading and a table of fields for each.
+    """Return the Markdown of a component's topics of one kind, with a table of fields for each.
 
     Parameters
     ----------
     component
         The component's name.
     kind
-        What kind of topics.
+        The kind of the topics.
     names
-        Only these topics, all if empty.
+        Only these topics; all if empty.
 
     Raises
     ------
@@ -47,7 +47,10 @@ def interface_lines(component: str, kind: TopicKind, names: Collection[str] = ()
     topics = {topic.name: topic for topic in components()[component].topics if topic.kind is kind}
     unknown = sorted(set(names) - set(topics))
     if unknown:
-        msg = f"{component} has no {kind.name.lower()} {', '.join(unknown)}; there are {', '.join(topics)}"
+        msg = (
+            f"{component} has no {kind.name.lower()} {', '.join(unknown)}; "
+            f"there are {', '.join(topics)}"
+        )
         raise ValueError(msg)
     return [line for name in names or topics for line in _topic(topics[name])]
 
@@ -62,5 +65,9 @@ def _topic(topic: Topic) -> list[str]:
 
 
 def _type(field: Field) -> str:
-    kind = field.type if field.max_length is None else f"{field.type}, up to {field.max_length} characters"
+    kind = (
+        field.type
+        if field.max_length is None
+        else f"{field.type}, up to {field.max_length} characters"
+    )
     return kind if field.count == 1 else f"{kind}, {field.count} of them"

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Give the lines of a table, with an empty one behind it."""
+    """Return the lines of a table, followed by an empty line."""
     lines = [head, ["---"] * len(head), *rows]
     return [*("| " + " | ".join(_cell(one) for one in line) + " |" for line in lines), ""]
 
 
 def code(text: str) -> str:
-    """Give a text as code; nothing for nothing."""
+    """Return a text in backticks; an empty text stays empty."""
     return f"`{text}`" if text else ""
 
 

@@ -1,4 +1,4 @@
-"""Every setting: its key, kind, default and meaning, and whether site files of the replaced archiver have it."""
+"""Every setting: key, kind, default, meaning, and whether the replaced archiver has it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,47 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-REPLACED = Path(__file__).resolve().parents[3] / "tests/data/config/good_site_of_the_replaced_archiver.yaml"
-"""A site file as the replaced archiver has it, with every key that one knows."""
+REPLACED = (
+    Path(__file__).resolve().parents[3]
+    / "tests/data/config/good_site_of_the_replaced_archiver.yaml"
+)
+"""A site file of the replaced archiver, with every key that it supports."""
 
 HEAD = ("key", "kind", "default", "meaning", "in old files")
 
 Schema = dict[str, Any]
-"""A JSON schema, as pydantic writes it."""
+"""A JSON schema, as pydantic generates it."""
 
-_KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list"}
-_BOUNDS = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": "< {}", "maximum": "≤ {}"}
+_KINDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+}
+_BOUNDS = {
+    "exclusiveMinimum": "> {}",
+    "minimum": "≥ {}",
+    "exclusiveMaximum": "< {}",
+    "maximum": "≤ {}",
+}
 _TELLING = {"type", "anyOf", "enum", "$ref"}
 NOT_EMPTY = {"minLength": 1, "minItems": 1}
 
 
 def settings_lines() -> list[str]:
-    """Give the Markdown of the reference: the keys of ROOT, then one heading and table for each section."""
+    """Return the Markdown of the reference: the keys of ROOT, then a table for each section."""
     schema = Settings.model_json_schema(by_alias=True)
     replaced = set(_paths(SiteFile(REPLACED).root, ()))
     return list(_section(Settings, schema, schema.get("$defs", {}), (), replaced))
 
 
 def _section(
-    model: type[BaseModel], part: Schema, parts: Schema, above: tuple[str, ...], replaced: set[tuple[str, ...]]
+    model: type[BaseModel],
+    part: Schema,
+    parts: Schema,
+    above: tuple[str, ...],
+    replaced: set[tuple[str, ...]],
 ) -> Iterator[str]:
     rows = []
     below: list[tuple[type[BaseModel], tuple[str, ...], Schema, str]] = []
@@ -49,7 +67,7 @@ def _section(
         if section is not None and "properties" in section:
             below.append((annotation, path, section, str(facts.get("description", ""))))
             continue
-        if not _TELLING & set(facts):  # a validator of its own hides the kind from the schema
+        if not _TELLING & set(facts):  # a custom validator hides the kind from the schema
             facts = {**TypeAdapter(annotation).json_schema(), **facts}  # noqa: PLW2901 (the same facts, completed)
         rows.append(_row(path, facts if section is None else {**section, **facts}, parts, replaced))
     if rows:
@@ -59,9 +77,17 @@ def _section(
         yield from _section(inner, section, parts, path, replaced)
 
 
-def _row(path: tuple[str, ...], facts: Schema, parts: Schema, replaced: set[tuple[str, ...]]) -> tuple[str, ...]:
+def _row(
+    path: tuple[str, ...], facts: Schema, parts: Schema, replaced: set[tuple[str, ...]]
+) -> tuple[str, ...]:
     meaning = str(facts.get("description", "")).replace("``", "`")
-    return code(path[-1]), _kind(facts, parts), _default(facts), meaning, "yes" if path in replaced else ""
+    return (
+        code(path[-1]),
+        _kind(facts, parts),
+        _default(facts),
+        meaning,
+        "yes" if path in replaced else "",
+    )
 
 
 def _referred(facts: Schema, parts: Schema) -> Schema | None:
@@ -70,7 +96,7 @@ def _referred(facts: Schema, parts: Schema) -> Schema | None:
 
 
 def _kind(facts: Schema, parts: Schema) -> str:
-    """Say in words what values a key takes."""
+    """Return a description of the values of a key."""
     choices = [one for one in facts.get("anyOf", ()) if one.get("type") != "null"]
     if choices:
         kinds = dict.fromkeys(_kind(_referred(one, parts) or one, parts) for one in choices)
@@ -81,10 +107,14 @@ def _kind(facts: Schema, parts: Schema) -> str:
         return "path"
     if facts.get("format") == "password":
         return "text, secret"
-    kind = _KINDS.get(facts.get("type", ""), "mapping" if facts.get("type") == "object" else "value")
+    kind = _KINDS.get(
+        facts.get("type", ""), "mapping" if facts.get("type") == "object" else "value"
+    )
     if facts.get("type") == "array":
         of = facts.get("items", {})
-        kind = f"list of {_kind(_referred(of, parts) or of, parts).partition(',')[0]}" if of else kind
+        kind = (
+            f"list of {_kind(_referred(of, parts) or of, parts).partition(',')[0]}" if of else kind
+        )
     bounds = [how.format(facts[name]) for name, how in _BOUNDS.items() if name in facts]
     if any(facts.get(name) == least for name, least in NOT_EMPTY.items()):
         bounds.append("not empty")

@@ -1,8 +1,8 @@
-# ruff: noqa: INP001 (a module on its own, as OpenSplice has it)
-"""OpenSplice's Python module, as far as ts-salobj 6.9 uses it, on Eclipse Cyclone DDS.
+# ruff: noqa: INP001 (a single module, as in OpenSplice)
+"""The part of OpenSplice's Python module that ts-salobj 6.9 uses, on Eclipse Cyclone DDS.
 
-Where the genuine module is installed it is used instead (see `genuine_first`). It comes with
-ddsutil; an unrelated package on the Python Package Index has the same name and does not.
+If the genuine module is installed, it is used instead (see `genuine_first`). The genuine module is
+installed together with ddsutil; the unrelated package ``dds`` of the Python Package Index is not.
 """
 
 from genuine_first import hand_over
@@ -11,7 +11,14 @@ if not hand_over(__name__, __file__, beside=["ddsutil"], marker="ts_dds_cyclone"
     from importlib.metadata import version as _version
 
     from ts_dds_cyclone.conditions import Condition, GuardCondition, QueryCondition, ReadCondition
-    from ts_dds_cyclone.entities import DataWriter, DomainParticipant, Entity, Publisher, Subscriber, Topic
+    from ts_dds_cyclone.entities import (
+        DataWriter,
+        DomainParticipant,
+        Entity,
+        Publisher,
+        Subscriber,
+        Topic,
+    )
     from ts_dds_cyclone.errors import BoundsError, DDSException
     from ts_dds_cyclone.kinds import (
         DDSDestinationOrderKind,

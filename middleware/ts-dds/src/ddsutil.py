@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 (a module on its own, as OpenSplice has it)
-"""OpenSplice's module for types from IDL, as far as ts-salobj 6.9 uses it (see dds)."""
+# ruff: noqa: INP001 (a single module, as in OpenSplice)
+"""The part of OpenSplice's module for types from IDL that ts-salobj 6.9 uses (see dds)."""
 
 from genuine_first import hand_over
 

@@ -1,4 +1,4 @@
-"""Whatever comes in: a message, or RejectedError with a reason. Nothing else."""
+"""Any body is decoded into a message or raises RejectedError with a reason, nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from tests.bridge.messages.wire_samples import RECEIVED, STYLES, received_body
 READER = MessageDecoder(Settings())
 GOOD = [received_body(name, style) for name in RECEIVED for style in STYLES]
 
-ALIAS_BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121))
+ALIAS_BOMB = b"a: &a [x, x]\n" + b"".join(
+    b"%c: &%c [*%c, *%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 121)
+)
 RETRIEVAL = "MSG_TYPE: IMAGE_RETRIEVAL_FOR_ARCHIVING\n"
 
 
@@ -38,7 +40,7 @@ RETRIEVAL = "MSG_TYPE: IMAGE_RETRIEVAL_FOR_ARCHIVING\n"
         (b"MSG_TYPE: \xff\xfe", "not UTF-8"),
         ("MSG_TYPE: IMAGE_IN_OODS".encode("utf-16"), "not UTF-8"),
         (b"MSG_TYPE: x\n---\nMSG_TYPE: x\n", "more than one YAML document"),
-        (b"MSG_TYPE: x\nMSG_TYPE: x\n", "there twice"),
+        (b"MSG_TYPE: x\nMSG_TYPE: x\n", "occurs twice"),
         (b"[a]: b\n", "a key of the mapping is not text"),
         (b"{a: b}: c\n", "a key of the mapping is not text"),
         (b"~: c\n", "a key of the mapping is not text"),
@@ -65,7 +67,7 @@ RETRIEVAL = "MSG_TYPE: IMAGE_RETRIEVAL_FOR_ARCHIVING\n"
     ],
     ids=lambda value: repr(value[:24]),
 )
-def test_what_is_no_message_is_refused_with_the_reason(body: bytes, reason: str) -> None:
+def test_body_that_is_no_message_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(RejectedError, match=reason):
         READER.read(body)
 
@@ -92,32 +94,43 @@ def test_what_is_no_message_is_refused_with_the_reason(body: bytes, reason: str)
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: 2147483648\n", "STATUS_CODE: "),
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: {'9' * 10_000}\n", "STATUS_CODE: "),
         (f"{RETRIEVAL}OBSID: i\nSTATUS_CODE: 0\nRAFT: [2, 2]\n", "RAFT: "),
-        ("MSG_TYPE: IMAGE_IN_OODS\nOBSID: i\nSTATUS_CODE: 0\nARCHIVER: a\n", "CAMERA: Field required"),
-        ("MSG_TYPE: CC_FILE_INGEST_REQUEST\nOBSID: i\nSTATUS_CODE: 0\nCAMERA: c\n", "ARCHIVER: Field required"),
+        (
+            "MSG_TYPE: IMAGE_IN_OODS\nOBSID: i\nSTATUS_CODE: 0\nARCHIVER: a\n",
+            "CAMERA: Field required",
+        ),
+        (
+            "MSG_TYPE: CC_FILE_INGEST_REQUEST\nOBSID: i\nSTATUS_CODE: 0\nCAMERA: c\n",
+            "ARCHIVER: Field required",
+        ),
     ],
     ids=lambda value: value[:60].replace("\n", "|"),
 )
-def test_a_field_that_is_missing_or_wrong_is_named(body: str, field: str) -> None:
+def test_missing_or_wrong_field_is_named_in_the_error(body: str, field: str) -> None:
     with pytest.raises(RejectedError) as caught:
         READER.read(body.encode())
 
     assert field in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [ALIAS_BOMB, b"[" * 200_000, b"x" * 10_000_000, b"{" * 200_000], ids=lambda b: b[:5])
-def test_a_hostile_body_costs_next_to_nothing(body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [ALIAS_BOMB, b"[" * 200_000, b"x" * 10_000_000, b"{" * 200_000], ids=lambda b: b[:5]
+)
+def test_hostile_body_is_rejected_in_little_time(body: bytes) -> None:
     began = time.process_time()
 
     with pytest.raises(RejectedError):
         READER.read(body)
 
-    assert time.process_time() - began < 2.0, "it takes milliseconds; a bomb that goes off takes minutes"
+    assert time.process_time() - began < 2.0, (
+        "rejection takes milliseconds; expanding the body takes minutes"
+    )
 
 
 @pytest.mark.parametrize(
-    "target", ["/data/staging/ccforwarder/2026-11-22/", "/", "/a", "/data/staging-2/cc_forwarder/v1.0/x"]
+    "target",
+    ["/data/staging/ccforwarder/2026-11-22/", "/", "/a", "/data/staging-2/cc_forwarder/v1.0/x"],
 )
-def test_a_plain_absolute_directory_is_taken(target: str) -> None:
+def test_plain_absolute_target_dir_is_accepted(target: str) -> None:
     assert check(target) == target
 
 
@@ -151,13 +164,13 @@ def test_a_plain_absolute_directory_is_taken(target: str) -> None:
         "/" + "x" * 5000,
     ],
 )
-def test_a_hostile_directory_is_refused(target: str) -> None:
+def test_hostile_target_dir_is_rejected(target: str) -> None:
     with pytest.raises(RejectedError, match="TARGET_DIR"):
         check(target)
 
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
-"""On a busy machine any example may take long."""
+"""No deadline for an example: on a busy machine each one may take long."""
 
 
 def read_or_reject(body: bytes) -> None:
@@ -183,7 +196,14 @@ def test_random_yaml_punctuation_is_a_message_or_rejected(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates() | st.datetimes(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.dates()
+    | st.datetimes(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
@@ -191,13 +211,17 @@ FIELD_NAMES = sorted({name for body in GOOD for name in yaml.safe_load(body)})
 
 
 @patient
-@given(st.sampled_from(RECEIVED), st.dictionaries(st.sampled_from(FIELD_NAMES), VALUES), st.booleans())
+@given(
+    st.sampled_from(RECEIVED), st.dictionaries(st.sampled_from(FIELD_NAMES), VALUES), st.booleans()
+)
 def test_a_known_message_with_any_values_is_a_message_or_rejected(
     kind: str,
     fields: dict[str, object],
-    flow: bool,  # noqa: FBT001  hypothesis gives it by place
+    flow: bool,  # noqa: FBT001  hypothesis passes it by position
 ) -> None:
-    body: str = yaml.safe_dump({**fields, "MSG_TYPE": kind}, default_flow_style=flow, allow_unicode=True)
+    body: str = yaml.safe_dump(
+        {**fields, "MSG_TYPE": kind}, default_flow_style=flow, allow_unicode=True
+    )
     read_or_reject(body.encode("utf-8", "surrogatepass"))
 
 
@@ -206,7 +230,9 @@ def test_a_known_message_with_any_values_is_a_message_or_rejected(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 4), st.binary(max_size=4)), max_size=4),
 )
-def test_a_damaged_message_is_a_message_or_rejected(body: bytes, damage: list[tuple[int, int, bytes]]) -> None:
+def test_a_damaged_message_is_a_message_or_rejected(
+    body: bytes, damage: list[tuple[int, int, bytes]]
+) -> None:
     for at, cut, put in damage:
         body = body[:at] + put + body[at + cut :]
 

@@ -1,4 +1,4 @@
-"""Every message of the wire contract against literal examples."""
+"""Every message of the wire contract, compared with literal examples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ CONTROLLER = {"COMPONENT": "ARCHIVE_CTRL", "ACK_BOOL": True, "SESSION_ID": SESSI
 FORWARDER_ACK: dict[str, object] = {"IMAGE_ID": IMAGE, "COMPONENT": "127.0.0.1:fakefwd"}
 
 EXPECTED: dict[str, tuple[type[Incoming], dict[str, object]]] = {
-    "ASSOCIATED_ACK": (AssociatedAck, {"ACK_ID": f"{SESSION}_2", "ASSOCIATION_KEY": "f99_association"}),
+    "ASSOCIATED_ACK": (
+        AssociatedAck,
+        {"ACK_ID": f"{SESSION}_2", "ASSOCIATION_KEY": "f99_association"},
+    ),
     "NEW_CC_ARCHIVE_ITEM_ACK": (
         NewItemAck,
         {"ACK_ID": f"{SESSION}_3", "TARGET_DIR": TARGET, "IMAGE_ID": IMAGE, "ACK_BOOL": True},
@@ -62,13 +65,15 @@ def reader() -> MessageDecoder:
 
 
 @pytest.mark.parametrize("name", all_sent())
-def test_a_message_is_sent_byte_for_byte_as_the_peers_know_it(name: str) -> None:
+def test_sent_message_is_byte_for_byte_the_captured_one(name: str) -> None:
     assert all_sent()[name].body() == sent_body(name)
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_message_is_understood_in_both_styles(reader: MessageDecoder, name: str, style: str) -> None:
+def test_received_message_is_decoded_in_both_styles(
+    reader: MessageDecoder, name: str, style: str
+) -> None:
     model, fields = EXPECTED[name]
 
     message = reader.read(received_body(name, style))
@@ -78,12 +83,12 @@ def test_a_message_is_understood_in_both_styles(reader: MessageDecoder, name: st
     assert {field: getattr(message, field) for field in fields} == fields
 
 
-def test_there_is_an_example_of_every_message() -> None:
+def test_every_message_has_an_example_file() -> None:
     assert set(RECEIVED) == set(EXPECTED)
     assert {path.stem for path in (DATA / "wire" / "sent").glob("*.yaml")} == set(all_sent())
 
 
-def test_the_forwarder_style_is_one_line_of_quoted_scalars() -> None:
+def test_forwarder_style_example_is_one_line_of_quoted_scalars() -> None:
     body = received_body("IMAGE_RETRIEVAL_FOR_ARCHIVING", "quoted")
 
     assert b'"STATUS_CODE": "0"' in body
@@ -91,8 +96,10 @@ def test_the_forwarder_style_is_one_line_of_quoted_scalars() -> None:
     assert b"STATUS_CODE: 0\n" in received_body("IMAGE_RETRIEVAL_FOR_ARCHIVING", "block")
 
 
-def test_a_site_may_call_its_messages_otherwise() -> None:
-    settings = load_settings(DATA / "config" / "good_site_of_the_replaced_archiver.yaml", is_old=True)
+def test_message_types_of_the_site_file_are_used() -> None:
+    settings = load_settings(
+        DATA / "config" / "good_site_of_the_replaced_archiver.yaml", is_old=True
+    )
     sent = MessageBuilder(settings).instruction(
         Instruction.XFER_PARAMS, EXPOSURE, ack_id="a", session_id="s", forwarder=FORWARDER
     )
@@ -107,14 +114,25 @@ def test_a_site_may_call_its_messages_otherwise() -> None:
         "  - 33/1",
     ):
         assert f"{line}\n" in body
-    read = MessageDecoder(settings).read(b"MSG_TYPE: NEW_OC_ARCHIVE_ITEM_ACK\nACK_ID: a\nTARGET_DIR: /x/\n")
+    read = MessageDecoder(settings).read(
+        b"MSG_TYPE: NEW_OC_ARCHIVE_ITEM_ACK\nACK_ID: a\nTARGET_DIR: /x/\n"
+    )
     assert isinstance(read, NewItemAck)
 
 
-@pytest.mark.parametrize("fields", ["", "RAFT: ''\nSENSOR: ''\nFILENAME: ''\n", "RAFT:\nSENSOR: ~\nFILENAME: null\n"])
-@pytest.mark.parametrize("kind", ["IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS", "CC_FILE_INGEST_REQUEST"])
-def test_a_status_may_lack_raft_sensor_and_file(reader: MessageDecoder, kind: str, fields: str) -> None:
-    body = f"MSG_TYPE: {kind}\nOBSID: i\nCAMERA: c\nARCHIVER: a\nSTATUS_CODE: 5611\nDESCRIPTION:\n{fields}"
+@pytest.mark.parametrize(
+    "fields", ["", "RAFT: ''\nSENSOR: ''\nFILENAME: ''\n", "RAFT:\nSENSOR: ~\nFILENAME: null\n"]
+)
+@pytest.mark.parametrize(
+    "kind", ["IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS", "CC_FILE_INGEST_REQUEST"]
+)
+def test_status_without_raft_sensor_and_file_is_decoded(
+    reader: MessageDecoder, kind: str, fields: str
+) -> None:
+    body = (
+        f"MSG_TYPE: {kind}\nOBSID: i\nCAMERA: c\nARCHIVER: a\n"
+        f"STATUS_CODE: 5611\nDESCRIPTION:\n{fields}"
+    )
 
     message = reader.read(body.encode())
 
@@ -125,22 +143,28 @@ def test_a_status_may_lack_raft_sensor_and_file(reader: MessageDecoder, kind: st
 
 
 @pytest.mark.parametrize("value", ["FALSE", "'FALSE'", "false", '"False"'])
-def test_a_refusal_of_the_controller_is_understood(reader: MessageDecoder, value: str) -> None:
-    message = reader.read(f"MSG_TYPE: NEW_CC_ARCHIVE_ITEM_ACK\nACK_ID: a\nACK_BOOL: {value}\n".encode())
+def test_ack_bool_false_of_the_controller_is_decoded(reader: MessageDecoder, value: str) -> None:
+    message = reader.read(
+        f"MSG_TYPE: NEW_CC_ARCHIVE_ITEM_ACK\nACK_ID: a\nACK_BOOL: {value}\n".encode()
+    )
 
     assert isinstance(message, NewItemAck)
     assert message.ACK_BOOL is False
 
 
-def test_fields_nobody_told_us_of_are_ignored(reader: MessageDecoder) -> None:
-    body = received_body("CC_FWDR_END_READOUT_ACK", "block") + b"NEW_FIELD:\n  of: [a, later, release]\n"
+def test_unknown_fields_of_a_message_are_ignored(reader: MessageDecoder) -> None:
+    body = (
+        received_body("CC_FWDR_END_READOUT_ACK", "block")
+        + b"NEW_FIELD:\n  of: [a, later, release]\n"
+    )
 
     assert isinstance(reader.read(body), ForwarderAck)
 
 
-def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: MessageDecoder) -> None:
+def test_names_that_look_like_numbers_or_booleans_stay_text(reader: MessageDecoder) -> None:
     body = (
-        b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: 0x10\nCAMERA: yes\nARCHIVER: 1_000\nRAFT: 022\nSENSOR: 1e3\nSTATUS_CODE: 0\n"
+        b"MSG_TYPE: IMAGE_IN_OODS\nOBSID: 0x10\nCAMERA: yes\nARCHIVER: 1_000\n"
+        b"RAFT: 022\nSENSOR: 1e3\nSTATUS_CODE: 0\n"
     )
 
     message = reader.read(body)
@@ -151,7 +175,9 @@ def test_names_that_look_like_numbers_or_truths_stay_what_they_are(reader: Messa
 
 
 @pytest.mark.parametrize("instruction", list(Instruction))
-def test_a_message_about_an_image_that_is_not_so_far_is_a_defect(instruction: Instruction) -> None:
+def test_instruction_for_an_image_that_is_not_ready_raises_value_error(
+    instruction: Instruction,
+) -> None:
     with pytest.raises(ValueError, match="not ready"):
         MessageBuilder(Settings()).instruction(
             instruction, Exposure(obsid=IMAGE, job=1), ack_id="a", session_id="s", forwarder=None

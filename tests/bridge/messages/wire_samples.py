@@ -1,10 +1,16 @@
-"""The wire contract's messages, byte for byte: what the archiver sends as captured, what it gets in both styles."""
+"""Literal messages of the wire contract: sent ones, and received ones in both YAML styles."""
 
 from __future__ import annotations
 
 from ccarchiver_bridge.messages.outgoing import MessageBuilder, Outgoing
 from ccarchiver_core.config.settings import Settings
-from ccarchiver_core.domain.exposure import EndReadout, Exposure, HeaderReady, Instruction, StartIntegration
+from ccarchiver_core.domain.exposure import (
+    EndReadout,
+    Exposure,
+    HeaderReady,
+    Instruction,
+    StartIntegration,
+)
 from ccarchiver_core.domain.session import PairedForwarder
 from tests.core.redis_helpers import DATA
 
@@ -13,14 +19,21 @@ IMAGE = "CC_O_20261122_735514"
 TARGET = "/data/staging/ccforwarder/2026-11-22/"
 
 FORWARDER = PairedForwarder(
-    hostname="fakefwd", ip_address="127.0.0.1", consume_queue="f99_consume", presence_key="f99_association"
+    hostname="fakefwd",
+    ip_address="127.0.0.1",
+    consume_queue="f99_consume",
+    presence_key="f99_association",
 )
 
 EXPOSURE = Exposure(
     obsid=IMAGE,
     job=1,
     start=StartIntegration(
-        image_name=IMAGE, image_index=0, images_in_sequence=1, image_date="20261122", exposure_time=1.0
+        image_name=IMAGE,
+        image_index=0,
+        images_in_sequence=1,
+        image_date="20261122",
+        exposure_time=1.0,
     ),
     end=EndReadout(image_name=IMAGE, image_index=0, images_in_sequence=1),
     header=HeaderReady(url=f"http://127.0.0.1:8000/CCHeaderService_header_{IMAGE}.yaml"),
@@ -34,7 +47,7 @@ def sent_body(name: str) -> bytes:
 
 
 def received_body(name: str, style: str) -> bytes:
-    """Return a message as a peer sends it: ``block`` as the Python peers write, ``quoted`` as the Forwarder does."""
+    """Return a message in the style of the Python peers (``block``) or Forwarder (``quoted``)."""
     return (DATA / "wire" / "received" / style / f"{name}.yaml").read_bytes()
 
 
@@ -43,14 +56,14 @@ STYLES = ("block", "quoted")
 
 
 def instruction(instruction: Instruction, number: int) -> Outgoing:
-    """Make one of an image's messages."""
+    """Return an instruction about the sample image."""
     return MessageBuilder(Settings()).instruction(
         instruction, EXPOSURE, ack_id=f"{SESSION}_{number}", session_id=SESSION, forwarder=FORWARDER
     )
 
 
 def all_sent() -> dict[str, Outgoing]:
-    """Make every message the archiver sends, with the values of the captured ones."""
+    """Return every message that the archiver sends, with the values of the captured ones."""
     writer = MessageBuilder(Settings())
     return {
         "ARCHIVE_HEALTH_CHECK": writer.health_check(f"{SESSION}_1", SESSION),

@@ -1,4 +1,4 @@
-"""A site for the doctor's checks, and how to read what they found."""
+"""A site for the doctor's checks, and helpers that read their findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def site_of(
     vhost: str | None = None,
     **changes: object,
 ) -> Site:
-    """Give a site with these brokers."""
+    """Return a site with these brokers."""
     keys: dict[str, object] = {}
     if redis is not None:
         keys |= {"REDIS_HOST": LOOPBACK, "REDIS_PORT": redis.port}
@@ -34,31 +34,35 @@ def site_of(
     return Site(Settings.model_validate(keys | changes))
 
 
-def look(check: Callable[[Site], Iterable[Finding]], site: Site) -> list[Finding]:
-    """Let a check look."""
+def run_check(check: Callable[[Site], Iterable[Finding]], site: Site) -> list[Finding]:
+    """Run a check and return its findings."""
     return list(check(site))
 
 
-def unhurried(checks: Iterable[Check], names: str | tuple[str, ...]) -> list[Check]:
-    """Return the checks whose names begin so, with limits for this machine as it is now."""
-    return [replace(one, limit=pace.scaled(one.limit)) for one in checks if one.name.startswith(names)]
+def with_scaled_limits(checks: Iterable[Check], names: str | tuple[str, ...]) -> list[Check]:
+    """Return the checks with this name prefix, with limits scaled to this machine."""
+    return [
+        replace(one, limit=pace.scaled(one.limit)) for one in checks if one.name.startswith(names)
+    ]
 
 
 def only(findings: Iterable[Finding]) -> Finding:
-    """Return the one finding there has to be."""
+    """Return the only finding."""
     [finding] = findings
     return finding
 
 
 def bad(findings: Iterable[Finding]) -> list[Finding]:
-    """Return what is not ok."""
+    """Return the findings that are not ok."""
     return [finding for finding in findings if finding.level is not Level.OK]
 
 
 def write_credentials(folder: Path, user: str, password: str) -> Path:
-    """Write a credentials file with the modes it has to have."""
+    """Write a credentials file with the required modes."""
     folder.mkdir(mode=0o700)
     path = folder / "iip_cred.yaml"
     path.touch(mode=0o600)
-    path.write_text(f"rabbitmq_users: {{service_user: {user}, service_passwd: {password}}}\n", encoding="utf-8")
+    path.write_text(
+        f"rabbitmq_users: {{service_user: {user}, service_passwd: {password}}}\n", encoding="utf-8"
+    )
     return path

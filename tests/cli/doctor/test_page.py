@@ -1,4 +1,4 @@
-"""The doctor's look at the status page's port."""
+"""The doctor's check of the status page's port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccarchiver_cli.doctor.finding import Level
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.doctor_helpers import look, only, site_of
+from tests.cli.doctor.doctor_helpers import only, run_check, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def another_program() -> Iterator[int]:
-    """Have a web server that is not ours; gives its port."""
-    with http.server.ThreadingHTTPServer((LOOPBACK, 0), http.server.SimpleHTTPRequestHandler) as server:
+    """Run a web server that is not the status page; yield its port."""
+    with http.server.ThreadingHTTPServer(
+        (LOOPBACK, 0), http.server.SimpleHTTPRequestHandler
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -35,31 +37,33 @@ def another_program() -> Iterator[int]:
             thread.join()
 
 
-def test_a_page_that_is_switched_off_is_well() -> None:
-    finding = only(look(page.check, site_of(STATUS_PORT=0)))
+def test_disabled_page_is_ok() -> None:
+    finding = only(run_check(page.check, site_of(STATUS_PORT=0)))
     assert (finding.level, "switched off" in finding.found) == (Level.OK, True)
 
 
-def test_a_port_where_nobody_listens() -> None:
+def test_port_without_a_listener_is_a_warning() -> None:
     port = free_port()
-    finding = only(look(page.check, site_of(STATUS_PORT=port)))
+    finding = only(run_check(page.check, site_of(STATUS_PORT=port)))
     assert finding.level is Level.WARNING
     assert f"127.0.0.1:{port}" in finding.found
     assert "ccarchiver:health" in finding.remedy
 
 
-def test_on_the_standby_host_the_page_is_on_the_other_one(fresh_redis: PrivateRedis) -> None:
+def test_standby_host_accepts_that_the_active_host_serves_the_page(
+    fresh_redis: PrivateRedis,
+) -> None:
     site = site_of(fresh_redis, STATUS_PORT=free_port(), STANDBY=True)
-    assert only(look(page.check, site)).level is Level.WARNING
+    assert only(run_check(page.check, site)).level is Level.WARNING
     heartbeat = Heartbeat(worker=Worker.HEALTH, host="north").model_dump_json()
     with redis.Redis(port=fresh_redis.port, db=site.settings.archiver_redis_db) as client:
         client.set(Worker.HEALTH.alive, heartbeat)
-    finding = only(look(page.check, site))
+    finding = only(run_check(page.check, site))
     assert (finding.level, "on north" in finding.found) == (Level.OK, True)
 
 
-def test_a_port_that_another_program_has() -> None:
+def test_port_of_another_program_is_a_warning() -> None:
     with another_program() as port:
-        finding = only(look(page.check, site_of(STATUS_PORT=port)))
+        finding = only(run_check(page.check, site_of(STATUS_PORT=port)))
     assert (finding.level, "another program" in finding.found) == (Level.WARNING, True)
     assert f":{port}" in finding.remedy

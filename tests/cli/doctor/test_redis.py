@@ -1,4 +1,4 @@
-"""The checks of Redis against real ones, configured wrongly one way after the other."""
+"""The checks of Redis, run against real servers with one wrong setting each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
-from tests.cli.doctor.doctor_helpers import look, only, site_of, unhurried
+from tests.cli.doctor.doctor_helpers import only, run_check, site_of, with_scaled_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def client(server: PrivateRedis, db: int = 14) -> redis.Redis:
     return redis.Redis(host=LOOPBACK, port=server.port, db=db)
 
 
-def test_a_redis_as_it_has_to_be(fresh_redis: PrivateRedis) -> None:
+def test_correct_redis_is_ok(fresh_redis: PrivateRedis) -> None:
     site = site_of(fresh_redis)
     for check in (
         redis_server.reach,
@@ -48,66 +48,91 @@ def test_a_redis_as_it_has_to_be(fresh_redis: PrivateRedis) -> None:
         redis_server.clock,
         redis_data.database,
     ):
-        finding = only(look(check, site))
+        finding = only(run_check(check, site))
         assert finding.level is Level.OK, finding
-    assert f"127.0.0.1:{fresh_redis.port} (database 14)" in only(look(redis_server.reach, site)).found
+    assert (
+        f"127.0.0.1:{fresh_redis.port} (database 14)"
+        in only(run_check(redis_server.reach, site)).found
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "value", "back", "check", "level", "text"),
     [
         ("appendonly", "no", "yes", redis_server.persistence, Level.FAILURE, "appendonly is no"),
-        ("appendfsync", "everysec", "always", redis_server.persistence, Level.WARNING, "appendfsync everysec"),
-        ("maxmemory-policy", "allkeys-lru", "noeviction", redis_server.memory, Level.FAILURE, "allkeys-lru"),
+        (
+            "appendfsync",
+            "everysec",
+            "always",
+            redis_server.persistence,
+            Level.WARNING,
+            "appendfsync everysec",
+        ),
+        (
+            "maxmemory-policy",
+            "allkeys-lru",
+            "noeviction",
+            redis_server.memory,
+            Level.FAILURE,
+            "allkeys-lru",
+        ),
         ("maxmemory", LESS_THAN_IT_HOLDS, "0", redis_server.memory, Level.FAILURE, "Redis is full"),
     ],
 )
-def test_a_wrong_configuration_is_found_and_the_command_mends_it(
-    own_redis: PrivateRedis, name: str, value: str, back: str, check: object, level: Level, text: str
+def test_wrong_configuration_is_reported_and_the_remedy_corrects_it(
+    own_redis: PrivateRedis,
+    name: str,
+    value: str,
+    back: str,
+    check: object,
+    level: Level,
+    text: str,
 ) -> None:
     assert callable(check)
     site = site_of(own_redis)
     with client(own_redis) as settings:
-        held = int(settings.info("memory")["used_memory"])  # an empty Redis 8 holds less than an empty Redis 7
+        held = int(
+            settings.info("memory")["used_memory"]
+        )  # an empty Redis 8 uses less memory than an empty Redis 7
         settings.config_set(name, str(3 * held // 4) if value == LESS_THAN_IT_HOLDS else value)
         try:
-            finding = only(look(check, site))
+            finding = only(run_check(check, site))
             assert finding.level is level
             assert text in finding.found
             command = finding.remedy.split(" (")[0].split()
             assert command[:5] == ["redis-cli", "-h", LOOPBACK, "-p", str(own_redis.port)]
             settings.execute_command(*command[5:])
-            assert only(look(check, site)).level is Level.OK
+            assert only(run_check(check, site)).level is Level.OK
         finally:
             settings.config_set(name, back)
 
 
-def test_a_config_command_that_is_forbidden_is_said_to_be(own_redis: PrivateRedis) -> None:
+def test_forbidden_config_command_is_reported(own_redis: PrivateRedis) -> None:
     with client(own_redis) as admin:
         admin.execute_command("ACL", "SETUSER", "default", "-config")
         try:
-            finding = only(look(redis_server.persistence, site_of(own_redis)))
+            finding = only(run_check(redis_server.persistence, site_of(own_redis)))
         finally:
             admin.execute_command("ACL", "SETUSER", "default", "+config")
     assert finding.level is Level.WARNING
-    assert "does not tell appendfsync" in finding.found
+    assert "does not report appendfsync" in finding.found
 
 
-def test_no_redis_is_named_with_its_address_and_the_rest_is_not_checked() -> None:
+def test_unreachable_redis_is_reported_with_address_and_ends_the_checks() -> None:
     port = free_port()
     site = site_of(REDIS_HOST=LOOPBACK, REDIS_PORT=port)
-    finding = only(look(redis_server.reach, site))
+    finding = only(run_check(redis_server.reach, site))
     assert finding.level is Level.FAILURE
     assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in finding.found
     assert f"redis-cli -h 127.0.0.1 -p {port} ping" in finding.remedy
     with pytest.raises(NotCheckedError, match="Redis does not answer"):
-        look(redis_server.persistence, site)
+        run_check(redis_server.persistence, site)
 
 
-def test_a_frozen_redis_holds_nobody_up(tmp_path: Path) -> None:
+def test_frozen_redis_is_reported_in_time(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path) as server:
         server.freeze()
-        findings = run(unhurried(CHECKS, ("redis", "worker")), site_of(server))
+        findings = run(with_scaled_limits(CHECKS, ("redis", "worker")), site_of(server))
     assert [(one.check, one.level) for one in findings] == [
         ("redis", Level.FAILURE),
         ("redis.persistence", Level.WARNING),
@@ -120,32 +145,37 @@ def test_a_frozen_redis_holds_nobody_up(tmp_path: Path) -> None:
     assert {one.found for one in findings[1:]} == {"not checked: Redis does not answer"}
 
 
-def test_a_database_that_redis_does_not_have(fresh_redis: PrivateRedis) -> None:
-    finding = only(look(redis_server.reach, site_of(fresh_redis, ARCHIVER_REDIS_DB=99)))
+def test_database_number_out_of_range_is_reported(fresh_redis: PrivateRedis) -> None:
+    finding = only(run_check(redis_server.reach, site_of(fresh_redis, ARCHIVER_REDIS_DB=99)))
     assert finding.level is Level.FAILURE
     assert "ARCHIVER_REDIS_DB" in finding.remedy
 
 
-def test_an_old_redis_is_refused(fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_redis_is_a_failure(fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_server, "MIN_VERSION", (99, 1))
-    finding = only(look(redis_server.reach, site_of(fresh_redis)))
+    finding = only(run_check(redis_server.reach, site_of(fresh_redis)))
     assert finding.level is Level.FAILURE
     assert finding.remedy == "install Redis 99.1 or later"
 
 
 def database(server: PrivateRedis) -> Finding:
-    return only(look(redis_data.database, site_of(server)))
+    return only(run_check(redis_data.database, site_of(server)))
 
 
-def test_the_keys_of_a_night_are_no_strangers(fresh_redis: PrivateRedis) -> None:
+def test_keys_of_the_archiver_are_not_reported_as_foreign(fresh_redis: PrivateRedis) -> None:
     with client(fresh_redis) as ours:
-        for name in (keys.SESSION, keys.image("CC_O_1"), "f99_association", "ccarchiver_association"):
+        for name in (
+            keys.SESSION,
+            keys.image("CC_O_1"),
+            "f99_association",
+            "ccarchiver_association",
+        ):
             ours.set(name, "")
         ours.lpush(keys.FORWARDER_LIST, "{}")
     assert database(fresh_redis).level is Level.OK
 
 
-def test_foreign_keys_in_our_database(fresh_redis: PrivateRedis) -> None:
+def test_foreign_keys_in_the_archiver_database_are_reported(fresh_redis: PrivateRedis) -> None:
     with client(fresh_redis) as ours:
         ours.mset({f"CC_O_{number}": "xfer" for number in range(5)})
     finding = database(fresh_redis)
@@ -154,15 +184,18 @@ def test_foreign_keys_in_our_database(fresh_redis: PrivateRedis) -> None:
     assert f"-p {fresh_redis.port} -n 14 --scan" in finding.remedy
 
 
-def test_an_archiver_in_the_forwarders_database(fresh_redis: PrivateRedis) -> None:
+def test_archiver_keys_in_the_forwarder_database_are_reported(fresh_redis: PrivateRedis) -> None:
     with client(fresh_redis, FORWARDERS_DB) as theirs:
         theirs.set(keys.SESSION, "")
     finding = database(fresh_redis)
     assert finding.level is Level.FAILURE
-    assert "database 1, which Forwarders empty at every start, has records of an archiver" in finding.found
+    assert (
+        "database 1, which Forwarders empty at every start, has records of an archiver"
+        in finding.found
+    )
 
 
-def test_a_forwarder_that_lists_itself_where_nobody_looks(fresh_redis: PrivateRedis) -> None:
+def test_forwarder_list_in_the_wrong_database_is_reported(fresh_redis: PrivateRedis) -> None:
     with client(fresh_redis, FORWARDERS_DB) as theirs:
         theirs.lpush(keys.FORWARDER_LIST, "{}")
     finding = database(fresh_redis)
@@ -179,15 +212,23 @@ def test_a_forwarder_that_lists_itself_where_nobody_looks(fresh_redis: PrivateRe
         (0.9, 0.0, None),
     ],
 )
-def test_clocks_apart(difference: float, uncertainty: float, text: str | None) -> None:
+def test_redis_clock_offset_is_reported(
+    difference: float, uncertainty: float, text: str | None
+) -> None:
     finding = redis_server.evaluate_clock(Settings(), difference, uncertainty)
     assert finding.level is (Level.WARNING if text else Level.OK)
     assert text is None or text in finding.found
 
 
-@pytest.mark.parametrize(("used", "level"), [(50, Level.OK), (89, Level.OK), (95, Level.WARNING), (100, Level.FAILURE)])
-def test_memory_that_runs_out(used: int, level: Level) -> None:
-    info = {"maxmemory_policy": "noeviction", "maxmemory": 100_000_000, "used_memory": used * 1_000_000}
+@pytest.mark.parametrize(
+    ("used", "level"), [(50, Level.OK), (89, Level.OK), (95, Level.WARNING), (100, Level.FAILURE)]
+)
+def test_redis_memory_use_sets_the_level(used: int, level: Level) -> None:
+    info = {
+        "maxmemory_policy": "noeviction",
+        "maxmemory": 100_000_000,
+        "used_memory": used * 1_000_000,
+    }
     finding = redis_server.evaluate_memory(Settings(), info)
     assert finding.level is level
     assert f"{used} of 100 MB" in finding.found
@@ -201,7 +242,9 @@ def test_memory_that_runs_out(used: int, level: Level) -> None:
         ({"aof_enabled": 1, "aof_last_bgrewrite_status": "err"}, Level.WARNING, "rewrite"),
     ],
 )
-def test_a_disk_that_redis_cannot_write(info: dict[str, object], level: Level, text: str) -> None:
+def test_redis_persistence_errors_are_reported(
+    info: dict[str, object], level: Level, text: str
+) -> None:
     finding = redis_server.evaluate_persistence(Settings(), info, "always")
     assert finding.level is level
     assert text in finding.found

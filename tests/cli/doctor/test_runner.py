@@ -1,4 +1,4 @@
-"""Checks that crash, hang or cannot look."""
+"""Checks that crash, hang or cannot run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-SECRET = "correct-horse-battery"  # noqa: S105  it opens nothing
+SECRET = "correct-horse-battery"  # noqa: S105  not a real password
 NOWHERE = Site(None)
 
 
@@ -34,15 +34,18 @@ def blind(_site: Site) -> Iterator[Finding]:
     yield
 
 
-def test_a_crash_is_a_line_of_its_own_and_the_others_go_on() -> None:
+def test_crashing_check_is_reported_and_the_others_still_run() -> None:
     findings = run([Check("crashing", crashing), Check("fine", fine)], NOWHERE)
 
-    assert [(one.check, one.level) for one in findings] == [("crashing", Level.FAILURE), ("fine", Level.OK)]
+    assert [(one.check, one.level) for one in findings] == [
+        ("crashing", Level.FAILURE),
+        ("fine", Level.OK),
+    ]
     assert "KeyError in test_runner.py, line" in findings[0].found
     assert SECRET not in findings[0].found
 
 
-def test_a_check_that_hangs_is_given_up_and_does_not_hold_up_the_others() -> None:
+def test_hanging_check_is_abandoned_and_does_not_delay_the_others() -> None:
     release = threading.Event()
 
     def hanging(_site: Site) -> Iterator[Finding]:
@@ -52,11 +55,14 @@ def test_a_check_that_hangs_is_given_up_and_does_not_hold_up_the_others() -> Non
     findings = run([Check("hanging", hanging, limit=0.1), Check("fine", fine)], NOWHERE)
     release.set()
 
-    assert [(one.check, one.level) for one in findings] == [("hanging", Level.FAILURE), ("fine", Level.OK)]
+    assert [(one.check, one.level) for one in findings] == [
+        ("hanging", Level.FAILURE),
+        ("fine", Level.OK),
+    ]
     assert "no result within 0.1 s" in findings[0].found
 
 
-def test_the_checks_run_side_by_side() -> None:
+def test_checks_run_in_parallel() -> None:
     meeting = threading.Barrier(3)
 
     def waits_for_the_others(_site: Site) -> Iterator[Finding]:
@@ -68,11 +74,13 @@ def test_the_checks_run_side_by_side() -> None:
     assert [one.level for one in findings] == [Level.OK] * 3
 
 
-def test_a_check_that_cannot_look_says_why() -> None:
-    assert run([Check("blind", blind)], NOWHERE) == [warning("blind", "not checked: the lamp is broken")]
+def test_check_that_cannot_run_reports_the_reason() -> None:
+    assert run([Check("blind", blind)], NOWHERE) == [
+        warning("blind", "not checked: the lamp is broken")
+    ]
 
 
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_exit_code_depends_on_the_worst_finding(capsys: pytest.CaptureFixture[str]) -> None:
     good, bad, wrong = ok("redis", ""), failure("redis", ""), failure("credentials", "")
 
     assert exit_code([good, warning("redis", "")]) == 0

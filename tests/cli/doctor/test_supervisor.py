@@ -1,4 +1,4 @@
-"""The check of supervisord against a real one, with programs that run, end and crash."""
+"""The check of supervisord, run against a real one with programs that run, exit and crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccarchiver_cli.doctor import supervisor
 from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.site import Site
 from ccarchiver_sim.testbed.child_process import ChildProcess
-from tests.cli.doctor.doctor_helpers import look, only
+from tests.cli.doctor.doctor_helpers import only, run_check
 from tests.core.redis_helpers import eventually
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 FOREVER = "setpriv --pdeathsig KILL sleep 600"
-"""It ends with a supervisord that is killed."""
+"""The process ends when its supervisord is killed."""
 SITE = Site(None)
 STOP_LIMIT_S = 20.0
 
 
 @pytest.fixture
 def run_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the socket, not named after its test: a socket's path must be short."""
+    """A folder with a short name, because the path of a socket must be short."""
     folder = tmp_path_factory.mktemp("r")
     monkeypatch.setenv("CCARCHIVER_RUN_DIR", str(folder))
     return folder
@@ -38,7 +38,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @contextmanager
 def supervised(folder: Path, **commands: str) -> Iterator[ChildProcess]:
-    """Run supervisord with these programs in the group of the archiver."""
+    """Run supervisord with these programs in the archiver's group."""
     programs = "".join(
         f"[program:{name}]\ncommand={command}\nautorestart=unexpected\nstartsecs=1\nstartretries=1000\n"
         for name, command in commands.items()
@@ -67,87 +67,99 @@ def environment() -> dict[str, str]:
 
 
 async def found_when(text: str) -> list[Finding]:
-    """Look until a finding says something; programs need a moment to get there."""
+    """Run the check until a finding contains a text; programs need time to reach their state."""
 
     async def ask() -> list[Finding]:
-        findings = look(supervisor.check, SITE)
+        findings = run_check(supervisor.check, SITE)
         return findings if any(text in one.found for one in findings) else []
 
     return await eventually(ask, f"supervisord to show {text!r}")
 
 
-async def test_programs_that_run(run_dir: Path) -> None:
+async def test_running_programs_are_ok(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER, bridge=FOREVER, sal=FOREVER):
         finding = only(await found_when("running: health (pid "))
     assert finding.level is Level.OK
 
 
-async def test_each_program_that_does_not_run_has_its_line(run_dir: Path) -> None:
+async def test_each_program_that_is_not_running_has_its_own_finding(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER, bridge="false", sal="sleep 2"):
         findings = await found_when("exitControl")
-    told = {one.found.partition(" is ")[0]: one for one in findings}
-    assert set(told) == {"ccarchiver:bridge", "ccarchiver:sal"}
-    assert told["ccarchiver:sal"].level is Level.WARNING
-    assert told["ccarchiver:sal"].remedy == "supervisorctl start ccarchiver:sal"
+    by_name = {one.found.partition(" is ")[0]: one for one in findings}
+    assert set(by_name) == {"ccarchiver:bridge", "ccarchiver:sal"}
+    assert by_name["ccarchiver:sal"].level is Level.WARNING
+    assert by_name["ccarchiver:sal"].remedy == "supervisorctl start ccarchiver:sal"
 
 
-async def test_a_program_that_ends_right_after_its_start(run_dir: Path) -> None:
+async def test_program_that_exits_after_its_start_is_reported(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER, bridge="false", sal=FOREVER):
         findings = await found_when("ccarchiver:bridge is BACKOFF")
-    finding = only(one for one in findings if "BACKOFF" in one.found)  # the others may be starting still
+    finding = only(
+        one for one in findings if "BACKOFF" in one.found
+    )  # the others may still be starting
     assert finding.level is Level.FAILURE
     assert finding.remedy == "supervisorctl tail ccarchiver:bridge"
 
 
-async def test_a_program_that_is_missing_in_the_configuration(run_dir: Path) -> None:
+async def test_program_missing_from_the_configuration_is_reported(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER, bridge=FOREVER):
         findings = await found_when("supervisord knows no program ccarchiver:sal")
     assert only(one for one in findings if "ccarchiver:sal" in one.found).level is Level.FAILURE
 
 
-def test_no_supervisord(run_dir: Path) -> None:
-    finding = only(look(supervisor.check, SITE))
+def test_missing_supervisord_is_reported(run_dir: Path) -> None:
+    finding = only(run_check(supervisor.check, SITE))
     assert finding.level is Level.FAILURE
-    assert finding.found == f"supervisord does not run: nobody listens on {run_dir}/supervisor.sock"
+    assert (
+        finding.found
+        == f"supervisord does not run: no program listens on {run_dir}/supervisor.sock"
+    )
     assert finding.remedy == "supervisord -c supervisord.conf"
 
 
-async def test_a_socket_left_by_a_dead_supervisord(run_dir: Path) -> None:
+async def test_socket_of_a_dead_supervisord_is_reported(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER) as child:
         await found_when("knows no program")
         child.kill()
     assert (run_dir / "supervisor.sock").exists()
-    assert "nobody listens" in only(look(supervisor.check, SITE)).found
+    assert "no program listens" in only(run_check(supervisor.check, SITE)).found
 
 
-async def test_a_frozen_supervisord(run_dir: Path) -> None:
+async def test_frozen_supervisord_is_reported_in_time(run_dir: Path) -> None:
     with supervised(run_dir, health=FOREVER) as child:
         await found_when("knows no program")
         child.freeze()
-        finding = only(look(supervisor.check, SITE))
+        finding = only(run_check(supervisor.check, SITE))
     assert finding.level is Level.FAILURE
     assert "supervisord hangs" in finding.found
     assert f"$(cat {run_dir}/supervisord.pid)" in finding.remedy
 
 
-def test_without_the_variable_nobody_knows_where_to_ask() -> None:
-    finding = only(look(supervisor.check, SITE))
+def test_unset_run_directory_is_reported() -> None:
+    finding = only(run_check(supervisor.check, SITE))
     assert finding.level is Level.WARNING
     assert "CCARCHIVER_RUN_DIR is not set" in finding.found
 
 
-def test_an_event_listener_that_does_not_run_is_a_warning() -> None:
+def test_stopped_event_listener_is_a_warning() -> None:
     workers: list[Mapping[str, object]] = [
         {"group": "ccarchiver", "name": name, "statename": "RUNNING", "description": "", "pid": 1}
         for name in supervisor.PROGRAMS
     ]
-    listener = {"group": "watch", "name": "watch", "statename": "BACKOFF", "description": "", "pid": 0}
+    listener = {
+        "group": "watch",
+        "name": "watch",
+        "statename": "BACKOFF",
+        "description": "",
+        "pid": 0,
+    }
 
     levels = [finding.level for finding in supervisor.evaluate([*workers, listener])]
     assert levels == [Level.WARNING, Level.OK]
-    assert [finding.level for finding in supervisor.evaluate([*workers, listener | {"statename": "RUNNING"}])] == [
-        Level.OK
-    ]
+    assert [
+        finding.level
+        for finding in supervisor.evaluate([*workers, listener | {"statename": "RUNNING"}])
+    ] == [Level.OK]
     assert [finding.level for finding in supervisor.evaluate(workers)] == [Level.OK], (
-        "a supervisord of before knows none"
+        "a supervisord started with an older configuration has no listener"
     )

@@ -1,4 +1,4 @@
-"""The event listener as supervisord.conf has it, under a real supervisord, with programs that die."""
+"""The event listener of supervisord.conf under a real supervisord, with programs that exit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.domain.worker_messages import ProcessExited
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.redis.client import retry_until_available
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.status.alarms import AlarmName, alarms_of
 from ccarchiver_core.status.overview import collect
 from ccarchiver_core.store.supervised_processes import read_processes
@@ -36,12 +36,12 @@ pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parent.parent.parent.parent
 LISTENER = "eventlistener:watch"
 HOST = "a-container"
-"""Of two in one host, which has a name of its own."""
+"""Name of a container that shares its host with another one."""
 STOP_LIMIT_S = 30.0
 
 
 def configuration(folder: Path) -> Path:
-    """Write a configuration with the repository's own listener, one program that lives and one that cannot start."""
+    """Write a configuration with the project's listener, a program that runs and one that fails."""
     parser = RawConfigParser(strict=False)
     parser.read(ROOT / "supervisord.conf", encoding="utf-8")
     written = RawConfigParser()
@@ -49,7 +49,12 @@ def configuration(folder: Path) -> Path:
         written[name] = parser[name]
     written["group:ccarchiver"] = {"programs": "sal,bridge"}
     written["program:sal"] = {"command": "sleep 600", "startsecs": "0", "autorestart": "true"}
-    written["program:bridge"] = {"command": "false", "startsecs": "1", "startretries": "0", "autostart": "false"}
+    written["program:bridge"] = {
+        "command": "false",
+        "startsecs": "1",
+        "startretries": "0",
+        "autostart": "false",
+    }
     path = folder / "supervisord.conf"
     with path.open("w", encoding="utf-8") as file:
         written.write(file)
@@ -58,7 +63,7 @@ def configuration(folder: Path) -> Path:
 
 @asynccontextmanager
 async def supervised(folder: Path, port: int) -> AsyncIterator[ChildProcess]:
-    """Run supervisord with the listener for the time of a block."""
+    """Run supervisord with the listener for the duration of a block."""
     (folder / "ccarchiver_config.yaml").write_text(
         f"ROOT:\n  REDIS_HOST: 127.0.0.1\n  REDIS_PORT: {port}\n", encoding="utf-8"
     )
@@ -80,27 +85,34 @@ async def supervised(folder: Path, port: int) -> AsyncIterator[ChildProcess]:
 
 
 async def state_of(redis: Redis, name: str, *states: ProcessState) -> SupervisedProcess:
-    """Wait until a program is known to be in one of these states."""
+    """Wait until the recorded state of a program is one of these."""
 
     async def known() -> SupervisedProcess | None:
-        # Patiently: the connection to a Redis that was away is found broken when it is used again.
-        found = {program.name: program for program in await retry_until_available(lambda: read_processes(redis))}
+        # With retries: the first use of a connection to a restarted Redis fails.
+        found = {
+            program.name: program
+            for program in await retry_until_available(lambda: read_processes(redis))
+        }
         return found[name] if name in found and found[name].state in states else None
 
     return await eventually(known, f"{name} to be {states}")
 
 
-async def letters(redis: Redis) -> list[SupervisedProcess]:
-    return [message.process for message in await mail_in(redis, Worker.HEALTH) if isinstance(message, ProcessExited)]
+async def exits(redis: Redis) -> list[SupervisedProcess]:
+    return [
+        message.process
+        for message in await mail_in(redis, Worker.HEALTH)
+        if isinstance(message, ProcessExited)
+    ]
 
 
 def ask(verb: str, name: str) -> None:
-    """Have supervisord start a program, without waiting for it."""
+    """Make supervisord start or stop a program, without waiting for it."""
     with supervisord.server() as proxy:
-        getattr(proxy.supervisor, verb)(name, False)  # noqa: FBT003  its own way to say: do not wait
+        getattr(proxy.supervisor, verb)(name, False)  # noqa: FBT003  supervisord's parameter: do not wait
 
 
-async def test_what_supervisord_does_is_told_also_after_redis_was_away(
+async def test_supervisord_events_are_recorded_even_after_a_redis_outage(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path_factory.mktemp("w")  # a socket's path must be short
@@ -110,14 +122,19 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
         async with looking_into(settings) as redis:
             here, there = (
                 SupervisedProcess(
-                    name="ccarchiver:gone", state=ProcessState.FATAL, host=host, supervisord="another one"
+                    name="ccarchiver:gone",
+                    state=ProcessState.FATAL,
+                    host=host,
+                    supervisord="another one",
                 )
                 for host in (HOST, socket.gethostname())
             )
-            for one in (here, there):
-                await redis.hset(keys.SUPERVISED_PROCESSES, one.field, one.model_dump_json())
+            for process in (here, there):
+                await redis.hset(
+                    keys.SUPERVISED_PROCESSES, process.field, process.model_dump_json()
+                )
             async with supervised(folder, server.port) as child:
-                # Killed: a letter with the process that is gone, and the record of its successor.
+                # Killed: a message with the ended process, and the record of its successor.
                 first = await state_of(redis, "ccarchiver:sal", ProcessState.RUNNING)
                 os.kill(first.pid, signal.SIGKILL)
 
@@ -126,21 +143,31 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
                     return now if now.pid != first.pid else None
 
                 second = await eventually(successor, "the next process")
-                [ended] = await letters(redis)
-                assert (ended.name, ended.state, ended.pid) == ("ccarchiver:sal", ProcessState.EXITED, first.pid)
+                [ended] = await exits(redis)
+                assert (ended.name, ended.state, ended.pid) == (
+                    "ccarchiver:sal",
+                    ProcessState.EXITED,
+                    first.pid,
+                )
                 assert ended.has_crashed
-                told_by_others = [it for it in await read_processes(redis) if it.name == "ccarchiver:gone"]
-                assert told_by_others == [there], "what a supervisord said that was here before is gone"
+                of_other_supervisords = [
+                    it for it in await read_processes(redis) if it.name == "ccarchiver:gone"
+                ]
+                assert of_other_supervisords == [there], (
+                    "records of an earlier supervisord of this host are removed"
+                )
 
-                # Given up: an alarm, though neither that worker nor health has ever lived.
+                # FATAL: an alarm, although neither that worker nor health has ever run.
                 ask("startProcess", "ccarchiver:bridge")
                 await state_of(redis, "ccarchiver:bridge", ProcessState.FATAL)
                 shown = alarms_of(await collect(redis, settings))
                 fatal = [alarm.text for alarm in shown if alarm.name == AlarmName.PROCESS_FATAL]
-                assert any(f"{HOST} has given ccarchiver:bridge up" in text for text in fatal)
-                assert "worker_unavailable" not in [alarm.name for alarm in shown if "bridge" in alarm.text]
+                assert any(f"{HOST} gave up starting ccarchiver:bridge" in text for text in fatal)
+                assert "worker_unavailable" not in [
+                    alarm.name for alarm in shown if "bridge" in alarm.text
+                ]
 
-                # Redis away: supervisord goes on as ever, and what happened meanwhile is there when Redis is back.
+                # Redis down: supervisord continues, and the events are recorded when Redis is back.
                 server.stop()
                 os.kill(second.pid, signal.SIGKILL)
 
@@ -161,13 +188,13 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
                     return known.pid not in {first.pid, second.pid}
 
                 await eventually(third, "the record of the third process")
-                told = await letters(redis)
-                assert second.pid in [program.pid for program in told]
+                recorded = await exits(redis)
+                assert second.pid in [program.pid for program in recorded]
 
-                # Stopped by hand: no news for health, but whoever asks is told.
+                # Stopped by hand: no message to health, but the record has the new state.
                 ask("stopProcess", "ccarchiver:sal")
                 await state_of(redis, "ccarchiver:sal", ProcessState.STOPPED)
-                assert await letters(redis) == told
+                assert await exits(redis) == recorded
                 shown = alarms_of(await collect(redis, settings))
                 [away] = [alarm for alarm in shown if "ccarchiver:sal" in alarm.text]
                 assert away.name == AlarmName.WORKER_UNAVAILABLE
@@ -177,4 +204,4 @@ async def test_what_supervisord_does_is_told_also_after_redis_was_away(
                 assert child.is_running
         log = (folder / "supervisord.log").read_text(encoding="utf-8")
         assert "overflow" not in log
-        assert log.count("spawned: 'watch'") == 1, "it lived through all of it"
+        assert log.count("spawned: 'watch'") == 1, "the listener was never restarted"

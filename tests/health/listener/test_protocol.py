@@ -1,4 +1,4 @@
-"""What the listener says to supervisord, and what it keeps: as supervisord would send it, byte by byte."""
+"""The listener's side of supervisord's protocol, and the event buffer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ccarchiver_health.listener.event_recorder import program_of
 from ccarchiver_health.listener.protocol import Event, EventBuffer, listen
 from ccarchiver_sim.pace import within
 
-HEADER = "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
+HEADER = (
+    "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
+)
 
 
 def sent(name: str, payload: str) -> bytes:
@@ -27,16 +29,18 @@ def reader_of(*parts: bytes) -> asyncio.StreamReader:
     return reader
 
 
-async def heard(*parts: bytes) -> list[Event]:
+async def read_events(*parts: bytes) -> list[Event]:
     events = list[Event]()
     await listen(reader_of(*parts), events.append)
     return events
 
 
-async def test_each_event_is_answered_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_each_event_is_acknowledged_and_parsed(capsys: pytest.CaptureFixture[str]) -> None:
     backoff = "processname:sal groupname:ccarchiver from_state:STARTING tries:4"
     exited = "processname:sal groupname:ccarchiver from_state:RUNNING expected:1 pid:2766"
-    events = await heard(sent("PROCESS_STATE_BACKOFF", backoff), sent("PROCESS_STATE_EXITED", exited))
+    events = await read_events(
+        sent("PROCESS_STATE_BACKOFF", backoff), sent("PROCESS_STATE_EXITED", exited)
+    )
 
     assert capsys.readouterr().out == "READY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"
     first, second = (program_of(event) for event in events)
@@ -48,17 +52,24 @@ async def test_each_event_is_answered_and_read(capsys: pytest.CaptureFixture[str
         4,
         True,
     )
-    assert (second.state, second.expected, second.pid, second.has_crashed) == (ProcessState.EXITED, True, 2766, False)
+    assert (second.state, second.expected, second.pid, second.has_crashed) == (
+        ProcessState.EXITED,
+        True,
+        2766,
+        False,
+    )
 
 
-@pytest.mark.parametrize("line", [b"no header\n", b"ver:3.0\n", b"eventname:X len:ten\n", b"eventname:X len:-1\n"])
-async def test_what_is_no_event_ends_it_with_what_came(line: bytes) -> None:
+@pytest.mark.parametrize(
+    "line", [b"no header\n", b"ver:3.0\n", b"eventname:X len:ten\n", b"eventname:X len:-1\n"]
+)
+async def test_malformed_event_ends_the_listener_and_is_reported(line: bytes) -> None:
     with pytest.raises(ValueError, match="supervisord's event"):
-        await heard(line)
+        await read_events(line)
 
 
-async def test_a_pipe_closed_in_the_middle_is_the_end_of_supervisord() -> None:
-    assert await heard(sent("PROCESS_STATE_EXITED", "processname:sal")[:-3]) == []
+async def test_pipe_closed_within_an_event_means_supervisord_has_ended() -> None:
+    assert await read_events(sent("PROCESS_STATE_EXITED", "processname:sal")[:-3]) == []
 
 
 @pytest.mark.parametrize(
@@ -69,13 +80,16 @@ async def test_a_pipe_closed_in_the_middle_is_the_end_of_supervisord() -> None:
         ("PROCESS_STATE_EXITED", {"processname": "sal", "groupname": "ccarchiver", "pid": "none"}),
     ],
 )
-def test_an_event_of_another_version_is_left_out(name: str, facts: dict[str, str]) -> None:
+def test_event_of_another_version_is_ignored(name: str, facts: dict[str, str]) -> None:
     assert program_of(Event(name, facts, 1.0)) is None
 
 
-async def test_the_newest_of_a_quiet_program_is_kept_beside_one_that_fails_over_and_over() -> None:
+async def test_newest_event_of_each_program_is_kept_beside_a_crash_loop() -> None:
     kept = EventBuffer()
-    quiet, failing = {"groupname": "g", "processname": "health"}, {"groupname": "g", "processname": "sal"}
+    quiet, failing = (
+        {"groupname": "g", "processname": "health"},
+        {"groupname": "g", "processname": "sal"},
+    )
     kept.put(Event("PROCESS_STATE_FATAL", quiet, 0.0))
     kept.put(Event("PROCESS_STATE_RUNNING", quiet, 1.0))
     for number in range(2 * protocol.KEPT):
@@ -85,15 +99,15 @@ async def test_the_newest_of_a_quiet_program_is_kept_beside_one_that_fails_over_
     assert (first.name, first.facts) == ("PROCESS_STATE_RUNNING", quiet)
 
 
-async def test_the_newest_are_kept_and_one_that_is_dropped_while_it_is_told_is_not_told_twice() -> None:
+async def test_newest_events_are_kept_and_an_event_dropped_while_sending_is_sent_once() -> None:
     kept = EventBuffer()
     events = [Event(str(number), {}, 0.0) for number in range(protocol.KEPT + 2)]
     for event in events[: protocol.KEPT]:
         kept.put(event)
-    being_told = await kept.first()
+    sending = await kept.first()
     for event in events[protocol.KEPT :]:
         kept.put(event)
-    kept.done(being_told)
+    kept.done(sending)
 
     assert kept.dropped == 2
     for event in events[2:]:

@@ -12,7 +12,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_health.web import assets
 from ccarchiver_health.web.security import HEADERS, may_be_asked_as, own_names
 from tests.core.redis_helpers import holding, looking_into
-from tests.health.web.web_client import accept, be_in, page_site, served, show_life
+from tests.health.web.web_client import accept, page_site, served, write_csc_state, write_heartbeats
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,7 +23,9 @@ MARKUP = '<img src=x onerror="alert(1)">'
 STANDBY = 5
 
 
-async def test_the_page_and_everything_it_names_is_there_with_its_type(fresh_redis: PrivateRedis) -> None:
+async def test_page_and_every_file_it_references_are_served_with_their_type(
+    fresh_redis: PrivateRedis,
+) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         index = await client.ask("/")
         assert index.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -33,23 +35,28 @@ async def test_the_page_and_everything_it_names_is_there_with_its_type(fresh_red
         for name in {*named, *scripts}:
             answer = await client.ask(f"/{name}")
             assert answer.status == 200, name
-            assert answer.headers["Content-Type"].startswith(assets.CONTENT_TYPES[Path(name).suffix]), name
+            assert answer.headers["Content-Type"].startswith(
+                assets.CONTENT_TYPES[Path(name).suffix]
+            ), name
 
 
-def test_no_script_or_style_is_in_the_page_and_no_script_makes_html_of_text() -> None:
+def test_page_has_no_inline_script_or_style_and_no_script_creates_html_from_text() -> None:
     index = (assets.FOLDER / assets.INDEX).read_text(encoding="utf-8")
     assert not re.search(r"<style|style=|<script(?![^>]*\bsrc=)|\son\w+=|javascript:", index)
     for path in assets.FOLDER.glob("*.js"):
         script = path.read_text(encoding="utf-8")
         assert not re.search(
-            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|https?://(?!www\.w3)", script
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|https?://(?!www\.w3)",
+            script,
         ), path
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/static/app.js", "/healthz", "/nothing", "/static/nothing", "/api/image?name=x"]
 )
-async def test_every_answer_forbids_a_browser_what_the_page_does_not_need(fresh_redis: PrivateRedis, path: str) -> None:
+async def test_every_response_has_the_restrictive_headers(
+    fresh_redis: PrivateRedis, path: str
+) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         answer = await client.ask(path)
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
@@ -59,27 +66,38 @@ async def test_every_answer_forbids_a_browser_what_the_page_does_not_need(fresh_
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/static/", "/static/nothing.js", "/static/../server.py", "/static/%2e%2e%2fserver.py", "/server.py"],
+    [
+        "/nothing",
+        "/static/",
+        "/static/nothing.js",
+        "/static/../server.py",
+        "/static/%2e%2e%2fserver.py",
+        "/server.py",
+    ],
 )
-async def test_what_is_not_the_pages_is_not_served(fresh_redis: PrivateRedis, path: str) -> None:
+async def test_paths_outside_the_page_are_not_served(fresh_redis: PrivateRedis, path: str) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         assert (await client.ask(path)).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/api/image", "/events"])
-async def test_nothing_can_be_written(fresh_redis: PrivateRedis, method: str, path: str) -> None:
+async def test_write_methods_are_rejected(
+    fresh_redis: PrivateRedis, method: str, path: str
+) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         answer = await client.ask(path, method)
         assert answer.status == 405
         assert answer.headers["Allow"] == "GET, HEAD"
 
 
-async def test_head_gives_the_headers_alone(fresh_redis: PrivateRedis) -> None:
+async def test_head_returns_only_the_headers(fresh_redis: PrivateRedis) -> None:
     async with served(page_site(fresh_redis.port)) as (server, client):
         answer = await client.ask("/", "HEAD")
         assert (answer.status, answer.text) == (200, "")
-        assert (await client.ask("/events", "HEAD")).status == 405, "a stream has no headers without a stream"
+        assert (await client.ask("/events", "HEAD")).status == 405, (
+            "HEAD is not supported for a stream"
+        )
         assert server.feed.listening == 0
 
 
@@ -103,21 +121,23 @@ async def test_head_gives_the_headers_alone(fresh_redis: PrivateRedis) -> None:
         ("[not-an-address]", False),
     ],
 )
-def test_only_names_that_cannot_be_rebound_are_answered(host: str, *, allowed: bool) -> None:
+def test_only_hosts_that_cannot_be_rebound_are_allowed(host: str, *, allowed: bool) -> None:
     names = own_names(Settings.model_validate({"STATUS_HOST": "archiver01.site"}))
     assert may_be_asked_as(host, names) is allowed
 
 
-async def test_a_rebound_name_gets_nothing(fresh_redis: PrivateRedis) -> None:
+async def test_request_with_a_rebound_host_name_is_rejected(fresh_redis: PrivateRedis) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         for path in ("/", "/healthz", "/events", "/api/snapshot"):
             answer = await client.ask(path, Host="rebound.example")
             assert answer.status == 421
             assert "STATUS_HOST" in answer.text
-        assert (await client.ask("/", Host="localhost:9000")).status == 200, "as a tunnel has it"
+        assert (await client.ask("/", Host="localhost:9000")).status == 200, (
+            "the host name that an SSH tunnel uses"
+        )
 
 
-async def test_a_page_of_another_site_cannot_ask_behind_a_persons_back(fresh_redis: PrivateRedis) -> None:
+async def test_cross_site_request_is_rejected(fresh_redis: PrivateRedis) -> None:
     behind = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     async with served(page_site(fresh_redis.port)) as (server, client):
@@ -126,14 +146,14 @@ async def test_a_page_of_another_site_cannot_ask_behind_a_persons_back(fresh_red
         assert (await client.ask("/", **followed)).status == 200
 
 
-async def test_a_probe_is_told_critical_things_by_the_status_code(fresh_redis: PrivateRedis) -> None:
+async def test_healthz_returns_503_on_a_critical_alarm(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     async with looking_into(settings) as redis, served(settings) as (_server, client):
         away = await client.ask("/healthz")
         assert (away.status, away.json["status"]) == (503, "critical")
         assert {alarm["name"] for alarm in away.json["alarms"]} >= {"worker_unavailable"}
-        await show_life(redis)
-        await be_in(redis, STANDBY)
+        await write_heartbeats(redis)
+        await write_csc_state(redis, STANDBY)
 
     async with served(settings) as (_server, client):
         well = await client.ask("/healthz")
@@ -141,32 +161,41 @@ async def test_a_probe_is_told_critical_things_by_the_status_code(fresh_redis: P
     assert well.json["alarms"] == []
 
 
-async def test_a_warning_leaves_a_probe_content(fresh_redis: PrivateRedis) -> None:
+async def test_healthz_returns_200_on_a_warning(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     async with looking_into(settings) as redis, served(settings) as (_server, client):
-        await show_life(redis)
-        await redis.xadd("ccarchiver:dead_letters", {"at": "t", "origin": "o", "reason": "r", "obsid": "", "raw": b""})
+        await write_heartbeats(redis)
+        await redis.xadd(
+            "ccarchiver:dead_letters",
+            {"at": "t", "origin": "o", "reason": "r", "obsid": "", "raw": b""},
+        )
         answer = await client.ask("/healthz")
     assert (answer.status, answer.json["status"]) == (200, "warning")
     assert [alarm["name"] for alarm in answer.json["alarms"]] == ["dead_letters"]
 
 
-async def test_an_image_is_found_by_any_name_and_given_as_data(fresh_redis: PrivateRedis) -> None:
+async def test_api_image_finds_an_image_with_any_name(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as sal, served(settings) as (_server, client):
         await accept(sal, MARKUP)
-        quoted = MARKUP.replace("<", "%3C").replace(" ", "%20").replace('"', "%22").replace(">", "%3E")
+        quoted = (
+            MARKUP.replace("<", "%3C").replace(" ", "%20").replace('"', "%22").replace(">", "%3E")
+        )
         answer = await client.ask(f"/api/image?name={quoted}")
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert answer.json["summary"]["obsid"] == MARKUP
-        assert [moment["what"] for moment in answer.json["moments"]] == ["startIntegration heard"]
+        assert [moment["what"] for moment in answer.json["moments"]] == [
+            "startIntegration received"
+        ]
         assert len(answer.json["ccds"]) == settings.files_per_image
         assert (await client.ask("/api/image?name=nothing")).status == 404
         assert (await client.ask("/api/image")).status == 404
 
 
-async def test_metrics_are_as_their_renderer_gives_them(fresh_redis: PrivateRedis) -> None:
+async def test_metrics_endpoint_returns_the_output_of_the_renderer(
+    fresh_redis: PrivateRedis,
+) -> None:
     async def render(redis: Redis, settings: Settings) -> tuple[bytes, str]:
         assert await redis.ping()
         return f"port {settings.redis_port}\n".encode(), "text/plain; version=1.0.0; charset=utf-8"
@@ -177,7 +206,9 @@ async def test_metrics_are_as_their_renderer_gives_them(fresh_redis: PrivateRedi
     assert answer.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
 
 
-async def test_a_crash_in_a_handler_costs_one_answer(fresh_redis: PrivateRedis) -> None:
+async def test_exception_in_a_handler_returns_500_and_the_page_continues(
+    fresh_redis: PrivateRedis,
+) -> None:
     async def render(_redis: Redis, _settings: Settings) -> tuple[bytes, str]:
         raise ZeroDivisionError("a secret of the implementation")
 

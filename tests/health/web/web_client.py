@@ -1,4 +1,4 @@
-"""The status page on a real Redis, and somebody who visits it."""
+"""The status page on a real Redis, and an HTTP client for it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from yarl import URL
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import StartIntegration
+from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
-from ccarchiver_core.store import ledger
-from ccarchiver_core.store.ledger import ImageState
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.web.server import StatusServer
 from ccarchiver_sim.pace import Deadline, within
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.runtime.worker import WorkerContext
-    from ccarchiver_health.web.page_runner import Metrics
+    from ccarchiver_health.web.metrics_renderer import MetricsRenderer
 
-VITALS_MS = 600_000
-"""Longer than any test."""
+HEARTBEAT_MS = 600_000
+"""Lifetime of heartbeats: longer than any test."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """Response of the page."""
 
     status: int
     headers: Mapping[str, str]
@@ -47,12 +47,12 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body of a JSON answer."""
+        """The body of a JSON response."""
         return cast("dict[str, Any]", json.loads(self.text))
 
 
 class WebClient:
-    """Asks the page as a browser or a probe does."""
+    """Requests the page as a browser or a probe does."""
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self.settings = settings
@@ -60,37 +60,39 @@ class WebClient:
         self.url = f"http://{LOOPBACK}:{settings.status_port}"
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask once; the path goes as it is, dots and all."""
+        """Send one request; the path is sent unchanged, including dots."""
         url = URL(self.url + path, encoded=True)
-        async with self.session.request(method, url, headers=headers, allow_redirects=False) as answer:
+        async with self.session.request(
+            method, url, headers=headers, allow_redirects=False
+        ) as answer:
             return Answer(answer.status, dict(answer.headers), await answer.text())
 
     async def answers(self) -> bool:
-        """Tell whether the page is there."""
+        """Return whether the page answers."""
         try:
             return (await self.ask("/")).status == 200
         except aiohttp.ClientError:
             return False
 
     async def is_gone(self) -> bool:
-        """Tell whether nobody listens there."""
+        """Return whether the page does not answer."""
         return not await self.answers()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Stream]:
-        """Listen to the events for the time of a block."""
+        """Subscribe to the events for the duration of a block."""
         async with self.session.get(f"{self.url}/events") as answer:
             yield Stream(answer)
 
 
 class Stream:
-    """Server-sent events as they come."""
+    """Stream of server-sent events."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.answer = answer
 
     async def next(self) -> tuple[str, dict[str, Any]]:
-        """Give the next event: its name, and its data."""
+        """Return the name and data of the next event."""
         name = ""
         async with within(LIMIT_S):
             while True:
@@ -103,54 +105,57 @@ class Stream:
                     return name, json.loads(value)
 
     async def snapshot(self) -> dict[str, Any]:
-        """Give the next snapshot."""
+        """Return the next snapshot."""
         while True:
             name, data = await self.next()
             if name == "snapshot":
                 return data
 
     async def beat(self) -> dict[str, Any]:
-        """Give the next beat."""
+        """Return the next beat."""
         while True:
             name, data = await self.next()
             if name == "beat":
                 return data
 
     async def snapshot_with(self, what: str, path: str, wanted: object) -> dict[str, Any]:
-        """Wait for a snapshot in which the value at a dotted path is the wanted one."""
+        """Wait for a snapshot with an expected value at a dotted path."""
         deadline = Deadline(LIMIT_S)
         seen: object = None
         while not deadline.has_passed():
             seen = found = await self.snapshot()
-            for step in path.split("."):
-                seen = _below(seen, step)
+            for part in path.split("."):
+                seen = _below(seen, part)
             if seen == wanted:
                 return found
-        raise AssertionError(f"{what} did not come; {path} was {seen!r} last")
+        raise AssertionError(f"no {what}; the last value of {path} was {seen!r}")
 
 
-def _below(value: object, step: str) -> object:
-    """Go one step down; to nothing where there is nothing yet."""
+def _below(value: object, part: str) -> object:
+    """Return the value of one part of the path; None if it is missing."""
     if isinstance(value, list):
-        return value[int(step)] if int(step) < len(value) else None
-    return value.get(step) if isinstance(value, dict) else None
+        return value[int(part)] if int(part) < len(value) else None
+    return value.get(part) if isinstance(value, dict) else None
 
 
 def page_site(port: int, **changes: object) -> Settings:
-    """Give the settings of a site with a status page on a port of its own."""
+    """Return the settings of a site with a status page on its own port."""
     return site(port, **{"STATUS_PORT": free_port(), **changes})
 
 
 @asynccontextmanager
 async def visiting(settings: Settings) -> AsyncIterator[WebClient]:
-    """Be a visitor for the time of a block, of a page somebody else serves."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:  # a hang ends the test
+    """Open a client for the duration of a block, for a page that runs elsewhere."""
+    # No timeout here: pytest ends a test that hangs.
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
         yield WebClient(settings, session)
 
 
 @asynccontextmanager
-async def served(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[tuple[StatusServer, WebClient]]:
-    """Serve the page for the time of a block."""
+async def served(
+    settings: Settings, metrics: MetricsRenderer | None = None
+) -> AsyncIterator[tuple[StatusServer, WebClient]]:
+    """Serve the page for the duration of a block."""
     server = StatusServer(settings, metrics)
     task = asyncio.create_task(server.serve())
     try:
@@ -161,25 +166,35 @@ async def served(settings: Settings, metrics: Metrics | None = None) -> AsyncIte
         await end(task)
 
 
-async def show_life(redis: Redis, *workers: Worker, state: str = "at work") -> None:
-    """Have workers show life."""
+async def write_heartbeats(redis: Redis, *workers: Worker, state: str = "at work") -> None:
+    """Write heartbeats of workers."""
     for worker in workers or tuple(Worker):
         heartbeat = Heartbeat(worker=worker, pid=1, state=state, written_at=time.time())
-        await redis.set(worker.alive, heartbeat.model_dump_json(), px=VITALS_MS)
+        await redis.set(worker.alive, heartbeat.model_dump_json(), px=HEARTBEAT_MS)
 
 
-async def be_in(redis: Redis, state: int, error_code: int = 0, report: str = "") -> None:
-    """Have the CSC be in a state (its number on SAL)."""
-    fields = {"state": state, "error_code": error_code, "error_report": report, "alive_at": time.time()}
+async def write_csc_state(redis: Redis, state: int, error_code: int = 0, report: str = "") -> None:
+    """Write the CSC's summary state, as its number on SAL."""
+    fields = {
+        "state": state,
+        "error_code": error_code,
+        "error_report": report,
+        "alive_at": time.time(),
+    }
     for name, value in fields.items():
         await redis.hset(keys.CSC, name, str(value))
 
 
 async def accept(context: WorkerContext, obsid: str, job: int = 1) -> None:
-    """Have an image in the ledger, just accepted."""
-    start = StartIntegration(image_name=obsid, image_index=0, images_in_sequence=1, image_date="d", exposure_time=1.0)
-    step = Transaction()
-    ledger.record_event(
-        step, ledger.ReceivedEvent(obsid, job, "s", start, time.time()), ImageState.ACCEPTED, is_new=True
+    """Write a newly accepted image to the ledger."""
+    start = StartIntegration(
+        image_name=obsid, image_index=0, images_in_sequence=1, image_date="d", exposure_time=1.0
     )
-    await context.transactions.apply(step)
+    transaction = Transaction()
+    ImageLedger.record_event(
+        transaction,
+        ReceivedEvent(obsid, job, "s", start, time.time()),
+        ImageState.ACCEPTED,
+        is_new=True,
+    )
+    await context.transactions.apply(transaction)

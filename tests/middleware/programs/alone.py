@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""Brings up loopback in the empty network namespace it was started in, and has two processes meet there."""
+"""Brings up loopback in its empty network namespace and lets two processes communicate there."""
 
 import fcntl
 import socket

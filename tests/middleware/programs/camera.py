@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""A CCCamera that writes as many endReadout events as each line of its input says."""
+"""A CCCamera that reads numbers and writes that many endReadout events for each."""
 
 import asyncio
 import sys
@@ -16,7 +16,9 @@ async def main() -> None:
         number = 0
         while line := await asyncio.to_thread(sys.stdin.readline):
             for _ in range(int(line)):
-                camera.evt_endReadout.set_put(imageNumber=number, imageName=f"CC_O_20261122_{number:06}")
+                camera.evt_endReadout.set_put(
+                    imageNumber=number, imageName=f"CC_O_20261122_{number:06}"
+                )
                 number += 1
             print(number)
 

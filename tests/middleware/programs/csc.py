@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""A CCArchiver that does nothing; ends with exitControl."""
+"""A CCArchiver that only changes its state; it ends with exitControl."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ with spared():
 
 
 class NullArchiver(salobj.BaseCsc):  # type: ignore[misc] # salobj is untyped for us
-    """Answers the standard commands."""
+    """A CSC with only the standard commands."""
 
     valid_simulation_modes = (0,)
     version = "0"
@@ -19,7 +19,7 @@ class NullArchiver(salobj.BaseCsc):  # type: ignore[misc] # salobj is untyped fo
     def __init__(self) -> None:
         super().__init__("CCArchiver", index=None, initial_state=salobj.State.STANDBY)
 
-    async def do_resetFromFault(self, data: Any) -> None:  # noqa: N802, ANN401 (salobj's way)
+    async def do_resetFromFault(self, data: Any) -> None:  # noqa: N802, ANN401 (salobj's name)
         """Do nothing."""
 
 

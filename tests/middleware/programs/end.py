@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""Opens an `End`, does to it what the lines on its input say, and prints the results: all JSON."""
+"""Opens an `End`, calls the methods named on its input and prints the results, all as JSON."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""Salobj programs that do not close what they opened, each of which ends in the way that one argument names.
+"""Salobj programs that close nothing and exit in different ways.
 
-They are forked from this process, which imports salobj once for all of them and takes no part in DDS. Each prints
-``started``, its way and its process id, and goes on when it has read one byte or is interrupted. This process prints
-``ended``, the way and the exit code.
+They are forked from this process, which imports salobj once and does not use DDS itself. Each
+prints ``started``, its way and its process id, and continues when it reads one byte or is
+interrupted. This process prints ``ended``, the way and the exit code.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""Opens and closes as many Domains with a Remote as its argument says; prints its memory in kB early and at the end."""
+"""Opens and closes many Domains with a Remote; prints its memory in kB early and at the end."""
 
 import asyncio
 import resource

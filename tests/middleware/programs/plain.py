@@ -1,5 +1,5 @@
 # ruff: noqa: T201 (the test reads what this prints)
-"""Opens a participant and ends."""
+"""Opens a participant and exits."""
 
 import dds
 

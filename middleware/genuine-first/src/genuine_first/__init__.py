@@ -1,8 +1,8 @@
-"""Let a stand-in module hand over to the genuine module of the same name.
+"""Replace a stand-in module by the genuine module of the same name.
 
-A stand-in calls `hand_over` as its first act. When the genuine module is found further along
-the import path it takes the stand-in's place in ``sys.modules``, so that every importer gets
-the genuine one, whichever of the two directories comes first.
+A stand-in first calls `hand_over`. If the genuine module is also on the import path, it replaces
+the stand-in in ``sys.modules``. Every import then returns the genuine module, whichever of the two
+directories comes first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["STAND_IN_MARKER", "find_genuine", "hand_over"]
 
 STAND_IN_MARKER = "_ccarchiver_stand_in"
-"""Module name that marks a directory (or package) as holding a stand-in, so that two copies of
-one, as in an environment made on top of another, never take each other for the genuine one."""
+"""Name of a module that marks a directory or package as a stand-in.
+
+An environment that is made on top of another one can have two copies of a stand-in. The marker
+prevents that one copy is used as the genuine module of the other."""
 
 
 def _search_places(name: str) -> Iterator[importlib.machinery.ModuleSpec]:
-    """Yield every spec under which ``name`` can be imported, in the order of the import path."""
+    """Yield every spec by which ``name`` can be imported, in the sequence of the import path."""
     parent, _, _ = name.rpartition(".")
     parents = parent.split(".") if parent else []
     for entry in sys.path:
@@ -32,19 +34,19 @@ def _search_places(name: str) -> Iterator[importlib.machinery.ModuleSpec]:
         spec = importlib.machinery.PathFinder.find_spec(name, [place])
         if spec is not None:
             yield spec
-    # Editable installs answer through finders of their own, not through sys.path.
+    # Editable installs use their own finders, not sys.path.
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
         if find_spec is None or finder is importlib.machinery.PathFinder:
             continue
-        # Without the parent's path a finder would look for the last part of the name anywhere.
+        # Without the parent's path a finder would search everywhere for the last part of the name.
         spec = find_spec(name, sys.modules[parent].__path__ if parent else None)
         if spec is not None:
             yield spec
 
 
 def _has(spec: importlib.machinery.ModuleSpec, module: str) -> bool:
-    """Tell whether ``module`` lies in the package of ``spec``, or beside it if it is none."""
+    """Return whether ``module`` is in the package of ``spec``, or beside a plain module."""
     if spec.submodule_search_locations is not None:
         places = list(spec.submodule_search_locations)
     else:
@@ -55,7 +57,7 @@ def _has(spec: importlib.machinery.ModuleSpec, module: str) -> bool:
 def find_genuine(
     name: str, own_file: str, beside: Sequence[str] = (), marker: str = STAND_IN_MARKER
 ) -> importlib.machinery.ModuleSpec | None:
-    """Find the genuine module, or None.
+    """Return the spec of the genuine module, or None.
 
     Parameters
     ----------
@@ -64,10 +66,10 @@ def find_genuine(
     own_file
         ``__file__`` of the stand-in.
     beside
-        Modules that lie in the same directory as the genuine one. They tell it from an unrelated
-        package which happens to have the same name.
+        Modules in the same directory as the genuine one. They distinguish it from an unrelated
+        package with the same name.
     marker
-        Module whose presence tells that a find is another copy of the stand-in.
+        Module that marks another copy of the stand-in.
     """
     own = Path(own_file).resolve()
     for spec in _search_places(name):
@@ -83,8 +85,10 @@ def find_genuine(
     return None
 
 
-def hand_over(name: str, own_file: str, beside: Sequence[str] = (), marker: str = STAND_IN_MARKER) -> bool:
-    """Load the genuine module in the stand-in's place, if there is one.
+def hand_over(
+    name: str, own_file: str, beside: Sequence[str] = (), marker: str = STAND_IN_MARKER
+) -> bool:
+    """Load the genuine module in place of the stand-in, if it is installed.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def hand_over(name: str, own_file: str, beside: Sequence[str] = (), marker: str 
     Raises
     ------
     Exception
-        What the genuine module raises: one that is installed but broken must be mended, not hidden.
+        What the genuine module raises. A broken genuine module must be repaired, not hidden.
     """
     spec = find_genuine(name, own_file, beside, marker)
     if spec is None or spec.loader is None:

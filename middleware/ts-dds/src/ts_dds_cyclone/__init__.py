@@ -1,4 +1,4 @@
-"""OpenSplice's Python API, as far as ts-salobj 6.9 uses it, on Eclipse Cyclone DDS.
+"""The part of OpenSplice's Python API that ts-salobj 6.9 uses, on Eclipse Cyclone DDS.
 
-Programs import `dds` and `ddsutil`; this package holds what these two names offer.
+Programs import `dds` and `ddsutil`; this package contains their implementation.
 """

@@ -1,9 +1,9 @@
 """Compile a topic's type into straight-line code that encodes and decodes it.
 
-Wire form: little-endian XCDR1 of a final struct, which is an encapsulation header of four bytes
-and then the fields, each aligned to its size counted from the end of the header. A run of
-primitives has a fixed layout for each alignment at which it can begin, so it is one `struct`; only
-strings break runs. This is several times faster than cyclonedds' field by field coder.
+The wire format is little-endian XCDR1 of a final struct: an encapsulation header of four bytes and
+then the fields. Each field is aligned to its size, counted from the end of the header. A run of
+primitives has a fixed layout for each alignment at which it can begin, so it is one `struct`. Only
+strings end a run. This is several times faster than cyclonedds' coder, which works field by field.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["HEADER", "Codec", "compile_codec", "encode_string", "first_elements"
 HEADER = b"\x00\x01\x00\x00"
 """Encapsulation header of plain little-endian CDR without options."""
 ENCODING = "iso-8859-1"
-"""OpenSplice's Python API encodes strings so."""
+"""Encoding of strings in OpenSplice's Python API."""
 ALIGNMENTS = 8
 """The largest primitive has 8 bytes: a run can begin at 8 different alignments."""
 
@@ -33,9 +33,9 @@ class Codec(NamedTuple):
     Attributes
     ----------
     encode
-        Data object to bytes, header included.
+        Converts a data object to bytes, including the header.
     decode
-        Bytes to a dict of the fields.
+        Converts bytes to a dict of the fields.
     """
 
     encode: Callable[[Any], bytes]
@@ -43,7 +43,7 @@ class Codec(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Primitives in a row and the string after them, if any."""
+    """Consecutive primitives and the string after them, if any."""
 
     primitives: list[Field]
     string: Field | None
@@ -55,11 +55,12 @@ def encode_string(value: object, bound: int, name: str) -> bytes:
     Raises
     ------
     BoundsError
-        If it is longer than the field.
+        If the value is longer than the field.
     UnicodeEncodeError
         If a character is not in ISO-8859-1.
     TypeError
-        If it is no string; bytes are taken as they are, as salobj's log handler gives them.
+        If the value is neither a string nor bytes. Bytes, which salobj's log handler passes, are
+        used unchanged.
     """
     if isinstance(value, str):
         encoded = value.encode(ENCODING)
@@ -82,9 +83,9 @@ def first_elements(value: Any, length: int) -> list[Any]:  # noqa: ANN401 (lists
     Raises
     ------
     TypeError
-        If it is a scalar.
+        If the value is a scalar.
     IndexError
-        If it is too short.
+        If the value is too short.
     """
     if type(value) is list and len(value) == length:
         return value
@@ -106,7 +107,10 @@ def _runs(fields: Sequence[Field]) -> list[_Run]:
 
 
 def _layout(run: _Run, start: int) -> str:
-    """Return the `struct` format of a run that begins at an alignment, with a string's length at its end."""
+    """Return the `struct` format of a run that begins at an alignment.
+
+    The format ends with the length of the run's string.
+    """
     position, parts = start, []
     sizes = [(f.primitive.size, f.length, f.primitive.code) for f in run.primitives]
     if run.string is not None:
@@ -119,7 +123,7 @@ def _layout(run: _Run, start: int) -> str:
 
 
 def fixed_offset(fields: Sequence[Field], name: str) -> tuple[int, struct.Struct] | None:
-    """Return where in the bytes a scalar primitive lies, and its `struct`; None if it is not always there."""
+    """Return the offset of a scalar primitive and its `struct`; None if the offset varies."""
     position = 0
     for field in fields:
         if field.type_name == STRING:
@@ -127,7 +131,11 @@ def fixed_offset(fields: Sequence[Field], name: str) -> tuple[int, struct.Struct
         size = field.primitive.size
         position += -position % size
         if field.name == name:
-            return None if field.length else (len(HEADER) + position, struct.Struct("<" + field.primitive.code))
+            return (
+                None
+                if field.length
+                else (len(HEADER) + position, struct.Struct("<" + field.primitive.code))
+            )
         position += size * (field.length or 1)
     return None
 
@@ -152,7 +160,7 @@ def _decode_expression(field: Field, run: int, index: int) -> str:
 
 
 class _Source:
-    """Builds the two functions' text, run by run."""
+    """Source text of the two functions, built run by run."""
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {
@@ -187,12 +195,16 @@ class _Source:
         name, bound = run.string.name, run.string.bound
         arguments.append(f"n{number}")
         self.encode += [
-            f" s{number} = encode_string(data.{name}, {bound}, {name!r}); n{number} = len(s{number}) + 1",
+            (
+                f" s{number} = encode_string(data.{name}, {bound}, {name!r}); "
+                f"n{number} = len(s{number}) + 1"
+            ),
             f"{step}({', '.join(arguments)}); at += size{number}[a] + n{number}",
         ]
         self.pieces += [f"p{number}", f"s{number}", "b'\\0'"]
         self.decode.append(
-            f" end = at + v{number}[{index}]; s{number} = data[at:end - 1].decode({ENCODING!r}); at = end"
+            f" end = at + v{number}[{index}]; s{number} = data[at:end - 1].decode({ENCODING!r}); "
+            "at = end"
         )
         self.items.append(f"{name!r}: s{number}")
 
@@ -211,6 +223,6 @@ def compile_codec(fields: Sequence[Field]) -> Codec:
     source = _Source()
     for number, run in enumerate(_runs(fields)):
         source.add(number, run)
-    # Field names come from the IDL parser, which lets only identifiers through.
+    # Field names are from the IDL parser, which accepts only identifiers.
     exec(source.text(), source.names)  # noqa: S102 (code made from the type, as dataclasses does)
     return Codec(source.names["encode"], source.names["decode"])

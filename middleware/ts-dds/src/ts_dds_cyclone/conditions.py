@@ -1,4 +1,4 @@
-"""Conditions one can wait for."""
+"""Conditions that a wait set waits for."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["Condition", "GuardCondition", "QueryCondition", "ReadCondition"]
 
 
 class Condition(Entity):
-    """Something that is met or not."""
+    """Base of the conditions; a condition is either met or not met."""
 
     def triggered(self) -> bool:
-        """Tell whether the condition is met; False once it is closed."""
+        """Return whether the condition is met; False after it is closed."""
         handle = self._handle
         return handle is not None and native.triggered(handle) > 0
 
     def about_to_wait(self) -> None:
-        """Note that a thread begins to wait for this condition."""
+        """Record that a thread begins to wait for this condition."""
 
     def attached(self, jobs: ReadingJobs) -> None:
-        """Note that this condition is part of a wait set now, at which these jobs wait."""
+        """Record that this condition is now part of a wait set with these jobs."""
 
     def detached(self, jobs: ReadingJobs) -> None:
-        """Note that this condition is no longer part of a wait set."""
+        """Record that this condition is no longer part of a wait set."""
 
 
 class GuardCondition(Condition):
@@ -49,18 +49,18 @@ class GuardCondition(Condition):
         self._handle = checked(handle, "create a guard condition")
 
     def trigger(self) -> None:
-        """Meet the condition, and wait until the jobs that read until then have ended.
+        """Set the condition and wait until the jobs that wait for it have ended.
 
-        Nothing happens if it is closed.
+        It does nothing if the condition is closed.
         """
-        # A job may go on, and wait again, before this thread asks what it does.
+        # A job may continue and wait again before this thread checks it.
         last_waits = {jobs: jobs.last_waits() for jobs in list(self._jobs)}
         self._set(value=True)
         for jobs, before in last_waits.items():
             jobs.wait_until_ended(before)
 
     def reset(self) -> None:
-        """No longer meet the condition."""
+        """Clear the condition."""
         self._set(value=False)
 
     @override
@@ -78,7 +78,7 @@ class GuardCondition(Condition):
 
 
 def _state_mask(masks: Iterable[DDSStateKind]) -> int:
-    """Return the bits of some states; a kind of state of which none is named means any."""
+    """Return the bits of some states; a kind without a named state means any state of it."""
     bits = 0
     for mask in masks:
         bits |= mask.value
@@ -93,14 +93,14 @@ def _state_mask(masks: Iterable[DDSStateKind]) -> int:
 
 
 class ReadCondition(Condition):
-    """Met when a reader has samples in some states.
+    """Condition that is met when a reader has samples in some states.
 
     Attributes
     ----------
     mask
         The states, as Cyclone's bits.
     query
-        What the samples must satisfy; for this class nothing.
+        Query that the samples must satisfy; empty for this class.
     """
 
     def __init__(self, reader: DataReader, masks: Iterable[DDSStateKind]) -> None:
@@ -113,14 +113,14 @@ class ReadCondition(Condition):
 
     @override
     def about_to_wait(self) -> None:
-        """Tell the reader that history has been read."""
+        """Notify the reader that history has been read."""
         self._reader.end_history()
 
 
 class QueryCondition(ReadCondition):
-    """Met when a reader has samples in some states; `DataReader.take_cond` gives those that satisfy a query.
+    """Read condition with a query; `DataReader.take_cond` returns the samples that satisfy it.
 
-    A reader is thought to have one condition: taking for this one removes what others would want.
+    A reader must have only one condition, because taking samples for one removes them for others.
     """
 
     def __init__(

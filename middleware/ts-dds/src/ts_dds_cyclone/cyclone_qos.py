@@ -19,7 +19,7 @@ UNLIMITED = -1
 
 
 class EntityKind(enum.Enum):
-    """What a Qos is for."""
+    """Kind of entity that a Qos applies to."""
 
     GROUP = "publisher or subscriber"
     TOPIC = "topic"
@@ -46,11 +46,13 @@ def cyclone_policies(qos: Qos, entity: EntityKind, *, exclusive: bool) -> list[A
         Policy.Reliability.Reliable(qos.reliability.max_blocking_time.value)
         if reliable
         else Policy.Reliability.BestEffort,
-        # No durability service runs: TRANSIENT is what the living writer keeps. Plain TRANSIENT
-        # would give late joiners nothing at all.
+        # There is no durability service, so TRANSIENT means what a live writer keeps. With plain
+        # TRANSIENT late joiners would receive nothing.
         Policy.Durability.TransientLocal if qos.is_durable else Policy.Durability.Volatile,
         _history(qos.history.kind, qos.history.depth),
-        Policy.DestinationOrder.BySourceTimestamp if by_source else Policy.DestinationOrder.ByReceptionTimestamp,
+        Policy.DestinationOrder.BySourceTimestamp
+        if by_source
+        else Policy.DestinationOrder.ByReceptionTimestamp,
         Policy.Ownership.Exclusive if exclusive else Policy.Ownership.Shared,
     ]
     if entity is EntityKind.TOPIC and qos.is_durable:

@@ -1,4 +1,4 @@
-"""Make the type object by which Cyclone knows a topic's type."""
+"""Create Cyclone's type object of a topic's type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ts_dds_cyclone.fields import STRING, Field, TopicType
 __all__ = ["make_cyclone_type"]
 
 idl: Any = cyclone_types
-"""Its generics are made at run time, in a way that type checkers do not follow."""
+"""Its generics are created at run time; type checkers cannot follow that."""
 
 _TYPES: dict[str, Any] = {
     "boolean": bool,

@@ -28,7 +28,7 @@ def _c_qos(qos: Qos | None, kind: EntityKind) -> Any:  # noqa: ANN401 (a C point
 
 
 class Entity:
-    """Anything Cyclone has a handle for. Closing twice is harmless."""
+    """Object for which Cyclone has a handle. Closing it twice is harmless."""
 
     _handle: int | None = None
 
@@ -49,7 +49,7 @@ class Entity:
 
     def require_open(self) -> None:
         """Raise DDSException if the entity is closed."""
-        self.handle  # noqa: B018 (asking is what raises)
+        self.handle  # noqa: B018 (the property raises)
 
     @property
     def is_open(self) -> bool:
@@ -57,22 +57,22 @@ class Entity:
         return self._handle is not None
 
     def close(self) -> None:
-        """Delete the entity, and its children."""
+        """Delete the entity and its children."""
         handle, self._handle = self._handle, None
         if handle is not None:
             native.delete(handle)
 
     def forget(self) -> None:
-        """Note that the parent was deleted, and this entity with it."""
+        """Record that the parent was deleted, and this entity with it."""
         self._handle = None
 
     def __del__(self) -> None:
-        """Delete what nobody refers to: salobj does not close its wait sets and guard conditions."""
+        """Delete an unreferenced entity: salobj does not close its wait sets and conditions."""
         self.close()
 
 
 class _Domains:
-    """Starts Cyclone's domain, with our configuration, for as long as it has participants."""
+    """Cyclone's domains with our configuration; a domain exists while it has participants."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,7 +85,7 @@ class _Domains:
             if not users and configuration is not None:
                 handle = native.create_domain(domain, configuration.encode())
                 if handle == PRECONDITION_NOT_MET:
-                    handle = 0  # made by someone else in this process, with a configuration of theirs
+                    handle = 0  # other code of this process has created it with its configuration
                 checked(handle, f"start DDS domain {domain} with configuration {configuration}")
             self._open[domain] = handle, users + 1
 
@@ -112,10 +112,12 @@ class DomainParticipant(Entity):
     did
         Domain; LSST_DDS_DOMAIN_ID if None.
     qos, listener
-        Taken for the API's sake.
+        Ignored; they are part of OpenSplice's API.
     """
 
-    def __init__(self, did: int | None = None, qos: Qos | None = None, listener: None = None) -> None:
+    def __init__(
+        self, did: int | None = None, qos: Qos | None = None, listener: None = None
+    ) -> None:
         del qos, listener
         self._domain = domain_id() if did is None else did
         self.created = time.monotonic()
@@ -132,11 +134,11 @@ class DomainParticipant(Entity):
         _participants.add(self)
 
     def adopt(self, child: Entity) -> None:
-        """Note a child, which will be gone when this participant closes."""
+        """Record a child, which is deleted when this participant closes."""
         self._children.add(child)
 
     def topic_handle(self, name: str, support: TypeSupport, qos: Qos | None) -> int:
-        """Return the handle of a topic: one for each name, however many Topic objects there are."""
+        """Return the handle of a topic; all Topic objects of a name share it."""
         with self._lock:
             known = self._topics.get(name)
             if known is None:
@@ -158,7 +160,7 @@ class DomainParticipant(Entity):
 
     @override
     def close(self) -> None:
-        """Leave the domain; all children go with it."""
+        """Leave the domain and delete all children."""
         if not self.is_open:
             return
         for child in list(self._children):
@@ -168,7 +170,7 @@ class DomainParticipant(Entity):
 
 
 class Topic:
-    """A name with a type. It is no entity of its own: it goes with its participant."""
+    """A name with a type. It is not an entity: it is deleted with its participant."""
 
     def __init__(
         self,
@@ -187,32 +189,44 @@ class Topic:
 
 
 class Publisher(Entity):
-    """Makes writers in some partitions."""
+    """Factory of writers in some partitions."""
 
-    def __init__(self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None) -> None:
+    def __init__(
+        self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None
+    ) -> None:
         del listener
         self.participant = participant
         c_qos = _c_qos(qos, EntityKind.GROUP)
-        self._handle = checked(native.create_publisher(participant.handle, c_qos, None), "create a publisher")
+        self._handle = checked(
+            native.create_publisher(participant.handle, c_qos, None), "create a publisher"
+        )
         participant.adopt(self)
 
-    def create_datawriter(self, topic: Topic, qos: Qos | None = None, listener: None = None) -> DataWriter:
+    def create_datawriter(
+        self, topic: Topic, qos: Qos | None = None, listener: None = None
+    ) -> DataWriter:
         """Return a new writer."""
         return DataWriter(self, topic, qos, listener)
 
 
 class Subscriber(Entity):
-    """Makes readers in some partitions."""
+    """Factory of readers in some partitions."""
 
-    def __init__(self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None) -> None:
+    def __init__(
+        self, participant: DomainParticipant, qos: Qos | None = None, listener: None = None
+    ) -> None:
         del listener
         self.participant = participant
         self.readers: weakref.WeakSet[DataReader] = weakref.WeakSet()
         c_qos = _c_qos(qos, EntityKind.GROUP)
-        self._handle = checked(native.create_subscriber(participant.handle, c_qos, None), "create a subscriber")
+        self._handle = checked(
+            native.create_subscriber(participant.handle, c_qos, None), "create a subscriber"
+        )
         participant.adopt(self)
 
-    def create_datareader(self, topic: Topic, qos: Qos | None = None, listener: None = None) -> DataReader:
+    def create_datareader(
+        self, topic: Topic, qos: Qos | None = None, listener: None = None
+    ) -> DataReader:
         """Return a new reader."""
         from ts_dds_cyclone.reader import DataReader  # noqa: PLC0415 (readers need this module)
 
@@ -220,9 +234,11 @@ class Subscriber(Entity):
 
 
 class DataWriter(Entity):
-    """Writes samples of one topic."""
+    """Writer of samples of one topic."""
 
-    def __init__(self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None) -> None:
+    def __init__(
+        self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None
+    ) -> None:
         del listener
         self._publisher = publisher  # a child keeps its parent alive
         self._topic = topic
@@ -238,12 +254,14 @@ class DataWriter(Entity):
         Raises
         ------
         DDSException
-            If the writer is closed, or Cyclone cannot send.
+            If the writer is closed or Cyclone cannot send.
         TypeError, IndexError, struct.error, ValueError
             If a field's value does not fit: see `TypeSupport.encode`.
         """
         if not isinstance(data, self._support.data_class):
-            message = f"Writing {self._topic.name}: {data!r} is not a {self._support.data_class.__name__}"
+            message = (
+                f"Writing {self._topic.name}: {data!r} is not a {self._support.data_class.__name__}"
+            )
             raise TypeError(message)
         sample = self._support.encode(data)
         result = native.write(self.handle, sample)
@@ -256,6 +274,6 @@ def _close_all() -> None:
         participant.close()
 
 
-# Registered when this module is imported, so it runs after salobj's own exit functions, which
+# It is registered when this module is imported, so it runs after salobj's own exit functions, which
 # close readers and writers.
 call_at_end(_close_all)

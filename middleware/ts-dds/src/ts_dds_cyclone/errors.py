@@ -29,9 +29,9 @@ class DDSException(Exception):  # noqa: N818 (the name is OpenSplice's)
     Parameters
     ----------
     message
-        What failed, where, and if known what to do.
+        What failed, where, and what to do if that is known.
     code
-        Cyclone's return code, 0 if it did not come from Cyclone.
+        Cyclone's return code; 0 if the error is not from Cyclone.
     """
 
     def __init__(self, message: str = "", code: int = 0) -> None:
@@ -41,7 +41,10 @@ class DDSException(Exception):  # noqa: N818 (the name is OpenSplice's)
 
 
 class BoundsError(DDSException, ValueError):
-    """A string is longer than its field; OpenSplice raises DDSException, salobj's users expect ValueError."""
+    """A string is longer than its field.
+
+    OpenSplice raises DDSException, and users of salobj expect ValueError; it is both.
+    """
 
 
 def checked(result: int, action: str) -> int:

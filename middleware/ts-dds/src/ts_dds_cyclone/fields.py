@@ -1,4 +1,4 @@
-"""What is known of a field and of a topic's type."""
+"""Descriptions of a field and of a topic's type."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Field:
     type_name
         IDL type: `STRING` or a key of `PRIMITIVES`.
     bound
-        Most characters a string may have; 0 if it is unbounded or no string.
+        Maximum length of a string; 0 if it is unbounded or not a string.
     length
-        Number of elements of an array; 0 if it is none.
+        Number of elements of an array; 0 if it is not an array.
     """
 
     name: str

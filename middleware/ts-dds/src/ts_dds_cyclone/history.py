@@ -1,9 +1,9 @@
-"""History for readers that join late: waiting for it, and keeping old samples from coming as new.
+"""History for readers that join late: wait for it, and recognise samples of it that arrive later.
 
-Cyclone's own ``wait_for_historical_data`` returns at once. History comes from the living writers,
-a moment after each of them was discovered, so all one can do is to wait until discovery has come
-to rest. Where that was too short, and after a peer was lost and found again, a sample that is
-history must be recognised.
+Cyclone's own ``wait_for_historical_data`` returns at once. History is sent by the live writers, a
+moment after each of them is discovered. The only way to wait for it is to wait until no new writer
+is discovered. If that wait was too short, or if a peer was lost and found again, samples of history
+arrive after it and must be recognised.
 """
 
 from __future__ import annotations
@@ -25,42 +25,46 @@ if TYPE_CHECKING:
 __all__ = ["DuplicateFilter", "LateHistory", "settle"]
 
 SETTLE_PARTICIPANT = 0.5
-"""Seconds after a participant was made in which others are discovered. With 0.25 s some of the
+"""Seconds after a participant was created in which others are discovered. With 0.25 s some of the
 commands written right after a start were lost, with 0.5 s none."""
 SETTLE_MATCH = 0.15
-"""Seconds after the newest match in which its history arrives (about 0.1 s were seen)."""
+"""Seconds after the newest match in which its history arrives (about 0.1 s was measured)."""
 SETTLE_AT_MOST = 3.0
-"""Seconds over which peers that come and go without end may hold up a start, beyond the participant's."""
+"""Limit of the delay of a start by peers that join and leave again and again, in seconds.
+
+It counts from the end of SETTLE_PARTICIPANT."""
 POLL_INTERVAL = 0.01
-"""Seconds between two looks for new matches."""
+"""Seconds between two checks for new matches."""
 REMEMBERED = 8192
-"""Samples a reader remembers to recognise duplicates. A writer that is found again repeats its last
-100 samples of each instance, so this serves 80 writers and instances on one topic."""
+"""Samples that a reader stores to recognise duplicates. A writer that is found again repeats its
+last 100 samples of each instance, so this is enough for 80 writers and instances of one topic."""
 FORGOTTEN_AT_ONCE = 1024
-"""Samples dropped when too many are remembered: dropping in blocks is cheaper than one by one."""
+"""Samples removed when too many are stored: one large removal is faster than many small ones."""
 LATE_WINDOW = 2.0
-"""Seconds after a writer's first old sample in which its old samples are history. Later ones can
-only be live, from a machine whose clock is behind ours."""
+"""Seconds after a writer's first old sample in which its old samples are history. Later ones are
+live samples from a host whose clock is behind ours."""
 LATE_QUIET = 0.05
-"""Seconds without further history after which the newest sample of it is taken to be there."""
+"""Seconds without further history after which history counts as complete."""
 LATE_AT_MOST = 0.5
-"""Seconds that collecting late history may hold up the live samples of a reader."""
+"""Seconds by which collecting late history may delay the live samples of a reader."""
 
 
 def settle(readers: Iterable[DataReader], participant_created: float, limit: float) -> bool:
-    """Wait until discovery has come to rest; live samples do not prolong it.
+    """Wait until no new writer is discovered; live samples do not prolong the wait.
 
     Parameters
     ----------
     readers
         Readers whose matches count.
-    participant_created, limit
-        When their participant was made, and when to give up, in seconds of the monotonic clock.
+    participant_created
+        When their participant was created, in seconds of the monotonic clock.
+    limit
+        When to give up, by the same clock.
 
     Returns
     -------
     settled
-        False if the limit came first, or the program is ending.
+        False if the limit was reached first or the program is ending.
     """
     note_job_of_this_thread()  # a wait set that is triggered meanwhile need not wait for this job
     readers = list(readers)
@@ -71,7 +75,9 @@ def settle(readers: Iterable[DataReader], participant_created: float, limit: flo
         for reader in readers:
             if reader.is_open and _has_new_match(reader):
                 last_match = now
-        if now >= earliest and (now >= last_match + SETTLE_MATCH or now >= earliest + SETTLE_AT_MOST):
+        if now >= earliest and (
+            now >= last_match + SETTLE_MATCH or now >= earliest + SETTLE_AT_MOST
+        ):
             return True
         if now >= limit or must_stop() is not None:
             return False
@@ -87,18 +93,18 @@ def _has_new_match(reader: DataReader) -> bool:
 
 
 class DuplicateFilter:
-    """Recognises samples that come a second time.
+    """Filter for samples that arrive a second time.
 
-    A peer that paused for longer than its lease is dropped and found again, and then its writers
-    give all their history once more. The time of writing with the content tells a repeated sample;
-    handles and sequence numbers of DDS do not outlive the loss.
+    A peer that paused for longer than its lease is dropped and found again. Its writers then send
+    all their history again. A repeated sample is recognised by its source timestamp and its
+    content, because handles and sequence numbers of DDS change when a peer is lost.
     """
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, int], None] = {}
 
     def is_new(self, source_timestamp: int, sample: bytes) -> bool:
-        """Tell whether a sample was not seen before, and remember it."""
+        """Return whether a sample has not been seen before, and store it."""
         key = source_timestamp, hash(sample)
         if key in self._seen:
             return False
@@ -110,16 +116,17 @@ class DuplicateFilter:
 
 
 class LateHistory:
-    """Tells live samples from history that arrives after a reader has settled."""
+    """Distinction of live samples from history that arrives after a reader has settled."""
 
     def __init__(self) -> None:
         self._reader_created = time.time_ns()
         self._writers: dict[int, float] = {}
 
     def is_late(self, source_timestamp: int, writer: int) -> bool:
-        """Tell whether a sample, taken now, was written before the reader was made."""
+        """Return whether a sample, taken now, was written before the reader was created."""
         if source_timestamp >= self._reader_created:
-            # A writer gives its history first: after a live sample of it there is none, even if its clock is set back.
+            # A writer sends its history first. After a live sample it sends none, even if its clock
+            # is set back.
             self._writers.setdefault(writer, -LATE_WINDOW)
             return False
         now = time.monotonic()

@@ -34,7 +34,7 @@ class ParsedIdl:
 
 
 class _Parser:
-    """Goes through one file line by line."""
+    """Parser of one file, line by line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,7 +58,9 @@ class _Parser:
         return self.parsed
 
     def _error(self, problem: str) -> RuntimeError:
-        return RuntimeError(f"Problem found with given IDL file {self._path}, line {self._line}: {problem}")
+        return RuntimeError(
+            f"Problem found with given IDL file {self._path}, line {self._line}: {problem}"
+        )
 
     def _full_name(self, struct: str) -> str:
         return f"{self._module}::{struct}"
@@ -88,7 +90,9 @@ class _Parser:
         if type_name != STRING and type_name not in PRIMITIVES:
             raise self._error(f"unknown type {type_name!r} of field {match['name']}")
         if type_name == STRING and match["length"]:
-            raise self._error(f"field {match['name']} is an array of strings, which SAL does not have")
+            raise self._error(
+                f"field {match['name']} is an array of strings, which SAL does not have"
+            )
         return Field(match["name"], type_name, int(match["bound"] or 0), int(match["length"] or 0))
 
     def _set_keys(self, struct: str, names: list[str]) -> None:
@@ -108,6 +112,6 @@ def parse_idl_file(idl_path: str | os.PathLike[str]) -> ParsedIdl:
     Raises
     ------
     RuntimeError
-        If it is not IDL as SAL generates it; the message gives the line.
+        If the file is not IDL as SAL generates it; the message names the line.
     """
     return _Parser(Path(idl_path)).run()

@@ -1,8 +1,8 @@
 """Wait until the jobs that read with a wait set have ended.
 
-salobj reads in a job of an executor. To close, it triggers a guard condition, gives the job 10 ms to end, and warns if
-the job has not ended then. On a busy machine the thread may not even run within 10 ms. So the thread that triggers the
-condition waits until the job has ended.
+salobj reads in a job of an executor. To close, it triggers a guard condition, waits 10 ms for the
+job to end, and warns if the job has not ended then. On a busy machine the thread of the job may not
+even run within 10 ms. So the thread that triggers the condition waits until the job has ended.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ if TYPE_CHECKING:
 __all__ = ["ReadingJobs", "executor_of_this_thread", "note_job_of_this_thread"]
 
 END_LIMIT = 5.0
-"""Seconds that the trigger of a condition waits at most. A job that was woken ends within milliseconds of processor
-time; the limit is for one that waits for the triggering thread, or reads on."""
+"""Longest wait of a condition's trigger in seconds. A job that was woken ends within milliseconds
+of processor time. The limit is for a job that waits for the triggering thread or continues to
+read."""
 FIRST_WAIT_LIMIT = 1.0
-"""Seconds for jobs that were only just begun, and have not reached their wait set."""
+"""Limit in seconds for jobs that have just begun and have not reached their wait set."""
 POLL_INTERVAL = 0.002
-"""Seconds between two looks at jobs that were only just begun: nothing notifies of them."""
+"""Seconds between two checks of jobs that have just begun, because nothing notifies of them."""
 FIRST_WAIT = 1
 
-# Private, but an executor leaves no other trace in its threads than the frames of these functions.
+# Private, but the frames of these functions are the only trace of an executor in its threads.
 _WORKER_CODE = concurrent.futures.thread._worker.__code__  # noqa: SLF001
 _RUN_CODE = concurrent.futures.thread._WorkItem.run.__code__  # noqa: SLF001
 
 _thread = threading.local()
 _known_jobs: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
-"""Jobs that have called this package, so that they are no longer just begun."""
+"""Jobs that have called this package, so they are past their beginning."""
 
 
 def executor_of_this_thread() -> Executor | None:
-    """Return the executor that this thread works for, None if it works for none.
+    """Return the executor of this thread; None if the thread belongs to no executor.
 
     Raises
     ------
     LookupError
-        If the executor is gone.
+        If the executor no longer exists.
     """
     if not hasattr(_thread, "executor"):
         frame = _caller(sys._getframe(), _WORKER_CODE)  # noqa: SLF001
@@ -62,7 +63,7 @@ def executor_of_this_thread() -> Executor | None:
 
 
 def note_job_of_this_thread() -> Future[Any] | None:
-    """Return the job that this thread runs for an executor, and note that it is no longer just begun."""
+    """Return the job that this thread runs for an executor; record it as past its beginning."""
     frame = _caller(sys._getframe(), _RUN_CODE)  # noqa: SLF001
     if frame is None:
         return None
@@ -72,7 +73,7 @@ def note_job_of_this_thread() -> Future[Any] | None:
 
 
 def _caller(frame: FrameType | None, code: CodeType) -> FrameType | None:
-    """Return the frame of a function that has called another one, None if there is none."""
+    """Return the nearest frame that runs some code, among a frame and its callers, or None."""
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
     return frame
@@ -81,17 +82,18 @@ def _caller(frame: FrameType | None, code: CodeType) -> FrameType | None:
 @dataclass
 class _Progress:
     waits: int = 0
-    """How often the job has begun to wait."""
+    """Number of waits that the job has begun."""
     is_waiting: bool = False
 
 
 class ReadingJobs:
-    """The jobs that wait at one wait set, again and again.
+    """The jobs that wait at one wait set in a loop.
 
     Parameters
     ----------
     wait_set
-        A job that was only just begun is one of these if it is a method of an object that has this wait set.
+        The wait set. A job that has just begun counts as one of its jobs if it is a method of an
+        object that has this wait set.
     """
 
     def __init__(self, wait_set: object) -> None:
@@ -102,7 +104,7 @@ class ReadingJobs:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Note that the job of the calling thread waits during a block."""
+        """Record that the job of the calling thread waits during a block."""
         job = note_job_of_this_thread()
         if job is None:
             yield
@@ -122,7 +124,7 @@ class ReadingJobs:
             progress.is_waiting = False
 
     def _note_end_after_others(self, job: Future[Any]) -> None:
-        """Have the end noted after the callbacks that were added later: mostly that by which asyncio hears of it."""
+        """Record the end after callbacks that were added later, such as the one for asyncio."""
         job._done_callbacks.append(self._note_end)  # type: ignore[attr-defined] # noqa: SLF001 (add_done_callback would call it now)
 
     def _note_end(self, job: Future[Any]) -> None:
@@ -131,35 +133,41 @@ class ReadingJobs:
             self._changed.notify_all()
 
     def last_waits(self) -> dict[Future[Any], int]:
-        """Return which wait of each job a condition ends that is triggered next."""
+        """Return the number of each job's wait that the next trigger of a condition ends."""
         with self._changed:
-            # A job that does not wait now may be about to wait. The wait that the condition ends is the next one then.
-            return {job: progress.waits + (not progress.is_waiting) for job, progress in self._running.items()}
+            # A job that does not wait now may be about to wait. The condition then ends that next
+            # wait.
+            return {
+                job: progress.waits + (not progress.is_waiting)
+                for job, progress in self._running.items()
+            }
 
     def wait_until_ended(self, last_waits: Mapping[Future[Any], int]) -> None:
-        """Wait until the jobs have ended, after a condition that ends their waits was triggered.
+        """Wait until the jobs have ended, after the trigger of a condition that ends their waits.
 
-        Returns without that if a job reads on, or does not end within a limit.
+        The wait ends early if a job continues to read or does not end within a limit.
 
         Parameters
         ----------
         last_waits
-            What `last_waits` returned before the condition was triggered.
+            Result of `last_waits` before the condition was triggered.
         """
         if not self._had_job:
             self._wait_for_jobs_just_begun()
         own = note_job_of_this_thread()
         with self._changed:
             jobs = {job: last_waits.get(job, FIRST_WAIT) for job in self._running if job is not own}
-            self._changed.wait_for(lambda: not any(map(self._may_end, jobs, jobs.values())), END_LIMIT)
+            self._changed.wait_for(
+                lambda: not any(map(self._may_end, jobs, jobs.values())), END_LIMIT
+            )
 
     def _may_end(self, job: Future[Any], last_wait: int) -> bool:
-        """Return whether a job is still running, and has not gone on after a wait that the condition has ended."""
+        """Return whether a job is running and has begun no wait after the one that was ended."""
         progress = self._running.get(job)
         return progress is not None and progress.waits <= last_wait
 
     def _wait_for_jobs_just_begun(self) -> None:
-        """Wait until the jobs that have not reached their wait set have ended or wait at it."""
+        """Wait until the jobs that have just begun have ended or wait at their wait set."""
         end = time.monotonic() + FIRST_WAIT_LIMIT
         while time.monotonic() < end and self._has_job_just_begun():
             time.sleep(POLL_INTERVAL)
@@ -169,22 +177,29 @@ class ReadingJobs:
         return any(
             self._is_just_begun(frames.get(thread.ident or 0))
             for thread in threading.enumerate()
-            if thread is not threading.current_thread() and thread in concurrent.futures.thread._threads_queues  # noqa: SLF001
+            if thread is not threading.current_thread()
+            and thread in concurrent.futures.thread._threads_queues  # noqa: SLF001
         )
 
     def _is_just_begun(self, frame: FrameType | None) -> bool:
-        """Return whether a thread of an executor, whose innermost frame is given, begins a job of this wait set."""
+        """Return whether the executor thread with this innermost frame begins a job of this set."""
         run = _caller(frame, _RUN_CODE)
         if run is not None:
             item = run.f_locals["self"]
-            return item is not None and item.future not in _known_jobs and self._is_method_of_owner(item)
+            return (
+                item is not None
+                and item.future not in _known_jobs
+                and self._is_method_of_owner(item)
+            )
         worker = _caller(frame, _WORKER_CODE)
         if worker is None:
             return True  # the thread begins or ends
         executor = worker.f_locals["executor_reference"]()
-        return executor is not None and executor._idle_semaphore._value == 0  # noqa: SLF001 (no public question for it)
+        return executor is not None and executor._idle_semaphore._value == 0  # noqa: SLF001 (there is no public attribute)
 
     def _is_method_of_owner(self, item: Any) -> bool:  # noqa: ANN401 (an executor's private class)
         owner = getattr(getattr(item, "fn", None), "__self__", None)
         wait_set = self._wait_set()
-        return wait_set is not None and any(value is wait_set for value in getattr(owner, "__dict__", {}).values())
+        return wait_set is not None and any(
+            value is wait_set for value in getattr(owner, "__dict__", {}).values()
+        )

@@ -19,7 +19,7 @@ __all__ = [
 
 NANOSECONDS = 1_000_000_000
 INFINITE_NS = (1 << 63) - 1
-"""DDS_INFINITY, the largest duration Cyclone can hold."""
+"""DDS_INFINITY, the largest duration in Cyclone."""
 
 
 class DDSStateKind(enum.Enum):
@@ -39,7 +39,7 @@ class DDSStateKind(enum.Enum):
 
 
 class DDSDurabilityKind(enum.Enum):
-    """What a reader that joins late gets."""
+    """Which samples a reader that joins late receives."""
 
     VOLATILE = 0
     TRANSIENT_LOCAL = 1
@@ -62,14 +62,14 @@ class DDSReliabilityKind(enum.Enum):
 
 
 class DDSOwnershipKind(enum.Enum):
-    """Whether one or all writers of an instance are heard."""
+    """Whether a reader receives the samples of one or of all writers of an instance."""
 
     SHARED = 0
     EXCLUSIVE = 1
 
 
 class DDSDestinationOrderKind(enum.Enum):
-    """By which time samples of several writers are ordered."""
+    """The timestamp by which samples of several writers are sorted."""
 
     BY_RECEPTION_TIMESTAMP = 0
     BY_SOURCE_TIMESTAMP = 1
@@ -108,5 +108,5 @@ class DDSDuration(DDSTime):
 
     @staticmethod
     def infinity() -> DDSDuration:
-        """Return the duration that never ends."""
+        """Return the infinite duration."""
         return DDSDuration(0, INFINITE_NS)

@@ -1,8 +1,8 @@
-"""The only module that knows how to call Cyclone: ctypes and cyclonedds' own C extension.
+"""All calls of Cyclone, by ctypes and by cyclonedds' own C extension.
 
-Taking, writing and making topics go through the extension, as they must know cyclonedds' sample
-types. Everything else is called with ctypes, which lets other threads run meanwhile; function
-objects of our own, as those of the cyclonedds package carry other argument types.
+The extension takes samples, writes samples and creates topics, because it knows cyclonedds' sample
+types. All other functions are called by ctypes, which lets other threads run meanwhile. They have
+their own function objects, because those of the cyclonedds package have other argument types.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 LIBRARY = 0x7FFF0100
-"""DDS_CYCLONEDDS_HANDLE: parent of what belongs to no participant, as salobj makes its wait sets
+"""DDS_CYCLONEDDS_HANDLE: parent of entities without a participant. salobj creates its wait sets
 before it has read anything."""
 SUBSCRIPTION_MATCHED = 1 << 12
 """DDS_SUBSCRIPTION_MATCHED_STATUS in Cyclone's numbering (the OMG's differs)."""
@@ -75,11 +75,13 @@ detach = _function("dds_waitset_detach", ct.c_int32, _entity, _entity)
 triggered = _function("dds_triggered", ct.c_int32, _entity)
 delete = _function("dds_delete", ct.c_int32, _entity)
 
-_wait = _function("dds_waitset_wait", ct.c_int32, _entity, ct.POINTER(ct.c_ssize_t), ct.c_size_t, ct.c_int64)
+_wait = _function(
+    "dds_waitset_wait", ct.c_int32, _entity, ct.POINTER(ct.c_ssize_t), ct.c_size_t, ct.c_int64
+)
 _take_status = _function("dds_take_status", ct.c_int32, _entity, ct.POINTER(_status), _status)
 
 take: Callable[[int, int, int], Any] = _clayer.ddspy_take
-"""Take up to n samples: a list of (bytes, sample info), or an error code."""
+"""Take up to n samples; return a list of (bytes, sample info) or an error code."""
 write: Callable[[int, bytes], int] = _clayer.ddspy_write
 """Write one encoded sample."""
 
@@ -99,10 +101,10 @@ def take_status(entity: int, mask: int) -> tuple[int, int]:
 
 
 def create_topic(participant: int, name: str, idl: Any, qos: Any) -> int:  # noqa: ANN401
-    """Make a topic of a cyclonedds IDL class; ``qos`` is from `to_c_qos` or None."""
+    """Create a topic of a cyclonedds IDL class; ``qos`` is from `to_c_qos` or None."""
     return int(_clayer.ddspy_topic_create(participant, name, idl, qos, None))
 
 
 def to_c_qos(policies: list[Any]) -> Any:  # noqa: ANN401 (a C pointer)
-    """Return a C quality of service object with these cyclonedds policies, to be kept by the caller."""
+    """Return a C quality of service object of cyclonedds policies; the caller must keep it."""
     return _CQos.qos_to_cqos(CycloneQos(*policies))

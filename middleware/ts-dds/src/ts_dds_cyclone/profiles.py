@@ -1,4 +1,4 @@
-"""Read quality of service profiles from XML (the OMG's DDS for XML, as in ts-ddsconfig's QoS.xml)."""
+"""Read quality of service profiles from XML (OMG's DDS for XML, as in ts-ddsconfig's QoS.xml)."""
 
 from __future__ import annotations
 
@@ -96,19 +96,29 @@ class QosProvider:
         if element is None:
             return qos
         section = _Section(element, f"{self._path}, profile {self._profile}, {tag}")
-        qos.durability.kind = section.kind("durability/kind", DDSDurabilityKind.VOLATILE, "_DURABILITY_QOS")
+        qos.durability.kind = section.kind(
+            "durability/kind", DDSDurabilityKind.VOLATILE, "_DURABILITY_QOS"
+        )
         qos.history.kind = section.kind("history/kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS")
         qos.history.depth = section.number("history/depth", qos.history.depth)
         service = qos.durability_service
-        service.history_kind = section.kind("durability_service/history_kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS")
-        service.history_depth = section.number("durability_service/history_depth", service.history_depth)
-        qos.reliability.kind = section.kind("reliability/kind", DDSReliabilityKind.BEST_EFFORT, "_RELIABILITY_QOS")
+        service.history_kind = section.kind(
+            "durability_service/history_kind", DDSHistoryKind.KEEP_LAST, "_HISTORY_QOS"
+        )
+        service.history_depth = section.number(
+            "durability_service/history_depth", service.history_depth
+        )
+        qos.reliability.kind = section.kind(
+            "reliability/kind", DDSReliabilityKind.BEST_EFFORT, "_RELIABILITY_QOS"
+        )
         blocking = qos.reliability.max_blocking_time.value
         qos.reliability.max_blocking_time = DDSDuration(
             section.number("reliability/max_blocking_time/sec", blocking // NANOSECONDS),
             section.number("reliability/max_blocking_time/nanosec", blocking % NANOSECONDS),
         )
-        qos.ownership.kind = section.kind("ownership/kind", DDSOwnershipKind.SHARED, "_OWNERSHIP_QOS")
+        qos.ownership.kind = section.kind(
+            "ownership/kind", DDSOwnershipKind.SHARED, "_OWNERSHIP_QOS"
+        )
         qos.destination_order.kind = section.kind(
             "destination_order/kind",
             DDSDestinationOrderKind.BY_RECEPTION_TIMESTAMP,

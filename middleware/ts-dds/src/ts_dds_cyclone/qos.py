@@ -1,6 +1,7 @@
 """Quality of service: OpenSplice's policy and Qos classes.
 
-A reader's or writer's depth is changed on its Qos before the reader or writer is made, either way::
+The depth of a reader or writer is changed on its Qos before the reader or writer is created, in one
+of two ways::
 
     qos.set_policies([HistoryQosPolicy(DDSHistoryKind.KEEP_LAST, 10_000)])
     qos.history.depth = 10_000
@@ -39,12 +40,12 @@ __all__ = [
 ]
 
 DEFAULT_BLOCKING_NS = 100_000_000
-"""How long a write may wait for room, by the DDS specification: 0.1 s."""
+"""Default limit of a blocked write in the DDS specification: 0.1 s."""
 
 
 @dataclass
 class DurabilityQosPolicy:
-    """What late joiners get."""
+    """Which samples late joiners receive."""
 
     kind: DDSDurabilityKind = DDSDurabilityKind.VOLATILE
 
@@ -70,19 +71,21 @@ class ReliabilityQosPolicy:
     """Whether lost samples are sent again, and how long a write may block."""
 
     kind: DDSReliabilityKind = DDSReliabilityKind.BEST_EFFORT
-    max_blocking_time: DDSDuration = field(default_factory=lambda: DDSDuration(0, DEFAULT_BLOCKING_NS))
+    max_blocking_time: DDSDuration = field(
+        default_factory=lambda: DDSDuration(0, DEFAULT_BLOCKING_NS)
+    )
 
 
 @dataclass
 class OwnershipQosPolicy:
-    """Whether one or all writers of an instance are heard."""
+    """Whether a reader receives the samples of one or of all writers of an instance."""
 
     kind: DDSOwnershipKind = DDSOwnershipKind.SHARED
 
 
 @dataclass
 class DestinationOrderQosPolicy:
-    """By which time samples are ordered."""
+    """The timestamp by which samples are sorted."""
 
     kind: DDSDestinationOrderKind = DDSDestinationOrderKind.BY_RECEPTION_TIMESTAMP
 
@@ -125,7 +128,7 @@ class Qos:
         Raises
         ------
         DDSException
-            If one is not among the policies this module has.
+            If a policy is not one of this module.
         """
         for policy in policies:
             attribute = _ATTRIBUTES.get(type(policy))
@@ -137,13 +140,13 @@ class Qos:
 
     @property
     def is_durable(self) -> bool:
-        """Whether late joiners get samples."""
+        """Whether late joiners receive samples."""
         return self.durability.kind is not DDSDurabilityKind.VOLATILE
 
     def c_object(self, entity: EntityKind) -> Any:  # noqa: ANN401 (a C pointer)
         """Return the C object for one kind of entity.
 
-        Kept for as long as the policies stay the same: hundreds of readers share one Qos.
+        It is cached until the policies change, because hundreds of readers share one Qos.
         """
         exclusive = exclusive_ownership() and self.ownership.kind is DDSOwnershipKind.EXCLUSIVE
         key = (

@@ -1,8 +1,8 @@
 """Query conditions: compile an expression into tests of a sample.
 
-The tests run in Python on samples that were taken. Cyclone would call a filter of its own while
-it holds its locks, on its own threads, and taking holds the interpreter's lock: that deadlocks
-within seconds.
+The tests run in Python on samples that were taken. A filter of Cyclone would be called on Cyclone's
+own threads while they hold Cyclone's locks. Because taking a sample holds the interpreter's lock,
+that deadlocks within seconds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Query", "compile_query"]
 
 _AND = re.compile(r"\s+AND\s+", re.IGNORECASE)
-_TERM = re.compile(r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<text>[^']*)'|(?P<number>[-+]?\d+)|%(?P<parameter>\d+))\s*")
+_TERM = re.compile(
+    r"\s*(?P<name>\w+)\s*=\s*(?:'(?P<text>[^']*)'|(?P<number>[-+]?\d+)|%(?P<parameter>\d+))\s*"
+)
 
 
 class Query(NamedTuple):
-    """Two stages of a test: on the bytes, which saves decoding what others asked for, then on the data."""
+    """Two parts of a test: on the bytes, which avoids decoding other samples, then on the data."""
 
     accepts_bytes: Callable[[bytes], bool] | None
     accepts_data: Callable[[Any], bool] | None
@@ -58,7 +60,10 @@ def compile_query(expression: str, parameters: Sequence[str], topic_type: TopicT
     for term in _AND.split(expression):
         match = _TERM.fullmatch(term)
         if match is None or match["name"] not in names:
-            message = f"Cannot use query {expression!r} on {topic_type.name}: {term.strip()!r} must be 'field = value'"
+            message = (
+                f"Cannot use query {expression!r} on {topic_type.name}: "
+                f"{term.strip()!r} must be 'field = value'"
+            )
             raise DDSException(message, BAD_PARAMETER)
         value = _value(match, parameters, expression)
         place = fixed_offset(topic_type.fields, match["name"]) if isinstance(value, int) else None

@@ -27,7 +27,7 @@ _log = logging.getLogger("dds")
 
 
 class SampleInfo:
-    """What is known of a sample besides its data. Times are UTC in nanoseconds since 1970."""
+    """Metadata of a sample. Times are UTC in nanoseconds since 1970."""
 
     __slots__ = (
         "instance_handle",
@@ -71,9 +71,11 @@ class _Harvest:
 
 
 class DataReader(Entity):
-    """Reads samples of one topic."""
+    """Reader of samples of one topic."""
 
-    def __init__(self, subscriber: Subscriber, topic: Topic, qos: Qos | None = None, listener: None = None) -> None:
+    def __init__(
+        self, subscriber: Subscriber, topic: Topic, qos: Qos | None = None, listener: None = None
+    ) -> None:
         del listener
         self._subscriber = subscriber  # a child keeps its parent alive
         self.participant = subscriber.participant
@@ -102,14 +104,14 @@ class DataReader(Entity):
         return QueryCondition(self, masks, expression, parameters)
 
     def wait_for_historical_data(self, timeout: DDSDuration | None = None) -> bool:
-        """Wait until the history of the topic's writers is here.
+        """Wait until the history of the topic's writers has arrived.
 
-        The first durable reader of a subscriber waits for all of them.
+        The first durable reader of a subscriber waits for all of its durable readers.
 
         Returns
         -------
         complete
-            False if the timeout came first.
+            False after the timeout.
         """
         limit = float("inf") if timeout is None else time.monotonic() + timeout.value / NANOSECONDS
         self.require_open()
@@ -123,24 +125,25 @@ class DataReader(Entity):
         return True
 
     def note_settled(self) -> None:
-        """Note that somebody has waited for the history of this reader."""
+        """Record that the history of this reader has been waited for."""
         self._settled = True
 
     def end_history(self) -> None:
-        """Note that the caller waits for live samples: what is taken before this call is history."""
+        """Record that the caller now waits for live samples: earlier samples are history."""
         self._history_is_over = self._settled
 
     def take_cond(self, condition: ReadCondition, n: int = 1) -> list[_Sample]:
         """Take up to ``n`` samples that meet a condition made by this reader.
 
-        A sample that cannot be decoded is logged and left out: an exception would end salobj's
-        reading of every topic. Of history that arrives after `wait_for_historical_data`, only the
-        newest sample of each instance and writer is returned, so that it does not look like a burst.
+        A sample that cannot be decoded is logged and omitted, because an exception would end
+        salobj's reading of every topic. Of history that arrives after `wait_for_historical_data`,
+        only the newest sample of each instance and writer is returned, because a caller would
+        process the others as a burst of live samples.
 
         Raises
         ------
         DDSException
-            If the reader is closed or the condition is not one.
+            If the reader is closed or the condition is not a read condition.
         """
         if not isinstance(condition, ReadCondition):
             message = f"{condition!r} is not a dds.ReadCondition or dds.QueryCondition"
@@ -155,20 +158,20 @@ class DataReader(Entity):
         return harvest.all()
 
     def _take_into(self, harvest: _Harvest, condition: ReadCondition, n: int) -> int:
-        """Take what is there, up to ``n`` live samples in all; return how many late ones came."""
+        """Take available samples, up to ``n`` live ones in all; return the number of late ones."""
         late = 0
         while len(harvest.live) < n:
             wanted = n - len(harvest.live)
             handle = self._handle
             if handle is None:
-                break  # closed in another thread: that is no error here
+                break  # closed in another thread, which is not an error here
             taken = native.take(handle, condition.mask, wanted)
             if isinstance(taken, int):
                 if self.is_open:
                     checked(taken, f"take samples of {self._name}")
                 break
             now = time.time_ns()
-            # Samples without valid data only tell that a writer left.
+            # A sample without valid data only means that a writer has left.
             late += sum(
                 self._sort(harvest, condition, sample, SampleInfo(info, now))
                 for sample, info in taken
@@ -178,14 +181,18 @@ class DataReader(Entity):
                 break
         return late
 
-    def _sort(self, harvest: _Harvest, condition: ReadCondition, sample: bytes, info: SampleInfo) -> bool:
-        """Put a sample where it belongs, if anywhere; tell whether it is late history."""
+    def _sort(
+        self, harvest: _Harvest, condition: ReadCondition, sample: bytes, info: SampleInfo
+    ) -> bool:
+        """Add an accepted sample to the live or late ones; return whether it is late history."""
         if self.durable and not self._duplicates.is_new(info.source_timestamp, sample):
             return False
         data = self._accept(sample, condition)
         if data is None:
             return False
-        if self._history_is_over and self._late_history.is_late(info.source_timestamp, info.publication_handle):
+        if self._history_is_over and self._late_history.is_late(
+            info.source_timestamp, info.publication_handle
+        ):
             harvest.late[info.instance_handle, info.publication_handle] = _Sample(data, info)
             return True
         harvest.live.append(_Sample(data, info))
@@ -199,9 +206,9 @@ class DataReader(Entity):
                 return None
             if sample[:2] != HEADER[:2]:
                 message = f"data representation {sample[:2].hex()} is not the plain CDR of ours"
-                raise ValueError(message)  # noqa: TRY301 (handled with all other ways to be bad)
+                raise ValueError(message)  # noqa: TRY301 (handled with all other decoding errors)
             data = self.support.decode(sample)
-        except Exception as e:  # noqa: BLE001 (whatever is wrong with one sample, the others must come)
+        except Exception as e:  # noqa: BLE001 (one bad sample must not stop the others)
             self._report_bad(e)
             return None
         if query.accepts_data is not None and not query.accepts_data(data):
@@ -209,7 +216,7 @@ class DataReader(Entity):
         return data
 
     def _report_bad(self, error: Exception) -> None:
-        """Log a bad sample: the 1st, 2nd, 4th, 8th ..., so that a stream of them does not fill the disk."""
+        """Log the 1st, 2nd, 4th, 8th ... bad sample, so that many of them do not fill the disk."""
         self._bad_samples += 1
         if self._bad_samples & (self._bad_samples - 1) == 0:
             _log.error(

@@ -1,4 +1,4 @@
-"""Settings, read from the environment at the moment they are needed, and their defaults."""
+"""Settings and their defaults; they are read from the environment when they are needed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ts_dds_cyclone.errors import DDSException
 __all__ = ["cyclone_configuration", "domain_id", "exclusive_ownership"]
 
 MAX_DOMAIN_ID = 230
-"""RTPS derives port numbers from the domain; above this one they do not fit in 16 bits."""
+"""RTPS computes port numbers from the domain; for a larger domain they exceed 16 bits."""
 LOOPBACK = "lo"
-"""Default interface: an archiver's peers are often on its own machine, and nothing leaves it unasked."""
+"""Default interface: peers are often on the archiver's host, and no data leaves it by default."""
 
 
 def domain_id() -> int:
-    """Return LSST_DDS_DOMAIN_ID, 0 if it is not set."""
+    """Return LSST_DDS_DOMAIN_ID; 0 if it is not set."""
     text = os.environ.get("LSST_DDS_DOMAIN_ID", "").strip()
     if not text:
         return 0
@@ -28,11 +28,11 @@ def domain_id() -> int:
 
 
 def exclusive_ownership() -> bool:
-    """Tell whether the ownership of the profiles is to be kept (LSST_DDS_OWNERSHIP=exclusive).
+    """Return whether the ownership of the profiles is used (LSST_DDS_OWNERSHIP=exclusive).
 
-    By default every topic is SHARED: with EXCLUSIVE ownership a writer that was killed and
-    restarted stays unheard until the lease of the old one ends, seconds later. On a bus with
-    OpenSplice peers both sides must ask for the same, so a site can switch.
+    By default every topic is SHARED. With EXCLUSIVE ownership, readers ignore a writer that was
+    killed and restarted until the lease of the old writer ends, seconds later. With OpenSplice
+    peers both sides must request the same ownership, so a site can change it.
     """
     text = os.environ.get("LSST_DDS_OWNERSHIP", "shared").strip().lower()
     if text not in {"shared", "exclusive"}:
@@ -42,11 +42,12 @@ def exclusive_ownership() -> bool:
 
 
 def cyclone_configuration() -> str | None:
-    """Return the configuration for Cyclone, or None to let it read CYCLONEDDS_URI.
+    """Return the configuration for Cyclone, or None if Cyclone is to read CYCLONEDDS_URI.
 
-    LSST_DDS_INTERFACE names the network interface, or gives its IP address. Loopback has to be
-    told that it can multicast: Linux does not say so, and without it peers are not discovered.
-    The participant index is left at its default, with which any number of processes find each other.
+    LSST_DDS_INTERFACE is the name or the IP address of the network interface. For loopback the
+    configuration enables multicast, because Linux does not announce it and peers are not discovered
+    without it. The participant index has its default, with which any number of processes discover
+    each other.
     """
     if os.environ.get("CYCLONEDDS_URI", "").strip():
         return None

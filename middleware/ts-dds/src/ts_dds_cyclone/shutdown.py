@@ -1,8 +1,8 @@
-"""End threads that wait in DDS when the program, or the executor they work for, ends.
+"""End threads that wait in DDS when the program or their executor ends.
 
-salobj reads in the thread of an executor. Python waits for such threads before it runs atexit
-functions, and so does asyncio for the executor of a cancelled task, so nobody else would tell
-a waiting thread to stop: a program that ends by an exception or Ctrl-C would hang.
+salobj reads in the thread of an executor. Python waits for these threads before it runs atexit
+functions, and asyncio waits for the executor of a cancelled task. Nothing else stops a waiting
+thread, so a program that ends by an exception or Ctrl-C would hang.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ def must_stop() -> str | None:
         executor = executor_of_this_thread()
     except LookupError:
         return "its reader was cancelled"
-    if executor is not None and executor._shutdown:  # type: ignore[attr-defined] # noqa: SLF001 (no public question)
+    if executor is not None and executor._shutdown:  # type: ignore[attr-defined] # noqa: SLF001 (not public)
         return "its reader was cancelled"
     return None
 
 
 def call_at_thread_end(waker: Callable[[], None]) -> None:
-    """Have a function called when the program begins to end, before threads are waited for."""
+    """Register a function to call when the program begins to end, before threads are joined."""
     _wakers.append(waker)
 
 
 def call_at_end(function: Callable[[], None]) -> None:
-    """Have a function called at the very end: after the exit functions of whoever came later."""
+    """Register an exit function; it is called after exit functions that are registered later."""
     atexit.register(function)
 
 
@@ -53,5 +53,5 @@ def _end_waits() -> None:
 
 
 # Private, but the only hook before threads are joined; concurrent.futures itself uses it. Hooks run
-# in the reverse order of their registration.
+# in reverse sequence of their registration.
 threading._register_atexit(_end_waits)  # type: ignore[attr-defined] # noqa: SLF001

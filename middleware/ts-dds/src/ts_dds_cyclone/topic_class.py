@@ -1,4 +1,4 @@
-"""The data classes of topics, and what ties them to DDS: OpenSplice's ddsutil."""
+"""The data classes of topics and their type support, as in OpenSplice's ddsutil."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["GeneratedClassInfo", "TopicDataClass", "TypeSupport", "make_dds_topic_class"]
 
 MAX_VARIANTS = 16
-"""Most different definitions of one type name in a process. From the 33rd live class of one name
-on, Cyclone's table of types doubles without end, until the memory is gone."""
+"""Maximum number of different definitions of one type name in a process. From the 33rd live class
+of one name on, Cyclone's table of types doubles repeatedly until memory is exhausted."""
 
 
 class TopicDataClass:
@@ -43,7 +43,7 @@ class TopicDataClass:
             setattr(self, name, value)
 
     def get_vars(self) -> dict[str, Any]:
-        """Return the fields and their values, in the order of the IDL."""
+        """Return the fields and their values, in the sequence of the IDL."""
         return {name: getattr(self, name) for name in self._member_attributes}
 
     def _get_print_vars(self) -> str:
@@ -56,11 +56,11 @@ class TopicDataClass:
 
     def print_vars(self) -> None:
         """Print every field."""
-        print(self._get_print_vars())  # noqa: T201 (that is what OpenSplice's method does)
+        print(self._get_print_vars())  # noqa: T201 (OpenSplice's method prints)
 
 
 class TypeSupport:
-    """A type with its data class and codec; Cyclone's type object is made when first needed."""
+    """A type with its data class and codec; Cyclone's type object is created on first use."""
 
     def __init__(self, topic_type: TopicType) -> None:
         self.type = topic_type
@@ -93,7 +93,7 @@ class TypeSupport:
         TypeError, IndexError
             If an array field is a scalar or too short.
         BoundsError, UnicodeEncodeError
-            If a string is too long or has a character that DDS cannot carry.
+            If a string is too long or has a character that DDS cannot represent.
         """
         try:
             return self.codec.encode(data)
@@ -101,12 +101,15 @@ class TypeSupport:
             raise struct.error(self._misfit(data) or str(e)) from e
 
     def _misfit(self, data: TopicDataClass) -> str | None:
-        """Find the field whose value `struct` refuses: its own message does not say which."""
+        """Return a message with the name of the field that `struct` rejects: its error has none."""
         for field in self.type.fields:
             try:
                 compile_codec([field]).encode(data)
             except struct.error as e:
-                return f"{field.name}={getattr(data, field.name)!r} does not fit {field.type_name}: {e}"
+                return (
+                    f"{field.name}={getattr(data, field.name)!r} "
+                    f"does not fit {field.type_name}: {e}"
+                )
         return None
 
     def decode(self, sample: bytes) -> TopicDataClass:
@@ -117,7 +120,7 @@ class TypeSupport:
 
 
 class GeneratedClassInfo:
-    """What `make_dds_topic_class` returns."""
+    """Result of `make_dds_topic_class`."""
 
     def __init__(self, support: TypeSupport) -> None:
         self.topic_data_class = support.data_class
@@ -141,7 +144,7 @@ _classes: dict[str, dict[TopicType, GeneratedClassInfo]] = {}
 
 
 def make_dds_topic_class(parsed_idl: ParsedIdl, revname: str) -> GeneratedClassInfo:
-    """Return the class of one type: the same object for every caller, for the life of the process.
+    """Return the class of one type; every call in a process returns the same object.
 
     Parameters
     ----------
@@ -155,7 +158,7 @@ def make_dds_topic_class(parsed_idl: ParsedIdl, revname: str) -> GeneratedClassI
     RuntimeError
         If the file has no such type.
     DDSException
-        If the process knows too many different types of this name.
+        If the process has too many different types of this name.
     """
     topic_type = parsed_idl.types.get(revname)
     if topic_type is None:

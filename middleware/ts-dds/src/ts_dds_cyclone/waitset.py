@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["WaitSet"]
 
 SLICE_NS = NANOSECONDS // 4
-"""A wait is cut in slices of this length, to look whether the reader was cancelled: nothing tells
-a thread when its executor is shut down. A quarter of a second, so that ending takes less than one."""
+"""A wait is divided into slices of this length to check whether the reader was cancelled, because
+a thread is not notified when its executor is shut down. With a quarter of a second, the end needs
+less than a second."""
 EXIT_TOKEN = 0
 
 
 @functools.cache
 def _exit_condition() -> GuardCondition:
-    """Return the condition, part of every wait set, that is met when the program ends."""
+    """Return the condition that is met when the program ends; every wait set contains it."""
     condition = GuardCondition()
     call_at_thread_end(condition.trigger)
     return condition
@@ -43,7 +44,10 @@ class WaitSet(Entity):
         self._next_token = EXIT_TOKEN + 1
         self._jobs = ReadingJobs(self)
         self._handle = checked(native.create_wait_set(native.LIBRARY), "create a wait set")
-        checked(native.attach(self._handle, _exit_condition().handle, EXIT_TOKEN), "attach the exit condition")
+        checked(
+            native.attach(self._handle, _exit_condition().handle, EXIT_TOKEN),
+            "attach the exit condition",
+        )
 
     def get_conditions(self) -> list[Condition]:
         """Return the attached conditions."""
@@ -51,7 +55,7 @@ class WaitSet(Entity):
             return list(self._tokens)
 
     def attach(self, cond: Condition) -> None:
-        """Add a condition; one that is there already is left alone."""
+        """Add a condition; nothing changes if it is already attached."""
         if not cond.is_open:
             message = f"Cannot attach a {type(cond).__name__} that is closed"
             raise DDSException(message, BAD_PARAMETER)
@@ -65,7 +69,7 @@ class WaitSet(Entity):
         cond.attached(self._jobs)
 
     def detach(self, cond: Condition) -> None:
-        """Remove a condition; one that is not there, or whose reader is closed, is no error."""
+        """Remove a condition. It is no error if it is not attached or if its reader is closed."""
         with self._lock:
             token = self._tokens.pop(cond, None)
             if token is None:
@@ -81,13 +85,13 @@ class WaitSet(Entity):
         Returns
         -------
         conditions
-            Those that are met; empty after the timeout.
+            The conditions that are met; empty after the timeout.
 
         Raises
         ------
         DDSException
-            If the program is ending, or the executor that runs the calling thread was shut down:
-            whoever reads in a loop must then leave it.
+            If the program is ending or the executor of the calling thread was shut down. A caller
+            that reads in a loop must then leave the loop.
         """
         handle = self.handle
         left = DDSDuration.infinity().value if timeout is None else timeout.value

@@ -1,4 +1,4 @@
-"""Where ts-salobj finds its quality of service profiles: stand-in for the genuine ts-ddsconfig."""
+"""Paths of ts-salobj's quality of service profiles: stand-in for the genuine ts-ddsconfig."""
 
 from genuine_first import hand_over
 

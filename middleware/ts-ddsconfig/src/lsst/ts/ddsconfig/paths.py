@@ -6,12 +6,12 @@ __all__ = ["get_config_dir", "get_pkg_root", "get_qos_path"]
 
 
 def get_pkg_root() -> Path:
-    """Return the directory that holds the profiles."""
+    """Return the directory of the profiles."""
     return Path(__file__).resolve().parent
 
 
 def get_config_dir() -> Path:
-    """Return where DDS configuration files would be; Cyclone DDS needs none."""
+    """Return the directory of DDS configuration files; Cyclone DDS needs none."""
     return get_pkg_root() / "config"
 
 

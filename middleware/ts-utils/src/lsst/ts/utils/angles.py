@@ -36,7 +36,9 @@ def angle_diff(angle1: AngleOrDegType, angle2: AngleOrDegType) -> Angle:
     return angle_wrap_center(Angle(angle1, u.deg) - Angle(angle2, u.deg))
 
 
-def assert_angles_almost_equal(angle1: AngleOrDegType, angle2: AngleOrDegType, max_diff: AngleOrDegType = 1e-5) -> None:
+def assert_angles_almost_equal(
+    angle1: AngleOrDegType, angle2: AngleOrDegType, max_diff: AngleOrDegType = 1e-5
+) -> None:
     """Raise AssertionError if two angles differ by more than ``max_diff``, whatever their wrap."""
     difference = abs(angle_diff(angle1, angle2))
     if difference > Angle(max_diff, u.deg):

@@ -14,7 +14,7 @@ __all__ = ["modify_environ"]
 
 
 @contextmanager
-def modify_environ(**kwargs: Any) -> Generator[None, None, None]:  # noqa: ANN401 (wrong types are reported, not assumed away)
+def modify_environ(**kwargs: Any) -> Generator[None, None, None]:  # noqa: ANN401 (wrong types raise an error below)
     """Set the named environment variables inside the block; None removes a variable.
 
     Raises
@@ -32,7 +32,7 @@ def modify_environ(**kwargs: Any) -> Generator[None, None, None]:  # noqa: ANN40
             environ.pop(name, None)
         else:
             environ[name] = value
-    # A plain dict and not os.environ itself: the C environment, which threads of the DDS library
-    # may be reading, is left alone.
+    # A plain dict replaces os.environ, because a change of os.environ would change the C
+    # environment, which threads of the DDS library may be reading.
     with unittest.mock.patch("os.environ", environ):
         yield

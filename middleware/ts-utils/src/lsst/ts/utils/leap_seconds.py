@@ -1,9 +1,9 @@
-"""The table of leap seconds, and what to do when it is out of date.
+"""The table of leap seconds, also after its expiry date.
 
-The genuine package raises for any time after the table's expiry date, less one day. A leap second
-is announced half a year ahead and the next is not in sight, while an exception here ends the
-reading of every SAL topic. So this table is used past its date, with the last offset it knows,
-and one warning in the log.
+The genuine package raises an exception for any time after the table's expiry date less one day. A
+leap second is announced half a year ahead and the next one is not announced, while an exception
+here would end the reading of every SAL topic. So this table is used after its date too, with its
+last offset and one warning in the log.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SECONDS_PER_DAY = 24 * 60 * 60
 FIRST_YEAR = 1972
 """TAI - UTC is a whole number of seconds from this year on."""
 RELOAD_INTERVAL = 24 * 60 * 60.0
-"""Seconds between two looks for a newer table once it has expired: a day, as the file that the
-system keeps changes twice a year at most."""
+"""Seconds between two checks for a newer table after the expiry: one day, because the system's file
+changes at most twice a year."""
 
 _log = logging.getLogger("lsst.ts.utils.tai")
 
 
 @dataclass(frozen=True)
 class LeapSecondTable:
-    """TAI - UTC, in seconds, from each of a number of dates on.
+    """TAI - UTC in seconds, for each date from which it applies.
 
     Attributes
     ----------
@@ -51,7 +51,9 @@ class LeapSecondTable:
 
     def __post_init__(self) -> None:
         """Prepare the starts in TAI."""
-        starts = tuple(start + offset for start, offset in zip(self.utc_starts, self.offsets, strict=True))
+        starts = tuple(
+            start + offset for start, offset in zip(self.utc_starts, self.offsets, strict=True)
+        )
         object.__setattr__(self, "tai_starts", starts)
 
     def smeared_offset(self, utc_unix: float) -> float:
@@ -86,22 +88,27 @@ class LeapSecondTable:
         return self.offsets[i - 1]
 
     def _too_early(self, seconds: float) -> str:
-        return f"{seconds} is before {FIRST_YEAR}, when leap seconds began ({self.utc_starts[0]} unix seconds)"
+        return (
+            f"{seconds} is before {FIRST_YEAR}, when leap seconds began ({self.utc_starts[0]} unix "
+            "seconds)"
+        )
 
 
 def _from_astropy(rows: Any) -> LeapSecondTable:  # noqa: ANN401 (astropy's tables are untyped)
     kept = [row for row in rows if row["year"] >= FIRST_YEAR]
     return LeapSecondTable(
-        utc_starts=tuple(float(Time(f"{row['year']}-{row['month']:02}-01", scale="utc").unix) for row in kept),
+        utc_starts=tuple(
+            float(Time(f"{row['year']}-{row['month']:02}-01", scale="utc").unix) for row in kept
+        ),
         offsets=tuple(float(row["tai_utc"]) for row in kept),
         expires=float(rows.expires.unix),
     )
 
 
 def load_table() -> LeapSecondTable:
-    """Return the newest table this machine has: astropy's, the system's or a configured file.
+    """Return the newest table on this host: astropy's, the system's or a configured file.
 
-    Nothing is fetched over the network: a telescope's machine may not wait for it.
+    No table is downloaded, because a host at a telescope must not wait for the network.
     """
     tables = [_from_astropy(iers.LeapSeconds.from_iers_leap_seconds())]
     for name in (iers.conf.system_leap_second_file, "/usr/share/zoneinfo/leap-seconds.list"):
@@ -113,7 +120,7 @@ def load_table() -> LeapSecondTable:
 
 
 class _Keeper:
-    """Holds the table in use; looks for a newer one once it has expired."""
+    """The current table, which is replaced by a newer one after it has expired."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -123,7 +130,9 @@ class _Keeper:
 
     def get(self) -> LeapSecondTable:
         table = self._table
-        if table is not None and (time.time() < table.expires or time.monotonic() < self._next_look):
+        if table is not None and (
+            time.time() < table.expires or time.monotonic() < self._next_look
+        ):
             return table
         with self._lock:
             self._table = load_table()
@@ -131,8 +140,9 @@ class _Keeper:
             if time.time() >= self._table.expires and not self._warned:
                 self._warned = True
                 _log.warning(
-                    "The leap second table expired on %s; going on with TAI - UTC = %g s. "
-                    "Update the package astropy-iers-data (or tzdata), or times may be off by a second.",
+                    "The leap second table expired on %s; continuing with TAI - UTC = %g s. "
+                    "Update the package astropy-iers-data (or tzdata), "
+                    "or times may be off by a second.",
                     time.strftime("%Y-%m-%d", time.gmtime(self._table.expires)),
                     self._table.offsets[-1],
                 )
@@ -143,5 +153,5 @@ _keeper = _Keeper()
 
 
 def current_table() -> LeapSecondTable:
-    """Return the table in use."""
+    """Return the current table."""
     return _keeper.get()

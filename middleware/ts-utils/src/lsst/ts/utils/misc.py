@@ -1,4 +1,4 @@
-"""Small helpers without a family."""
+"""Small helper functions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ MAX_SAL_INDEX = (1 << 31) - 1
 """Largest SAL index: the largest value of a 32-bit signed integer."""
 
 
-def index_generator(imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = None) -> Generator[int, None, None]:
-    """Return a generator of i0, i0 + 1, ... imax, imin, imin + 1 ... without end.
+def index_generator(
+    imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = None
+) -> Generator[int, None, None]:
+    """Return an infinite generator of i0, i0 + 1, ... imax, imin, imin + 1 ...
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def index_generator(imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = N
     Raises
     ------
     ValueError
-        If imin >= imax or i0 is not between the two. It is raised here, not at the first number.
+        If imin >= imax or i0 is not between the two. The call raises it, not the generator.
     """
     first, last = int(imin), int(imax)
     start = first if i0 is None else int(i0)
@@ -48,7 +50,7 @@ def index_generator(imin: int = 1, imax: int = MAX_SAL_INDEX, i0: int | None = N
 
 
 def make_done_future() -> asyncio.Future[None]:
-    """Return a future that is done already, with the result None."""
+    """Return a completed future with the result None."""
     future: asyncio.Future[None] = asyncio.Future()
     future.set_result(None)
     return future

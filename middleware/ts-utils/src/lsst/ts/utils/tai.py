@@ -27,8 +27,9 @@ MJD_OF_UNIX_EPOCH = 40587
 MJD_MINUS_UNIX_SECONDS = float(MJD_OF_UNIX_EPOCH * SECONDS_PER_DAY)
 """Modified Julian Date in seconds, minus unix seconds."""
 MAX_CLOCK_DIFFERENCE = 1.1
-"""Seconds the system's TAI clock may differ from the computed one and be trusted: on the day
-before a leap second the computed one is up to a second off."""
+"""Largest difference in seconds between the system's TAI clock and the computed time at which the
+system's clock is used. On the day before a leap second the computed time is off by up to a
+second."""
 
 _log = logging.getLogger("lsst.ts.utils.tai")
 
@@ -39,22 +40,22 @@ def tai_from_utc_unix(utc_unix: float) -> float:
     Raises
     ------
     ValueError
-        If the time is before 1972. A time after the leap second table's end is no error: the
-        last known offset is used.
+        If the time is before 1972. A time after the expiry of the leap second table is no error:
+        the last offset is used.
     """
     return utc_unix + current_table().smeared_offset(utc_unix)
 
 
 def tai_from_utc(utc: float | str | Time, format: str | None = "unix") -> float:  # noqa: A002
-    """Return TAI in unix seconds for a UTC in any form astropy knows.
+    """Return TAI in unix seconds for a UTC in any format of astropy.
 
     Parameters
     ----------
     utc
         The time.
     format
-        astropy's name for its form, None to let astropy guess; ignored for an astropy time.
-        (The name hides a builtin because the genuine package calls it so.)
+        astropy's name of the format, None for astropy's guess; ignored for an astropy time. The
+        name hides a builtin because the genuine package has the same name.
     """
     if isinstance(utc, float) and format == "unix":
         return tai_from_utc_unix(utc)
@@ -63,7 +64,7 @@ def tai_from_utc(utc: float | str | Time, format: str | None = "unix") -> float:
 
 
 def utc_from_tai_unix(tai_unix: float) -> float:
-    """Return UTC for TAI, both in unix seconds, whole seconds apart (no spreading)."""
+    """Return UTC for TAI, both in unix seconds; they differ by whole seconds (no spreading)."""
     return tai_unix - current_table().offset_at_tai(tai_unix)
 
 
@@ -83,7 +84,7 @@ def _tai_from_table() -> float:
 
 
 def choose_tai_clock() -> Callable[[], float]:
-    """Return the system's TAI clock, or the computed one where the kernel was not told the offset."""
+    """Return the system's TAI clock, or the computed one if the kernel has no TAI offset."""
     try:
         difference = _tai_from_clock() - _tai_from_table()
     except (AttributeError, OSError) as e:

@@ -1,0 +1,21 @@
+"""The exit codes of the programs, as in sysexits.h.
+
+supervisord.conf lists the ones that are expected.
+"""
+
+from __future__ import annotations
+
+EXIT_CONFIG = 78
+"""The configuration is wrong (EX_CONFIG)."""
+
+EXIT_PROTOCOL = 76
+"""The input of the event listener is not supervisord's protocol (EX_PROTOCOL)."""
+
+EXIT_LEASE_HELD = 75
+"""Another instance is running (EX_TEMPFAIL); supervisord starts this one again."""
+
+EXIT_FENCED = 70
+"""Another instance has acquired the lease of this one (EX_SOFTWARE)."""
+
+EXIT_UNAVAILABLE = 69
+"""Redis does not answer (EX_UNAVAILABLE)."""

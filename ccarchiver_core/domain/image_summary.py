@@ -1,0 +1,34 @@
+"""Summary of one image, for lists."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from ccarchiver_core.domain.image_record import ImageState
+
+
+class ImageSummary(BaseModel):
+    """One image in a list of images. Times are Unix times, UTC, seconds, or None."""
+
+    obsid: str
+    job: int
+    state: ImageState
+    at: float
+    """Time of its first event or status."""
+    last_event_at: float | None
+    """Time at which the last of its three events was received."""
+    events: int
+    """Number of its three events that were received."""
+    finished: float | None
+    retrieved: int
+    """Number of CCDs that were retrieved successfully."""
+    ingested: int
+    failed: str
+    failed_code: int
+
+    @property
+    def took_s(self) -> float | None:
+        """Seconds from the last event to the end; None for an image that is in progress."""
+        if self.finished is None or self.last_event_at is None:
+            return None
+        return max(0.0, self.finished - self.last_event_at)

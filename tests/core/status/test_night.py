@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.status.images import bounds_of, observing_day
+from ccarchiver_core.status.night import Gap, find_gaps, summarize
+
+DAY = dt.date(2026, 11, 22)
+BEGIN = bounds_of(DAY)[0]
+
+
+def summary(
+    number: int, state: ImageState = ImageState.COMPLETE, *, took: float = 1.0, code: int = 0
+) -> ImageSummary:
+    received_at = BEGIN + number
+    is_accepted = state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
+    return ImageSummary(
+        obsid=f"CC_O_20261122_{number:06d}",
+        job=number,
+        state=state,
+        at=received_at,
+        last_event_at=received_at,
+        events=3,
+        finished=received_at + took if state in (ImageState.COMPLETE, ImageState.FAILED) else None,
+        retrieved=9 if is_accepted else 0,
+        ingested=9 if state is ImageState.COMPLETE else 0,
+        failed="no" if state is ImageState.FAILED else "",
+        failed_code=code,
+    )
+
+
+def test_observing_day_begins_at_noon_utc() -> None:
+    assert (observing_day(BEGIN), observing_day(BEGIN - 1)) == (DAY, dt.date(2026, 11, 21))
+    assert dt.datetime.fromtimestamp(BEGIN, tz=dt.UTC) == dt.datetime(
+        2026, 11, 22, 12, tzinfo=dt.UTC
+    )
+
+
+def test_night_summary_counts_the_images_by_state() -> None:
+    states = [
+        *[ImageState.COMPLETE] * 3,
+        ImageState.ACCEPTED,
+        ImageState.STALLED,
+        ImageState.SKIPPED,
+    ]
+    images = [summary(number, state) for number, state in enumerate(states, start=1)]
+    images += [summary(7, ImageState.FAILED, code=5752), summary(8, ImageState.FAILED, code=5752)]
+
+    night = summarize(DAY, images, 9)
+
+    assert (night.seen, night.complete) == (8, 3)
+    assert night.unfinished == [images[3].obsid, images[4].obsid]
+    assert night.stalled == [images[4].obsid]
+    assert night.failed == {5752: [images[6].obsid, images[7].obsid]}
+    assert night.files_expected == 7 * 9
+    assert night.files_ingested == 3 * 9
+    assert not night.is_complete
+
+
+def test_unannounced_image_does_not_make_a_night_incomplete() -> None:
+    assert summarize(DAY, [summary(1), summary(2, ImageState.UNANNOUNCED)], 9).is_complete
+    assert not summarize(DAY, [summary(1), summary(2, ImageState.SKIPPED)], 9).is_complete
+    assert not summarize(DAY, [summary(1), summary(3)], 9).is_complete, (
+        "no event of image 2 was received"
+    )
+
+
+def test_percentiles_are_of_complete_images_by_nearest_rank() -> None:
+    images = [summary(number, took=float(number)) for number in range(1, 101)]
+
+    night = summarize(DAY, images, 9)
+
+    assert night.percentiles_s == pytest.approx({50: 50.0, 90: 90.0, 99: 99.0})
+    assert [slow.took_s for slow in night.slowest] == pytest.approx([100.0, 99.0, 98.0, 97.0, 96.0])
+
+
+def test_empty_night_is_complete_and_has_no_percentiles() -> None:
+    night = summarize(DAY, [], 9)
+
+    assert (night.seen, night.percentiles_s, night.is_complete) == (0, {}, True)
+
+
+def test_gaps_are_found_within_each_sequence_of_names() -> None:
+    names = [
+        "CC_O_20261122_000001",
+        "CC_O_20261122_000005",
+        "CC_O_20261122_000002",
+        "CC_H_20261122_000009",
+        "dark",
+    ]
+
+    assert find_gaps(names) == [
+        Gap(first="CC_O_20261122_000003", last="CC_O_20261122_000004", count=2)
+    ]
+
+
+def test_find_gaps_ignores_names_that_are_far_apart() -> None:
+    assert find_gaps(["i1", "i9"]) != []
+    assert find_gaps(["CC_O_20261122_000001", "CC_O_20261122_735514"]) == []
