@@ -23,6 +23,7 @@ from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store.association_attempts import AssociationAttempt
 from ccarchiver_core.store.session import require_active
 from ccarchiver_core.store.transaction import Outcome, Transaction
+from ccarchiver_health.association_key import write_association
 from ccarchiver_health.candidate_queue import CandidateQueue
 
 if TYPE_CHECKING:
@@ -230,13 +231,3 @@ class ForwarderSearch:
             ErrorCode.NO_FORWARDER,
             f"no living Forwarder in {where} within {limit:g} s; is one running?",
         )
-
-
-def write_association(
-    transaction: Transaction, context: WorkerContext, forwarder: PairedForwarder
-) -> None:
-    """Add a write of the association key, which shows the Forwarder that the archiver is alive."""
-    settings = context.settings
-    transaction.command(
-        "SETEX", settings.association_key, settings.beacon.seconds_to_expire, forwarder.hostname
-    )

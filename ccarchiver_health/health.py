@@ -26,8 +26,9 @@ from ccarchiver_core.runtime.watchdog import Watchdog
 from ccarchiver_core.store.session import read_session, require_active
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health import process_exits
+from ccarchiver_health.association_key import write_association
 from ccarchiver_health.candidate_queue import CandidateQueue
-from ccarchiver_health.forwarder_search import ForwarderSearch, write_association
+from ccarchiver_health.forwarder_search import ForwarderSearch
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.orphaned_session import OrphanedSession
 from ccarchiver_health.presence import PresenceWatch

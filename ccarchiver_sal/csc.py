@@ -57,14 +57,10 @@ class CCArchiverCsc(TypedCsc):
         self._saved = saved
         self._control = SessionControl(context)
         self._reports = StatusPublisher(context, self)
-        self._intake = EventIntake(
-            context,
-            self._is_enabled,
-            self._is_faulted,
-            lambda: self._control.id,
-            self._intake_overflow,
+        self._intake = EventIntake(context, self)
+        self._degraded = DependencyMonitor(
+            context, self.log, lambda: self.is_enabled, self._fault_if_up
         )
-        self._degraded = DependencyMonitor(context, self.log, self._is_enabled, self._fault_if_up)
         self._sources = [
             EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
             for name, topics in topics_of(context.settings.sal).items()
@@ -236,14 +232,24 @@ class CCArchiverCsc(TypedCsc):
         if self.disabled_or_enabled and not self._transition:
             self._go_to_fault(code, report)
 
-    def _intake_overflow(self, report: str) -> None:
+    def on_intake_overflow(self, report: str) -> None:
+        """Go to FAULT, as events are being lost; see `CscStatus`."""
         self._fault_if_up(ErrorCode.NO_FORWARDER, report)
 
-    def _is_faulted(self) -> bool:
+    @property
+    def is_faulted(self) -> bool:
+        """Whether the CSC is in FAULT."""
         return bool(self.summary_state == State.FAULT)
 
-    def _is_enabled(self) -> bool:
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the CSC is ENABLED."""
         return bool(self.summary_state == State.ENABLED)
+
+    @property
+    def session_id(self) -> str:
+        """The id of the current session."""
+        return self._control.id
 
     @contextlib.contextmanager
     def _one_transition(self, name: str) -> Iterator[None]:

@@ -30,13 +30,14 @@ from ccarchiver_sal import event_validation
 from ccarchiver_sal.watermarks import Watermark, Watermarks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ccarchiver_core.config.site_sections import SalNames
     from ccarchiver_core.domain.exposure import ExposureEvent
     from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_sal.adapter import Sample
+    from ccarchiver_sal.csc_status import CscStatus
 
 OF_CAMERA = (EventKind.START.value, EventKind.END.value)
 OF_HEADER_SERVICE = (EventKind.HEADER.value,)
@@ -114,30 +115,13 @@ class EventIntake:
     ----------
     context : `WorkerContext`
         Redis, transactions, settings.
-    is_enabled : callable
-        Returns whether events are accepted now.
-    is_faulted : callable
-        Returns whether the CSC is in FAULT. Events of images that were accepted before are then
-        kept for the next session.
-    session_id : callable
-        Returns the id of the current session.
-    overflow : callable
-        Called once when the memory limit is reached. Events are lost from then on.
+    status : `CscStatus`
+        The state of the CSC.
     """
 
-    def __init__(
-        self,
-        context: WorkerContext,
-        is_enabled: Callable[[], bool],
-        is_faulted: Callable[[], bool],
-        session_id: Callable[[], str],
-        overflow: Callable[[str], None],
-    ) -> None:
+    def __init__(self, context: WorkerContext, status: CscStatus) -> None:
         self._context = context
-        self._is_enabled = is_enabled
-        self._is_faulted = is_faulted
-        self._session_id = session_id
-        self._overflow = overflow
+        self._status = status
         self._overflowed = False
         self._waiting: collections.deque[_IntakeEvent] = collections.deque()
         self._arrived = asyncio.Event()
@@ -169,7 +153,9 @@ class EventIntake:
         """
         # On its first start an archiver ignores the history. It also ignores events that were sent
         # while it was not active.
-        is_resumed = self._marks.knows(topic) and (self._is_enabled() or self._is_faulted())
+        is_resumed = self._marks.knows(topic) and (
+            self._status.is_enabled or self._status.is_faulted
+        )
         known, fresh = self._marks.split(topic, history)
         newest = self._marks.newest_sent_at(topic)
         if newest is not None and len(history) >= kept and len(fresh) == len(history):
@@ -191,7 +177,7 @@ class EventIntake:
         if len(self._waiting) >= self._context.settings.max_buffered_events:
             if not self._overflowed:
                 self._overflowed = True
-                self._overflow(
+                self._status.on_intake_overflow(
                     f"{len(self._waiting)} camera events wait in memory for Redis "
                     "(MAX_BUFFERED_EVENTS)"
                 )
@@ -204,9 +190,9 @@ class EventIntake:
                 sample.origin,
                 Watermark.of(sample),
                 unix_time(),
-                self._is_enabled(),
-                self._is_faulted(),
-                self._session_id(),
+                self._status.is_enabled,
+                self._status.is_faulted,
+                self._status.session_id,
             )
         )
         self._arrived.set()

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.intervals import HEARTBEAT_S
 from ccarchiver_core.config.renamed_settings import RENAMED, translate
 from ccarchiver_core.config.site_file import SiteFile
 from ccarchiver_core.config.site_sections import (
-    HEARTBEAT_S,
     MAX_AMQP_HEARTBEAT,
     PORT_LIMIT,
     AbsolutePath,

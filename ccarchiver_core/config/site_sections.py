@@ -41,8 +41,6 @@ MAX_QUEUE_BYTES = 255
 MAX_AMQP_HEARTBEAT = 65535
 """Maximum AMQP heartbeat in seconds; the protocol has 16 bits for it."""
 
-HEARTBEAT_S = 1.0
-"""Seconds between two heartbeats of a worker. WATCHDOG_TIMEOUT must be longer."""
 
 _LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)

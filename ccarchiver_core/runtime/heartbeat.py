@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.base.host import host_name
-from ccarchiver_core.config.site_sections import HEARTBEAT_S
+from ccarchiver_core.base.intervals import HEARTBEAT_S
 from ccarchiver_core.log import logs
 
 if TYPE_CHECKING:

@@ -64,11 +64,15 @@ def sample(
 class IntakeHarness:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.enabled = True
-        self.faulted = False
+        self.is_enabled = True
+        self.is_faulted = False
+        self.session_id = "the session"
         self.overflows: list[str] = []
         self.intake: EventIntake | None = None
         self._number = 0
+
+    def on_intake_overflow(self, report: str) -> None:
+        self.overflows.append(report)
 
     def receive(self, *events: tuple[str, str]) -> None:
         for topic, image in events:
@@ -124,13 +128,7 @@ async def intake_at_work(
 ) -> AsyncIterator[IntakeHarness]:
     """Run a new intake for the duration of a block."""
     async with holding(Worker.SAL, settings) as context:
-        intake = EventIntake(
-            context,
-            lambda: harness.enabled,
-            lambda: harness.faulted,
-            lambda: "the session",
-            harness.overflows.append,
-        )
+        intake = EventIntake(context, harness)
         await intake.load()
         harness.intake = intake
         working = asyncio.create_task(intake.run())
@@ -203,9 +201,9 @@ async def test_events_received_while_not_enabled_are_recorded_as_skipped(
     fresh_redis: PrivateRedis,
 ) -> None:
     async with one_intake(fresh_redis) as harness:
-        harness.enabled = False
+        harness.is_enabled = False
         harness.receive((START, "a"), (END, "a"))
-        harness.enabled = True
+        harness.is_enabled = True
         harness.receive((HEADER, "a"))  # of an image whose startIntegration was skipped
         harness.receive((START, "b"))
 
@@ -219,9 +217,9 @@ async def test_events_received_while_not_enabled_are_recorded_as_skipped(
 
 async def test_skipped_image_that_starts_again_is_accepted(fresh_redis: PrivateRedis) -> None:
     async with one_intake(fresh_redis) as harness:
-        harness.enabled = False
+        harness.is_enabled = False
         harness.receive((START, "a"))
-        harness.enabled = True
+        harness.is_enabled = True
         harness.receive((START, "a"), (END, "a"))
 
         assert await harness.passed_on(2) == [(START, "a", 1), (END, "a", 1)]
@@ -272,10 +270,10 @@ async def test_restart_processes_the_newer_events_of_the_history_if_enabled(
         async with intake_at_work(settings, harness):
             harness.receive_samples(before)
             await harness.passed_on(1)
-        harness.enabled = enabled
+        harness.is_enabled = enabled
         async with intake_at_work(settings, harness):
             harness.receive_history(ancient, before, missed)
-            harness.enabled = True
+            harness.is_enabled = True
             harness.receive_samples(now)
             expected = [name for name in names[1:] if enabled or name != "missed"]
             assert await harness.images(len(expected)) == expected
@@ -388,7 +386,7 @@ async def test_missed_event_of_an_accepted_image_is_recorded_in_fault(
         async with intake_at_work(settings, harness):
             harness.receive((START, "a"))
             await harness.passed_on(1)
-        harness.enabled, harness.faulted = False, True
+        harness.is_enabled, harness.is_faulted = False, True
         async with intake_at_work(settings, harness):
             harness.receive_history(sample(END, "a", 1))
 
@@ -454,7 +452,7 @@ async def test_rest_of_an_exposure_after_a_fault_is_recorded_for_the_next_sessio
     async with one_intake(fresh_redis) as harness:
         harness.receive((START, "a"))
         await harness.passed_on(1)
-        harness.enabled, harness.faulted = False, True
+        harness.is_enabled, harness.is_faulted = False, True
         harness.receive((END, "a"), (HEADER, "a"), (START, "b"))
         await harness.counted("events_skipped", 1)
 
@@ -478,7 +476,7 @@ async def test_batch_whose_precondition_failed_advances_no_watermark(
         harness.receive_samples(sample(START, "a", 1, sender="first"))
         await harness.passed_on(1)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        intake = EventIntake(context, lambda: True, lambda: False, lambda: "the session", print)
+        intake = EventIntake(context, IntakeHarness(redis))
         await intake.load()
         # in the ledger, but this process does not know it
         intake.handle(sample(START, "a", 2, sender="first"))
