@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -128,6 +129,8 @@ def drop_letter(
 ) -> None:
     """Delete one dead letter, or all (of an origin), permanently."""
     todo = _chosen(letter_id, every=every, origin=origin)
+    if every and todo and not yes and not sys.stdin.isatty():
+        raise fail("nothing was deleted: without a terminal to confirm it, add --yes")
     if every and todo and not confirmed(f"Delete {len(todo)} dead letters permanently?", yes=yes):
         raise typer.Exit(EXIT_WRONG)
 

@@ -68,6 +68,10 @@ async def test_drop_deletes_one_or_all_dead_letters(cli: CommandRunner) -> None:
 
     assert (await cli.run("deadletter", "drop", entry["id"])).code == 0
     assert await origins(cli) == ["b", "b"]
+    declined = await cli.run("deadletter", "drop", "--all")
+    assert declined.code == 1
+    assert "add --yes" in declined.err
+    assert len((await cli.run("deadletter", "list", "--json")).json) > 0
     assert (await cli.run("deadletter", "drop", "--all", "--yes")).code == 0
     assert await origins(cli) == []
     assert (await cli.run("deadletter", "drop", "--all", "--json")).json == []

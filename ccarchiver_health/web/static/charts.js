@@ -56,7 +56,7 @@ function histogram(bounds, { measure, counts, total_s: totalS }) {
   const upTo = (place) => (place < bounds.length ? `≤ ${seconds(bounds[place])}` : `> ${seconds(bounds.at(-1))}`);
   const half = quantile(bounds, counts, total, 0.5);
   const most = quantile(bounds, counts, total, 0.9);
-  const facts = total ? `median ${upTo(half)}, 90 % ${upTo(most)}` : "none yet";
+  const facts = total ? `p50 ${upTo(half)}, p90 ${upTo(most)}` : "none yet";
   const name = NAMES[measure] ?? measure;
   const mean = total ? `, mean ${seconds(totalS / total)}` : "";
   const chart = svg("svg", {

@@ -11,7 +11,7 @@ export const CELLS = {
 };
 
 const STATES = {
-  accepted: ["…", "in progress"],
+  accepted: ["…", "open"],
   complete: ["✔", "complete"],
   failed: ["✖", "failed"],
   stalled: ["▲", "stalled"],
