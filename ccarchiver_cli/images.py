@@ -44,7 +44,7 @@ class StateFilter(enum.StrEnum):
     COMPLETE = "complete"
     SKIPPED = "skipped"
     FAILED = "failed"
-    FOREIGN = "unannounced"
+    UNANNOUNCED = "unannounced"
 
 
 class Line(BaseModel):

@@ -150,17 +150,17 @@ class Housekeeping:
             depth = await redis.xlen(worker.mailbox)
             if depth >= settings.max_mailbox:
                 _log.error("mailbox.full", mailbox=str(worker), depth=depth, setting="MAX_MAILBOX")
-        letters = await redis.xlen(keys.DEAD_LETTERS)
-        if letters >= settings.max_dead_letters:
+        count = await redis.xlen(keys.DEAD_LETTERS)
+        if count >= settings.max_dead_letters:
             _log.error(
                 "dead_letters.full",
-                count=letters,
+                count=count,
                 setting="MAX_DEAD_LETTERS",
                 effect="the oldest are deleted",
             )
-        await self._trim_dead_letters(letters)
+        await self._trim_dead_letters(count)
 
-    async def _trim_dead_letters(self, letters: int) -> None:
+    async def _trim_dead_letters(self, count: int) -> None:
         """Delete the oldest dead letters if their total size is above the limit.
 
         Otherwise a faulty peer could fill Redis.
@@ -169,13 +169,13 @@ class Housekeeping:
         taken = int(await self._context.redis.memory_usage(keys.DEAD_LETTERS, samples=0) or 0)
         if taken <= limit:
             return
-        kept = int(letters * limit / taken * ROOM_LEFT)
+        kept = int(count * limit / taken * ROOM_LEFT)
         transaction = Transaction().command("XTRIM", keys.DEAD_LETTERS, "MAXLEN", kept)
-        transaction.count("dead_letters_trimmed", letters - kept)
+        transaction.count("dead_letters_trimmed", count - kept)
         await self._context.transactions.apply(transaction)
         _log.error(
             "dead_letters.large",
             bytes=taken,
             setting="DEAD_LETTERS_TOTAL_BYTES",
-            effect=f"the oldest {letters - kept} are deleted",
+            effect=f"the oldest {count - kept} are deleted",
         )

@@ -342,6 +342,10 @@ class _Parser:
             self.unreadable.append(name)
             return None
 
+    def number(self, name: str) -> float:
+        """Return a number; 0 if the field does not exist or cannot be read."""
+        return self.read(name, float) or 0.0
+
     def sent(self, name: str) -> SentInstruction | None:
         """Return an instruction as it was sent."""
         return self.read(name, SentInstruction.model_validate_json)
@@ -367,12 +371,16 @@ def _parse(fields: dict[str, str]) -> ImageRecord | None:
     return ImageRecord(
         obsid=fields.get("obsid", ""),
         state=ImageState(fields["state"]),
-        job=int(fields.get("job", "0")),
+        job=int(parser.number("job")),
         session_id=fields.get("session", ""),
-        first_seen_at=float(fields.get("at", "0")),
+        first_seen_at=parser.number("at"),
         waiting_since=clock.Instant.from_fields(fields, WAITING_PREFIX),
         events={kind: event for kind, event in events.items() if event is not None},
-        event_times=_event_times(fields),
+        event_times={
+            kind: parser.number(f"{AT_PREFIX}{kind}")
+            for kind in EventKind
+            if f"{AT_PREFIX}{kind}" in fields
+        },
         target_dir=fields.get("target_dir", ""),
         instructions={one: sent for one, sent in instructions.items() if sent is not None},
         superseded=[
@@ -381,12 +389,12 @@ def _parse(fields: dict[str, str]) -> ImageRecord | None:
             if sent is not None
         ],
         statuses=parser.statuses(),
-        retrieved_at=float(fields.get(f"{AT_PREFIX}{COUNT_FIELDS[StatusTopic.RETRIEVAL]}", "0")),
+        retrieved_at=parser.number(f"{AT_PREFIX}{COUNT_FIELDS[StatusTopic.RETRIEVAL]}"),
         failure_reason=fields.get("failed", ""),
-        failure_code=int(fields.get("failed_code", "0")),
-        finished_at=float(fields.get("finished", "0")),
-        retried_at=float(fields.get("retried_at", "0")),
-        replayed_at=float(fields.get("replayed_at", "0")),
+        failure_code=int(parser.number("failed_code")),
+        finished_at=parser.number("finished"),
+        retried_at=parser.number("retried_at"),
+        replayed_at=parser.number("replayed_at"),
         unreadable=tuple(parser.unreadable),
     )
 

@@ -253,6 +253,7 @@ async def test_a_record_with_fields_that_cannot_be_read_is_read_without_them(
                 "retrieval|22|S00|x": "1.0 5",
                 "retrieval|22|S01|x": "1.0 []",
                 "past:xfer_params:s_1": "",
+                "retried_at": "yesterday",
             },
         )
 
@@ -261,7 +262,8 @@ async def test_a_record_with_fields_that_cannot_be_read_is_read_without_them(
     assert record is not None
     assert (record.job, record.events) == (4, {START.kind: START})
     assert record.received_kinds == {START.kind, END.kind}, "it must not be recorded again"
-    assert len(record.unreadable) == 5
+    assert len(record.unreadable) == 6
+    assert record.retried_at == 0
     assert (record.instructions, record.superseded, record.statuses) == ({}, [], [])
     with pytest.raises(ValueError, match="cannot be read: endReadout"):
         record.to_exposure(FILES)
