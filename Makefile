@@ -11,6 +11,11 @@ CONFIG ?=
 KILLS ?= 20
 SEED ?=
 SCENARIO ?=
+# Rounds of two faults at once after the single ones.
+PAIRS ?= 0
+# The night: its duration in hours, and the factor of the times between exposures and faults.
+HOURS ?= 8
+SCALE ?= 1
 # The soak: its duration.
 MINUTES ?= 10
 # The benchmarks: rounds of floor and archiver and, optionally, the file of the result.
@@ -22,7 +27,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types coverage contracts unit integration tests extended campaign campaign-long faults soak bench bench-ledger bench-takeover bench-detection fuzz screenshots docs docs-links dist licences audit notes changelog fmt clean
+.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types coverage contracts unit integration tests extended campaign campaign-long faults night night-short soak bench bench-ledger bench-takeover bench-detection fuzz screenshots docs docs-links dist licences lock audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -52,7 +57,7 @@ test-all: ## everything that CI checks: make test, then the slowest tests and a 
 	@$(MAKE) --no-print-directory test-rest
 
 test-rest: setup-tests ## the part of test-all that is not in test
-	@scripts/check extended campaign-long
+	@scripts/check extended campaign-long night-short
 
 test-busy: setup-tests ## make test beside six busy loops
 	@scripts/test-busy
@@ -81,7 +86,7 @@ integration: setup-tests ## the whole archiver on private brokers (ARGS for pyte
 campaign: setup ## one fault of each kind under load; fails if anything is lost (part of make test)
 	@scripts/check campaign $(ARGS)
 
-campaign-long: setup ## each fault once under load; fails if anything is lost (part of make test-all)
+campaign-long: setup ## each fault once under load, then some pairs of two at once; fails if anything is lost (part of make test-all)
 	@scripts/check campaign-long $(ARGS)
 
 extended: setup-tests ## the slowest tests, which are not in make test (ARGS for pytest)
@@ -90,9 +95,15 @@ extended: setup-tests ## the slowest tests, which are not in make test (ARGS for
 tests: setup-tests ## all tests of make test (ARGS for pytest)
 	@scripts/check tests $(ARGS)
 
-faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal; default: all scenarios)
-	@$(BIN)/python -m ccarchiver_sim.faults.main --kills "$(KILLS)" \
+faults: setup ## a long fault campaign (KILLS=200 SEED=1 SCENARIO=kill-sal PAIRS=40; default: all scenarios)
+	@$(BIN)/python -m ccarchiver_sim.faults.main --kills "$(KILLS)" --pairs "$(PAIRS)" \
 	  $(if $(SEED),--seed "$(SEED)") $(if $(SCENARIO),--scenario "$(SCENARIO)") $(ARGS)
+
+night: setup ## a night of exposures with random faults and no operator; fails if anything is lost (HOURS=8 SCALE=0.1 SEED=1)
+	@$(BIN)/python -m ccarchiver_sim.night.main --hours "$(HOURS)" --scale "$(SCALE)" $(if $(SEED),--seed "$(SEED)") $(ARGS)
+
+night-short: setup ## the same in three minutes with a fixed seed (part of make test-all)
+	@scripts/check night-short $(ARGS)
 
 soak: setup ## exposures at a steady rate; fails if memory, files, threads or streams grow (MINUTES=10)
 	@$(BIN)/python -m ccarchiver_sim.soak.main --minutes "$(MINUTES)" $(ARGS)
@@ -130,6 +141,9 @@ dist: setup ## sdist and wheel of the archiver, wheels of the stand-ins, tested 
 licences: setup ## the table of licences in docs/licences.md, from the installed packages
 	@$(BIN)/python scripts/licences
 
+lock: setup ## write constraints.txt from requirements*.txt (needs the package index); ARGS="--upgrade-package pika"
+	@scripts/lock $(ARGS)
+
 audit: setup ## check every pinned version for known vulnerabilities (needs the package index's advisory service)
 	@scripts/audit $(ARGS)
 
@@ -145,5 +159,5 @@ fmt: setup ## correct and format the code with ruff
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and the files of the tools; keeps the sources
-	rm -rf .venv .venv-audit .setup.lock build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tools .setup.lock build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -72,7 +72,6 @@ setup(
         "prometheus-client>=0.20",
         "psutil>=5.9.3",
         "pydantic>=2.7",
-        "pydantic-settings>=2.3",
         "PyYAML>=6.0",
         "redis>=5.3",
         "rich>=13",

@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks.event_times import GOT, PUT
 from benchmarks.sink import FLOOR_QUEUE, FLOOR_RABBIT, FLOOR_REDIS, FLOOR_SAL, FLOOR_STREAM
-from benchmarks.stage import END, Stage
+from benchmarks.testbed import END, BenchmarkTestbed
 from ccarchiver_bridge.messages.outgoing import EndReadout
 from ccarchiver_core.domain.exposure import EndReadout as EndReadoutEvent
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
@@ -35,7 +35,7 @@ NS_PER_S = 1e9
 Measured = Callable[[], None]
 
 
-def mail_text(image: str) -> str:
+def worker_message_text(image: str) -> str:
     """Return a worker message as the CSC enqueues it for the bridge."""
     event = EndReadoutEvent(image_name=image, image_index=0, images_in_sequence=1)
     return ExposureEventMessage(obsid=image, job=1, event=event, received_at=0.0).model_dump_json()
@@ -60,14 +60,14 @@ class Floor:
 
     Parameters
     ----------
-    stage
+    testbed
         The system under test; it is idle during the measurement.
     done
         Called after each measurement, to show progress.
     """
 
-    def __init__(self, stage: Stage, done: Measured) -> None:
-        self._stage = stage
+    def __init__(self, testbed: BenchmarkTestbed, done: Measured) -> None:
+        self._testbed = testbed
         self._done = done
         self._count = 0
 
@@ -79,23 +79,23 @@ class Floor:
         RuntimeError
             If a message did not arrive. Without the floor the other figures have no meaning.
         """
-        await self._take_hops(self._new_keys(WARM_UP))
+        await self._send_through_hops(self._new_keys(WARM_UP))
         keys = self._new_keys(count)
-        await self._take_hops(keys)
+        await self._send_through_hops(keys)
         found = {
             SAL: await self._durations(FLOOR_SAL, keys),
             REDIS: await self._durations(FLOOR_REDIS, keys),
             RABBIT: await self._durations(FLOOR_RABBIT, keys),
         }
         lax = self._new_keys(count)
-        await self._stage.redis.config_set("appendfsync", LAX)
+        await self._testbed.redis.config_set("appendfsync", LAX)
         try:
             for key in lax:
                 await self._redis(key)
                 await asyncio.sleep(SPACING_S)
                 self._done()
         finally:
-            await self._stage.redis.config_set("appendfsync", STRICT)
+            await self._testbed.redis.config_set("appendfsync", STRICT)
         return {**found, REDIS_LAX: await self._durations(FLOOR_REDIS, lax)}
 
     async def measure_at_once(self, count: int) -> dict[str, float]:
@@ -108,7 +108,7 @@ class Floor:
         RuntimeError
             If a message did not arrive.
         """
-        link, redis = self._stage.link, self._stage.floor_redis
+        link, redis = self._testbed.link, self._testbed.floor_redis
         keys = self._new_keys(count)
         for key in keys:
             self._sal(key)
@@ -116,18 +116,18 @@ class Floor:
         keys = self._new_keys(count)
         for batch in (keys[at : at + BATCH] for at in range(0, count, BATCH)):
             for key in batch:
-                self._stage.receipts.note(PUT + FLOOR_REDIS, key)
+                self._testbed.event_times.record(PUT + FLOOR_REDIS, key)
             await transact(
                 redis,
                 *(
-                    ("XADD", FLOOR_STREAM, "*", "message", mail_text(key), "key", key)
+                    ("XADD", FLOOR_STREAM, "*", "message", worker_message_text(key), "key", key)
                     for key in batch
                 ),
             )
         found[REDIS] = await self._rate(FLOOR_REDIS, keys)
         keys = self._new_keys(count)
         for key in keys:
-            self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
+            self._testbed.event_times.record(PUT + FLOOR_RABBIT, key)
         await asyncio.gather(
             *(link.publish(FLOOR_QUEUE, message_body(key), message_id=key) for key in keys)
         )
@@ -136,21 +136,21 @@ class Floor:
 
     async def _rate(self, hop: str, keys: list[str]) -> float:
         await self._durations(hop, keys)
-        receipts = self._stage.receipts
+        event_times = self._testbed.event_times
         began, ended = (
-            receipts.of(PUT + hop)[keys[0]],
-            max(receipts.of(GOT + hop)[key] for key in keys),
+            event_times.of(PUT + hop)[keys[0]],
+            max(event_times.of(GOT + hop)[key] for key in keys),
         )
         return len(keys) / ((ended - began) / NS_PER_S)
 
-    async def _take_hops(self, keys: list[str]) -> None:
+    async def _send_through_hops(self, keys: list[str]) -> None:
         for key in keys:
             self._sal(key)
             await asyncio.sleep(SPACING_S)
             await self._redis(key)
             await asyncio.sleep(SPACING_S)
-            self._stage.receipts.note(PUT + FLOOR_RABBIT, key)
-            await self._stage.link.publish(FLOOR_QUEUE, message_body(key), message_id=key)
+            self._testbed.event_times.record(PUT + FLOOR_RABBIT, key)
+            await self._testbed.link.publish(FLOOR_QUEUE, message_body(key), message_id=key)
             await asyncio.sleep(SPACING_S)
             self._done()
 
@@ -161,19 +161,19 @@ class Floor:
     def _sal(self, key: str) -> None:
         tai = tai_now()
         fields = Exposure(key).end_readout(tai, tai)
-        self._stage.receipts.note(PUT + FLOOR_SAL, key)
-        self._stage.floor_camera.put(END, **fields)
+        self._testbed.event_times.record(PUT + FLOOR_SAL, key)
+        self._testbed.floor_camera.put(END, **fields)
 
     async def _redis(self, key: str) -> None:
-        entry = {"message": mail_text(key), "key": key}
-        self._stage.receipts.note(PUT + FLOOR_REDIS, key)
-        await self._stage.floor_redis.xadd(FLOOR_STREAM, entry)  # type: ignore[arg-type]  # its dict is invariant
+        entry = {"message": worker_message_text(key), "key": key}
+        self._testbed.event_times.record(PUT + FLOOR_REDIS, key)
+        await self._testbed.floor_redis.xadd(FLOOR_STREAM, entry)  # type: ignore[arg-type]  # its dict is invariant
 
     async def _durations(self, hop: str, keys: list[str]) -> list[float]:
-        missing = await self._stage.collect(GOT + hop, keys)
+        missing = await self._testbed.collect(GOT + hop, keys)
         if missing:
             raise RuntimeError(
                 f"{len(missing)} of {len(keys)} did not pass the {hop}; "
-                f"logs: {self._stage.far.where()}"
+                f"logs: {self._testbed.sink.where()}"
             )
-        return self._stage.receipts.durations_ms(PUT + hop, GOT + hop, keys)
+        return self._testbed.event_times.durations_ms(PUT + hop, GOT + hop, keys)

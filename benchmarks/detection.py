@@ -30,7 +30,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
-from ccarchiver_sim.testbed.delivery_check import prove
+from ccarchiver_sim.testbed.delivery_check import check_delivery
 from ccarchiver_sim.testbed.peer_process import Peer
 from ccarchiver_sim.testbed.rig import FORWARDER, Rig
 from ccarchiver_sim.testbed.wiretap import WireTap
@@ -38,9 +38,9 @@ from ccarchiver_sim.testbed.wiretap import WireTap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HUNG_AFTER_S = 10.0
+WATCHDOG_TIMEOUT_S = 10.0
 """Shorter than at a site, so that a round takes two minutes. The ratio is the result."""
-LOOK_EVERY_S = 0.01
+POLL_INTERVAL_S = 0.01
 """Interval between two checks of a condition; it is much shorter than the measured times."""
 LIMIT_S = 180.0
 """Limit of each wait."""
@@ -214,7 +214,7 @@ class Detection:
             tap.declare(_queue(name))
             tap.listen_to(_queue(name))
             peer = self._rig.start_forwarder(name, "--presence-key", f"{name}_association")
-            await asyncio.gather(peer.wait_ready(), peer.wait_said("serving"))
+            await asyncio.gather(peer.wait_ready(), peer.wait_printed("serving"))
             peers.append(peer)
         await self._rig.observer.go_to(salobj.State.ENABLED)
         paired = str(self._redis.get(self._settings.association_key))
@@ -225,13 +225,13 @@ class Detection:
 
     @staticmethod
     def _was_sent(tap: WireTap, forwarder: Peer, image: str) -> bool:
-        return bool(tap.heard(XFER_PARAMS, _queue(forwarder.name), IMAGE_ID=image))
+        return bool(tap.published(XFER_PARAMS, _queue(forwarder.name), IMAGE_ID=image))
 
     async def _completed(self, image: str) -> bool:
         expected = self._settings.files_per_image
 
         def is_complete() -> bool:
-            return prove(self._rig.observer, self._rig.folder, image).is_complete(expected)
+            return check_delivery(self._rig.observer, self._rig.folder, image).is_complete(expected)
 
         try:
             await polling.wait_for(is_complete, LIMIT_S, f"{image} complete")
@@ -246,7 +246,7 @@ class Detection:
         while not condition():
             if deadline.has_passed():
                 raise polling.WaitError(f"waited {LIMIT_S:g} s in vain for {what}")
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
         return time.monotonic()
 
 
@@ -266,7 +266,7 @@ async def measure(rounds: int, watchdog_timeout: float) -> tuple[list[Failure], 
     """
     failures, lost = list[Failure](), 0
 
-    def note(failure: Failure) -> None:
+    def record(failure: Failure) -> None:
         failures.append(failure)
         print(show(failure), flush=True)
 
@@ -277,11 +277,11 @@ async def measure(rounds: int, watchdog_timeout: float) -> tuple[list[Failure], 
             await detection.begin()
             for _ in range(rounds):
                 for worker in Worker:
-                    note(await detection.worker_killed(worker))
-                    note(await detection.worker_hung(worker))
+                    record(await detection.worker_killed(worker))
+                    record(await detection.worker_hung(worker))
                 for how in ("killed", "hung"):
                     failure, is_complete = await detection.forwarder_fails(how)
-                    note(failure)
+                    record(failure)
                     lost += not is_complete
     finally:
         await rig.close()
@@ -318,7 +318,7 @@ def main() -> int:
     parser.add_argument(
         "--watchdog-timeout",
         type=float,
-        default=HUNG_AFTER_S,
+        default=WATCHDOG_TIMEOUT_S,
         help="WATCHDOG_TIMEOUT of the site, in seconds",
     )
     parser.add_argument("--json", type=Path, help="file for the figures")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 
-Receipt = tuple[str, str, int]
+EventTime = tuple[str, str, int]
 """Kind of event, image or file, and time (CLOCK_MONOTONIC in ns, shared by all processes)."""
 
 PUT, GOT, OWN = "put:", "got:", "own:"
@@ -28,7 +28,7 @@ class EventTimes:
         self.repeated: dict[str, int] = {}
         """Repetitions of an event for the same image or file, by kind."""
 
-    def add(self, items: Iterable[Receipt]) -> None:
+    def add(self, items: Iterable[EventTime]) -> None:
         """Add recorded times; of a repeated event the first time counts."""
         for kind, key, at in items:
             known = self._first.setdefault(kind, {})
@@ -37,7 +37,7 @@ class EventTimes:
             else:
                 known[key] = at
 
-    def note(self, kind: str, key: str, at: int | None = None) -> None:
+    def record(self, kind: str, key: str, at: int | None = None) -> None:
         """Record one event, with the current time if none is given."""
         self.add([(kind, key, now() if at is None else at)])
 

@@ -7,7 +7,7 @@ from benchmarks import paths
 from benchmarks.baselines import REDIS_HOPS, STRICT, WARM_UP, Floor
 from benchmarks.load import site_of
 from benchmarks.result import Latency, put_together
-from benchmarks.stage import ONE_BOARD, Stage, staged
+from benchmarks.testbed import ONE_BOARD, BenchmarkTestbed, open_testbed
 
 Done = Callable[[], None]
 
@@ -28,7 +28,7 @@ async def measure_latency(
     done: Done,
     *,
     configuration: Path | None = None,
-    begin: Callable[[Stage], None] = lambda _stage: None,
+    begin: Callable[[BenchmarkTestbed], None] = lambda _testbed: None,
 ) -> Latency:
     """Measure floor and system in rounds.
 
@@ -49,16 +49,16 @@ async def measure_latency(
     floors: list[dict[str, list[float]]] = []
     found: dict[str, list[dict[str, paths.Round]]] = {fsync: [] for fsync in REDIS_HOPS}
     # One board is enough, and every image is complete before the next begins.
-    async with staged(site_of(ONE_BOARD), configuration=configuration) as stage:
-        await stage.enable()
-        begin(stage)
-        floor = Floor(stage, done)
+    async with open_testbed(site_of(ONE_BOARD), configuration=configuration) as testbed:
+        await testbed.enable()
+        begin(testbed)
+        floor = Floor(testbed, done)
         for _ in range(rounds):
             floors.append(await floor.measure(images))
             for fsync in REDIS_HOPS:
-                await stage.redis.config_set("appendfsync", fsync)
-                named = stage.new_images(paths.WARM_UP + images)
-                await paths.expose(stage, named, done)
-                found[fsync].append(paths.read(stage, named[paths.WARM_UP :]))
-            await stage.redis.config_set("appendfsync", STRICT)
+                await testbed.redis.config_set("appendfsync", fsync)
+                named = testbed.new_images(paths.WARM_UP + images)
+                await paths.expose(testbed, named, done)
+                found[fsync].append(paths.read(testbed, named[paths.WARM_UP :]))
+            await testbed.redis.config_set("appendfsync", STRICT)
     return put_together(images, floors, found, paths.PATHS)

@@ -11,27 +11,35 @@ from benchmarks.baselines import Floor
 from benchmarks.event_times import GOT, PUT
 from benchmarks.peers import BURST, INGEST, PACE
 from benchmarks.result import CameraBurst, Load, StatusBurst, Steady
-from benchmarks.stage import BOARDS_OF_COMCAM, END, HEADER, ONE_BOARD, START, Stage, staged
 from benchmarks.stats import NS_PER_MS, summarize
+from benchmarks.testbed import (
+    BOARDS_OF_COMCAM,
+    END,
+    HEADER,
+    ONE_BOARD,
+    START,
+    BenchmarkTestbed,
+    open_testbed,
+)
 from benchmarks.workers import Processes, spent_each, start_times
 from ccarchiver_sim.testbed.sal_observer import INGESTED
 
 STATUSES = 2000
 CAMERA_BURSTS = (200, 2000)
 """A burst in which the previous archiver lost events, and a burst ten times as large."""
-BURST_ORDERS = {
+BURST_INSTRUCTIONS = {
     START: "CC_FWDR_XFER_PARAMS",
     END: "CC_FWDR_END_READOUT",
     HEADER: "CC_FWDR_HEADER_READY",
 }
 """The instruction to the Forwarder that each kind of event causes."""
-STEP_S = 0.1
+EVENT_SPACING_S = 0.1
 """Between the events of one exposure at a steady rate; the Controller answers within it."""
 IDLE_S = 5.0
 """Duration of the measurement of idle workers."""
 STEADY_S = 30.0
 """Duration of each steady rate."""
-SETTLE_S = 2.0
+AFTER_BURST_S = 2.0
 """Pause after a burst, for acknowledgements and the last records."""
 MANY_BOARDS = tuple(f"22/{board}" for board in range(69))
 """The fewest boards of three CCDs for the 205 sensors of a full camera with its corner rafts."""
@@ -56,7 +64,7 @@ class Rate:
 RATES = (Rate(1), Rate(5), Rate(20))
 RATES_OF_MANY = (Rate(0.2, MANY_BOARDS), Rate(1, MANY_BOARDS))
 
-Tell = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
 
 def site_of(boards: Sequence[str]) -> dict[str, object]:
@@ -64,37 +72,39 @@ def site_of(boards: Sequence[str]) -> dict[str, object]:
     return {"ATS": {"WFS_RAFT": "22", "WFS_CCD": list(boards)}}
 
 
-async def measure_load(tell: Tell) -> Load:
+async def measure_load(show_progress: ShowProgress) -> Load:
     """Measure start times, bursts and steady rates, with a separate archiver for each camera.
 
     Parameters
     ----------
-    tell
+    show_progress
         Called with a description of each part when it begins.
     """
-    async with staged(site_of(BOARDS_OF_COMCAM)) as stage:
-        tell("start times")
-        starts = await start_times(stage)
-        await stage.enable()
-        processes = Processes(stage)
-        tell("idle")
+    async with open_testbed(site_of(BOARDS_OF_COMCAM)) as testbed:
+        show_progress("start times")
+        starts = await start_times(testbed)
+        await testbed.enable()
+        processes = Processes(testbed)
+        show_progress("idle")
         before = processes.cpu_ms()
         await asyncio.sleep(IDLE_S)
         idle = spent_each(before, processes.cpu_ms(), IDLE_S)
-        steady = [await _steady(stage, rate, tell) for rate in RATES]
-        tell(f"{STATUSES} at once through each hop alone")
-        bare = await Floor(stage, lambda: None).measure_at_once(STATUSES)
-        tell(f"{STATUSES} ingest statuses at once")
-        statuses = await _status_burst(stage, STATUSES)
+        steady = [await _steady(testbed, rate, show_progress) for rate in RATES]
+        show_progress(f"{STATUSES} at once through each hop alone")
+        bare = await Floor(testbed, lambda: None).measure_at_once(STATUSES)
+        show_progress(f"{STATUSES} ingest statuses at once")
+        statuses = await _status_burst(testbed, STATUSES)
         memory = processes.rss_mb()
-    async with staged(site_of(ONE_BOARD)) as stage:
-        await stage.enable()
+    async with open_testbed(site_of(ONE_BOARD)) as testbed:
+        await testbed.enable()
         bursts = [
-            burst for count in CAMERA_BURSTS for burst in await _camera_bursts(stage, count, tell)
+            burst
+            for count in CAMERA_BURSTS
+            for burst in await _camera_bursts(testbed, count, show_progress)
         ]
-    async with staged(site_of(MANY_BOARDS)) as stage:
-        await stage.enable()
-        steady += [await _steady(stage, rate, tell) for rate in RATES_OF_MANY]
+    async with open_testbed(site_of(MANY_BOARDS)) as testbed:
+        await testbed.enable()
+        steady += [await _steady(testbed, rate, show_progress) for rate in RATES_OF_MANY]
     return Load(
         start_s=starts,
         idle_cpu_ms=idle,
@@ -106,66 +116,75 @@ async def measure_load(tell: Tell) -> Load:
     )
 
 
-async def _status_burst(stage: Stage, count: int) -> StatusBurst:
-    receipts = stage.receipts
-    known = set(receipts.of(PUT + INGEST))
-    stage.peers.tell(**{BURST: count})
-    while len(put := [key for key in receipts.of(PUT + INGEST) if key not in known]) < count:
-        receipts.add(await stage.peers.take())
-    lost = await stage.collect(GOT + INGESTED, put)
+async def _status_burst(testbed: BenchmarkTestbed, count: int) -> StatusBurst:
+    event_times = testbed.event_times
+    known = set(event_times.of(PUT + INGEST))
+    testbed.peers.send_command(**{BURST: count})
+    while len(put := [key for key in event_times.of(PUT + INGEST) if key not in known]) < count:
+        event_times.add(await testbed.peers.collect())
+    lost = await testbed.collect(GOT + INGESTED, put)
     place = {key: number for number, key in enumerate(put)}
-    came = [place[key] for key in receipts.of(GOT + INGESTED) if key in place]
-    first = receipts.of(PUT + INGEST)[put[0]]
-    last = max((receipts.of(GOT + INGESTED)[put[number]] for number in came), default=first)
+    arrived = [place[key] for key in event_times.of(GOT + INGESTED) if key in place]
+    first = event_times.of(PUT + INGEST)[put[0]]
+    last = max((event_times.of(GOT + INGESTED)[put[number]] for number in arrived), default=first)
     return StatusBurst(
         count=count,
         lost=len(lost),
-        out_of_order=sum(later < earlier for earlier, later in itertools.pairwise(came)),
-        per_second=len(came) / ((last - first) / NS_PER_MS / 1000) if came else 0.0,
+        out_of_order=sum(later < earlier for earlier, later in itertools.pairwise(arrived)),
+        per_second=len(arrived) / ((last - first) / NS_PER_MS / 1000) if arrived else 0.0,
     )
 
 
-async def _camera_bursts(stage: Stage, count: int, tell: Tell) -> list[CameraBurst]:
+async def _camera_bursts(
+    testbed: BenchmarkTestbed, count: int, show_progress: ShowProgress
+) -> list[CameraBurst]:
     """Send one kind of event for all images, then the next kind, as separate bursts."""
-    stage.peers.tell(**{PACE: 0})
-    images = stage.new_images(count)
+    testbed.peers.send_command(**{PACE: 0})
+    images = testbed.new_images(count)
     found = []
-    for topic, order in BURST_ORDERS.items():
-        tell(f"{count} {topic} at once")
+    for topic, instruction in BURST_INSTRUCTIONS.items():
+        show_progress(f"{count} {topic} at once")
         for image in images:
-            stage.put(topic, image)
-        lost = await stage.collect(GOT + order, images)
-        begin, came = stage.receipts.of(PUT + topic), stage.receipts.of(GOT + order)
-        last = max((came[image] for image in images if image in came), default=begin[images[0]])
+            testbed.put(topic, image)
+        lost = await testbed.collect(GOT + instruction, images)
+        begin, arrived = (
+            testbed.event_times.of(PUT + topic),
+            testbed.event_times.of(GOT + instruction),
+        )
+        last = max(
+            (arrived[image] for image in images if image in arrived), default=begin[images[0]]
+        )
         seconds = (last - begin[images[0]]) / NS_PER_MS / 1000
         found.append(CameraBurst(topic=topic, count=count, lost=len(lost), seconds=seconds))
-        await asyncio.sleep(SETTLE_S)
-    tell(f"waiting until these {count} images are complete")
-    await stage.collect(GOT + INGESTED, paths.files_of(stage, images))
+        await asyncio.sleep(AFTER_BURST_S)
+    show_progress(f"waiting until these {count} images are complete")
+    await testbed.collect(GOT + INGESTED, paths.files_of(testbed, images))
     return found
 
 
-async def _steady(stage: Stage, rate: Rate, tell: Tell) -> Steady:
-    tell(f"{rate.exposures_per_second:g} exposures a second of {len(stage.settings.ccds)} CCDs")
-    stage.peers.tell(**{PACE: 0})
-    images = stage.new_images(max(1, round(rate.exposures_per_second * STEADY_S)))
-    processes = Processes(stage)
-    cpu, commands = processes.cpu_ms(), await stage.command_stats()
+async def _steady(testbed: BenchmarkTestbed, rate: Rate, show_progress: ShowProgress) -> Steady:
+    show_progress(
+        f"{rate.exposures_per_second:g} exposures a second of {len(testbed.settings.ccds)} CCDs"
+    )
+    testbed.peers.send_command(**{PACE: 0})
+    images = testbed.new_images(max(1, round(rate.exposures_per_second * STEADY_S)))
+    processes = Processes(testbed)
+    cpu, commands = processes.cpu_ms(), await testbed.command_stats()
     begin = time.monotonic()
 
-    async def take(number: int, image: str) -> None:
+    async def expose(number: int, image: str) -> None:
         await asyncio.sleep(begin + number / rate.exposures_per_second - time.monotonic())
         for topic in (START, END, HEADER):
-            stage.put(topic, image)
-            await asyncio.sleep(STEP_S)
+            testbed.put(topic, image)
+            await asyncio.sleep(EVENT_SPACING_S)
 
-    await asyncio.gather(*(take(number, image) for number, image in enumerate(images)))
-    await stage.collect(GOT + INGESTED, paths.files_of(stage, images))
-    after_cpu, after_commands = processes.cpu_ms(), await stage.command_stats()
-    found = paths.read(stage, images)
+    await asyncio.gather(*(expose(number, image) for number, image in enumerate(images)))
+    await testbed.collect(GOT + INGESTED, paths.files_of(testbed, images))
+    after_cpu, after_commands = processes.cpu_ms(), await testbed.command_stats()
+    found = paths.read(testbed, images)
     return Steady(
         exposures_per_second=rate.exposures_per_second,
-        ccds=len(stage.settings.ccds),
+        ccds=len(testbed.settings.ccds),
         exposures=len(images),
         lost=sum(one.missing for one in found.values()),
         paths={name: summarize(one.durations, one.missing) for name, one in found.items()},

@@ -20,6 +20,7 @@ from benchmarks.report import show
 from benchmarks.result import Latency, Result, describe_machine
 from benchmarks.scaling import LARGEST_LEDGER, LEDGERS, measure_scaling
 from ccarchiver_sim.console import EXIT_INTERRUPTED, EXIT_OK, make_console, run_until_signalled
+from ccarchiver_sim.program import app_of
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH_IMAGES = 50
@@ -70,25 +71,25 @@ async def run_plan(plan: BenchmarkPlan, console: Console) -> Result:
                     plan.images, plan.rounds, lambda: progress.advance(task)
                 )
         if plan.load:
-            result.load = await measure_load(_teller(progress, console, "load"))
+            result.load = await measure_load(_progress_printer(progress, console, "load"))
         if plan.ledgers:
             result.growth = await measure_scaling(
-                GROWTH_IMAGES, plan.ledgers, _teller(progress, console, "growth")
+                GROWTH_IMAGES, plan.ledgers, _progress_printer(progress, console, "growth")
             )
     result.machine.load_after = os.getloadavg()[0]
     return result
 
 
-def _teller(progress: Progress, console: Console, name: str) -> Callable[[str], None]:
+def _progress_printer(progress: Progress, console: Console, name: str) -> Callable[[str], None]:
     """Return a function that shows the current part; without a terminal it prints a line each."""
     task = progress.add_task(name, total=None)
 
-    def tell(what: str) -> None:
+    def show_progress(what: str) -> None:
         progress.update(task, description=f"{name}: {what}")
         if not console.is_terminal:
             console.print(f"{name}: {what}")
 
-    return tell
+    return show_progress
 
 
 async def _profiled(plan: BenchmarkPlan, console: Console, done: Done) -> Latency:
@@ -166,7 +167,7 @@ def command(
 
 def main() -> None:
     """Run the program."""
-    typer.run(command)
+    app_of(command)()
 
 
 if __name__ == "__main__":

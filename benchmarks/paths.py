@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.baselines import RABBIT, REDIS, SAL
 from benchmarks.event_times import GOT, OWN, PUT, EventTimes, file_key
 from benchmarks.peers import INGEST, PACE, RETRIEVAL
-from benchmarks.stage import END, HEADER, START, Stage
+from benchmarks.testbed import END, HEADER, START, BenchmarkTestbed
 from ccarchiver_sim.testbed.sal_observer import INGESTED, RETRIEVED
 
 SPACING_S = 0.04
@@ -72,23 +72,23 @@ PATHS = (
 )
 
 
-def files_of(stage: Stage, images: list[str]) -> list[str]:
+def files_of(testbed: BenchmarkTestbed, images: list[str]) -> list[str]:
     """Return the keys of all files of some images."""
     return [
-        file_key(image, raft, sensor) for image in images for raft, sensor in stage.settings.ccds
+        file_key(image, raft, sensor) for image in images for raft, sensor in testbed.settings.ccds
     ]
 
 
-async def expose(stage: Stage, images: list[str], done: Callable[[], None]) -> None:
+async def expose(testbed: BenchmarkTestbed, images: list[str], done: Callable[[], None]) -> None:
     """Expose images one after the other; each begins when the last one is complete or lost."""
-    stage.peers.tell(**{PACE: SPACING_S})
+    testbed.peers.send_command(**{PACE: SPACING_S})
     for image in images:
         for topic in (START, END, HEADER):
-            stage.put(topic, image)
+            testbed.put(topic, image)
             await asyncio.sleep(SPACING_S)
         # The statuses of its files arrive during this pause. An earlier query would disturb them.
-        await asyncio.sleep(SPACING_S * 2 * len(stage.settings.ccds))
-        await stage.collect(GOT + INGESTED, files_of(stage, [image]))
+        await asyncio.sleep(SPACING_S * 2 * len(testbed.settings.ccds))
+        await testbed.collect(GOT + INGESTED, files_of(testbed, [image]))
         done()
 
 
@@ -101,16 +101,16 @@ class Round:
     peer: list[float]
 
 
-def read(stage: Stage, images: list[str]) -> dict[str, Round]:
+def read(testbed: BenchmarkTestbed, images: list[str]) -> dict[str, Round]:
     """Return the measurements of some images by the paths' names."""
-    files = files_of(stage, images)
+    files = files_of(testbed, images)
     return {
-        path.name: _read_path(stage.receipts, path, files if path.per_file else images)
+        path.name: _read_path(testbed.event_times, path, files if path.per_file else images)
         for path in PATHS
     }
 
 
-def _read_path(receipts: EventTimes, path: Path, keys: list[str]) -> Round:
-    durations = receipts.durations_ms(path.begin, path.end, keys, less=path.peer)
-    peer = receipts.durations_ms(*path.peer, keys) if path.peer is not None else []
+def _read_path(event_times: EventTimes, path: Path, keys: list[str]) -> Round:
+    durations = event_times.durations_ms(path.begin, path.end, keys, less=path.peer)
+    peer = event_times.durations_ms(*path.peer, keys) if path.peer is not None else []
     return Round(durations, len(keys) - len(durations), peer)

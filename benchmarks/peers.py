@@ -13,13 +13,13 @@ from collections.abc import Coroutine
 from typing import cast
 
 from benchmarks.event_times import GOT, OWN, PUT, file_key, now
-from benchmarks.timestamp_recorder import TAKE, TimestampRecorder, serve
+from benchmarks.timestamp_recorder import COLLECT, TimestampRecorder, serve
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.replies import transact
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.async_run import run_async_peer
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.site import Site
 from ccarchiver_sim.peers.controller.messages import health_ack, item_ack
 from ccarchiver_sim.peers.forwarder import messages as forwarder_messages
@@ -50,18 +50,18 @@ class Peers:
         Queues, credentials and CCDs.
     link
         The connection that they share.
-    notes
+    recorder
         Recorder of the times.
     """
 
-    def __init__(self, site: Site, link: AmqpConnection, notes: TimestampRecorder) -> None:
+    def __init__(self, site: Site, link: AmqpConnection, recorder: TimestampRecorder) -> None:
         self._settings = site.settings
         self._link = link
-        self._notes = notes
+        self._recorder = recorder
         self._identity = Identity(NAME, NAME, "127.0.0.1", f"{NAME}_consume", PRESENCE_KEY)
         self._pace = 0.0
         self._bursts = 0
-        self._told: dict[str, set[str]] = {}
+        self._received: dict[str, set[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -79,12 +79,12 @@ class Peers:
         entry = json.dumps(forwarder_messages.list_entry(self._identity))
         await transact(redis, ("LPUSH", FORWARDER_LIST, entry))
 
-        async def beat() -> None:
+        async def renew_presence() -> None:
             while True:
                 await asyncio.sleep(RENEWED_EVERY_S)
                 await redis.set(PRESENCE_KEY, PRESENCE_VALUE, ex=LIVES_FOR_S)
 
-        self._spawn(beat())
+        self._spawn(renew_presence())
 
     def close(self) -> None:
         """Cancel all tasks."""
@@ -115,7 +115,7 @@ class Peers:
         if message["MSG_TYPE"] == settings.new_archive_item:
             image = wire.text(message, "IMAGE_ID")
             kind = settings.new_archive_item
-            self._notes.note(GOT + kind, image, received_at)
+            self._recorder.record(GOT + kind, image, received_at)
             answer = item_ack(message, TARGET_DIR, settings.archive_controller_name, positive=True)
             self._publish(wire.text(message, "REPLY_QUEUE"), answer, OWN + kind, image)
         elif message["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK":
@@ -132,14 +132,14 @@ class Peers:
             self._publish(reply, forwarder_messages.associated_ack(PRESENCE_KEY, ack_id))
             return
         image = wire.text(message, "IMAGE_ID")
-        self._notes.note(GOT + kind, image, received_at)
+        self._recorder.record(GOT + kind, image, received_at)
         self._publish(
             reply, forwarder_messages.acknowledgement(kind, image, self._identity.component, ack_id)
         )
-        received = self._told.setdefault(image, set())
+        received = self._received.setdefault(image, set())
         received.add(kind)
         if {self._settings.fwdr_end_readout, self._settings.fwdr_header_ready} <= received:
-            del self._told[image]
+            del self._received[image]
             self._spawn(self._deliver(image))
 
     # ---- sent messages
@@ -175,7 +175,7 @@ class Peers:
         queue = settings.telemetry_queue if kind == RETRIEVAL else settings.queue_from_oods
         body = wire.encode_quoted(message) if kind == RETRIEVAL else wire.encode_block(message)
         key = file_key(image, raft, sensor)
-        self._notes.note(PUT + kind, key)
+        self._recorder.record(PUT + kind, key)
         await self._link.publish(queue, body, message_id=key)
 
     def _publish(self, queue: str, message: wire.Message, kind: str = "", key: str = "") -> None:
@@ -183,7 +183,7 @@ class Peers:
 
         async def publish() -> None:
             if kind:
-                self._notes.note(kind, key)
+                self._recorder.record(kind, key)
             await self._link.publish(
                 queue, body, message_id=f"{message['MSG_TYPE']} {message['ACK_ID']}"
             )
@@ -199,13 +199,13 @@ class Peers:
 async def work(stop: asyncio.Event) -> None:
     """Run the peers until stopped."""
     site = Site.load()
-    notes = TimestampRecorder()
+    recorder = TimestampRecorder()
     link = await AmqpConnection.open(site.settings, site.credentials)
-    peers = Peers(site, link, notes)
+    peers = Peers(site, link, recorder)
     try:
         await peers.open()
-        say("ready")
-        await serve({TAKE: notes.hand_over, PACE: peers.set_pace, BURST: peers.burst}, stop)
+        print_event("ready")
+        await serve({COLLECT: recorder.hand_over, PACE: peers.set_pace, BURST: peers.burst}, stop)
     finally:
         peers.close()
         with contextlib.suppress(asyncio.CancelledError):

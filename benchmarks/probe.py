@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.event_times import Receipt
-from benchmarks.timestamp_recorder import RECEIPTS, TAKE
+from benchmarks.event_times import EventTime
+from benchmarks.timestamp_recorder import COLLECT, EVENT_TIMES
 from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.testbed.peer_process import Peer
 
 ROOT = Path(__file__).resolve().parents[1]
 """Folder of this package, which is not installed."""
-LOOK_EVERY_S = 0.02
+POLL_INTERVAL_S = 0.02
 ANSWER_LIMIT_S = 60.0
 """Limit for one command; a command needs milliseconds."""
 
@@ -40,26 +40,26 @@ class Probe(Peer):
         self._read_upto = 0
         self._number = 0
 
-    async def take(self) -> list[Receipt]:
+    async def collect(self) -> list[EventTime]:
         """Return the times that the process has recorded since the last call."""
         self._number += 1
-        self.tell(**{TAKE: self._number})
-        answer = await self._answer(RECEIPTS, self._number)
+        self.send_command(**{COLLECT: self._number})
+        answer = await self._read_answer(EVENT_TIMES, self._number)
         return [(kind, key, at) for kind, key, at in answer["items"]]
 
-    async def _answer(self, event: str, number: int) -> dict[str, Any]:
+    async def _read_answer(self, event: str, number: int) -> dict[str, Any]:
         deadline = Deadline(ANSWER_LIMIT_S)
         while not deadline.has_passed():
-            for line in self._fresh():
+            for line in self._new_lines():
                 if line.get("event") == event and line.get("number") == number:
                     return line
             self.require_running()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
         raise TimeoutError(
             f"{self.name} did not answer within {ANSWER_LIMIT_S:g} s; {self.where()}\n{self.tail()}"
         )
 
-    def _fresh(self) -> list[dict[str, Any]]:
+    def _new_lines(self) -> list[dict[str, Any]]:
         """Return the complete lines that the process has written since the last call."""
         with self.out_path.open("rb") as out:
             out.seek(self._read_upto)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.probe import ROOT
-from benchmarks.stage import Stage
+from benchmarks.testbed import BenchmarkTestbed
 from ccarchiver_sim.testbed.supervisor import CONFIGURATION, WORKERS
 
 SHOWN = 25
@@ -53,10 +53,10 @@ def configuration_with_profiler(folder: Path) -> Path:
     return path
 
 
-def begin(stage: Stage) -> None:
+def begin(testbed: BenchmarkTestbed) -> None:
     """Start the profiler in all workers."""
     for worker in WORKERS:
-        stage.rig.supervisor.signal_worker(worker, BEGIN)
+        testbed.rig.supervisor.signal_worker(worker, BEGIN)
 
 
 @dataclass(frozen=True)

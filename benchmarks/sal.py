@@ -15,7 +15,7 @@ from ccarchiver_sim.testbed.sal_observer import CSC, ERROR_CODE, SUMMARY_STATE, 
 DEPTH = 50_000
 """Events that a reader holds, so that it loses none. The default of DDS and of salobj is 100."""
 
-Heard = Callable[[Any], None]
+SampleCallback = Callable[[Any], None]
 """Callback with a sample; salobj's types are known only at run time."""
 
 
@@ -31,21 +31,23 @@ class Listener:
         self._domain = domain
         self._stack = stack
 
-    async def listen(self, component: str, partition: str, callbacks: Mapping[str, Heard]) -> None:
+    async def listen(
+        self, component: str, partition: str, callbacks: Mapping[str, SampleCallback]
+    ) -> None:
         """Subscribe to events of a component; the callback is called with each, in sequence."""
         with applied({PARTITION: partition}):
             remote = salobj.Remote(self._domain, component, readonly=True, include=[], start=False)
         self._stack.push_async_callback(remote.close)
         qos = self._domain.event_qos_set.reader_qos
-        kept = qos.history
-        qos.set_policies([dds.HistoryQosPolicy(kept.kind, DEPTH)])
+        previous = qos.history
+        qos.set_policies([dds.HistoryQosPolicy(previous.kind, DEPTH)])
         try:
             for topic, callback in callbacks.items():
                 event = RemoteEvent(remote.salinfo, topic, max_history=0, queue_len=DEPTH)
                 event.callback = callback
                 setattr(remote, f"evt_{topic}", event)
         finally:
-            qos.set_policies([kept])
+            qos.set_policies([previous])
         await remote.start()
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from benchmarks import paths
 from benchmarks.baselines import Floor
 from benchmarks.event_times import GOT
-from benchmarks.load import BURST_ORDERS, site_of
+from benchmarks.load import BURST_INSTRUCTIONS, site_of
 from benchmarks.peers import PACE, TARGET_DIR
 from benchmarks.result import Growth, floor_of
-from benchmarks.stage import END, HEADER, ONE_BOARD, START, Stage, staged
 from benchmarks.stats import summarize
+from benchmarks.testbed import END, HEADER, ONE_BOARD, START, BenchmarkTestbed, open_testbed
 from benchmarks.workers import Processes, spent_each
 from ccarchiver_core.domain.exposure import (
     EndReadout,
@@ -49,10 +49,12 @@ AT_ONCE = 200
 HOLD_SPACING_S = 0.02
 """Between the starts of images that stay in progress."""
 
-Tell = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
 
-async def measure_scaling(images: int, ledgers: Sequence[int], tell: Tell) -> list[Growth]:
+async def measure_scaling(
+    images: int, ledgers: Sequence[int], show_progress: ShowProgress
+) -> list[Growth]:
     """Measure latency for each size of the ledger and each number of images in progress.
 
     Parameters
@@ -61,42 +63,44 @@ async def measure_scaling(images: int, ledgers: Sequence[int], tell: Tell) -> li
         Images of each measurement.
     ledgers
         Sizes of the ledger, smallest first.
-    tell
+    show_progress
         Called with a description of each part when it begins.
     """
     found = []
     filled = 0
-    async with staged({**site_of(ONE_BOARD), "MAX_LEDGER_IMAGES": ROOM}) as stage:
-        await stage.enable()
-        floor = Floor(stage, lambda: None)
-        await paths.expose(stage, stage.new_images(paths.WARM_UP), lambda: None)
+    async with open_testbed({**site_of(ONE_BOARD), "MAX_LEDGER_IMAGES": ROOM}) as testbed:
+        await testbed.enable()
+        floor = Floor(testbed, lambda: None)
+        await paths.expose(testbed, testbed.new_images(paths.WARM_UP), lambda: None)
         for size in ledgers:
             if size > filled:
-                tell(f"writing {size - filled} images into the ledger")
-                await _fill(stage, filled, size)
+                show_progress(f"writing {size - filled} images into the ledger")
+                await _fill(testbed, filled, size)
                 filled = size
             for in_work in IN_WORK:
-                tell(f"{size} in the ledger, {in_work} in progress")
-                found.append(await _measure(stage, floor, size, in_work, images))
+                show_progress(f"{size} in the ledger, {in_work} in progress")
+                found.append(await _measure(testbed, floor, size, in_work, images))
     return found
 
 
-async def _measure(stage: Stage, floor: Floor, size: int, in_work: int, count: int) -> Growth:
+async def _measure(
+    testbed: BenchmarkTestbed, floor: Floor, size: int, in_work: int, count: int
+) -> Growth:
     hops = {
         hop: summarize(durations) for hop, durations in (await floor.measure(FLOOR_COUNT)).items()
     }
-    held = stage.new_images(in_work - 1)
+    held = testbed.new_images(in_work - 1)
     for image in held:
-        stage.put(START, image)
+        testbed.put(START, image)
         await asyncio.sleep(HOLD_SPACING_S)
-    await stage.collect(GOT + BURST_ORDERS[START], held)
-    images = stage.new_images(count)
-    processes = Processes(stage)
+    await testbed.collect(GOT + BURST_INSTRUCTIONS[START], held)
+    images = testbed.new_images(count)
+    processes = Processes(testbed)
     before = processes.cpu_ms()
-    await paths.expose(stage, images, lambda: None)
+    await paths.expose(testbed, images, lambda: None)
     spent = spent_each(before, processes.cpu_ms(), count)
-    measured = paths.read(stage, images)
-    await _let_go(stage, held)
+    measured = paths.read(testbed, images)
+    await _let_go(testbed, held)
     return Growth(
         ledger=size,
         in_work=in_work,
@@ -106,22 +110,22 @@ async def _measure(stage: Stage, floor: Floor, size: int, in_work: int, count: i
     )
 
 
-async def _let_go(stage: Stage, held: list[str]) -> None:
+async def _let_go(testbed: BenchmarkTestbed, held: list[str]) -> None:
     """Complete the images that were held in progress before the next measurement."""
-    stage.peers.tell(**{PACE: 0})
+    testbed.peers.send_command(**{PACE: 0})
     for image in held:
-        stage.put(END, image)
-        stage.put(HEADER, image)
-    await stage.collect(GOT + INGESTED, paths.files_of(stage, held))
+        testbed.put(END, image)
+        testbed.put(HEADER, image)
+    await testbed.collect(GOT + INGESTED, paths.files_of(testbed, held))
 
 
-async def _fill(stage: Stage, first: int, last: int) -> None:
+async def _fill(testbed: BenchmarkTestbed, first: int, last: int) -> None:
     """Write complete images into the ledger with the same commands as the workers."""
     for begin in range(first, last, AT_ONCE):
-        pipe = stage.redis.pipeline(transaction=False)
+        pipe = testbed.redis.pipeline(transaction=False)
         for number in range(begin, min(begin + AT_ONCE, last)):
             for words in complete_image(
-                image_name(OLD_DAY, number), number, stage.settings
+                image_name(OLD_DAY, number), number, testbed.settings
             ).commands:
                 pipe.execute_command(*words)
         await pipe.execute()

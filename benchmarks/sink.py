@@ -14,12 +14,12 @@ from redis.exceptions import ResponseError
 
 from benchmarks.event_times import GOT, file_key, now
 from benchmarks.sal import floor_partition, listener
-from benchmarks.timestamp_recorder import TAKE, TimestampRecorder, serve
+from benchmarks.timestamp_recorder import COLLECT, TimestampRecorder, serve
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.replies import read_stream, transact
 from ccarchiver_sim.peers.common.async_run import run_async_peer
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.site import Site
 from ccarchiver_sim.testbed.environment import PARTITION
 from ccarchiver_sim.testbed.sal_observer import CAMERA, CSC, END_READOUT, INGESTED, RETRIEVED
@@ -34,7 +34,7 @@ FLOOR_SAL, FLOOR_RABBIT, FLOOR_REDIS = "floor sal", "floor rabbit", "floor redis
 
 FLOOR_QUEUE = "bench_floor"
 FLOOR_STREAM = "bench:floor"
-FLOOR_GROUP = "far"
+FLOOR_GROUP = "sink"
 FLOOR_DATABASE = 13
 """Separate from the archiver's database (14), so that its housekeeping finds no foreign keys."""
 READ_COUNT = 100
@@ -57,14 +57,14 @@ async def make_floor_stream(redis: "Redis") -> None:
             raise
 
 
-async def hear_redis(redis: "Redis", notes: TimestampRecorder) -> None:
+async def record_redis(redis: "Redis", recorder: TimestampRecorder) -> None:
     """Record each entry of the floor's stream, until cancelled."""
     await make_floor_stream(redis)
     while True:
         entries = await read_stream(redis, FLOOR_STREAM, FLOOR_GROUP, FLOOR_GROUP, ">", READ_COUNT)
         received_at = now()
         for _, fields in entries:
-            notes.note(GOT + FLOOR_REDIS, (fields or {})[b"key"].decode(), received_at)
+            recorder.record(GOT + FLOOR_REDIS, (fields or {})[b"key"].decode(), received_at)
         if entries:
             names = [entry for entry, _ in entries]
             await transact(
@@ -72,44 +72,46 @@ async def hear_redis(redis: "Redis", notes: TimestampRecorder) -> None:
             )
 
 
-def rabbit_note(link: AmqpConnection, notes: TimestampRecorder, delivery: Delivery) -> None:
+def record_rabbit(link: AmqpConnection, recorder: TimestampRecorder, delivery: Delivery) -> None:
     """Record one message of the floor's queue."""
     received_at = now()
     link.ack(delivery.tag)
     found = KEY_FIELD.search(delivery.body)
     if found is not None:
-        notes.note(GOT + FLOOR_RABBIT, found[1].decode(), received_at)
+        recorder.record(GOT + FLOOR_RABBIT, found[1].decode(), received_at)
 
 
 async def work(stop: asyncio.Event) -> None:
     """Record all events, messages and stream entries until stopped."""
     site = Site.load()
-    notes = TimestampRecorder()
+    recorder = TimestampRecorder()
     partition = os.environ[PARTITION]
 
     def status_recorder(topic: str) -> Any:  # noqa: ANN401 - salobj's own classes have no types
         def record(sample: Any) -> None:  # noqa: ANN401 - likewise
             received_at = now()
-            notes.note(GOT + topic, file_key(sample.obsid, sample.raft, sample.sensor), received_at)
+            recorder.record(
+                GOT + topic, file_key(sample.obsid, sample.raft, sample.sensor), received_at
+            )
 
         return record
 
     def record_floor(sample: Any) -> None:  # noqa: ANN401 - likewise
-        notes.note(GOT + FLOOR_SAL, sample.imageName, now())
+        recorder.record(GOT + FLOOR_SAL, sample.imageName, now())
 
     link = await AmqpConnection.open(site.settings, site.credentials)
     redis = make_client(floor_settings(site.settings), blocking=True)
     try:
         await link.declare(FLOOR_QUEUE)
-        link.consume(FLOOR_QUEUE, lambda delivery: rabbit_note(link, notes, delivery))
+        link.consume(FLOOR_QUEUE, lambda delivery: record_rabbit(link, recorder, delivery))
         async with listener() as bus:
             await bus.listen(
                 CSC, partition, {topic: status_recorder(topic) for topic in (RETRIEVED, INGESTED)}
             )
             await bus.listen(CAMERA, floor_partition(partition), {END_READOUT: record_floor})
-            reading = asyncio.create_task(hear_redis(redis, notes))
-            say("ready")
-            await serve({TAKE: notes.hand_over}, stop)
+            reading = asyncio.create_task(record_redis(redis, recorder))
+            print_event("ready")
+            await serve({COLLECT: recorder.hand_over}, stop)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
     finally:
@@ -118,4 +120,4 @@ async def work(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_async_peer("far", "WARNING", work))
+    sys.exit(run_async_peer("sink", "WARNING", work))

@@ -27,7 +27,7 @@ from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import Worker
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
-from ccarchiver_sim.testbed.delivery_check import prove
+from ccarchiver_sim.testbed.delivery_check import check_delivery
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.sal_observer import SUMMARY_STATE
 
@@ -76,7 +76,7 @@ class Takeover:
             self._rig.add_host(name)
         await self._rig.start_brokers()
         self._rig.hosts[HOSTS[0]].supervisor.start()
-        await self._rig.observer.wait_heard()
+        await self._rig.observer.wait_for_first_state()
         self._rig.hosts[HOSTS[1]].supervisor.start()
         await self._stands_by(HOSTS[1])
         await self._rig.start_peers()
@@ -88,7 +88,7 @@ class Takeover:
         shooting = asyncio.create_task(self._shoot(images))
         await polling.wait_for(lambda: len(images) >= IMAGES_BEFORE, LIMIT_S, lambda: "exposures")
         await asyncio.sleep(random.random() * CADENCE_S)  # noqa: S311  any moment of an exposure
-        mark, began = self._rig.observer.mark, time.monotonic()
+        position, began = self._rig.observer.position, time.monotonic()
         end = host.power_off if how == "power" else host.supervisor.stop
         ending = asyncio.create_task(asyncio.to_thread(end))
         await polling.wait_for(
@@ -96,7 +96,7 @@ class Takeover:
         )
         leases_s = time.monotonic() - began
         await polling.wait_for(
-            lambda: self._is_back(mark), LIMIT_S, lambda: "the return of the CSC"
+            lambda: self._is_back(position), LIMIT_S, lambda: "the return of the CSC"
         )
         csc_s = time.monotonic() - began
         await ending
@@ -107,17 +107,17 @@ class Takeover:
         shooting.cancel()
         await asyncio.wait({shooting})
         lost = await self._wait_for(images)
-        proofs = [prove(self._rig.observer, self._rig.folder, image) for image in images]
-        slowest = max(proof.seconds or LIMIT_S for proof in proofs)
+        checks = [check_delivery(self._rig.observer, self._rig.folder, image) for image in images]
+        slowest = max(check.seconds or LIMIT_S for check in checks)
         host.supervisor.start()
         await self._stands_by(at)
         return Round(how, to, leases_s, csc_s, len(images), lost, slowest)
 
-    def _is_back(self, mark: int) -> bool:
+    def _is_back(self, position: int) -> bool:
         """Return whether the newest state that the CSC published since a position is ENABLED."""
         states = [
             event.fields["summaryState"]
-            for event in self._rig.observer.of(SUMMARY_STATE, since=mark)
+            for event in self._rig.observer.of(SUMMARY_STATE, since=position)
         ]
         return bool(states) and states[-1] == salobj.State.ENABLED
 
@@ -130,8 +130,10 @@ class Takeover:
         """Wait for every exposure and return how many did not become complete."""
 
         def missing() -> int:
-            proofs = (prove(self._rig.observer, self._rig.folder, image) for image in images)
-            return sum(not proof.is_complete(self._expected) for proof in proofs)
+            checks = (
+                check_delivery(self._rig.observer, self._rig.folder, image) for image in images
+            )
+            return sum(not check.is_complete(self._expected) for check in checks)
 
         with contextlib.suppress(AssertionError):  # an exposure is lost; counted below
             await polling.wait_for(lambda: missing() == 0, LIMIT_S, lambda: "every exposure")

@@ -9,12 +9,12 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 
-from benchmarks.event_times import Receipt, now
-from ccarchiver_sim.peers.common.runloop import say
+from benchmarks.event_times import EventTime, now
+from ccarchiver_sim.peers.common.runloop import print_event
 
-TAKE = "take"
+COLLECT = "collect"
 """The command that requests the recorded times; its value, a number, is returned with them."""
-RECEIPTS = "receipts"
+EVENT_TIMES = "event_times"
 """The event that contains them."""
 LONGEST_LINE = 1 << 20
 """Limit of a line on standard input; a command has some ten bytes."""
@@ -26,16 +26,16 @@ class TimestampRecorder:
     """Recorded times that are not yet written."""
 
     def __init__(self) -> None:
-        self._items: list[Receipt] = []
+        self._items: list[EventTime] = []
 
-    def note(self, kind: str, key: str, at: int | None = None) -> None:
+    def record(self, kind: str, key: str, at: int | None = None) -> None:
         """Record one event, with the current time if none is given."""
         self._items.append((kind, key, now() if at is None else at))
 
     async def hand_over(self, number: object) -> None:
         """Write all recorded times in one line and forget them."""
         items, self._items = self._items, []
-        say(RECEIPTS, number=number, items=items)
+        print_event(EVENT_TIMES, number=number, items=items)
 
 
 async def serve(commands: Mapping[str, Command], stop: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.stage import Stage
+from benchmarks.testbed import BenchmarkTestbed
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_sim.pace import Deadline
@@ -18,7 +18,7 @@ MS_PER_S = 1000.0
 MEGABYTE = 1e6
 START_LIMIT_S = 60.0
 """A worker starts in two seconds; a longer start than this is a defect."""
-LOOK_EVERY_S = 0.01
+POLL_INTERVAL_S = 0.01
 _START_TICKS = 19
 """Index of the start time in /proc/PID/stat (proc(5), field 22) after the name in parentheses.
 
@@ -30,14 +30,14 @@ class Processes:
 
     Parameters
     ----------
-    stage
+    testbed
         The system under test; no worker may be restarted while this object is used.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, testbed: BenchmarkTestbed) -> None:
         self._processes = {
             worker: psutil.Process(status.pid)
-            for worker, status in stage.rig.supervisor.status().items()
+            for worker, status in testbed.rig.supervisor.status().items()
             if status.pid is not None
         }
 
@@ -60,7 +60,7 @@ def spent_each(before: dict[str, float], after: dict[str, float], count: float) 
     return {name: (after.get(name, 0.0) - before.get(name, 0.0)) / count for name in names}
 
 
-async def start_times(stage: Stage) -> dict[str, float]:
+async def start_times(testbed: BenchmarkTestbed) -> dict[str, float]:
     """Restart each worker alone; return the seconds from its start to its first heartbeat.
 
     Notes
@@ -68,20 +68,20 @@ async def start_times(stage: Stage) -> dict[str, float]:
     The bridge and health write their first heartbeat when they have their lease and begin to work,
     the CSC when it is also on SAL.
     """
-    return {worker: await _start_time(stage, Worker(worker)) for worker in WORKERS}
+    return {worker: await _start_time(testbed, Worker(worker)) for worker in WORKERS}
 
 
-async def _start_time(stage: Stage, worker: Worker) -> float:
-    before = await read_heartbeat(stage.redis, worker)
-    restart = asyncio.create_task(stage.rig.restart_worker(worker))
+async def _start_time(testbed: BenchmarkTestbed, worker: Worker) -> float:
+    before = await read_heartbeat(testbed.redis, worker)
+    restart = asyncio.create_task(testbed.rig.restart_worker(worker))
     deadline = Deadline(START_LIMIT_S)
     while not deadline.has_passed():
-        heartbeat = await read_heartbeat(stage.redis, worker)
+        heartbeat = await read_heartbeat(testbed.redis, worker)
         if heartbeat is not None and (before is None or heartbeat.pid != before.pid):
             age = _age_s(heartbeat.pid)
             await restart
             return age
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
     raise WaitError(f"{worker} wrote no heartbeat within {START_LIMIT_S:g} s of its restart")
 
 

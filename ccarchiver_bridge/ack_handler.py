@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.connection import Delivery
     from ccarchiver_bridge.association import Association
     from ccarchiver_bridge.context import BridgeContext
-    from ccarchiver_bridge.controller import ControllerWatch
+    from ccarchiver_bridge.controller import ControllerMonitor
     from ccarchiver_bridge.dispatcher import Dispatcher
     from ccarchiver_bridge.pending_acks import PendingAck, PendingAcks
     from ccarchiver_core.store.transaction import Outcome
@@ -62,7 +62,7 @@ class AckHandler:
         bridge: BridgeContext,
         pending: PendingAcks,
         dispatcher: Dispatcher,
-        controller: ControllerWatch,
+        controller: ControllerMonitor,
         association: Association,
     ) -> None:
         self._bridge = bridge
@@ -113,9 +113,9 @@ class AckHandler:
                 f"{ack.MSG_TYPE} answers {ack.ACK_ID}, which was "
                 f"{pending.instruction or 'ASSOCIATED'}"
             )
-        outcome = await self._settle(pending, pending.instruction, ack, delivery)
+        outcome = await self._record_ack(pending, pending.instruction, ack, delivery)
         await self._dispatcher.advance(pending.obsid)
-        self._dispatcher.forget_if_done(pending.obsid)
+        self._dispatcher.forget_if_acknowledged(pending.obsid)
         if outcome is not None:
             await outcome
             _log.info(
@@ -125,7 +125,7 @@ class AckHandler:
                 **pending.log_keys,
             )
 
-    async def _settle(
+    async def _record_ack(
         self, pending: PendingAck, instruction: Instruction, ack: Ack, delivery: Delivery
     ) -> asyncio.Future[Outcome] | None:
         """Apply an acknowledgement and submit its record.
@@ -139,11 +139,11 @@ class AckHandler:
                 return None
             exposure = await self._dispatcher.load(pending.obsid)
             transaction = Transaction()
-            pending_acks.settle(transaction, pending.ack_id)
+            pending_acks.remove(transaction, pending.ack_id)
             rejection = ""
             if exposure is not None:
                 if isinstance(ack, NewItemAck):
-                    rejection = self._take_target(ack, pending)
+                    rejection = self._rejection_reason(ack, pending)
                     if rejection:
                         dead_letters.add(
                             transaction,
@@ -179,9 +179,14 @@ class AckHandler:
             self._pending_acks.extend_later(pending)
             self._pending_acks.forget(pending.ack_id)
             if instruction is Instruction.NEW_ITEM:
-                self._controller.alive()
+                self._controller.on_message()
         if rejection:
-            _log.error("image.failed", **pending.log_keys, reason=rejection)
+            _log.error(
+                "image.failed",
+                effect="the image is not archived",
+                **pending.log_keys,
+                reason=rejection,
+            )
             await self._bridge.fault(
                 ErrorCode.NO_XFER_PARAMS_ACK,
                 f"{pending.obsid}: {rejection}; it is in the dead letters",
@@ -198,7 +203,7 @@ class AckHandler:
         await self._bridge.transactions.apply(Transaction().count("unexpected_acks"))
 
     @staticmethod
-    def _take_target(ack: NewItemAck, pending: PendingAck) -> str:
+    def _rejection_reason(ack: NewItemAck, pending: PendingAck) -> str:
         """Return why a Controller's acknowledgement cannot be used; empty if it can be used."""
         if not ack.ACK_BOOL:
             remedy = "check the Controller's log for the reason"
@@ -217,7 +222,7 @@ class AckHandler:
         A silent Controller is a fault; a silent Forwarder is to be replaced.
         """
         for late in self._pending_acks.overdue(self._bridge.consumer_lag.read_until):
-            if self._bridge.connection is None or self._pending_acks.find(late.ack_id) is None:
+            if not self._bridge.can_publish or self._pending_acks.find(late.ack_id) is None:
                 continue
             if late.sends < MAX_SENDS:
                 _log.warning(
@@ -227,14 +232,14 @@ class AckHandler:
                     **late.log_keys,
                 )
                 if late.instruction is None:
-                    await self._association.request_again(late)
+                    await self._association.resend(late)
                 else:
                     await self._dispatcher.resend(late)
                 continue
-            if late.instruction is Instruction.NEW_ITEM and await self._controller.is_busy():
+            if late.instruction is Instruction.NEW_ITEM and await self._controller.may_answer():
                 self._pending_acks.extend(late.ack_id)
                 continue
-            self._pending_acks.give_up(late.ack_id)
+            self._pending_acks.stop_waiting(late.ack_id)
             await self._report_silence(late)
 
     async def _report_silence(self, late: PendingAck) -> None:
@@ -246,8 +251,8 @@ class AckHandler:
         if late.instruction is Instruction.NEW_ITEM:
             report = (
                 f"the Controller on queue {late.queue} did not answer "
-                f"{self._bridge.settings.new_archive_item} of image {late.obsid}, sent {waited}; "
-                "is it running?"
+                f"{self._bridge.settings.new_archive_item} of image {late.obsid}, sent {waited}, "
+                "although it answers health checks"
             )
             await self._bridge.fault(code, report)
             return
@@ -256,7 +261,11 @@ class AckHandler:
             f"{late.obsid}, sent {waited}"
         )
         _log.error(
-            "forwarder.silent", instruction=late.instruction, queue=late.queue, **late.log_keys
+            "forwarder.silent",
+            effect="the images wait for another Forwarder",
+            instruction=late.instruction,
+            queue=late.queue,
+            **late.log_keys,
         )
         suspect = ReplaceForwarder(
             session_id=late.session_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_bridge import pending_acks
-from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError
+from ccarchiver_bridge.amqp.errors import AmqpError
 from ccarchiver_bridge.pending_acks import PendingAck
 from ccarchiver_bridge.queue_purge import purge
 from ccarchiver_core import keys
@@ -51,8 +51,8 @@ class Association:
         self._monitor = monitor
         self._requested: AssociateForwarder | None = None
 
-    async def on_connected(self) -> None:
-        """Send ASSOCIATED if it had to wait for the connection."""
+    async def retry(self) -> None:
+        """Send ASSOCIATED if it could not be sent yet; safe to repeat."""
         if (
             self._requested is not None
             and self._pending_acks.find(self._ack_id(self._requested)) is None
@@ -78,7 +78,7 @@ class Association:
         ):
             await self._request()
 
-    async def request_again(self, late: PendingAck) -> None:
+    async def resend(self, late: PendingAck) -> None:
         """Send ASSOCIATED again with the same ACK_ID."""
         await self._publish(late.model_copy(update={"sends": late.sends + 1}))
 
@@ -109,6 +109,8 @@ class Association:
         try:
             state = await connection.declare(queue)
         except AmqpError as error:
+            if connection.blocked_reason:
+                return  # it is requested again when the block ends
             if self._bridge.connection is connection and not connection.closed.done():
                 await self._reply(
                     pending,
@@ -117,34 +119,38 @@ class Association:
                 )
             return
         if state.consumers == 0:
-            await purge(connection, queue)
-            await self._reply(
-                pending,
-                AssociationOutcome.NO_CONSUMER,
-                detail=f"queue {queue} has no consumer",
-            )
+            detail = f"queue {queue} has no consumer"
+            try:
+                await purge(connection, queue)
+            except AmqpError as error:
+                _log.warning("queue.not_purged", queue=queue, error=str(error))
+                detail = f"{detail} and cannot be purged: {error}"
+            await self._reply(pending, AssociationOutcome.NO_CONSUMER, detail=detail)
             return
-        self._monitor.has_seen(message.epoch)
+        self._monitor.on_consumer_found(message.epoch)
         await self._publish(pending)
 
     async def _publish(self, pending: PendingAck) -> None:
-        connection = self._bridge.connection
-        if connection is None:
+        if self._bridge.connection is None:
             return
         self._pending_acks.expect(pending)
         try:
             failpoint.hit("bridge.before_associated")
-            await connection.publish(
-                pending.queue,
-                self._bridge.writer.associated(pending.ack_id).body(),
-                message_id=pending.ack_id,
-            )
+            with structlog.contextvars.bound_contextvars(**pending.log_keys):
+                await self._bridge.publish_once(
+                    pending.queue,
+                    self._bridge.writer.associated(pending.ack_id).body(),
+                    message_id=pending.ack_id,
+                )
             failpoint.hit("bridge.after_associated")
-        except (AmqpError, UnroutableError) as error:
+        except AmqpError as error:
             self._pending_acks.forget(pending.ack_id)
             _log.warning(
                 "association.waiting", queue=pending.queue, **pending.log_keys, error=str(error)
             )
+            if self._bridge.can_publish:
+                detail = f"ASSOCIATED to queue {pending.queue} cannot be sent: {error}"
+                await self._reply(pending, AssociationOutcome.DECLINED, detail=detail)
             return
         transaction = Transaction()
         pending_acks.record(transaction, pending)
@@ -160,7 +166,7 @@ class Association:
         detail: str = "",
     ) -> None:
         transaction = Transaction()
-        pending_acks.settle(transaction, pending.ack_id)
+        pending_acks.remove(transaction, pending.ack_id)
         transaction.enqueue(
             keys.Worker.HEALTH,
             AssociationResult(

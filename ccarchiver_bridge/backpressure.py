@@ -30,9 +30,9 @@ class Backpressure:
 
     def __init__(self, bridge: BridgeContext) -> None:
         self._bridge = bridge
-        self._left = 0
+        self._free = 0
 
-    async def take(self, count: int) -> None:
+    async def reserve(self, count: int) -> None:
         """Wait while the mailbox is full, then reserve entries for some messages.
 
         A reservation may be larger than the number of free entries, so the mailbox may exceed
@@ -40,11 +40,11 @@ class Backpressure:
         """
         backoff = Backoff()
         limit = self._bridge.settings.max_mailbox
-        while self._left <= 0:
+        while self._free <= 0:
             depth = await retry_until_available(
                 lambda: self._bridge.redis.xlen(keys.Worker.SAL.mailbox)
             )
-            self._left = limit - depth
+            self._free = limit - depth
             if depth >= limit:
                 await backoff.wait(
                     _log,
@@ -53,4 +53,4 @@ class Backpressure:
                     depth=depth,
                     remedy="is ccarchiver:sal running?",
                 )
-        self._left -= count
+        self._free -= count

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from ccarchiver_bridge.ack_handler import AckHandler
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
-from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_bridge.amqp.errors import AmqpError, BlockedError
+from ccarchiver_bridge.amqp.rejections import BLOCKED_REMEDY
 from ccarchiver_bridge.association import Association
 from ccarchiver_bridge.consumer import Consumer
 from ccarchiver_bridge.context import BridgeContext
-from ccarchiver_bridge.controller import ControllerWatch
+from ccarchiver_bridge.controller import ControllerMonitor
 from ccarchiver_bridge.dispatcher import Dispatcher
 from ccarchiver_bridge.forwarder_monitor import ForwarderMonitor
 from ccarchiver_bridge.message_router import MessageRouter
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
 RETRY_INTERVAL_S = 0.2
 """Seconds between two checks for overdue acknowledgements; short compared with ACK_TIMEOUT."""
 
+RETRY_UNSENT_MAX_S = 5.0
+"""Maximum of seconds between two attempts to send what RabbitMQ rejected."""
+
+BLOCK_POLL_S = 0.2
+"""Seconds between two checks of the limits while RabbitMQ accepts no messages."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -64,37 +71,39 @@ class Bridge:
         self._bridge = BridgeContext(context)
         self._pending_acks = PendingAcks(context.settings.ack_timeout)
         self._dispatcher = Dispatcher(self._bridge, self._pending_acks)
-        self._controller = ControllerWatch(self._bridge)
+        self._controller = ControllerMonitor(self._bridge)
         self._monitor = ForwarderMonitor(self._bridge)
         self._association = Association(self._bridge, self._pending_acks, self._monitor)
         self._ack_handler = AckHandler(
             self._bridge, self._pending_acks, self._dispatcher, self._controller, self._association
         )
         self._router = MessageRouter(self._bridge, self._ack_handler, self._controller)
-        self._wanted = asyncio.Event()
-        self._unwanted = asyncio.Event()
+        self._session_active = asyncio.Event()
+        self._session_inactive = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._replay = asyncio.Event()
         self._connected_session = ""
-        context.heartbeat.read_broker_link = self._read_link
+        context.heartbeat.read_broker_link = self._broker_link_stats
+        self._bridge.problems.on_change = self._publish_state
 
     async def run(self) -> None:
         """Run the tasks until cancelled."""
         await self._pending_acks.load(self._bridge.redis)
         await self._dispatcher.begin()
-        self._show_state()
+        self._publish_state()
         await self._reread_session()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read_mail())
+            group.create_task(self._read_mailbox())
             group.create_task(self._keep_connected())
             group.create_task(self._retry_overdue_acks())
-            group.create_task(self._replay_when_told())
-            group.create_task(self._controller.watch())
-            group.create_task(self._monitor.watch())
+            group.create_task(self._replay_on_request())
+            group.create_task(self._retry_unsent())
+            group.create_task(self._controller.run())
+            group.create_task(self._monitor.run())
             group.create_task(Watchdog(self._context, keys.Worker.HEALTH).run())
 
-    async def _read_mail(self) -> None:
+    async def _read_mailbox(self) -> None:
         while True:
             entries = await self._context.mailbox.read()
             index = 0
@@ -165,6 +174,7 @@ class Bridge:
         session = await self._bridge.refresh_session()
         if session == before:
             return
+        self._bridge.forget_rejections()
         transaction = Transaction()
         self._pending_acks.drop_outdated(session, transaction)
         if transaction.commands:
@@ -172,23 +182,23 @@ class Bridge:
         if session.id != before.id:
             self._controller.reset()
         if session.is_active:
-            self._unwanted.clear()
-            self._wanted.set()
+            self._session_inactive.clear()
+            self._session_active.set()
         else:
-            self._wanted.clear()
-            self._unwanted.set()
+            self._session_active.clear()
+            self._session_inactive.set()
         if session.is_paired and (session.id, session.epoch) != (
             before.id,
             before.epoch if before.is_paired else -1,
         ):
             self._replay.set()
-        self._show_state()
+        self._publish_state()
 
     async def _wait_until_idle(self) -> None:
         if not self._bridge.session.is_active:
             await self._idle.wait()
 
-    def _show_state(self) -> None:
+    def _publish_state(self) -> None:
         session = self._bridge.session
         if not session.is_active:
             state = "idle: no session"
@@ -198,40 +208,47 @@ class Bridge:
             state = "connected, paired" if session.is_paired else "connected, not paired"
         heartbeat = self._context.heartbeat
         heartbeat.state = state
-        heartbeat.degraded_reason = (
-            state if session.is_active and self._bridge.connection is None else ""
-        )
+        if session.is_active and self._bridge.connection is None:
+            heartbeat.degraded_reason = state
+        else:
+            heartbeat.degraded_reason = self._bridge.problems.text
 
-    def _read_link(self) -> BrokerLinkStats:
-        return (
-            BrokerLinkStats() if self._bridge.connection is None else self._bridge.connection.stats
-        )
+    def _broker_link_stats(self) -> BrokerLinkStats:
+        connection = self._bridge.connection
+        if connection is None:
+            waiting = f"waiting for RabbitMQ at {self._bridge.settings.broker_text}"
+            return BrokerLinkStats(problem=waiting if self._bridge.session.is_active else "")
+        return connection.stats._replace(problem=connection.block_text)
 
     async def _keep_connected(self) -> None:
         """Keep a connection while a session is active, and none otherwise."""
         while True:
-            await self._wanted.wait()
+            await self._session_active.wait()
             self._idle.clear()
             try:
                 await self._connect_and_serve()
             finally:
                 self._bridge.connection = None
                 self._idle.set()
-            self._show_state()
+            self._publish_state()
 
     async def _connect_and_serve(self) -> None:
         """Connect, serve and reconnect until the session is no longer active."""
-        backoff, away_since = Backoff(), time.monotonic()
-        while self._wanted.is_set():
+        backoff, down_since = Backoff(), time.monotonic()
+        while self._session_active.is_set():
+            connection: AmqpConnection | None = None
             try:
                 # Read each time: after the password is corrected, the bridge needs no restart.
-                link = await AmqpConnection.open(self._bridge.settings, load_credentials())
+                connection = await AmqpConnection.open(self._bridge.settings, load_credentials())
+                await self._declare_queues(connection)
             except (AmqpError, ConfigError) as error:
-                await self._fault_if_away_too_long(time.monotonic() - away_since, str(error))
+                if connection is not None:
+                    await connection.close()
+                await self._fault_if_down_too_long(time.monotonic() - down_since, error)
                 await backoff.wait(_log, "rabbitmq.unavailable", error=str(error))
                 continue
             try:
-                await self._serve(link)
+                await self._serve(connection)
             except AmqpError as error:
                 _log.warning("rabbitmq.lost", error=str(error))
                 await backoff.wait(_log, "rabbitmq.unavailable", error=str(error))
@@ -239,26 +256,29 @@ class Bridge:
                 backoff = Backoff()
             finally:
                 self._bridge.connection = None
-                await link.close()
-                self._show_state()
-            away_since = time.monotonic()
+                self._bridge.problems.clear_all()
+                await connection.close()
+                self._publish_state()
+            down_since = time.monotonic()
 
-    async def _fault_if_away_too_long(self, away_s: float, error: str) -> None:
+    async def _fault_if_down_too_long(self, down_s: float, error: Exception) -> None:
         session, settings = self._bridge.session, self._bridge.settings
         # A bridge that restarts during an outage has not connected either, but its session is not
         # new. A search after the loss of a Forwarder reveals this: the first search has no loss.
         is_first_search = session.pairing is Pairing.SEARCHING and session.loss is None
-        starting = is_first_search and self._connected_session != session.id
+        is_blocked = isinstance(error, BlockedError)
+        starting = is_first_search and (is_blocked or self._connected_session != session.id)
         limit = settings.connect_timeout if starting else settings.broker_outage_limit
-        if away_s >= limit:
+        if down_s >= limit:
+            remedy = getattr(error, "remedy", "")
             await self._bridge.fault(
                 ErrorCode.NO_RABBITMQ,
-                f"no connection to RabbitMQ for {away_s:.0f} s: {error}; is it running, and are "
-                "address, vhost, user and password right?",
+                f"no messages to RabbitMQ for {down_s:.0f} s: {error}"
+                + (f"; {remedy}" if remedy else ""),
             )
 
-    async def _serve(self, link: AmqpConnection) -> None:
-        """Serve one connection until it is closed or the session ends."""
+    async def _declare_queues(self, connection: AmqpConnection) -> None:
+        """Declare the queues that the archiver consumes and those that it publishes to."""
         settings, session = self._bridge.settings, self._bridge.session
         names = [
             *Consumer.queue_names(self._bridge),
@@ -268,33 +288,86 @@ class Bridge:
         if session.forwarder is not None:
             names.append(session.forwarder.consume_queue)
         for name in dict.fromkeys(names):
-            await link.declare(name)
-        self._bridge.connection = link
+            await connection.declare(name)
+
+    async def _serve(self, connection: AmqpConnection) -> None:
+        """Serve one connection until it is closed or the session ends."""
+        session = self._bridge.session
+        self._bridge.connection = connection
         self._connected_session = session.id
         self._pending_acks.restart_deadlines()
         self._controller.reset()
-        self._show_state()
-        _log.info("rabbitmq.connected", broker=link.broker, session=session.id)
+        self._publish_state()
+        _log.info("rabbitmq.connected", broker=connection.broker, session=session.id)
         await self._bridge.transactions.apply(Transaction().count("rabbitmq_connections"))
-        inbox = asyncio.create_task(Consumer(self._bridge, self._router, link).run())
-        unwanted = asyncio.create_task(self._unwanted.wait())
+        consuming = asyncio.create_task(Consumer(self._bridge, self._router, connection).run())
+        session_ended = asyncio.create_task(self._session_inactive.wait())
+        block_monitor = asyncio.create_task(self._monitor_block(connection))
         try:
             self._monitor.on_connected()
             await purge_lost_queues(self._bridge)
-            await self._association.on_connected()
+            await self._association.retry()
             self._replay.set()
-            # The futures have different result types. The type is invariant, but asyncio.wait
-            # ignores results.
-            waiting: set[asyncio.Future[object]] = {inbox, unwanted, link.closed}  # type: ignore[arg-type]
+            waiting: set[asyncio.Future[Any]] = {
+                consuming,
+                session_ended,
+                block_monitor,
+                connection.closed,
+            }
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._bridge.connection = None
-            unwanted.cancel()
-            await cancel_and_wait(inbox)
-        if link.closed.done() and self._wanted.is_set():
-            raise AmqpError(link.closed.result())
+            session_ended.cancel()
+            await cancel_and_wait(block_monitor)
+            await cancel_and_wait(consuming)
+        if connection.closed.done() and self._session_active.is_set():
+            raise AmqpError(connection.closed.result())
 
-    async def _replay_when_told(self) -> None:
+    async def _monitor_block(self, connection: AmqpConnection) -> None:
+        """Report that RabbitMQ accepts no messages, and continue when it accepts them again."""
+        while True:
+            await connection.block_changed.wait()
+            connection.block_changed.clear()
+            if not connection.blocked_reason:
+                continue
+            began = time.monotonic()
+            error = BlockedError(connection.block_text, BLOCKED_REMEDY)
+            _log.error(
+                "rabbitmq.blocked",
+                broker=connection.broker,
+                reason=connection.blocked_reason,
+                effect="no instruction is sent; accepted images wait",
+                remedy=BLOCKED_REMEDY,
+            )
+            self._bridge.problems.set("rabbitmq", f"{error}; {BLOCKED_REMEDY}")
+            while connection.blocked_reason and not connection.closed.done():
+                await self._fault_if_down_too_long(time.monotonic() - began, error)
+                await asyncio.wait({connection.closed}, timeout=BLOCK_POLL_S)
+            if connection.closed.done():
+                return
+            blocked_s = round(time.monotonic() - began, 1)
+            _log.info("rabbitmq.unblocked", broker=connection.broker, blocked_s=blocked_s)
+            self._bridge.problems.clear("rabbitmq")
+            # The peers could not publish either, so they are not late.
+            self._pending_acks.restart_deadlines()
+            self._controller.reset()
+            self._monitor.on_connected()
+            await self._association.retry()
+            self._replay.set()
+
+    async def _retry_unsent(self) -> None:
+        """Try again to send what RabbitMQ rejected while the connection stayed open."""
+        backoff = Backoff(RETRY_UNSENT_MAX_S)
+        while True:
+            await self._bridge.retry_requested.wait()
+            self._bridge.retry_requested.clear()
+            await backoff.wait(_log, "instructions.unsent", reason=self._bridge.problems.text)
+            await self._association.retry()
+            await self._dispatcher.retry_unsent()
+            if not self._bridge.retry_requested.is_set():
+                backoff = Backoff(RETRY_UNSENT_MAX_S)
+
+    async def _replay_on_request(self) -> None:
         while True:
             await self._replay.wait()
             self._replay.clear()

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from ccarchiver_bridge import pending_acks
-from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError
+from ccarchiver_bridge.amqp.errors import AmqpError
 from ccarchiver_bridge.new_images import NewImages
 from ccarchiver_bridge.pending_acks import PendingAck
 from ccarchiver_core import keys
@@ -57,17 +57,19 @@ class Dispatcher:
     ----------
     bridge : `BridgeContext`
         Session and connection.
-    answers : `PendingAcks`
+    pending : `PendingAcks`
         Acknowledgements that the bridge expects.
     """
 
-    def __init__(self, bridge: BridgeContext, answers: PendingAcks) -> None:
+    def __init__(self, bridge: BridgeContext, pending: PendingAcks) -> None:
         self._bridge = bridge
-        self._pending_acks = answers
+        self._pending_acks = pending
         self._cache: collections.OrderedDict[str, Exposure] = collections.OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._busy: set[asyncio.Future[None]] = set()
         self._new_images = NewImages()
+        self._unsent: set[str] = set()
+        """Images whose last instruction could not be sent."""
 
     async def begin(self) -> None:
         """Read the highest job number of earlier processes; call it once, before the rest."""
@@ -160,6 +162,12 @@ class Dispatcher:
                 self._cache.pop(obsid, None)
             await self.advance_safely(obsid)
 
+    async def retry_unsent(self) -> None:
+        """Try again to send what RabbitMQ did not accept, oldest image name first."""
+        unsent, self._unsent = self._unsent, set()
+        for obsid in sorted(unsent):
+            await self.advance_safely(obsid)
+
     async def drain(self) -> None:
         """Wait for every call of `advance` that began before this one.
 
@@ -185,7 +193,7 @@ class Dispatcher:
         self._cache.move_to_end(obsid)
         return found
 
-    def forget_if_done(self, obsid: str) -> None:
+    def forget_if_acknowledged(self, obsid: str) -> None:
         """Remove an image from memory if all its instructions are sent and acknowledged."""
         exposure = self._cache.get(obsid)
         if (
@@ -211,10 +219,10 @@ class Dispatcher:
             if exposure is None or self._pending_acks.find(late.ack_id) is None:
                 self._pending_acks.forget(late.ack_id)
                 return
-            again = late.model_copy(update={"sends": late.sends + 1})
-            if await self._publish(exposure, late.instruction, again):
+            repeated = late.model_copy(update={"sends": late.sends + 1})
+            if await self._publish(exposure, late.instruction, repeated):
                 transaction = Transaction().count("resends")
-                pending_acks.record(transaction, again)
+                pending_acks.record(transaction, repeated)
                 sent = exposure.sent.get(late.instruction)
                 if sent is not None and sent.ack_id == late.ack_id:
                     resent = sent.model_copy(update={"resent_at": unix_time()})
@@ -276,8 +284,8 @@ class Dispatcher:
     async def _publish(
         self, exposure: Exposure, instruction: Instruction, pending: PendingAck
     ) -> bool:
-        link, session = self._bridge.connection, self._bridge.session
-        if link is None:
+        session = self._bridge.session
+        if self._bridge.connection is None:
             return False
         body = self._bridge.writer.instruction(
             instruction,
@@ -290,20 +298,10 @@ class Dispatcher:
         try:
             await self._bridge.transactions.wait_until_safe()
             failpoint.hit(f"bridge.before_{instruction}")
-            try:
-                await link.publish(pending.queue, body, message_id=pending.ack_id)
-            except UnroutableError as error:
-                _log.warning(
-                    "queue.missing",
-                    queue=pending.queue,
-                    **pending.log_keys,
-                    error=str(error),
-                    remedy="declaring it again",
-                )
-                await link.declare(pending.queue)
-                await link.publish(pending.queue, body, message_id=pending.ack_id)
+            with structlog.contextvars.bound_contextvars(**pending.log_keys):
+                await self._bridge.publish(pending.queue, body, message_id=pending.ack_id)
             failpoint.hit(f"bridge.after_{instruction}")
-        except (AmqpError, UnroutableError) as error:
+        except AmqpError as error:
             _log.warning(
                 "instruction.waiting",
                 instruction=instruction,
@@ -311,5 +309,6 @@ class Dispatcher:
                 **pending.log_keys,
                 error=str(error),
             )
+            self._unsent.add(exposure.obsid)
             return False
         return True

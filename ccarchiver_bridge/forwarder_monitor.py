@@ -42,22 +42,22 @@ class ForwarderMonitor:
     def __init__(self, bridge: BridgeContext) -> None:
         self._bridge = bridge
         self._connected_at = time.monotonic()
-        self._seen_epoch = -1
+        self._confirmed_epoch = -1
         self._suspected_epoch = -1
 
     def on_connected(self) -> None:
         """Allow the Forwarder the time to reconnect that the bridge needed itself."""
         self._connected_at = time.monotonic()
-        self._seen_epoch = -1
+        self._confirmed_epoch = -1
 
-    def has_seen(self, epoch: int) -> None:
+    def on_consumer_found(self, epoch: int) -> None:
         """Record that the Forwarder of a pairing has a consumer.
 
         Its loss is then detected at once, also before the first check of its queue.
         """
-        self._seen_epoch = epoch
+        self._confirmed_epoch = epoch
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Check the paired Forwarder's queue for a consumer until cancelled."""
         missing = 0
         while True:
@@ -72,11 +72,11 @@ class ForwarderMonitor:
                 missing = 0
                 continue
             if state is not None and state.consumers > 0:
-                self._seen_epoch = session.epoch
+                self._confirmed_epoch = session.epoch
                 missing = 0
                 continue
             may_be_reconnecting = time.monotonic() - self._connected_at < RECONNECT_GRACE
-            if self._seen_epoch != session.epoch and may_be_reconnecting:
+            if self._confirmed_epoch != session.epoch and may_be_reconnecting:
                 continue
             missing += 1
             if missing >= CHECKS_WITHOUT_CONSUMER and self._suspected_epoch != session.epoch:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from ccarchiver_bridge.bridge import work
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.worker import run
 
 
+@resilient_output()
 def main() -> None:
     """Run the bridge until SIGTERM or SIGINT."""
     sys.exit(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ccarchiver_bridge.ack_handler import AckHandler
     from ccarchiver_bridge.amqp.connection import Delivery
     from ccarchiver_bridge.context import BridgeContext
-    from ccarchiver_bridge.controller import ControllerWatch
+    from ccarchiver_bridge.controller import ControllerMonitor
 
 _log = structlog.get_logger(__name__)
 
@@ -40,19 +40,19 @@ class MessageRouter:
     ----------
     bridge : `BridgeContext`
         Settings and transactions.
-    answers : `AckHandler`
+    ack_handler : `AckHandler`
         Handles acknowledgements.
-    controller : `ControllerWatch`
+    controller : `ControllerMonitor`
         Is notified of the Controller's messages.
     """
 
     def __init__(
-        self, bridge: BridgeContext, answers: AckHandler, controller: ControllerWatch
+        self, bridge: BridgeContext, ack_handler: AckHandler, controller: ControllerMonitor
     ) -> None:
         self._bridge = bridge
         self._controller = controller
-        self._ack_handler = answers
-        self._reader = MessageDecoder(bridge.settings)
+        self._ack_handler = ack_handler
+        self._decoder = MessageDecoder(bridge.settings)
 
     async def handle_batch(self, batch: list[Delivery], done: Callable[[Delivery], None]) -> None:
         """Handle deliveries of one queue; safe to repeat.
@@ -69,22 +69,22 @@ class MessageRouter:
             Called for each delivery when Redis holds its result.
         """
         transaction = Transaction()
-        answers: list[tuple[Ack, Delivery]] = []
+        acks: list[tuple[Ack, Delivery]] = []
         for delivery in batch:
             try:
-                message = self._reader.read(delivery.body)
+                message = self._decoder.read(delivery.body)
                 if isinstance(message, Ack):
-                    answers.append((message, delivery))
+                    acks.append((message, delivery))
                 else:
                     self._add(transaction, message, delivery.queue)
             except RejectedError as error:
-                self._refuse(transaction, delivery, str(error))
-        if len(answers) == 1:
-            await self._answer(*answers[0])
-        elif answers:
+                self._add_rejection(transaction, delivery, str(error))
+        if len(acks) == 1:
+            await self._handle_ack(*acks[0])
+        elif acks:
             async with asyncio.TaskGroup() as group:
-                for ack, delivery in answers:
-                    group.create_task(self._answer(ack, delivery))
+                for ack, delivery in acks:
+                    group.create_task(self._handle_ack(ack, delivery))
         if transaction.commands:
             failpoint.hit("bridge.before_status_transaction")
             await self._bridge.transactions.apply(transaction)
@@ -92,29 +92,33 @@ class MessageRouter:
         for delivery in batch:
             done(delivery)
 
-    async def _answer(self, ack: Ack, delivery: Delivery) -> None:
+    async def _handle_ack(self, ack: Ack, delivery: Delivery) -> None:
         with structlog.contextvars.bound_contextvars(**self._ack_handler.log_keys(ack)):
-            await self._answer_or_refuse(ack, delivery)
+            await self._handle_ack_or_reject(ack, delivery)
 
-    async def _answer_or_refuse(self, ack: Ack, delivery: Delivery) -> None:
+    async def _handle_ack_or_reject(self, ack: Ack, delivery: Delivery) -> None:
         try:
             await self._ack_handler.handle(ack, delivery)
         except RejectedError as error:
-            await self._refuse_alone(delivery, str(error))
+            await self._apply_rejection(delivery, str(error))
         except CcArchiverError:
             raise
         except Exception as error:  # noqa: BLE001  a defect must not stop the messages behind it
-            _log.exception("message.handler_failed", queue=delivery.queue)
-            await self._refuse_alone(
+            _log.exception(
+                "message.handler_failed",
+                queue=delivery.queue,
+                effect="a message is not applied; its image may stay unfinished",
+            )
+            await self._apply_rejection(
                 delivery, f"a defect of the archiver: {type(error).__name__}: {error}"
             )
 
-    async def _refuse_alone(self, delivery: Delivery, reason: str) -> None:
+    async def _apply_rejection(self, delivery: Delivery, reason: str) -> None:
         transaction = Transaction()
-        self._refuse(transaction, delivery, reason)
+        self._add_rejection(transaction, delivery, reason)
         await self._bridge.transactions.apply(transaction)
 
-    def _refuse(self, transaction: Transaction, delivery: Delivery, reason: str) -> None:
+    def _add_rejection(self, transaction: Transaction, delivery: Delivery, reason: str) -> None:
         _log.warning(
             "message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body)
         )
@@ -130,7 +134,7 @@ class MessageRouter:
         match message:
             case Ingest():
                 if queue == self._bridge.settings.archive_ctrl_publish_queue:
-                    self._controller.alive()
+                    self._controller.on_message()
                 transaction.enqueue(
                     keys.Worker.SAL,
                     self._status(StatusTopic.IN_OODS, message, message.CAMERA, message.ARCHIVER),

@@ -73,7 +73,7 @@ class PendingAcks:
         self._due: dict[str, float] = {}
         self._place: dict[str, int] = {}
         self._places = itertools.count()
-        self._heard: dict[str, list[tuple[int, float]]] = {}
+        self._acknowledged: dict[str, list[tuple[int, float]]] = {}
         """For each queue: the place from which on acknowledgements are due at a time; both rise."""
 
     async def load(self, redis: Redis) -> None:
@@ -105,7 +105,7 @@ class PendingAcks:
         has skipped keep their deadlines.
         """
         place = self._place.get(pending.ack_id, -1)
-        acknowledged = self._heard.setdefault(pending.queue, [])
+        acknowledged = self._acknowledged.setdefault(pending.queue, [])
         while acknowledged and acknowledged[-1][0] >= place:
             acknowledged.pop()  # messages after those now have the later deadline
         acknowledged.append((place, time.monotonic() + self._timeout))
@@ -119,7 +119,7 @@ class PendingAcks:
         Other acknowledgements of the same peer may have extended it.
         """
         place, due = self._place[ack_id], self._due[ack_id]
-        acknowledged = self._heard.get(self._pending_acks[ack_id].queue, [])
+        acknowledged = self._acknowledged.get(self._pending_acks[ack_id].queue, [])
         before = bisect.bisect_left(acknowledged, (place,)) - 1
         return max(due, acknowledged[before][1]) if before >= 0 else due
 
@@ -134,7 +134,7 @@ class PendingAcks:
         self._due.pop(ack_id, None)
         self._place.pop(ack_id, None)
 
-    def give_up(self, ack_id: str) -> None:
+    def stop_waiting(self, ack_id: str) -> None:
         """Stop waiting for an acknowledgement, but still accept it if it arrives."""
         self._due.pop(ack_id, None)
 
@@ -149,7 +149,7 @@ class PendingAcks:
             )
             if other_session or other_forwarder:
                 self.forget(pending.ack_id)
-                settle(transaction, pending.ack_id)
+                remove(transaction, pending.ack_id)
 
     def restart_deadlines(self) -> None:
         """Restart all deadlines: until now the bridge could not receive acknowledgements."""
@@ -177,6 +177,6 @@ def record(transaction: Transaction, pending: PendingAck) -> None:
     transaction.command("HSET", keys.PENDING_ACKS, pending.ack_id, pending.model_dump_json())
 
 
-def settle(transaction: Transaction, ack_id: str) -> None:
+def remove(transaction: Transaction, ack_id: str) -> None:
     """Add the removal of a pending ack to a transaction."""
     transaction.command("HDEL", keys.PENDING_ACKS, ack_id)

@@ -11,6 +11,7 @@ import typer
 
 from ccarchiver_cli import config_listing, site_advisories
 from ccarchiver_cli.migrate import migrate
+from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.text_layout import indented
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
@@ -18,9 +19,9 @@ from ccarchiver_core.config.settings import load_settings, settings_path
 from ccarchiver_core.config.site_file import SiteFile
 
 app = typer.Typer(
-    no_args_is_help=True, help="Check the site file, show the settings in force, rewrite it."
+    no_args_is_help=True,
+    help="Check the site file, show the settings in force, or rewrite an old file.",
 )
-app.command("migrate")(migrate)
 
 
 def register(program: typer.Typer) -> None:
@@ -31,10 +32,9 @@ def register(program: typer.Typer) -> None:
 SiteFileArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[FILE]", help="The site file; by default $IIP_CONFIG_DIR/ccarchiver_config.yaml"
+        metavar="FILE", help="The site file. Default: $IIP_CONFIG_DIR/ccarchiver_config.yaml."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Verdict:
 def judge(file: Path | None) -> Verdict:
     """Check a site file (by default the one in use) and return the result."""
     try:
+        settings = load_settings(file)
         path = settings_path() if file is None else file
-        settings = load_settings(path)
         entries = config_listing.entries(settings, SiteFile(path))
     except ConfigError as error:
         return Verdict(
@@ -78,8 +78,8 @@ def judge(file: Path | None) -> Verdict:
 
 
 @app.command("check")
-def check(file: SiteFileArgument = None, *, as_json: Json = False) -> None:
-    """Check a site file; exit code 78 if it is wrong."""
+def check(file: SiteFileArgument = None, *, as_json: AsJson = False) -> None:
+    """Check a site file. Exit code 78 if it is wrong."""
     verdict = judge(file)
     if as_json:
         typer.echo(json.dumps(asdict(verdict), indent=2))
@@ -99,11 +99,10 @@ def check(file: SiteFileArgument = None, *, as_json: Json = False) -> None:
 
 
 @app.command("show")
-def show(*, as_json: Json = False) -> None:
-    """Show every setting in force with its value, origin and meaning. Passwords are never shown."""
+def show(*, as_json: AsJson = False) -> None:
+    """Show each setting in force with its value, origin and meaning. Passwords are not shown."""
     try:
-        path = settings_path()
-        settings = load_settings(path)
+        settings, path = load_settings(), settings_path()
         entries = config_listing.entries(settings, SiteFile(path))
     except ConfigError as error:
         typer.echo(f"ccarchiver: {error}", err=True)
@@ -128,3 +127,6 @@ def show(*, as_json: Json = False) -> None:
     typer.echo(f"file mode {account.file_mode}")
     if account.problem:
         typer.echo(indented("    ", account.problem))
+
+
+app.command("migrate")(migrate)

@@ -12,7 +12,8 @@ from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_UNAVAILABLE
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.redis.client import make_client
-from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.connection_failures import failure_remedy
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 Answer = TypeVar("Answer")
+
+DOCTOR = "then: ccarchiver doctor"
+"""End of each error text: the command that checks whether the remedy was right."""
 
 
 def settings_or_exit() -> Settings:
@@ -52,16 +56,23 @@ def query_redis(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Ans
     try:
         return asyncio.run(_ask(question, settings))
     except exceptions.ResponseError as error:
-        typer.echo(f"ccarchiver: Redis at {settings.redis_address}: {error}", err=True)
-        raise typer.Exit(EXIT_CONFIG) from None
+        text, code = describe(error), EXIT_CONFIG
+    except exceptions.InvalidResponse:
+        keys = redis_address_keys(settings)
+        text = f"does not answer in the protocol of Redis; correct {keys}, or REDIS_TLS"
+        code = EXIT_CONFIG
+    except exceptions.AuthenticationError as error:
+        text, code = describe(error), EXIT_UNAVAILABLE
     except UNAVAILABLE_ERRORS as error:
-        text = " ".join(str(error).split()).rstrip(".")
-        typer.echo(
-            f"ccarchiver: Redis at {settings.redis_address} does not answer: {text}; "
-            "is it running?",
-            err=True,
-        )
-        raise typer.Exit(EXIT_UNAVAILABLE) from None
+        text = f"{describe(error)}; {failure_remedy(error, redis_address_keys(settings))}"
+        code = EXIT_UNAVAILABLE
+    typer.echo(f"ccarchiver: Redis at {settings.redis_address} {text}; {DOCTOR}", err=True)
+    raise typer.Exit(code)
+
+
+def redis_address_keys(settings: Settings) -> str:
+    """Return the keys of the site file that name the address of Redis."""
+    return "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
 
 
 async def _ask(

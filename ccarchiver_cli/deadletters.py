@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ccarchiver_cli.connection import query_redis
+from ccarchiver_cli.options import AsJson, Yes  # noqa: TC001  typer reads the annotations
 from ccarchiver_cli.output import EXIT_WRONG, confirmed, console, fail, print_json, say, table
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.store import dead_letters
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from redis.asyncio import Redis
 
     from ccarchiver_core.config.settings import Settings
@@ -22,20 +26,40 @@ if TYPE_CHECKING:
 COUNT = 20
 """Default number of dead letters in a list: they fit on a screen."""
 
+EXAMPLE = "1795398964928-0"
+"""Id of a dead letter, for a message to the operator."""
+
 app_of_dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages that could not be processed."
 )
 
-LetterId = Annotated[str, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")]
-MaybeLetterId = Annotated[
-    str | None, typer.Argument(help="Id as `ccarchiver deadletter list` shows it")
-]
+
+def _valid_id(entry_id: str | None) -> str | None:
+    """Return an id if it has the form of one.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it has another form.
+    """
+    if entry_id is not None and dead_letters.ENTRY_ID.fullmatch(entry_id) is None:
+        raise typer.BadParameter(
+            f"{entry_id!r} is not the id of a dead letter. "
+            f"An id looks like {EXAMPLE}; ccarchiver deadletter list shows the ids"
+        )
+    return entry_id
+
+
+_ENTRY_ID = typer.Argument(
+    metavar="ENTRY_ID", callback=_valid_id, help="Id as `ccarchiver deadletter list` shows it"
+)
+EntryId = Annotated[str, _ENTRY_ID]
+MaybeEntryId = Annotated[str | None, _ENTRY_ID]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 Origin = Annotated[
-    str | None, typer.Option(help="With --all: only those of this queue or mailbox.")
+    str | None,
+    typer.Option(metavar="ORIGIN", help="With --all: only those of this queue or mailbox."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,9 +68,13 @@ def register(app: typer.Typer) -> None:
 
 
 @app_of_dead_letters.command("list")
-def list_letters(
-    count: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = COUNT,
-    origin: Annotated[str | None, typer.Option(help="Only those of this queue or mailbox.")] = None,
+def list_dead_letters(
+    count: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="How many, newest first.")
+    ] = COUNT,
+    origin: Annotated[
+        str | None, typer.Option(metavar="ORIGIN", help="Only those of this queue or mailbox.")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +87,7 @@ def list_letters(
         print_json([_as_dict(dead_letter) for dead_letter in newest])
         return
     if not newest:
-        say("no dead letters")
+        _say_none(origin)
         return
     made = table("id", "origin and reason")
     # The id is not wrapped: it is the argument of the other commands.
@@ -72,9 +100,9 @@ def list_letters(
 
 
 @app_of_dead_letters.command("show")
-def show_letter(letter_id: LetterId, *, as_json: AsJson = False) -> None:
+def show_dead_letter(entry_id: EntryId, *, as_json: AsJson = False) -> None:
     """Show one dead letter with its raw bytes."""
-    dead_letter = _find(letter_id)
+    dead_letter = _find(entry_id)
     if as_json:
         print_json(_as_dict(dead_letter))
         return
@@ -83,9 +111,40 @@ def show_letter(letter_id: LetterId, *, as_json: AsJson = False) -> None:
     say(f"raw: {dead_letter.raw!r}")
 
 
+@dataclass(frozen=True)
+class _Action:
+    """What a command does with each selected dead letter."""
+
+    apply: Callable[[Redis, DeadLetter], Awaitable[object]]
+    """Raises RejectedError if it is not possible; the dead letter then stays."""
+    question: str
+    """Question to the operator; `count` is replaced by the number of dead letters."""
+    effect: str
+    """Result for the operator; `origin` is replaced by the origin of the dead letter."""
+    is_permanent: bool
+    """Whether it needs a confirmation even without a terminal, because it cannot be undone."""
+    is_oldest_first: bool
+
+
+_REQUEUE = _Action(
+    apply=dead_letters.requeue,
+    question="Requeue {count} dead letters?",
+    effect="requeued to {origin}; if rejected again, it returns as a dead letter",
+    is_permanent=False,
+    is_oldest_first=True,  # the sequence in which they arrived
+)
+_DROP = _Action(
+    apply=lambda redis, dead_letter: dead_letters.drop(redis, dead_letter.id),
+    question="Delete {count} dead letters permanently?",
+    effect="dropped",
+    is_permanent=True,
+    is_oldest_first=False,
+)
+
+
 @app_of_dead_letters.command("requeue")
-def requeue_letter(
-    letter_id: MaybeLetterId = None,
+def requeue_dead_letters(
+    entry_id: MaybeEntryId = None,
     *,
     every: All = False,
     origin: Origin = None,
@@ -96,31 +155,12 @@ def requeue_letter(
 
     They are then processed like a new message.
     """
-    todo = _chosen(letter_id, every=every, origin=origin)
-    if every and todo and not confirmed(f"Requeue {len(todo)} dead letters?", yes=yes):
-        raise typer.Exit(EXIT_WRONG)
-
-    async def question(redis: Redis, _settings: Settings) -> list[str]:
-        # The oldest first: the sequence in which they arrived.
-        return [await _requeue(redis, dead_letter) for dead_letter in reversed(todo)]
-
-    errors = query_redis(question)
-    for dead_letter, error in zip(reversed(todo), errors, strict=True):
-        if error:
-            typer.echo(f"ccarchiver: {dead_letter.id}: {error}", err=True)
-        elif not as_json:
-            effect = "if rejected again, it returns as a dead letter"
-            say(f"{dead_letter.id}: requeued to {dead_letter.origin}; {effect}")
-    if as_json:
-        results = zip(reversed(todo), errors, strict=True)
-        print_json([{"id": dead_letter.id, "done": not error} for dead_letter, error in results])
-    if any(errors):
-        raise typer.Exit(EXIT_WRONG)
+    _carry_out(_REQUEUE, entry_id, every=every, origin=origin, yes=yes, as_json=as_json)
 
 
 @app_of_dead_letters.command("drop")
-def drop_letter(
-    letter_id: MaybeLetterId = None,
+def drop_dead_letters(
+    entry_id: MaybeEntryId = None,
     *,
     every: All = False,
     origin: Origin = None,
@@ -128,34 +168,72 @@ def drop_letter(
     as_json: AsJson = False,
 ) -> None:
     """Delete one dead letter, or all (of an origin), permanently."""
-    todo = _chosen(letter_id, every=every, origin=origin)
-    if every and todo and not yes and not sys.stdin.isatty():
-        raise fail("nothing was deleted: without a terminal to confirm it, add --yes")
-    if every and todo and not confirmed(f"Delete {len(todo)} dead letters permanently?", yes=yes):
+    _carry_out(_DROP, entry_id, every=every, origin=origin, yes=yes, as_json=as_json)
+
+
+def _carry_out(
+    action: _Action,
+    entry_id: str | None,
+    *,
+    every: bool,
+    origin: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Apply an action to the selected dead letters and print the results.
+
+    Raises
+    ------
+    typer.Exit
+        If the operator does not confirm the action, or if it fails for a dead letter.
+    """
+    selected = _selected(entry_id, every=every, origin=origin)
+    if every and selected:
+        _require_confirmation(action, len(selected), yes=yes)
+    if action.is_oldest_first:
+        selected.reverse()
+
+    async def apply(redis: Redis, _settings: Settings) -> list[str]:
+        return [await _error(action, redis, dead_letter) for dead_letter in selected]
+
+    results = list(zip(selected, query_redis(apply), strict=True))
+    for dead_letter, error in results:
+        if error:
+            typer.echo(f"ccarchiver: {dead_letter.id}: {error}", err=True)
+        elif not as_json:
+            say(f"{dead_letter.id}: {action.effect.format(origin=dead_letter.origin)}")
+    if as_json:
+        print_json([{"id": dead_letter.id, "done": not error} for dead_letter, error in results])
+    elif not results:
+        _say_none(origin)
+    if any(error for _, error in results):
         raise typer.Exit(EXIT_WRONG)
 
-    async def question(redis: Redis, _settings: Settings) -> None:
-        for dead_letter in todo:
-            await dead_letters.drop(redis, dead_letter.id)
 
-    query_redis(question)
-    if as_json:
-        print_json([{"id": dead_letter.id, "done": True} for dead_letter in todo])
-        return
-    for dead_letter in todo:
-        say(f"{dead_letter.id}: dropped")
+def _require_confirmation(action: _Action, count: int, *, yes: bool) -> None:
+    """Ask the operator to confirm an action.
+
+    Raises
+    ------
+    typer.Exit
+        If it is not confirmed.
+    """
+    if action.is_permanent and not yes and not sys.stdin.isatty():
+        raise fail("nothing was deleted: without a terminal to confirm it, add --yes")
+    if not confirmed(action.question.format(count=count), yes=yes):
+        raise typer.Exit(EXIT_WRONG)
 
 
-async def _requeue(redis: Redis, dead_letter: DeadLetter) -> str:
-    """Requeue one dead letter and return why it was not possible; empty if it succeeded."""
+async def _error(action: _Action, redis: Redis, dead_letter: DeadLetter) -> str:
+    """Apply an action and return why it was not possible; empty if it succeeded."""
     try:
-        await dead_letters.requeue(redis, dead_letter)
+        await action.apply(redis, dead_letter)
     except RejectedError as error:
         return str(error)
     return ""
 
 
-def _chosen(letter_id: str | None, *, every: bool, origin: str | None) -> list[DeadLetter]:
+def _selected(entry_id: str | None, *, every: bool, origin: str | None) -> list[DeadLetter]:
     """Return the selected dead letters, newest first.
 
     They are one, selected by its id, or all (of an origin).
@@ -165,11 +243,11 @@ def _chosen(letter_id: str | None, *, every: bool, origin: str | None) -> list[D
     typer.BadParameter
         If the options contradict each other.
     """
-    if every == (letter_id is not None):
+    if every == (entry_id is not None):
         raise typer.BadParameter("give the id of one dead letter, or --all")
     if origin is not None and not every:
         raise typer.BadParameter("--origin is only valid together with --all")
-    return [_find(letter_id)] if letter_id is not None else _found(origin)
+    return [_find(entry_id)] if entry_id is not None else _found(origin)
 
 
 def _found(origin: str | None) -> list[DeadLetter]:
@@ -179,11 +257,15 @@ def _found(origin: str | None) -> list[DeadLetter]:
     return [dead_letter for dead_letter in every if origin is None or dead_letter.origin == origin]
 
 
-def _find(letter_id: str) -> DeadLetter:
-    dead_letter = query_redis(lambda redis, _settings: dead_letters.find(redis, letter_id))
+def _find(entry_id: str) -> DeadLetter:
+    dead_letter = query_redis(lambda redis, _settings: dead_letters.find(redis, entry_id))
     if dead_letter is None:
-        raise fail(f"no dead letter {letter_id}; see: ccarchiver deadletter list")
+        raise fail(f"no dead letter {entry_id}; see: ccarchiver deadletter list")
     return dead_letter
+
+
+def _say_none(origin: str | None) -> None:
+    say(f"no dead letters from {origin}" if origin else "no dead letters")
 
 
 def _as_dict(dead_letter: DeadLetter) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ccarchiver_cli import retry
 from ccarchiver_cli.connection import query_redis
+from ccarchiver_cli.options import AsJson, require_text
 from ccarchiver_cli.output import (
     EXIT_WRONG,
     ago,
@@ -24,8 +25,9 @@ from ccarchiver_cli.output import (
     utc,
 )
 from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.status.ccds import Ccd, CcdState, ccds_of
-from ccarchiver_core.status.images import find_names
+from ccarchiver_core.status.images import find_names, observing_day
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
 from ccarchiver_core.store.image_ledger import ImageLedger
 
@@ -64,6 +66,8 @@ class ImageDetails(BaseModel):
     """What to do; empty if there is nothing to do."""
     target_dir: str
     timeline: list[TimelineEntry]
+    refused: list[RefusedExposure]
+    """Later exposures of the same name, which are not archived, oldest first."""
     ccds: list[Ccd]
     others: list[str]
     """Other images that match the given name, newest first."""
@@ -77,23 +81,33 @@ def register(app: typer.Typer) -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="Its name, its beginning, or its number: CC_O_20261122_000001, 1"),
+        typer.Argument(
+            metavar="NAME",
+            help="Name of the image, beginning of the name, or number: CC_O_20261122_000001 or 1.",
+        ),
     ],
     *,
     retry: Annotated[
         bool,
         typer.Option(
             "--retry",
-            help="Start one failed image again from the Controller. "
-            "For the unfinished images of a night: ccarchiver night --replay.",
+            help="Start this failed image again from its first instruction. "
+            "The Controller assigns a target directory again.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one image, stage by stage and CCD by CCD.
 
-    Exit code 1 if it is failed, stalled, skipped or not in the ledger.
+    Exit code 1 if it is failed, stalled, skipped or not in the ledger, or if a later exposure of
+    the same name was refused.
+
+    image NAME --retry starts one failed image again from its first instruction.
+    night --replay continues all unfinished images of a night where they are.
     """
+    require_text(
+        name, "NAME", "type the name or the number of an image; ccarchiver images lists the newest"
+    )
     if retry:
         _retry(name, as_json=as_json)
         return
@@ -104,7 +118,7 @@ def show(
         print_json(details.model_dump(mode="json"))
     else:
         _print(details)
-    if details.state in NOT_WELL:
+    if details.state in NOT_WELL or details.refused:
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -149,20 +163,29 @@ async def read_details(redis: Redis, settings: Settings, wanted: str) -> ImageDe
         remedy=_remedy(record),
         target_dir=record.target_dir,
         timeline=timeline(record, settings),
+        refused=[refused for refused in record.refused if not refused.is_skipped],
         ccds=ccds_of(record, settings),
         others=names[1:],
     )
 
 
 def _remedy(record: ImageRecord) -> str:
+    remedies = [_remedy_of_state(record)]
+    if any(not refused.is_skipped for refused in record.refused):
+        remedies.append("correct the camera's numbering; ccarchiver deadletter list")
+    return "; ".join(remedy for remedy in remedies if remedy)
+
+
+def _remedy_of_state(record: ImageRecord) -> str:
     match record.state:
         case ImageState.FAILED:
             runbook = f" (runbook: {record.failure_code})" if record.failure_code else ""
             return f"correct the cause{runbook}, then ccarchiver image {record.obsid} --retry"
         case ImageState.STALLED:
+            night = observing_day(record.first_seen_at)
             return (
                 "check the peer that it waits for; "
-                "if it does not continue by itself: ccarchiver night --replay"
+                f"if it does not continue by itself: ccarchiver night {night} --replay"
             )
         case ImageState.SKIPPED:
             return "nothing: the CSC was not ENABLED, so the image was not to be archived"
@@ -184,6 +207,12 @@ def _print(details: ImageDetails) -> None:
     if details.failed:
         code = f"{details.failed_code}: " if details.failed_code else ""
         facts.append(("failed", f"{code}{details.failed}", "red"))
+    for refused in details.refused:
+        text = (
+            f"another exposure of this name, at {utc(refused.refused_at)} UTC, is not archived: "
+            f"{refused.reason}"
+        )
+        facts.append(("refused", text, "bold red"))
     if details.remedy:
         facts.append(("remedy", details.remedy, ""))
     first_seen = f"{utc(details.first_seen_at)} UTC, {ago(details.first_seen_at, now)}"

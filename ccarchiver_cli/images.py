@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
+from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.output import console, duration, print_json, say, utc, wrapped
 from ccarchiver_core.domain.image_record import OPEN_STATES, ImageState
 from ccarchiver_core.status.images import bounds_of, names_between, newest_names
@@ -47,6 +48,9 @@ class StateFilter(enum.StrEnum):
     UNANNOUNCED = "unannounced"
 
 
+STATE_HELP = f"Show only images in this state: {', '.join(StateFilter)}. Open: not finished."
+
+
 class Line(BaseModel):
     """One line of the list: one image."""
 
@@ -72,15 +76,21 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    night: Annotated[str | None, typer.Option(help=NIGHT_HELP)] = None,
-    state: Annotated[StateFilter | None, typer.Option(help="Only images in this state.")] = None,
+    night: Annotated[str | None, typer.Option(metavar="DATE", help=NIGHT_HELP)] = None,
+    state: Annotated[StateFilter | None, typer.Option(metavar="STATE", help=STATE_HELP)] = None,
     last: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Maximum number of images: the newest ones.")
+        int,
+        typer.Option(
+            metavar="COUNT", min=1, max=MOST, help="Show at most this number of images, the newest."
+        ),
     ] = LAST,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List images, the newest last. The column files shows: retrieved + ingested."""
+    """List images, one line each, the newest last.
+
+    In the column files, 9+8 means: 9 files are retrieved and 8 are ingested.
+    """
     day = None if night is None else read_day(night)
     found = query_redis(lambda redis, settings: read(redis, settings, day, state, last))
     if as_json:

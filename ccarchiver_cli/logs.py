@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import enum
 import json
 import os
 import re
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ccarchiver_cli.log_files import LogFiles
+from ccarchiver_cli.log_query import LEVEL_HELP, Level, LogLine, LogQuery
+from ccarchiver_cli.options import require_text
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.config.settings import LOG_DIR_VARIABLE, load_settings
-from ccarchiver_core.keys import Worker  # noqa: TC001  typer reads the annotation
+from ccarchiver_core.keys import Worker
 from ccarchiver_core.log.log_line import readable
 from ccarchiver_core.log.logs import FILE_PREFIX
 
@@ -35,63 +35,7 @@ FOLLOW_INTERVAL = 0.5
 _AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-
-class Level(enum.StrEnum):
-    """Levels of log lines, least serious first."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-    CRITICAL = "critical"
-
-
-_LEVELS = {str(level): number for number, level in enumerate(Level)}
-
-
-@dataclass(frozen=True, order=True)
-class LogLine:
-    """One log line.
-
-    Lines are sorted by time. Lines of the same instant keep the sequence in which they were read.
-    """
-
-    at: dt.datetime
-    fields: dict[str, Any] = field(compare=False)
-    raw: bytes = field(compare=False)
-
-
-@dataclass(frozen=True)
-class LogQuery:
-    """Selection of log lines.
-
-    Parameters
-    ----------
-    name : `str`
-        Image name or ACK_ID. A line matches if one of its values contains the name as a whole word.
-    since : `datetime.datetime` or None
-        Earliest time of a line.
-    level : `Level`
-        Lowest level of a line.
-    """
-
-    name: str
-    since: dt.datetime | None = None
-    level: Level = Level.DEBUG
-
-    @property
-    def search_bytes(self) -> bytes:
-        """Bytes that the JSON of a matching line contains."""
-        return json.dumps(self.name)[1:-1].encode()
-
-    def has(self, line: LogLine) -> bool:
-        """Return whether a line matches."""
-        if self.since is not None and line.at < self.since:
-            return False
-        if _LEVELS.get(str(line.fields.get("level")), 0) < _LEVELS[self.level]:
-            return False
-        word = re.compile(rf"(?<!\w){re.escape(self.name)}(?!\w)")
-        return any(word.search(str(value)) for value in line.fields.values())
+WORKER_HELP = f"Show only the lines of this worker: {', '.join(Worker)}."
 
 
 def register(app: typer.Typer) -> None:
@@ -100,33 +44,36 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="IMAGE", help="Name of an image, or an ACK_ID")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whole name of an image, or an ACK_ID.")
+    ],
     *,
-    worker: Annotated[Worker | None, typer.Option(help="Only this worker's lines.")] = None,
+    worker: Annotated[Worker | None, typer.Option(metavar="WORKER", help=WORKER_HELP)] = None,
     since: Annotated[
         str,
         typer.Option(
-            help="Only lines from this time on: 2026-11-22T08:18 (UTC), "
-            "or how long ago: 90s, 10m, 2h, 1d."
+            metavar="TIME",
+            help="Show only lines from this time on: 2026-11-22T08:18 (UTC), "
+            "or how long ago: 90s, 10m, 2h, 1d.",
         ),
     ] = "",
-    level: Annotated[
-        Level, typer.Option(help="Only lines of this level or a more serious one.")
-    ] = Level.DEBUG,
+    level: Annotated[Level, typer.Option(metavar="LEVEL", help=LEVEL_HELP)] = Level.DEBUG,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Continue with new lines until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Continue with new lines, until Ctrl-C.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the lines as they are in the files.")
     ] = False,
 ) -> None:
-    """Show what all workers logged about one image, by time. Redis and the workers may be down."""
+    """Show the log lines of all workers about one image or one ACK_ID, by time.
+
+    Redis and the workers may be down. Exit code 1 if no line matches.
+    """
+    require_text(name, "NAME", "type the name of an image or an ACK_ID")
     if name.isdecimal():
         raise typer.BadParameter(
             f"{name!r} matches many lines; give the whole name, which ccarchiver images lists"
         )
-    if not name:
-        raise typer.BadParameter("an image's name or an ACK_ID is needed", param_hint="IMAGE")
     wanted = LogQuery(name, _time(since), level)
     folder = _log_dir()
     files = LogFiles(folder, str(worker or ""))
@@ -139,8 +86,11 @@ def show(
                     time.sleep(FOLLOW_INTERVAL)
                     _print_new(files, wanted, folder, as_json=as_json)
         elif not found:
-            which = f"{files.count} files {folder / FILE_PREFIX}{worker or '*'}.log*"
-            typer.echo(f"ccarchiver: no such line about {name} in {which}", err=True)
+            names = f"{folder / FILE_PREFIX}{worker or '*'}.log*"
+            text = f"no line {wanted.description} in {files.count} files {names}"
+            if not files.count:
+                text = f"there is no log file {names}"
+            typer.echo(f"ccarchiver: {text}", err=True)
             raise typer.Exit(EXIT_NOT_FOUND)
 
 

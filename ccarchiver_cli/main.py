@@ -11,6 +11,8 @@ import typer
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_core.base.help_layout import use_help_layout
+from ccarchiver_core.base.resilient_output import resilient_output
 
 COMMANDS = {
     "status": "ccarchiver_cli.status",
@@ -28,11 +30,12 @@ COMMANDS = {
 Only the module of the command that runs is imported.
 """
 
-HELP = (
-    "Show the state of the ComCam Archiver and correct what it could not complete. "
-    "Exit codes: 0 all is well or the command succeeded, 1 something is wrong or not found, "
-    "2 usage error, 69 Redis does not answer, 78 wrong configuration."
-)
+HELP = """Show the state of the ComCam Archiver, and correct what it could not complete.
+
+Exit codes: 0 all is well or the command succeeded, 1 something is wrong or not found,
+2 usage error, 69 Redis is unavailable, 74 the output cannot be written, 78 the configuration is
+wrong, 130 interrupted by Ctrl-C.
+"""
 
 
 def _version(value: bool) -> None:  # noqa: FBT001  typer passes it by position
@@ -63,9 +66,11 @@ def make_app(wanted: str = "") -> typer.Typer:
     for name, module in COMMANDS.items():
         if name == wanted or wanted not in COMMANDS:
             importlib.import_module(module).register(app)
+    use_help_layout(app)
     return app
 
 
+@resilient_output()
 def main() -> None:
     """Run the command that is typed."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,15 +26,19 @@ OldFile = Annotated[
 NewFile = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="OUT", help="The new file; it must not exist. Default: stdout."
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="The new file; it must not exist. Default: standard output.",
     ),
 ]
 
 
 def migrate(file: OldFile, output: NewFile = None) -> None:
-    """Rewrite a site file: the same values in a fixed sequence, every key with its meaning.
+    """Rewrite an old site file: the same values under the names of this version, with comments.
 
-    Comments of the old file are not copied, so keep it. Exit code 78 if the old file is wrong.
+    The comments state the meaning of each key. Comments of the old file are not copied, so keep it.
+    Exit code 78 if the old file is wrong.
     """
     try:
         settings = _load(file)
@@ -60,9 +63,8 @@ def _load(file: Path) -> Settings:
     try:
         return load_settings(file)
     except ConfigError:
-        with contextlib.suppress(ConfigError):
-            return load_settings(file, is_old=True)
-        raise
+        # The errors of this attempt do not include the old names, which are no problem here.
+        return load_settings(file, is_old=True)
 
 
 def _write(path: Path, text: str) -> None:

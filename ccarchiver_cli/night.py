@@ -10,6 +10,7 @@ import typer
 from ccarchiver_cli import retry
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
+from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.output import EXIT_WRONG, console, duration, print_json, say, utc, wrapped
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.status.images import observing_day
@@ -41,23 +42,23 @@ def show(
         bool,
         typer.Option(
             "--replay",
-            help="Send the instructions of the unfinished images again, with the same ACK_IDs.",
+            help="Send the instructions of the unfinished images of the night again. "
+            "Each image continues where it is: ACK_IDs and target directory stay the same.",
         ),
     ] = False,
     failed: Annotated[
         bool,
         typer.Option(
             "--failed",
-            help="With --replay: also start failed images again from the Controller.",
+            help="With --replay: also retry the failed images, as image --retry does.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the summary of an observing night. Exit code 1 if anything is missing.
 
-    night --replay sends the instructions of all unfinished images of the night again.
-
-    image --retry starts one failed image again from the Controller.
+    night --replay continues all unfinished images of the night where they are.
+    image NAME --retry starts one failed image again from its first instruction.
     """
     date = read_day(day)
     summary = query_redis(lambda redis, settings: read_night(redis, date, settings.files_per_image))
@@ -108,11 +109,23 @@ def _print(summary: NightSummary) -> None:
         out.print(f"{label:<{LABEL}}{count:>{COUNT}}  {first}".rstrip(), soft_wrap=True)
         for line in more:
             out.print(f"{'':<{LABEL + COUNT}}  {line}", soft_wrap=True)
-    verdict = "complete: nothing is missing" if summary.is_complete else "NOT complete"
-    if summary.seen == 0:
-        verdict = "no exposure of this night is known"
-    hint = "; ccarchiver night --replay" if summary.unfinished else ""
-    out.print(f"{verdict}{hint}", style="green" if summary.is_complete else "bold red")
+    out.print(_verdict(summary, now), style="green" if summary.is_complete else "bold red")
+
+
+def _verdict(summary: NightSummary, now: float) -> str:
+    """Return the last line: whether the night is complete, and what to do.
+
+    An image in progress continues by itself. After the end of the night none is in progress.
+    """
+    if summary.seen == 0 and not summary.refused and not summary.skipped:
+        return "no exposure of this night is known"
+    if summary.is_complete:
+        return "complete: nothing is missing"
+    waiting = summary.unfinished if now > summary.end else summary.stalled
+    in_progress = len(summary.unfinished) - len(waiting)
+    progress = f"; in progress: {in_progress}" if in_progress else ""
+    hint = f"; ccarchiver night {summary.day} --replay" if waiting else ""
+    return f"NOT complete{progress}{hint}"
 
 
 Row = tuple[str, int | str, str]
@@ -130,6 +143,8 @@ def _images(summary: NightSummary) -> Iterator[Row]:
     yield "skipped", len(summary.skipped), _named(summary.skipped)
     if summary.unannounced:
         yield "unannounced", len(summary.unannounced), _named(summary.unannounced)
+    if summary.refused:
+        yield "names used before", len(summary.refused), _named(summary.refused)
     missing = sum(gap.count for gap in summary.gaps)
     yield "numbers missing", missing, _named([_span(gap.first, gap.last) for gap in summary.gaps])
 

@@ -9,6 +9,7 @@ import typer
 
 from ccarchiver_cli import pairing
 from ccarchiver_cli.connection import query_redis
+from ccarchiver_cli.options import AsJson, Yes, require_text
 from ccarchiver_cli.output import (
     EXIT_WRONG,
     ago,
@@ -20,9 +21,14 @@ from ccarchiver_cli.output import (
     say,
     table,
 )
-from ccarchiver_cli.pairing import RefusedError
+from ccarchiver_cli.pairing import PairingRejectedError
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
-from ccarchiver_core.status.candidate_list import Candidate, CandidateList, read_candidates
+from ccarchiver_core.status.candidate_list import (
+    MAX_MALFORMED,
+    CandidateList,
+    CandidateStatus,
+    read_candidates,
+)
 from ccarchiver_core.status.overview import PairingView, read_pairing
 from ccarchiver_core.store.session import read_session
 
@@ -34,10 +40,7 @@ if TYPE_CHECKING:
 
 from ccarchiver_core.keys import Worker
 
-pair = typer.Typer(no_args_is_help=True, help="The pairing with a Forwarder, and the candidates.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+pair = typer.Typer(no_args_is_help=True, help="Show or change the pairing with a Forwarder.")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +75,10 @@ def release(
     *,
     yes: Yes = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also if no other Forwarder seems to be available.")
+        bool,
+        typer.Option(
+            "--force", help="Release it even if no other Forwarder seems to be available."
+        ),
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the next Forwarder is paired.")
@@ -93,7 +99,7 @@ def release(
         _confirm_release(session.forwarder.hostname, candidates.likely, yes=yes, force=force)
     try:
         before = query_redis(lambda redis, _settings: pairing.release(redis))
-    except RefusedError as error:
+    except PairingRejectedError as error:
         raise fail(str(error)) from None
     after = _next_paired(before) if wait and health_lives else None
     released = before.forwarder.hostname if before.forwarder else ""
@@ -110,7 +116,9 @@ def release(
         raise fail("no other Forwarder is paired yet; see: ccarchiver pair show, ccarchiver status")
 
 
-def _confirm_release(hostname: str, successor: Candidate | None, *, yes: bool, force: bool) -> None:
+def _confirm_release(
+    hostname: str, successor: CandidateStatus | None, *, yes: bool, force: bool
+) -> None:
     """Ask the operator to confirm a release.
 
     Raises
@@ -136,7 +144,10 @@ def _next_paired(before: Session) -> Session | None:
 @pair.command("next")
 def show_next(
     forwarder: Annotated[
-        str | None, typer.Argument(help="Hostname or queue of the Forwarder to try next.")
+        str | None,
+        typer.Argument(
+            metavar="FORWARDER", help="Hostname or queue of the Forwarder that health tries next."
+        ),
     ] = None,
     *,
     yes: Yes = False,
@@ -144,12 +155,15 @@ def show_next(
 ) -> None:
     """Show which Forwarder health tries next, or make a named Forwarder the next."""
     if forwarder is not None:
+        require_text(
+            forwarder, "FORWARDER", "type a hostname or a queue that ccarchiver pair show lists"
+        )
         if not confirmed(f"Try {forwarder} before all other Forwarders?", yes=yes):
             raise typer.Exit(EXIT_WRONG)
         name = forwarder
         try:
             text = query_redis(lambda redis, settings: pairing.promote(redis, settings, name))
-        except RefusedError as error:
+        except PairingRejectedError as error:
             raise fail(str(error)) from None
         if not as_json:
             say(text)
@@ -165,7 +179,7 @@ def show_next(
         raise fail("no other Forwarder is listed or known")
 
 
-def _next_text(candidate: Candidate) -> str:
+def _next_text(candidate: CandidateStatus) -> str:
     where = "listed" if candidate.listed else "known"
     stale = f"; stale? {candidate.stale}" if candidate.stale else ""
     return f"{candidate.hostname} on queue {candidate.queue}, {where}{stale}"
@@ -199,11 +213,16 @@ def _print(view: PairingView, candidates: CandidateList) -> None:
             _remark(one, view),
         )
     out.print(made)
+    if candidates.malformed > MAX_MALFORMED:
+        text = (
+            f"{candidates.malformed} entries of the list are malformed, {MAX_MALFORMED} are shown"
+        )
+        out.print(f"{text}; health moves them to the dead letters", style="yellow")
     if not candidates.candidates:
         out.print("no Forwarder is listed or known", style="yellow")
 
 
-def _remark(one: Candidate, view: PairingView) -> str:
+def _remark(one: CandidateStatus, view: PairingView) -> str:
     if view.queue and one.queue == view.queue:
         return "paired"
     stale = f"stale? {one.stale}" if one.stale else ""

@@ -35,7 +35,7 @@ A Forwarder writes its presence key within 3.5 s.
 """
 
 
-class RefusedError(CcArchiverError):
+class PairingRejectedError(CcArchiverError):
     """A command that is declined; the text contains the reason and what to do instead."""
 
 
@@ -46,14 +46,16 @@ async def release(redis: Redis) -> Session:
 
     Raises
     ------
-    RefusedError
+    PairingRejectedError
         If no Forwarder is paired.
     """
     session = await read_session(redis)
     if not session.is_active:
-        raise RefusedError("no session is active, so no Forwarder is paired; send start to the CSC")
+        raise PairingRejectedError(
+            "no session is active, so no Forwarder is paired; send start to the CSC"
+        )
     if not session.is_paired or session.forwarder is None:
-        raise RefusedError(
+        raise PairingRejectedError(
             "no Forwarder is paired; health is already searching for one; see: ccarchiver pair show"
         )
     hostname = session.forwarder.hostname
@@ -111,17 +113,20 @@ async def promote(redis: Redis, settings: Settings, name: str) -> str:
 
     Raises
     ------
-    RefusedError
+    PairingRejectedError
         If the Forwarder is not known or is already paired.
     """
     session = await read_session(redis)
     paired = session.forwarder
     if paired is not None and name in (paired.hostname, paired.consume_queue):
-        raise RefusedError(f"{name} is paired; to replace it: ccarchiver pair release")
+        raise PairingRejectedError(f"{name} is paired; to replace it: ccarchiver pair release")
     candidates = (await read_candidates(redis, settings)).candidates
-    matching = [one for one in candidates if name in (one.hostname, one.queue)]
+    # A malformed entry has no queue.
+    matching = [one for one in candidates if one.queue and name in (one.hostname, one.queue)]
     if not matching:
-        raise RefusedError(f"no Forwarder {name} is listed or known; see: ccarchiver pair show")
+        raise PairingRejectedError(
+            f"no Forwarder {name} is listed or known; see: ccarchiver pair show"
+        )
     chosen = matching[0]
     entry = ForwarderEntry(
         hostname=chosen.hostname, ip_address=chosen.ip_address, consume_queue=chosen.queue

@@ -137,7 +137,7 @@ def _why_not(record: ImageRecord | None, settings: Settings) -> str:
         return "is not in the ledger: nothing to send"
     if record.state is ImageState.FAILED:
         reason = record.failure_reason
-        return f"failed: {reason}; ccarchiver image NAME --retry, or --replay --failed"
+        return f"failed: {reason}; ccarchiver image {record.obsid} --retry"
     if not record.is_open:
         return f"is {record.state}: nothing to send"
     files = settings.files_per_image

@@ -40,15 +40,16 @@ def register(app: typer.Typer) -> None:
 def show(
     *,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Repeat every second until Ctrl-C.")
+        bool, typer.Option("--watch", "-w", help="Repeat every second, until Ctrl-C.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="For programs; with --watch one line a second.")
+        bool,
+        typer.Option("--json", help="Print JSON, for programs; with --watch one line a second."),
     ] = False,
 ) -> None:
     """Show the alarms with their remedies, then the state of every part of the archiver.
 
-    Exit code: 1 if there is an alarm, 69 if Redis does not answer.
+    Exit code: 1 if there is an alarm, 69 if Redis is unavailable.
     """
     if watch:
         _watch(settings_or_exit(), as_json=as_json)

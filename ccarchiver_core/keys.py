@@ -20,7 +20,7 @@ PAIRING_CANDIDATE = "ccarchiver:pairing_candidate"
 """List: the Forwarder with which an association is attempted; moved atomically from its list."""
 
 KNOWN_FORWARDERS = "ccarchiver:known_forwarders"
-"""Hash: every Forwarder that ever registered, by queue; candidates if the list is empty."""
+"""Hash: Forwarders that registered and were tried, by queue; candidates if the list is empty."""
 
 ASSOCIATION_ATTEMPTS = "ccarchiver:association_attempts"
 """Hash: the result of the last association attempt with each known Forwarder, by queue.
@@ -35,6 +35,11 @@ PENDING_ACKS = "ccarchiver:pending_acks"
 
 IMAGES = "ccarchiver:images"
 """Sorted set: every image in the ledger, by the time (Unix, UTC) of its first event or status."""
+
+REFUSED_EXPOSURES = "ccarchiver:refused_exposures"
+"""Sorted set: refused exposures of names used before, by the time (Unix, UTC) of the first event.
+
+A member is the name of the image, a colon, and the number of the refused exposure in its record."""
 
 UNFINISHED = "ccarchiver:unfinished"
 """Sorted set: accepted images that are neither complete nor failed, by job number."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import ValidationError
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
-from ccarchiver_core.domain.forwarder import ForwarderEntry, ListedForwarder
+from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import association_attempts, dead_letters
@@ -24,15 +23,13 @@ from ccarchiver_core.store.transaction import Transaction
 if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_core.store.association_attempts import AssociationAttempt
+    from ccarchiver_health.forwarder_list import ForwarderList
 
-ASK_KNOWN_EVERY = 1.0
+KNOWN_RETRY_INTERVAL = 1.0
 """Seconds between two attempts with a known Forwarder that is not registered; it may start."""
 
 MAX_KNOWN = 64
 """Maximum number of known Forwarders; an observatory has a few."""
-
-MAX_ENTRY = 4096
-"""Maximum size of an entry in bytes: twice the maximum of its three values together."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,18 +49,21 @@ class CandidateQueue:
     ----------
     context : `WorkerContext`
         Redis client and settings.
+    forwarder_list : `ForwarderList`
+        The list from which registered Forwarders are taken.
     """
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, forwarder_list: ForwarderList) -> None:
         self._context = context
-        self._asked_at: dict[str, float] = {}
+        self._list = forwarder_list
+        self._attempted_at: dict[str, float] = {}
 
-    async def next(self, mute: set[str]) -> Candidate | None:
+    async def next(self, excluded: set[str]) -> Candidate | None:
         """Return the next candidate, None if there is none now.
 
         Parameters
         ----------
-        mute : `set`
+        excluded : `set`
             Queues of Forwarders to skip: they did not answer, or were released.
 
         Notes
@@ -72,14 +72,13 @@ class CandidateQueue:
         there until `complete`, so a crash between them does not lose a Forwarder.
         """
         while True:
-            raw = await retry_until_available(self._take_raw)
+            raw = await retry_until_available(self._next_raw)
             if raw is None:
                 break
             try:
-                entry = self._read(raw)
+                entry = self._list.parse(raw)
             except RejectedError as error:
                 reason = str(error)
-                _log.warning("forwarder_list.malformed", reason=reason)
                 transaction = Transaction().command("DEL", keys.PAIRING_CANDIDATE)
                 dead_letters.add(
                     transaction,
@@ -89,16 +88,18 @@ class CandidateQueue:
                     raw=raw,
                 )
                 await self._context.transactions.apply(transaction)
+                self._list.record_malformed(1, raw, reason)
+                await retry_until_available(self._list.refresh)  # there may be many more
                 continue
-            if entry.consume_queue in mute:
+            if entry.consume_queue in excluded:
                 await self._context.transactions.apply(
                     Transaction().command("DEL", keys.PAIRING_CANDIDATE)
                 )
                 continue
             return Candidate(entry, listed=True)
-        return await self._known(mute)
+        return await self._known(excluded)
 
-    async def _take_raw(self) -> bytes | None:
+    async def _next_raw(self) -> bytes | None:
         redis = self._context.redis
         waiting = await redis.lindex(keys.PAIRING_CANDIDATE, 0)
         raw = waiting or await redis.lmove(
@@ -106,41 +107,20 @@ class CandidateQueue:
         )
         return raw.encode() if isinstance(raw, str) else raw
 
-    async def _known(self, mute: set[str]) -> Candidate | None:
+    async def _known(self, excluded: set[str]) -> Candidate | None:
         known = await retry_until_available(
             lambda: read_hash(self._context.redis, keys.KNOWN_FORWARDERS)
         )
         now = time.monotonic()
         for queue, text in known.items():
-            if queue in mute or now - self._asked_at.get(queue, -ASK_KNOWN_EVERY) < ASK_KNOWN_EVERY:
+            if (
+                queue in excluded
+                or now - self._attempted_at.get(queue, -KNOWN_RETRY_INTERVAL) < KNOWN_RETRY_INTERVAL
+            ):
                 continue
-            self._asked_at[queue] = now
+            self._attempted_at[queue] = now
             return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
         return None
-
-    def _read(self, raw: bytes) -> ForwarderEntry:
-        if len(raw) > MAX_ENTRY:
-            raise RejectedError(f"not a Forwarder's entry: {len(raw)} bytes, more than {MAX_ENTRY}")
-        try:
-            entry = ListedForwarder.model_validate_json(raw)
-        except ValidationError as error:
-            raise RejectedError(f"not a Forwarder's entry: {error.errors()[0]['msg']}") from None
-        if entry.consume_queue in self._context.settings.queues:
-            raise RejectedError(
-                f"not a Forwarder's entry: {entry.consume_queue} is not a Forwarder's queue"
-            )
-        return entry
-
-    async def listed(self, queue: str) -> list[bytes]:
-        """Return the raw entries of one Forwarder that are in the list."""
-        raw = cast("list[bytes]", await self._context.redis.lrange(keys.FORWARDER_LIST, 0, -1))
-        return [entry for entry in raw if self._is_of(entry, queue)]
-
-    def _is_of(self, raw: bytes, queue: str) -> bool:
-        try:
-            return self._read(raw).consume_queue == queue
-        except RejectedError:
-            return False
 
     async def complete(
         self, transaction: Transaction, candidate: Candidate, attempt: AssociationAttempt
@@ -151,7 +131,7 @@ class CandidateQueue:
         declared. So a Forwarder with a failed attempt stays known and is attempted again.
         """
         queue = candidate.entry.consume_queue
-        self._asked_at[queue] = time.monotonic()
+        self._attempted_at[queue] = time.monotonic()
         transaction.command("DEL", keys.PAIRING_CANDIDATE)
         if not candidate.listed:
             association_attempts.record(transaction, queue, attempt)

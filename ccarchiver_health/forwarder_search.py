@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import structlog
 from ccarchiver_core import keys
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.domain.session import PairedForwarder, Pairing
 from ccarchiver_core.domain.worker_messages import (
     AssociateForwarder,
@@ -25,6 +27,8 @@ from ccarchiver_core.store.session import require_active
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_health.association_key import write_association
 from ccarchiver_health.candidate_queue import CandidateQueue
+from ccarchiver_health.presence import PresenceMonitor
+from ccarchiver_health.search_time import SearchTime
 
 if TYPE_CHECKING:
     from ccarchiver_core.domain.forwarder import ForwarderEntry
@@ -32,11 +36,12 @@ if TYPE_CHECKING:
     from ccarchiver_core.domain.worker_messages import AssociationResult
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_health.candidate_queue import Candidate
+    from ccarchiver_health.forwarder_list import ForwarderList
 
-LOOK_INTERVAL = 0.25
+POLL_INTERVAL = 0.25
 """Seconds between two polls of an empty list, or of a presence key."""
 
-ASK_AGAIN_AFTER = 3.0
+REQUEST_REPEAT_AFTER = 3.0
 """Number of ACK_TIMEOUT without a result after which the request to the bridge is repeated.
 
 The bridge sends ASSOCIATED twice and has a result after two of them. Without one, the request or
@@ -58,20 +63,41 @@ class ForwarderSearch:
         Redis client, transactions and settings.
     session : `Session`
         The session as read when the search begins.
+    forwarder_list : `ForwarderList`
+        The list from which registered Forwarders are taken.
     """
 
-    def __init__(self, context: WorkerContext, session: Session) -> None:
+    def __init__(
+        self, context: WorkerContext, session: Session, forwarder_list: ForwarderList
+    ) -> None:
         self._context = context
         self._settings = context.settings
         self._session = session
         self._epoch = session.epoch
-        self._candidates = CandidateQueue(context)
-        self._mute = (
+        self._list = forwarder_list
+        self._candidates = CandidateQueue(context, forwarder_list)
+        self._excluded = (
             {session.loss.queue}
             if session.loss is not None and session.loss.exclude_from_search
             else set[str]()
         )
         self._silent: list[str] = []
+        self._attempted: set[str] = set()
+        is_first = session.loss is None
+        self._limit_s = self._settings.pair_timeout if is_first else self._settings.reassign_grace
+        self._time = SearchTime(
+            context,
+            self._settings.connect_timeout if is_first else self._settings.broker_outage_limit,
+        )
+        # `start` must not time out during an attempt; nothing waits for a later search.
+        self._last_attempt_at = (
+            time.monotonic()
+            + self._settings.start_limit
+            - self._settings.connect_timeout
+            - REQUEST_REPEAT_AFTER * self._settings.ack_timeout
+            if is_first
+            else math.inf
+        )
         self._answer: asyncio.Future[AssociationResult] | None = None
 
     def answer(self, reply: AssociationResult) -> None:
@@ -81,40 +107,47 @@ class ForwarderSearch:
             self._answer.set_result(reply)
 
     async def run(self) -> None:
-        """Search until a Forwarder is paired, the time is over, or the session has ended."""
-        limit = (
-            self._settings.pair_timeout
-            if self._session.loss is None
-            else self._settings.reassign_grace
-        )
-        # Only time without a registered candidate counts. A slow bridge, for example one that is
-        # starting, does not mean that Forwarders are missing.
-        idle_s = 0.0
-        while True:
-            candidate = await self._candidates.next(self._mute)
-            if candidate is None:
-                if idle_s >= limit:
-                    await self._give_up(limit)
+        """Search until a Forwarder is paired, the time is over, or the session has ended.
+
+        After the time is over, each Forwarder that was not tried is tried once.
+        """
+        measuring = asyncio.create_task(self._time.run())
+        try:
+            while True:
+                candidate = await self._candidates.next(self._excluded)
+                if self._is_over and not self._may_try_late(candidate):
+                    await self._give_up()
                     return
-                await asyncio.sleep(LOOK_INTERVAL)
-                idle_s += LOOK_INTERVAL
-                continue
-            if candidate.listed:
-                verdict = await self._try(candidate)
-            else:
-                began = time.monotonic()
-                verdict = await self._try(candidate)
-                idle_s += time.monotonic() - began  # it did not register, so the time counts
-            if verdict:
-                return
+                if candidate is None:
+                    await asyncio.sleep(POLL_INTERVAL)
+                elif await self._try(candidate):
+                    return
+        finally:
+            await cancel_and_wait(measuring)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._time.elapsed_s >= self._limit_s
+
+    def _may_try_late(self, candidate: Candidate | None) -> bool:
+        """Return whether to try a candidate although the time is over.
+
+        A Forwarder that was not tried may have waited behind others that did not answer.
+        """
+        return (
+            candidate is not None
+            and candidate.entry.consume_queue not in self._attempted
+            and time.monotonic() < self._last_attempt_at
+        )
 
     async def _try(self, candidate: Candidate) -> bool:
         """Attempt an association with one candidate; return True if the search is over."""
-        reply = await self._ask(candidate)
+        self._attempted.add(candidate.entry.consume_queue)
+        reply = await self._request_association(candidate)
         if reply is None:
             return True
         entry = candidate.entry
-        if reply.result is AssociationOutcome.ASSOCIATED and await self._shows_itself(
+        if reply.result is AssociationOutcome.ASSOCIATED and await self._is_present(
             reply.presence_key
         ):
             await self._pair(candidate, reply.presence_key)
@@ -123,7 +156,7 @@ class ForwarderSearch:
         _log.info("forwarder.association_failed", **self._log_keys(entry), reason=detail)
         if reply.result is AssociationOutcome.SILENT:
             self._silent.append(f"{entry.hostname} ({detail})")
-            self._mute.add(entry.consume_queue)
+            self._excluded.add(entry.consume_queue)
         transaction = Transaction().count("association_failures")
         await self._candidates.complete(
             transaction,
@@ -133,10 +166,11 @@ class ForwarderSearch:
         await self._context.transactions.apply(transaction)
         return False
 
-    async def _ask(self, candidate: Candidate) -> AssociationResult | None:
+    async def _request_association(self, candidate: Candidate) -> AssociationResult | None:
         """Request an association attempt from the bridge, and return its result.
 
-        Each attempt has a new epoch. The result is None if the session has ended.
+        Each attempt has a new epoch. The result is None if the search is over: the session has
+        ended, or the bridge did not answer in time.
         """
         self._epoch += 1
         self._answer = asyncio.get_running_loop().create_future()
@@ -152,18 +186,26 @@ class ForwarderSearch:
             transaction.enqueue(keys.Worker.BRIDGE, message)
             if await self._context.transactions.apply(transaction) is Outcome.PRECONDITION_FAILED:
                 return None
-            await asyncio.wait({self._answer}, timeout=ASK_AGAIN_AFTER * self._settings.ack_timeout)
+            await asyncio.wait(
+                {self._answer}, timeout=REQUEST_REPEAT_AFTER * self._settings.ack_timeout
+            )
             if self._answer.done():
                 return self._answer.result()
+            if self._is_over:
+                await self._give_up()
+                return None
 
-    async def _shows_itself(self, presence_key: str) -> bool:
-        deadline = time.monotonic() + PRESENCE_WAIT
-        while True:
+    async def _is_present(self, presence_key: str) -> bool:
+        """Return whether a presence key exists within PRESENCE_WAIT.
+
+        After an outage of Redis its writer has the time to reconnect.
+        """
+        monitor = PresenceMonitor(self._context.redis)
+        while await monitor.missing_for(presence_key) < PRESENCE_WAIT:
             if await retry_until_available(lambda: self._context.redis.exists(presence_key)):
                 return True
-            if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(POLL_INTERVAL)
+        return False
 
     async def _pair(self, candidate: Candidate, presence_key: str) -> None:
         entry = candidate.entry
@@ -179,10 +221,8 @@ class ForwarderSearch:
         await self._candidates.complete(
             transaction, candidate, AssociationAttempt(attempted_at=unix_time(), accepted=True)
         )
-        for raw in await retry_until_available(
-            lambda: self._candidates.listed(entry.consume_queue)
-        ):
-            # A later entry of this Forwarder then means that it was restarted: Health._why_gone.
+        for raw in await retry_until_available(lambda: self._list.entries_of(entry.consume_queue)):
+            # A later entry of this Forwarder then means that it was restarted: Health._loss_reason.
             transaction.command("LREM", keys.FORWARDER_LIST, 0, raw)
         changed = SessionChanged(session_id=self._session.id)
         transaction.enqueue(keys.Worker.BRIDGE, changed).enqueue(keys.Worker.HEALTH, changed)
@@ -190,10 +230,11 @@ class ForwarderSearch:
         await self._context.transactions.apply(transaction)
         _log.info("forwarder.paired", **self._log_keys(entry))
 
-    async def _give_up(self, limit: float) -> None:
-        code, report = self._verdict(limit)
+    async def _give_up(self) -> None:
+        code, report = self._failure()
         _log.error(
             "forwarder.not_found",
+            effect="archiving stops until the CSC is started again",
             error_code=int(code),
             report=report,
             session=self._session.id,
@@ -214,7 +255,14 @@ class ForwarderSearch:
             "epoch": self._epoch,
         }
 
-    def _verdict(self, limit: float) -> tuple[int, str]:
+    def _failure(self) -> tuple[int, str]:
+        limit = self._limit_s
+        if self._time.outage:
+            before = f"{self._session.loss.report}; " if self._session.loss else ""
+            return (
+                ErrorCode.NO_RABBITMQ,
+                f"{before}no Forwarder could be paired, because {self._time.outage}",
+            )
         where = f"list {keys.FORWARDER_LIST} in Redis at {self._settings.redis_address}"
         loss = self._session.loss
         if loss is not None:
@@ -229,5 +277,5 @@ class ForwarderSearch:
             )
         return (
             ErrorCode.NO_FORWARDER,
-            f"no living Forwarder in {where} within {limit:g} s; is one running?",
+            f"no living Forwarder in {where} within {limit:g} s; start a Forwarder",
         )

@@ -27,11 +27,11 @@ from ccarchiver_core.store.session import read_session, require_active
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health import process_exits
 from ccarchiver_health.association_key import write_association
-from ccarchiver_health.candidate_queue import CandidateQueue
+from ccarchiver_health.forwarder_list import ForwarderList
 from ccarchiver_health.forwarder_search import ForwarderSearch
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.orphaned_session import OrphanedSession
-from ccarchiver_health.presence import PresenceWatch
+from ccarchiver_health.presence import PresenceMonitor
 from ccarchiver_health.web.page_runner import run_page
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Health:
         self._context = context
         self._settings = context.settings
         self._session = Session()
-        self._candidates = CandidateQueue(context)
+        self._forwarder_list = ForwarderList(context)
         self._search: ForwarderSearch | None = None
         self._searching: asyncio.Task[None] | None = None
 
@@ -64,17 +64,18 @@ class Health:
         try:
             async with asyncio.TaskGroup() as group:
                 await self._reread_session(group)
-                group.create_task(self._read_mail(group))
+                group.create_task(self._read_mailbox(group))
                 group.create_task(self._keep_associated())
                 group.create_task(self._watch_presence())
-                watch = Watchdog(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
-                group.create_task(watch.run())
-                group.create_task(OrphanedSession(self._context, watch).run())
+                group.create_task(self._forwarder_list.run())
+                watchdog = Watchdog(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
+                group.create_task(watchdog.run())
+                group.create_task(OrphanedSession(self._context, watchdog).run())
                 group.create_task(Housekeeping(self._context).run())
         finally:
             await self._stop_search()
 
-    async def _read_mail(self, group: asyncio.TaskGroup) -> None:
+    async def _read_mailbox(self, group: asyncio.TaskGroup) -> None:
         while True:
             for entry in await self._context.mailbox.read():
                 await self._context.mailbox.handle(entry, lambda it: self._handle(it, group))
@@ -96,8 +97,8 @@ class Health:
                 if suspect.session_id == self._session.id and suspect.epoch == self._session.epoch:
                     # A Forwarder without a consumer may restart and be paired again. One that was
                     # released, or that does not answer, must not be.
-                    mute = suspect.reason is not ReplaceReason.NO_CONSUMER
-                    await self._lose(ErrorCode(suspect.code), suspect.report, mute=mute)
+                    exclude = suspect.reason is not ReplaceReason.NO_CONSUMER
+                    await self._lose(ErrorCode(suspect.code), suspect.report, exclude=exclude)
                     await self._reread_session(group)
             case ProcessExited(process=program):
                 process_exits.record(transaction, program)
@@ -114,11 +115,11 @@ class Health:
         if searching and (
             self._searching is None or (self._searching.done() and session != before)
         ):
-            self._search = ForwarderSearch(self._context, session)
+            self._search = ForwarderSearch(self._context, session, self._forwarder_list)
             self._searching = group.create_task(self._search.run())
-        self._show_state()
+        self._publish_state()
 
-    def _show_state(self) -> None:
+    def _publish_state(self) -> None:
         session = self._session
         if not session.is_active:
             state = "idle: no session"
@@ -149,22 +150,22 @@ class Health:
             await asyncio.sleep(self._settings.beacon.seconds_to_update)
 
     async def _watch_presence(self) -> None:
-        watch = PresenceWatch(self._context.redis)
+        monitor = PresenceMonitor(self._context.redis)
         epoch = -1
         while True:
-            await watch.pause()
+            await monitor.pause()
             session = self._session
             if not session.is_paired or session.forwarder is None:
                 continue
             if session.epoch != epoch:
-                watch.reset()
+                monitor.reset()
                 epoch = session.epoch
-            report = await self._why_gone(watch, session.forwarder)
+            report = await self._loss_reason(monitor, session.forwarder)
             if report:
-                await self._lose(ErrorCode.FORWARDER_GONE, report, mute=False)
-                watch.reset()
+                await self._lose(ErrorCode.FORWARDER_GONE, report, exclude=False)
+                monitor.reset()
 
-    async def _why_gone(self, watch: PresenceWatch, forwarder: PairedForwarder) -> str:
+    async def _loss_reason(self, monitor: PresenceMonitor, forwarder: PairedForwarder) -> str:
         """Return why the paired Forwarder counts as lost, empty if it is alive.
 
         A Forwarder registers in the list when it starts. If the paired Forwarder registers, it has
@@ -172,17 +173,17 @@ class Health:
         a consumer and its presence key exists.
         """
         key = forwarder.presence_key
-        if await watch.missing_for(key) >= self._settings.presence_grace:
+        if await monitor.missing_for(key) >= self._settings.presence_grace:
             return f"Forwarder {forwarder.hostname} is gone: its key {key} is no longer in Redis"
         try:
-            relisted = await self._candidates.listed(forwarder.consume_queue)
+            is_relisted = await self._forwarder_list.contains(forwarder.consume_queue)
         except UNAVAILABLE_ERRORS:
             return ""
-        if not relisted:
+        if not is_relisted:
             return ""
         return f"Forwarder {forwarder.hostname} has been restarted: it has registered again"
 
-    async def _lose(self, code: ErrorCode, report: str, *, mute: bool) -> None:
+    async def _lose(self, code: ErrorCode, report: str, *, exclude: bool) -> None:
         """End the pairing, and start the search for another Forwarder.
 
         The transaction begins a new epoch and instructs the bridge to purge the Forwarder's queue.
@@ -199,7 +200,7 @@ class Health:
             epoch=session.epoch,
             report=report,
         )
-        loss = ForwarderLoss(code=code, report=report, queue=queue, exclude_from_search=mute)
+        loss = ForwarderLoss(code=code, report=report, queue=queue, exclude_from_search=exclude)
         changed = SessionChanged(session_id=session.id)
         transaction = Transaction()
         require_active(transaction, session.id)

@@ -16,12 +16,13 @@ from ccarchiver_core.redis.replies import text
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_health.periodic_log import PeriodicLog
 
 if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
 
 INTERVAL = 5.0
-"""Seconds between two rounds. An operator sees a stalled image after at most this delay."""
+"""Seconds between two rounds. With `BATCH` open images, a stalled one shows after this delay."""
 
 BATCH = 200
 """Images checked in one round: a round takes less than a tenth of a second."""
@@ -50,6 +51,16 @@ class Housekeeping:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._ledger = ImageLedger(context.redis)
+        self._mailboxes_full = {
+            worker: PeriodicLog(_log.error, "mailbox.full", "rounds") for worker in keys.Worker
+        }
+        self._ledger_full = PeriodicLog(_log.warning, "ledger.full", "removed")
+        self._dead_letters_full = PeriodicLog(_log.error, "dead_letters.full", "deleted")
+        self._dead_letters_large = PeriodicLog(_log.error, "dead_letters.large", "deleted")
+        self._dead_letters_written = -1
+        self._are_dead_letters_full = False
+        self._checked = 0
+        """Number of open images, from the lowest job number on, that this pass has checked."""
 
     async def run(self) -> None:
         """Do the housekeeping every `INTERVAL` until cancelled.
@@ -66,12 +77,16 @@ class Housekeeping:
                 _log.warning("housekeeping.postponed", error=str(error))
 
     async def report_stalled(self) -> None:
-        """Mark images that have waited too long as stalled, and abandon those past ABANDONED_AFTER.
+        """Mark images without progress for STALLED_AFTER, and abandon those past ABANDONED_AFTER.
 
-        A stalled image continues when what it waits for arrives.
+        A stalled image continues when what it waits for arrives. Each call checks the next `BATCH`
+        open images; after the last one it begins again with the first.
         """
         settings = self._context.settings
-        for obsid in (await self._ledger.open_images())[:BATCH]:
+        names = await self._ledger.open_images()
+        batch = names[self._checked : self._checked + BATCH]
+        self._checked = self._checked + BATCH if self._checked + BATCH < len(names) else 0
+        for obsid in batch:
             record = await self._ledger.read(obsid)
             if record is None:  # deleted by hand
                 transaction = Transaction()
@@ -79,7 +94,7 @@ class Housekeeping:
                 await self._context.transactions.apply(transaction)
             elif record.age_s >= settings.abandoned_after:
                 await self._abandon(record)
-            elif record.age_s >= settings.stalled_after and record.state is ImageState.ACCEPTED:
+            elif record.idle_s >= settings.stalled_after and record.state is ImageState.ACCEPTED:
                 await self._mark_stalled(record)
 
     async def _mark_stalled(self, record: ImageRecord) -> None:
@@ -88,9 +103,10 @@ class Housekeeping:
         await self._context.transactions.apply(transaction)
         _log.error(
             "image.stalled",
+            effect="the image is not complete",
             image=record.obsid,
             job=record.job,
-            waited_s=round(record.age_s),
+            waited_s=round(record.idle_s),
             waiting_on=record.waiting_on(self._context.settings.files_per_image),
         )
 
@@ -113,7 +129,13 @@ class Housekeeping:
             obsid=record.obsid,
         )
         await self._context.transactions.apply(transaction)
-        _log.error("image.abandoned", image=record.obsid, job=record.job, reason=reason)
+        _log.error(
+            "image.abandoned",
+            effect="the image is not archived",
+            image=record.obsid,
+            job=record.job,
+            reason=reason,
+        )
 
     async def prune(self) -> None:
         """Delete old finished images, and the oldest finished ones above the ledger's limit."""
@@ -135,30 +157,54 @@ class Housekeeping:
             await self._context.transactions.apply(transaction)
             removed += 1
         if excess > 0:
-            _log.warning(
-                "ledger.full",
+            self._ledger_full.add(
+                removed,
                 images=count,
                 limit=settings.max_ledger_images,
-                removed=removed,
                 setting="MAX_LEDGER_IMAGES",
             )
 
     async def report_bounds(self) -> None:
-        """Log each limit that has been reached."""
+        """Log each limit that has been reached, and keep the dead letters within theirs."""
         redis, settings = self._context.redis, self._context.settings
         for worker in keys.Worker:
             depth = await redis.xlen(worker.mailbox)
             if depth >= settings.max_mailbox:
-                _log.error("mailbox.full", mailbox=str(worker), depth=depth, setting="MAX_MAILBOX")
+                self._mailboxes_full[worker].add(
+                    1,
+                    mailbox=str(worker),
+                    depth=depth,
+                    setting="MAX_MAILBOX",
+                    effect="images are delayed",
+                )
+        await self._check_dead_letters()
+        for log in (self._ledger_full, self._dead_letters_full, self._dead_letters_large):
+            log.flush()
+
+    async def _check_dead_letters(self) -> None:
+        """Log deletions of dead letters, and delete the oldest ones if all are too large.
+
+        This costs nothing while no new one is written, however many there are.
+        """
+        redis, settings = self._context.redis, self._context.settings
+        # read before: a dead letter that is written meanwhile is handled in the next round
+        written = int(await redis.hget(keys.COUNTERS, "dead_letters") or 0)
+        if written == self._dead_letters_written:
+            return
         count = await redis.xlen(keys.DEAD_LETTERS)
-        if count >= settings.max_dead_letters:
-            _log.error(
-                "dead_letters.full",
+        is_full = count >= settings.max_dead_letters
+        if is_full:
+            # This is the first check that finds it full, or all new ones replaced older ones.
+            deleted = written - self._dead_letters_written if self._are_dead_letters_full else 0
+            self._dead_letters_full.add(
+                max(deleted, 0),
                 count=count,
                 setting="MAX_DEAD_LETTERS",
-                effect="the oldest are deleted",
+                effect="the oldest dead letters are deleted",
             )
         await self._trim_dead_letters(count)
+        self._are_dead_letters_full = is_full
+        self._dead_letters_written = written
 
     async def _trim_dead_letters(self, count: int) -> None:
         """Delete the oldest dead letters if their total size is above the limit.
@@ -166,16 +212,16 @@ class Housekeeping:
         Otherwise a faulty peer could fill Redis.
         """
         limit = self._context.settings.dead_letters_total_bytes
-        taken = int(await self._context.redis.memory_usage(keys.DEAD_LETTERS, samples=0) or 0)
-        if taken <= limit:
+        size_bytes = int(await self._context.redis.memory_usage(keys.DEAD_LETTERS, samples=0) or 0)
+        if size_bytes <= limit:
             return
-        kept = int(count * limit / taken * ROOM_LEFT)
-        transaction = Transaction().command("XTRIM", keys.DEAD_LETTERS, "MAXLEN", kept)
-        transaction.count("dead_letters_trimmed", count - kept)
+        remaining = int(count * limit / size_bytes * ROOM_LEFT)
+        transaction = Transaction().command("XTRIM", keys.DEAD_LETTERS, "MAXLEN", remaining)
+        transaction.count("dead_letters_trimmed", count - remaining)
         await self._context.transactions.apply(transaction)
-        _log.error(
-            "dead_letters.large",
-            bytes=taken,
+        self._dead_letters_large.add(
+            count - remaining,
+            bytes=size_bytes,
             setting="DEAD_LETTERS_TOTAL_BYTES",
-            effect=f"the oldest {count - kept} are deleted",
+            effect="the oldest dead letters are deleted",
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.worker import run
 from ccarchiver_health.health import work
 
 
+@resilient_output()
 def main() -> None:
     """Run the health worker until SIGTERM or SIGINT."""
     sys.exit(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.watchdog import Watchdog
     from ccarchiver_core.runtime.worker import WorkerContext
 
-LOOK_INTERVAL = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between two polls; heartbeats are written once a second."""
 
 _log = structlog.get_logger(__name__)
@@ -33,28 +33,34 @@ class OrphanedSession:
     ----------
     context : `WorkerContext`
         Redis client, transactions and settings.
-    watch : `Watchdog`
+    watchdog : `Watchdog`
         Source of the time for which the CSC has had no heartbeat.
     """
 
-    def __init__(self, context: WorkerContext, watch: Watchdog) -> None:
+    def __init__(self, context: WorkerContext, watchdog: Watchdog) -> None:
         self._context = context
-        self._watch = watch
+        self._watchdog = watchdog
 
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_INTERVAL)
-            away_s = self._watch.away_for(keys.Worker.SAL)
-            if away_s > self._context.settings.resume_window:
-                await self._end_session(away_s)
+            await asyncio.sleep(POLL_INTERVAL)
+            missing_s = self._watchdog.missing_for(keys.Worker.SAL)
+            if missing_s > self._context.settings.resume_window:
+                await self._end_session(missing_s)
 
-    async def _end_session(self, away_s: float) -> None:
+    async def _end_session(self, missing_s: float) -> None:
         current = await retry_until_available(lambda: session.read_session(self._context.redis))
         if not current.is_active:
             return
-        reason = f"ccarchiver:sal has had no heartbeat for {away_s:.0f} s (RESUME_WINDOW)"
-        _log.error("session.ended", session=current.id, epoch=current.epoch, reason=reason)
+        reason = f"ccarchiver:sal has had no heartbeat for {missing_s:.0f} s (RESUME_WINDOW)"
+        _log.error(
+            "session.ended",
+            effect="no image is archived until the CSC is started again",
+            session=current.id,
+            epoch=current.epoch,
+            reason=reason,
+        )
         transaction = Transaction()
         session.require_active(transaction, current.id)
         session.end(transaction, self._context.settings.association_key)

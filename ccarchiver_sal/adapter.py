@@ -11,18 +11,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dds
+import structlog
+from typing_extensions import override
 
-from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_sal.event_texts import UNDEFINED, fit_event, fit_free_text
 
-with spared():
+with stubbed_imports():
     from lsst.ts import salobj
     from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-ExpectedError = salobj.ExpectedError
 DdsError = dds.DDSException
+
+RESULT_LENGTH = salobj.MAX_RESULT_LEN - len("Failed: ")
+"""Longest reason in the acknowledgement of a failed command, after salobj's own words."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ExpectedError(salobj.ExpectedError):  # type: ignore[misc]  # salobj has no types
+    """A command cannot be executed. Its acknowledgement contains the reason.
+
+    Parameters
+    ----------
+    reason : `str`
+        The reason, for the sender of the command. It is fitted to the acknowledgement.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(fit_free_text(reason, RESULT_LENGTH))
 
 
 class State(enum.IntEnum):
@@ -85,7 +105,7 @@ class EventSource:
         self._handle_history = handle_history
         self._tasks: list[asyncio.Task[None]] = []
         domain = csc.salinfo.domain
-        kept = _deepen(domain)
+        previous = _deepen(domain)
         try:
             self._salinfo = salobj.SalInfo(domain=domain, name=component, index=0)
             self._topics = [
@@ -93,7 +113,7 @@ class EventSource:
                 for name in topics
             ]
         finally:
-            _restore(domain, kept)
+            _restore(domain, previous)
 
     async def start(self) -> None:
         """Read the earlier events of each topic, then start to read the new ones."""
@@ -129,13 +149,13 @@ def _drain(topic: RemoteEvent) -> Iterator[Sample]:
 def _deepen(domain: salobj.Domain) -> object:
     """Set a deep history for the event readers made next; return the setting to restore."""
     qos = domain.event_qos_set.reader_qos
-    kept = qos.history
-    qos.set_policies([dds.HistoryQosPolicy(kept.kind, QUEUE_LENGTH)])
-    return kept
+    previous = qos.history
+    qos.set_policies([dds.HistoryQosPolicy(previous.kind, QUEUE_LENGTH)])
+    return previous
 
 
-def _restore(domain: salobj.Domain, kept: object) -> None:
-    domain.event_qos_set.reader_qos.set_policies([kept])
+def _restore(domain: salobj.Domain, previous: object) -> None:
+    domain.event_qos_set.reader_qos.set_policies([previous])
 
 
 class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
@@ -150,28 +170,48 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
     def __init__(self, name: str) -> None:
         super().__init__(name=name, index=None, initial_state=salobj.State.STANDBY)
 
-    def take_up(self, state: State) -> None:
+    def resume_in(self, state: State) -> None:
         """Start in this state instead of STANDBY; call it before `start` runs."""
         self._summary_state = salobj.State(state)
 
     def put_event(self, topic: str, values: dict[str, str | int]) -> None:
-        """Put an event, even one equal to the last; texts are fitted to their fields.
+        """Put an event, even one equal to the last.
 
         Parameters
         ----------
         topic : `str`
             Event name.
         values : `dict`
-            Fields of the event. A text longer than its field is cut; a character that SAL cannot
-            carry becomes ``?``.
+            Fields of the event. A text that does not fit its field is replaced, see
+            `ccarchiver_sal.event_texts`.
         """
         event = getattr(self, f"evt_{topic}")
-        fields = event.metadata.field_info
-        fitting = {
-            name: fit(value, fields[name].str_length) if isinstance(value, str) else value
-            for name, value in values.items()
-        }
-        event.set_put(**fitting, force_output=True)
+        fitted = fit_event(values, self._lengths(topic))
+        for field, value in fitted.replaced.items():
+            _log.warning(
+                "event.value_replaced",
+                image=values.get("obsid", ""),
+                topic=topic,
+                field=field,
+                value=value,
+                published=UNDEFINED,
+            )
+        event.set_put(**fitted.values, force_output=True)
+
+    def _lengths(self, topic: str) -> dict[str, int | None]:
+        """Return the maximum length of each field of an event, as its IDL has it."""
+        fields = getattr(self, f"evt_{topic}").metadata.field_info
+        return {name: info.str_length for name, info in fields.items()}
+
+    @override
+    def fault(self, code: int | None, report: str, traceback: str = "") -> None:
+        # salobj publishes no errorCode with a text that SAL cannot carry.
+        lengths = self._lengths("errorCode")
+        super().fault(
+            code,
+            fit_free_text(report, lengths.get("errorReport")),
+            fit_free_text(traceback, lengths.get("traceback")),
+        )
 
     def in_progress(self, command: str, data: object, timeout: float, text: str) -> None:
         """Notify the sender of a command that it takes up to ``timeout`` more seconds."""
@@ -182,9 +222,3 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         """Code and text of the last errorCode event."""
         data = self.evt_errorCode.data
         return int(data.errorCode), str(data.errorReport)
-
-
-def fit(text: str, length: int | None) -> str:
-    """Return a text that SAL accepts: ISO-8859-1, without NUL, not longer than its field."""
-    plain = text.replace("\0", " ").encode("iso-8859-1", "replace").decode("iso-8859-1")
-    return plain if length is None else plain[:length]

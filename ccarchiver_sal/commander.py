@@ -10,6 +10,7 @@ from lsst.ts import salobj
 
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import CONFIG_DIR_VARIABLE, load_settings
 from ccarchiver_core.config.site_sections import SalNames
 
@@ -26,6 +27,7 @@ def component() -> str:
     return names.archiver
 
 
+@resilient_output()
 def main() -> None:
     """Command the CSC from a terminal; type ``help`` there for the commands."""
     try:

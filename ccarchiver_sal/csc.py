@@ -21,7 +21,7 @@ from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.dependency_monitor import DependencyMonitor
 from ccarchiver_sal.event_intake import EventIntake, topics_of
 from ccarchiver_sal.saved_state import SavedState
-from ccarchiver_sal.session_control import CLOSING, END_LIMIT, Refusal, SessionControl
+from ccarchiver_sal.session_control import END_LIMIT, SessionControl, StartFailure
 from ccarchiver_sal.status_publisher import StatusPublisher
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class CCArchiverCsc(TypedCsc):
         self._context = context
         self._saved = saved
         self._control = SessionControl(context)
-        self._reports = StatusPublisher(context, self)
+        self._status_publisher = StatusPublisher(context, self)
         self._intake = EventIntake(context, self)
-        self._degraded = DependencyMonitor(
-            context, self.log, lambda: self.is_enabled, self._fault_if_up
+        self._dependency_monitor = DependencyMonitor(
+            context, self.log, lambda: self.is_enabled, self._fault_if_active
         )
         self._sources = [
             EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
@@ -67,6 +67,8 @@ class CCArchiverCsc(TypedCsc):
         ]
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
+        self._starting: asyncio.Task[None] | None = None
+        self._start_cancelled_by = ""
         self._ready = asyncio.Event()  # the lease is held; without Redis it is acquired later
         self._state_changed = asyncio.Event()
         self._state_saved = asyncio.Event()
@@ -74,12 +76,12 @@ class CCArchiverCsc(TypedCsc):
         self.failure: BaseException | None = None
         """Error because of which the CSC closed itself, if it did."""
         if saved is not None:
-            self.take_up(saved.state)
+            self.resume_in(saved.state)
 
     @override
     async def start(self) -> None:
         if self._context.transactions.fencing_token is not None:
-            await self._take_over()
+            await self._load_previous()
         # Before the CSC publishes ENABLED: no event may arrive before its reader exists.
         await asyncio.gather(*(source.start() for source in self._sources))
         await super().start()
@@ -100,13 +102,13 @@ class CCArchiverCsc(TypedCsc):
                     },
                 )
         self._spawn(self._work())
-        self._spawn(self._degraded.run())
+        self._spawn(self._dependency_monitor.run())
 
     @override
     async def close_tasks(self) -> None:
         await super().close_tasks()
-        self._control.cancel()
-        await asyncio.sleep(0)  # a pending start command is answered while SAL is still open
+        if await self._cancel_start("the end of this process"):
+            await asyncio.sleep(0)  # the start command is answered while SAL is still open
         for source in self._sources:
             await source.close()
         for task in list(self._tasks):
@@ -115,17 +117,27 @@ class CCArchiverCsc(TypedCsc):
 
     # ------------------------------------------------------------------ commands
 
+    @override
+    async def do_start(self, data: object) -> None:
+        """Go to DISABLED; a standby or exitControl command during it cancels it."""
+        self._start_cancelled_by = ""
+        self._starting = asyncio.create_task(super().do_start(data))
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if not self._start_cancelled_by:
+                raise
+            raise ExpectedError(f"start was cancelled by {self._start_cancelled_by}") from None
+
     async def begin_start(self, data: object) -> None:
         """Pair and connect; on failure go to FAULT and fail the command with the reason."""
         settings = self._context.settings
-        with self._one_transition("start"):
+        with self._exclusive_transition("start"):
             self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
-            refusal = await self._begin_session()
-            if refusal is CLOSING:
-                raise ExpectedError(refusal.report)
-            if refusal is not None:
-                self._go_to_fault(refusal.code, refusal.report)
-                raise ExpectedError(f"{refusal.code}: {refusal.report}")
+            failure = await self._begin_session()
+            if failure is not None:
+                self._go_to_fault(failure.code, failure.report)
+                raise ExpectedError(f"{failure.code}: {failure.report}")
 
     async def end_start(self, data: object) -> None:
         """Publish which settings are in force."""
@@ -135,15 +147,41 @@ class CCArchiverCsc(TypedCsc):
         self.put_event("settingsApplied", {"settingsVersion": version, "otherSettingsEvents": ""})
         self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
 
+    @override
+    async def do_standby(self, data: object) -> None:
+        """Go to STANDBY; also during `start`, when the CSC is in STANDBY still."""
+        if await self._cancel_start("standby") and self.summary_state == State.STANDBY:
+            await self.begin_standby(data)
+        else:
+            await super().do_standby(data)
+
+    @override
+    async def do_exitControl(self, data: object) -> None:
+        """Go to OFFLINE and end; also during `start`."""
+        await self._cancel_start("exitControl")
+        await super().do_exitControl(data)
+
+    async def _cancel_start(self, by: str) -> bool:
+        """Cancel a `start` in progress and wait for its end; return whether there was one.
+
+        It may still have ended by itself. Its session remains until it is ended.
+        """
+        if self._starting is None or self._transition != "start":
+            return False
+        self._start_cancelled_by = by
+        self._starting.cancel()
+        await asyncio.wait({self._starting})
+        return True
+
     async def begin_standby(self, data: object) -> None:
         """End the session; when the command completes, the association key is gone."""
-        with self._one_transition("standby"):
+        with self._exclusive_transition("standby"):
             self.in_progress("standby", data, END_LIMIT, "ending the session")
             await self._end_session()
 
     async def begin_exitControl(self, data: object) -> None:  # noqa: N802  salobj's name
         """End a session that still exists; the state of this CSC will not be resumed."""
-        with self._one_transition("exitControl"):
+        with self._exclusive_transition("exitControl"):
             self.in_progress("exitControl", data, END_LIMIT, "ending the session")
             await self._end_session()
 
@@ -168,24 +206,29 @@ class CCArchiverCsc(TypedCsc):
 
     # ------------------------------------------------------------------ sessions and faults
 
-    async def _begin_session(self) -> Refusal | None:
+    async def _begin_session(self) -> StartFailure | None:
         settings = self._context.settings
+        ends_at = asyncio.get_running_loop().time() + settings.start_limit
         if not await self._redis_answers(settings.connect_timeout):
-            return Refusal(
+            return StartFailure(
                 ErrorCode.NO_FORWARDER,
-                f"no answer from Redis at {settings.redis_address}; is it running?",
+                f"no answer from Redis at {settings.redis_address} within "
+                f"{settings.connect_timeout:g} s; start it, or correct its address in the site "
+                "file; ccarchiver doctor",
             )
         try:
-            async with asyncio.timeout(settings.start_limit):
+            async with asyncio.timeout_at(ends_at):
                 return await self._control.begin()
         except TimeoutError:
             workers = (keys.Worker.BRIDGE, keys.Worker.HEALTH)
-            absent = [worker for worker in workers if self._degraded.absent_for(worker) > 0]
+            absent = [
+                worker for worker in workers if self._dependency_monitor.absent_for(worker) > 0
+            ]
             code = ErrorCode.NO_RABBITMQ if keys.Worker.BRIDGE in absent else ErrorCode.NO_FORWARDER
             names = " and ".join(f"ccarchiver:{worker}" for worker in absent)
             silent = names or "the bridge or the health worker"
             report = f"no pairing within {settings.start_limit:g} s: {silent} did not answer"
-            return Refusal(code, f"{report}; see supervisorctl status")
+            return StartFailure(code, f"{report}; see supervisorctl status")
 
     async def _redis_answers(self, limit: float) -> bool:
         try:
@@ -203,7 +246,7 @@ class CCArchiverCsc(TypedCsc):
         available again.
         """
         task = asyncio.create_task(self._control.end())
-        self._keep(task)
+        self._track(task)
         done, _ = await asyncio.wait({task}, timeout=END_LIMIT)
         if not done:
             self.log.warning("session end not confirmed; without Redis the association key expires")
@@ -228,13 +271,17 @@ class CCArchiverCsc(TypedCsc):
             # There was no session to end. The fault is counted all the same.
             await self._context.transactions.apply(Transaction().count(f"faults:{code}"))
 
-    def _fault_if_up(self, code: ErrorCode, report: str) -> None:
+    def _fault_if_active(self, code: ErrorCode, report: str) -> None:
         if self.disabled_or_enabled and not self._transition:
             self._go_to_fault(code, report)
 
     def on_intake_overflow(self, report: str) -> None:
         """Go to FAULT, as events are being lost; see `CscStatus`."""
-        self._fault_if_up(ErrorCode.NO_FORWARDER, report)
+        self._fault_if_active(ErrorCode.NO_FORWARDER, report)
+
+    def on_exposure_refused(self, report: str) -> None:
+        """Publish on SAL that an exposure is not archived; see `CscStatus`."""
+        self.log.critical(report)
 
     @property
     def is_faulted(self) -> bool:
@@ -252,7 +299,7 @@ class CCArchiverCsc(TypedCsc):
         return self._control.id
 
     @contextlib.contextmanager
-    def _one_transition(self, name: str) -> Iterator[None]:
+    def _exclusive_transition(self, name: str) -> Iterator[None]:
         if self._transition:
             raise ExpectedError(f"{name} not allowed while {self._transition} is in progress")
         self._transition = name
@@ -267,15 +314,15 @@ class CCArchiverCsc(TypedCsc):
         """Run the tasks that need the lease: mailbox, events into the ledger, saved state."""
         if self._context.transactions.fencing_token is None:
             await self._context.lease.acquire()
-            await self._take_over()
+            await self._load_previous()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._context.lease.renew_forever())
             group.create_task(self._context.heartbeat.publish())
-            group.create_task(self._read_mail())
+            group.create_task(self._read_mailbox())
             group.create_task(self._intake.run())
             group.create_task(self._save_state())
 
-    async def _take_over(self) -> None:
+    async def _load_previous(self) -> None:
         """Load what an earlier process left, and end its session unless the CSC resumes it."""
         await self._intake.load()
         await self._control.load()
@@ -289,16 +336,16 @@ class CCArchiverCsc(TypedCsc):
             await self._context.transactions.apply(transaction)
         self._ready.set()
 
-    async def _read_mail(self) -> None:
+    async def _read_mailbox(self) -> None:
         while True:
             for entry in await self._context.mailbox.read():
-                await self._context.mailbox.handle(entry, self._take)
-            await self._reports.drain()
+                await self._context.mailbox.handle(entry, self._handle)
+            await self._status_publisher.drain()
 
-    async def _take(self, entry: Entry) -> None:
+    async def _handle(self, entry: Entry) -> None:
         match entry.message:
             case FileStatus() as status:
-                await self._reports.publish(status, entry.id)
+                await self._status_publisher.publish(status, entry.id)
                 return
             case SessionStarted() as message:
                 self._control.on_started(message)
@@ -327,9 +374,9 @@ class CCArchiverCsc(TypedCsc):
                 self._state_saved.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        self._keep(asyncio.create_task(work))
+        self._track(asyncio.create_task(work))
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _track(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
@@ -341,7 +388,7 @@ class CCArchiverCsc(TypedCsc):
         if error is None:
             return
         if not isinstance(error, CcArchiverError | BaseExceptionGroup):
-            self.log.error("the CSC cannot go on", exc_info=error)
+            self.log.error("the CSC cannot continue", exc_info=error)
         self.failure = self.failure or error
         lost = _find(error, DataLostError)
         if lost is not None and self.disabled_or_enabled:

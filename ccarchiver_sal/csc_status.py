@@ -25,3 +25,6 @@ class CscStatus(Protocol):
 
     def on_intake_overflow(self, report: str) -> None:
         """Handle a full buffer: events are lost from then on. Called once for each overflow."""
+
+    def on_exposure_refused(self, report: str) -> None:
+        """Handle an exposure that is not archived because its image name was used before."""

@@ -60,15 +60,15 @@ class DependencyMonitor:
         self._log = log
         self._is_enabled = is_enabled
         self._fault = fault
-        self._since: dict[str, float] = {}
-        self._noticed: set[str] = set()
-        self._troubles: dict[str, str] = {}
-        self._beats: dict[str, tuple[float, float]] = {}
-        self._clock_steps = clock.ClockJumpDetector()
+        self._unavailable_since: dict[str, float] = {}
+        self._logged: set[str] = set()
+        self._degraded_reasons: dict[str, str] = {}
+        self._last_heartbeats: dict[str, tuple[float, float]] = {}
+        self._clock_jumps = clock.ClockJumpDetector()
 
     def absent_for(self, name: str) -> float:
         """Return for how many seconds Redis or a worker has been unavailable; 0 if it is not."""
-        since = self._since.get(name)
+        since = self._unavailable_since.get(name)
         return 0.0 if since is None else time.monotonic() - since
 
     async def run(self) -> None:
@@ -76,7 +76,7 @@ class DependencyMonitor:
         settings = self._context.settings
         while True:
             await asyncio.sleep(INTERVAL)
-            self._report_clock_step()
+            self._log_clock_jump()
             try:
                 await saved_state.write_alive(self._context.redis)
                 workers = {
@@ -84,7 +84,7 @@ class DependencyMonitor:
                     for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
                 }
             except (RedisError, OSError) as error:
-                self._note(REDIS, there=False, why=describe(error))
+                self._update(REDIS, is_available=False, reason=describe(error))
                 if self.absent_for(REDIS) > settings.broker_outage_limit:
                     self._fault(
                         ErrorCode.NO_FORWARDER,
@@ -92,10 +92,12 @@ class DependencyMonitor:
                         f"(for {self.absent_for(REDIS):.0f} s)",
                     )
                 continue
-            self._note(REDIS, there=True)
+            self._update(REDIS, is_available=True)
             for name, heartbeat in workers.items():
-                self._note(name, there=heartbeat is not None and self._is_beating(name, heartbeat))
-                self._report_trouble(name, "" if heartbeat is None else heartbeat.degraded_reason)
+                self._update(
+                    name, is_available=heartbeat is not None and self._is_alive(name, heartbeat)
+                )
+                self._log_degraded(name, "" if heartbeat is None else heartbeat.degraded_reason)
                 if self.absent_for(name) > settings.worker_outage_limit:
                     code = (
                         ErrorCode.NO_RABBITMQ
@@ -109,47 +111,47 @@ class DependencyMonitor:
                         f"check it with: supervisorctl status ccarchiver:{name}",
                     )
 
-    def _report_trouble(self, name: str, trouble: str) -> None:
-        if trouble == self._troubles.get(name, ""):
+    def _log_degraded(self, name: str, reason: str) -> None:
+        if reason == self._degraded_reasons.get(name, ""):
             return
-        self._troubles[name] = trouble
-        if trouble:
-            self._log.warning("degraded: ccarchiver:%s: %s%s", name, trouble, self._reassurance())
+        self._degraded_reasons[name] = reason
+        if reason:
+            self._log.warning("degraded: ccarchiver:%s: %s%s", name, reason, self._reassurance())
         else:
             self._log.info("ccarchiver:%s is no longer degraded", name)
 
     def _reassurance(self) -> str:
         return "; images are still accepted" if self._is_enabled() else ""
 
-    def _is_beating(self, name: str, heartbeat: Heartbeat) -> bool:
+    def _is_alive(self, name: str, heartbeat: Heartbeat) -> bool:
         """Return whether a worker is alive.
 
         Its key may outlive it: Redis expires keys by its wall clock, which may be set back.
         """
         now = time.monotonic()
-        beat, seen_at = self._beats.get(name, (0.0, now))
-        if heartbeat.written_at != beat:
-            self._beats[name] = (heartbeat.written_at, now)
+        last_written_at, seen_at = self._last_heartbeats.get(name, (0.0, now))
+        if heartbeat.written_at != last_written_at:
+            self._last_heartbeats[name] = (heartbeat.written_at, now)
             return True
         return now - seen_at <= TTL
 
-    def _report_clock_step(self) -> None:
-        step_s = self._clock_steps.poll()
-        if step_s:
+    def _log_clock_jump(self) -> None:
+        jumped_s = self._clock_jumps.poll()
+        if jumped_s:
             self._log.warning(
                 "this machine's clock jumped by %+.0f s; no data is lost%s",
-                step_s,
+                jumped_s,
                 self._reassurance(),
             )
 
-    def _note(self, name: str, *, there: bool, why: str = "is unavailable") -> None:
-        if there:
-            self._since.pop(name, None)
-            if name in self._noticed:
-                self._noticed.discard(name)
+    def _update(self, name: str, *, is_available: bool, reason: str = "is unavailable") -> None:
+        if is_available:
+            self._unavailable_since.pop(name, None)
+            if name in self._logged:
+                self._logged.discard(name)
                 self._log.info("%s is available again", name)
             return
-        self._since.setdefault(name, time.monotonic())
-        if name not in self._noticed and self.absent_for(name) >= NOTICE_AFTER:
-            self._noticed.add(name)
-            self._log.warning("degraded: %s %s%s", name, why, self._reassurance())
+        self._unavailable_since.setdefault(name, time.monotonic())
+        if name not in self._logged and self.absent_for(name) >= NOTICE_AFTER:
+            self._logged.add(name)
+            self._log.warning("degraded: %s %s%s", name, reason, self._reassurance())

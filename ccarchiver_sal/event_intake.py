@@ -16,7 +16,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
-from ccarchiver_core.base.clock import unix_time
+from ccarchiver_core.base.clock import unix_time, utc_text
 from ccarchiver_core.domain.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
 from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
@@ -27,6 +27,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
+from ccarchiver_sal.known_image import KnownImage
 from ccarchiver_sal.watermarks import Watermark, Watermarks
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.site_sections import SalNames
     from ccarchiver_core.domain.exposure import ExposureEvent
     from ccarchiver_core.domain.image_record import ImageRecord
+    from ccarchiver_core.domain.refused_exposure import RefusedExposure
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_sal.adapter import Sample
     from ccarchiver_sal.csc_status import CscStatus
@@ -58,7 +60,10 @@ def topics_of(names: SalNames) -> dict[str, tuple[str, ...]]:
 
 
 def convert(sample: Sample) -> tuple[str, ExposureEvent]:
-    """Return the obsid and the content of a SAL event."""
+    """Return the obsid and the content of a SAL event.
+
+    Fields that only tell two exposures of one name apart may be missing in a release of the IDL.
+    """
     data: Any = sample.data
     match EventKind(sample.topic):
         case EventKind.START:
@@ -68,36 +73,34 @@ def convert(sample: Sample) -> tuple[str, ExposureEvent]:
                 images_in_sequence=data.imagesInSequence,
                 image_date=data.imageDate,
                 exposure_time=data.exposureTime,
+                acquisition_start=getattr(data, "timestampAcquisitionStart", 0.0),
+                sent_at=sample.sent_at,
             )
         case EventKind.END:
             return data.imageName, EndReadout(
                 image_name=data.imageName,
                 image_index=data.imageIndex,
                 images_in_sequence=data.imagesInSequence,
+                image_date=getattr(data, "imageDate", ""),
+                acquisition_start=getattr(data, "timestampAcquisitionStart", 0.0),
+                end_of_readout=getattr(data, "timestampEndOfReadout", 0.0),
+                sent_at=sample.sent_at,
             )
         case EventKind.HEADER:
-            return data.id, HeaderReady(url=data.url)
+            checksum = getattr(data, "checkSum", "")
+            return data.id, HeaderReady(url=data.url, checksum=checksum, sent_at=sample.sent_at)
 
 
 @dataclass(frozen=True)
 class _IntakeEvent:
     obsid: str
     event: ExposureEvent
-    sender: str
-    mark: Watermark
-    at: float
-    enabled: bool
-    faulted: bool
+    origin: str
+    watermark: Watermark
+    received_at: float
+    is_enabled: bool
+    is_faulted: bool
     session_id: str
-
-
-@dataclass
-class _KnownImage:
-    """The cached part of one image record."""
-
-    kinds: set[EventKind]
-    job: int
-    state: ImageState | None
 
 
 @dataclass
@@ -125,15 +128,15 @@ class EventIntake:
         self._overflowed = False
         self._waiting: collections.deque[_IntakeEvent] = collections.deque()
         self._arrived = asyncio.Event()
-        self._known: collections.OrderedDict[str, _KnownImage] = collections.OrderedDict()
-        self._marks = Watermarks()
+        self._known: collections.OrderedDict[str, KnownImage] = collections.OrderedDict()
+        self._watermarks = Watermarks()
         self._gaps: list[str] = []
         self._job = 0
 
     async def load(self) -> None:
         """Load what an earlier process recorded: the last job number and the watermarks."""
         redis = self._context.redis
-        self._marks.load(await retry_until_available(lambda: read_hash(redis, keys.CSC)))
+        self._watermarks.load(await retry_until_available(lambda: read_hash(redis, keys.CSC)))
         job = await retry_until_available(lambda: redis.hget(keys.COUNTERS, "job"))
         self._job = max(self._job, int(job or 0))
 
@@ -153,22 +156,22 @@ class EventIntake:
         """
         # On its first start an archiver ignores the history. It also ignores events that were sent
         # while it was not active.
-        is_resumed = self._marks.knows(topic) and (
+        is_resumed = self._watermarks.knows(topic) and (
             self._status.is_enabled or self._status.is_faulted
         )
-        known, fresh = self._marks.split(topic, history)
-        newest = self._marks.newest_sent_at(topic)
-        if newest is not None and len(history) >= kept and len(fresh) == len(history):
+        known, new_events = self._watermarks.split(topic, history)
+        newest = self._watermarks.newest_sent_at(topic)
+        if newest is not None and len(history) >= kept and len(new_events) == len(history):
             self._gaps.append(
                 f"{topic}: {kept} or more events were sent while the CSC was down; DDS did not "
                 f"keep those between {newest:.3f} and {history[0].sent_at:.3f} (TAI, Unix "
                 "seconds): they are lost"
             )
-        taken = len(fresh) if is_resumed else 0
-        _log.info("history.read", topic=topic, known=len(history) - taken, taken=taken)
+        new = len(new_events) if is_resumed else 0
+        _log.info("history.read", topic=topic, known=len(history) - new, new=new)
         for sample in known if is_resumed else history:
-            self._marks.advance(topic, sample.origin, Watermark.of(sample))
-        for sample in fresh if is_resumed else ():
+            self._watermarks.advance(topic, sample.origin, Watermark.of(sample))
+        for sample in new_events if is_resumed else ():
             self.handle(sample)
 
     def handle(self, sample: Sample) -> None:
@@ -204,7 +207,7 @@ class EventIntake:
 
     async def run(self) -> None:
         """Record events until cancelled."""
-        await self._write_history_marks()
+        await self._write_history_watermarks()
         while True:
             if not self._waiting:
                 self._arrived.clear()
@@ -214,19 +217,19 @@ class EventIntake:
             for _ in batch:
                 self._waiting.popleft()
 
-    async def _write_history_marks(self) -> None:
+    async def _write_history_watermarks(self) -> None:
         """Record the watermarks of the events that this process ignored, for the next resume."""
         transaction = Transaction()
-        self._marks.write(transaction, (*OF_CAMERA, *OF_HEADER_SERVICE))
+        self._watermarks.write(transaction, (*OF_CAMERA, *OF_HEADER_SERVICE))
         await self._context.transactions.apply(transaction)
 
     async def _write(self, batch: list[_IntakeEvent]) -> None:
-        writing, marks = _Batch(), self._marks.copy()
+        writing, watermarks = _Batch(), self._watermarks.copy()
         for received in batch:
             await self._add(writing, received)
         if await self._apply(writing) is Outcome.APPLIED:
             return
-        self._marks = marks  # none of these events is in the ledger yet
+        self._watermarks = watermarks  # none of these events is in the ledger yet
         for received in batch:  # the cache was wrong: read the ledger, one image at a time
             self._known.pop(received.obsid, None)
         for received in batch:
@@ -235,7 +238,12 @@ class EventIntake:
             await self._add(single, received)
             if await self._apply(single) is Outcome.PRECONDITION_FAILED:
                 self._known.pop(received.obsid, None)
-                _log.error("event.not_recorded", image=received.obsid, topic=received.event.kind)
+                _log.error(
+                    "event.not_recorded",
+                    effect="the image may stay unfinished",
+                    image=received.obsid,
+                    topic=received.event.kind,
+                )
 
     async def _apply(self, writing: _Batch) -> Outcome:
         failpoint.hit("sal.before_event_transaction")
@@ -248,8 +256,8 @@ class EventIntake:
     async def _add(self, batch: _Batch, received: _IntakeEvent) -> None:
         """Add the changes that an event causes to a batch."""
         kind = received.event.kind
-        self._marks.advance(kind, received.sender, received.mark)
-        self._marks.write(batch.transaction, [kind])
+        self._watermarks.advance(kind, received.origin, received.watermark)
+        self._watermarks.write(batch.transaction, [kind])
         if self._dead_letter_if_invalid(batch, received):
             return
         known = await self._known_image(batch, received)
@@ -258,12 +266,17 @@ class EventIntake:
             ImageState.STALLED,
             ImageState.FAILED,
         )
-        if kind in known.kinds:
+        refused = known.refused_exposure_of(
+            received.event, received.received_at, is_enabled=received.is_enabled
+        )
+        if refused is not None and kind not in refused.events:
+            self._refuse(batch, received, known, refused)
+        elif refused is not None or kind in known.kinds:
             batch.transaction.count("duplicate_events")
             batch.lines.add(_log.info, "event.duplicated", image=received.obsid, topic=kind)
-        elif received.faulted and was_accepted:
-            self._keep(batch, received, known)
-        elif not received.enabled or (
+        elif received.is_faulted and was_accepted:
+            self._record_late(batch, received, known)
+        elif not received.is_enabled or (
             known.state is ImageState.SKIPPED and kind is not EventKind.START
         ):
             self._skip(batch, received, known)
@@ -275,20 +288,61 @@ class EventIntake:
         reason = event_validation.validate(received.obsid, received.event)
         if not reason:
             return False
-        dead_letters.add(
-            batch.transaction,
-            self._context.settings,
-            origin=f"{dead_letters.SAL_ORIGIN}{kind}",
-            reason=reason,
-            raw=received.event.model_dump_json().encode(),
-        )
+        self._dead_letter(batch, received, reason)
         batch.lines.add(_log.error, "event.dead_lettered", topic=kind, reason=reason)
         return True
 
-    async def _known_image(self, batch: _Batch, received: _IntakeEvent) -> _KnownImage:
+    def _refuse(
+        self, batch: _Batch, received: _IntakeEvent, known: KnownImage, refused: RefusedExposure
+    ) -> None:
+        """Record an event of a later exposure of a name. The first exposure is not affected."""
+        kind, obsid = received.event.kind, received.obsid
+        is_first_event = not refused.events
+        refused = known.refuse(refused, received.event, received.received_at)
+        ImageLedger.record_refused(batch.transaction, obsid, refused)
+        if refused.is_skipped:
+            batch.transaction.count("events_skipped")
+            if is_first_event:
+                batch.transaction.count(f"images_{ImageState.SKIPPED}")
+            batch.lines.add(
+                _log.info,
+                "event.skipped",
+                image=obsid,
+                topic=kind,
+                reason="the CSC was not ENABLED, and an earlier exposure has this name",
+            )
+            return
+        first_at, again_at = utc_text(known.first_seen_at), utc_text(refused.refused_at)
+        reason = (
+            f"{kind} of {obsid} is of another exposure, begun at {again_at}, than the one that had "
+            f"this name first, at {first_at} ({refused.reason}): it is not archived"
+        )
+        self._dead_letter(batch, received, reason, obsid)
+        batch.lines.add(_log.warning, "event.refused", image=obsid, topic=kind, reason=reason)
+        if is_first_event:
+            batch.transaction.count("exposures_refused")
+            batch.lines.add(
+                self._status.on_exposure_refused,
+                f"image name {obsid} of {first_at} was used again at {again_at}: the second "
+                "exposure is not archived; correct the camera's numbering",
+            )
+
+    def _dead_letter(
+        self, batch: _Batch, received: _IntakeEvent, reason: str, obsid: str = ""
+    ) -> None:
+        dead_letters.add(
+            batch.transaction,
+            self._context.settings,
+            origin=f"{dead_letters.SAL_ORIGIN}{received.event.kind}",
+            reason=reason,
+            raw=received.event.model_dump_json().encode(),
+            obsid=obsid,
+        )
+
+    async def _known_image(self, batch: _Batch, received: _IntakeEvent) -> KnownImage:
         """Return the cached part of the record of an event's image."""
         known = self._known.get(received.obsid)
-        if known is None and received.event.kind is EventKind.START and received.enabled:
+        if known is None and received.event.kind is EventKind.START and received.is_enabled:
             # The image is most likely new, so the ledger is not read. If that is wrong, the
             # precondition fails.
             ImageLedger.require_state(batch.transaction, received.obsid, None)
@@ -296,24 +350,24 @@ class EventIntake:
         return known or await self._look_up(received.obsid)
 
     @staticmethod
-    def _keep(batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+    def _record_late(batch: _Batch, received: _IntakeEvent, known: KnownImage) -> None:
         """Record an event that arrives after a fault, for an image accepted before it.
 
         The next session handles it.
         """
         ImageLedger.record_late_event(
-            batch.transaction, received.obsid, received.event, received.at
+            batch.transaction, received.obsid, received.event, received.received_at
         )
-        known.kinds.add(received.event.kind)
+        known.add(received.event)
         batch.lines.add(
             _log.info,
-            "event.kept",
+            "event.recorded_late",
             image=received.obsid,
             topic=received.event.kind,
             reason="the image was accepted before the fault",
         )
 
-    def _accept(self, batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+    def _accept(self, batch: _Batch, received: _IntakeEvent, known: KnownImage) -> None:
         """Record an event and send it to the bridge.
 
         The first event of an image assigns its job number.
@@ -323,20 +377,21 @@ class EventIntake:
         if is_new:
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
+            known.first_seen_at = received.received_at
             batch.transaction.command("HSET", keys.COUNTERS, "job", self._job)
         event = ReceivedEvent(
-            received.obsid, known.job, received.session_id, received.event, received.at
+            received.obsid, known.job, received.session_id, received.event, received.received_at
         )
         ImageLedger.record_event(batch.transaction, event, ImageState.ACCEPTED, is_new=is_new)
         message = ExposureEventMessage(
             obsid=received.obsid,
             job=known.job,
             event=received.event,
-            received_at=received.at,
+            received_at=received.received_at,
             is_new_image=is_unknown,
         )
         batch.transaction.enqueue(keys.Worker.BRIDGE, message)
-        known.kinds.add(received.event.kind)
+        known.add(received.event)
         batch.lines.add(
             _log.info,
             "event.accepted",
@@ -347,10 +402,10 @@ class EventIntake:
         )
 
     @staticmethod
-    def _skip(batch: _Batch, received: _IntakeEvent, known: _KnownImage) -> None:
+    def _skip(batch: _Batch, received: _IntakeEvent, known: KnownImage) -> None:
         """Record a skipped event, so that an observer sees why the image was not archived."""
         ImageLedger.record_skipped_event(
-            batch.transaction, received.obsid, received.event, received.at
+            batch.transaction, received.obsid, received.event, received.received_at
         )
         batch.transaction.count("events_skipped")
         if known.state is None:
@@ -364,18 +419,15 @@ class EventIntake:
             reason="the CSC was not ENABLED",
         )
 
-    async def _look_up(self, obsid: str) -> _KnownImage:
+    async def _look_up(self, obsid: str) -> KnownImage:
         known = self._known.get(obsid)
         if known is None:
             ledger = ImageLedger(self._context.redis)
             known = self._remember(obsid, await retry_until_available(lambda: ledger.read(obsid)))
         return known
 
-    def _remember(self, obsid: str, record: ImageRecord | None) -> _KnownImage:
-        known = _KnownImage(kinds=set(), job=0, state=None)
-        if record is not None:
-            known = _KnownImage(record.received_kinds, record.job, record.state)
-        self._known[obsid] = known
+    def _remember(self, obsid: str, record: ImageRecord | None) -> KnownImage:
+        known = self._known[obsid] = KnownImage.of(record)
         while len(self._known) > CACHE:
             self._known.popitem(last=False)
         return known

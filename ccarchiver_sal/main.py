@@ -13,13 +13,14 @@ import structlog
 from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError, LeaseHeldError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.log import logs
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.worker import WorkerContext, exit_code_of
 from ccarchiver_sal import saved_state
-from ccarchiver_sal.adapter import DdsError
+from ccarchiver_sal.adapter import DdsError, State
 from ccarchiver_sal.csc import CCArchiverCsc
 
 REDIS_AT_START = 5.0
@@ -30,6 +31,13 @@ After that the CSC appears in STANDBY without Redis, because an operator must se
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells: 128 plus the number of SIGINT."""
+
+EXIT_TERMINATED = 143
+"""Exit code after SIGTERM, as in shells: 128 plus the number of SIGTERM.
+
+supervisord does not restart the CSC after exit code 0. So a process that something other than
+supervisord terminates, for example the system because it lacks memory, must not exit with 0.
+"""
 
 PARTITION_VARIABLE = "LSST_DDS_PARTITION_PREFIX"
 DOMAIN_VARIABLE = "LSST_DDS_DOMAIN_ID"
@@ -80,7 +88,10 @@ def require_bus() -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Run the CSC until exitControl, SIGTERM or SIGINT; return the exit code of the process."""
+    """Run the CSC until exitControl, SIGTERM or SIGINT; return the exit code of the process.
+
+    After exitControl it is 0, also if SIGTERM arrives while the CSC ends.
+    """
     require_bus()
     settings = load_settings()
     logs.configure(Worker.SAL, settings.log_dir)
@@ -94,7 +105,7 @@ async def run(arguments: argparse.Namespace) -> int:
                 remedy="supervisorctl start ccarchiver:sal",
             )
             return 0
-        saved = await _prepare(context, resume_wanted=not arguments.no_resume)
+        saved = await _prepare(context, may_resume=not arguments.no_resume)
         try:
             csc = CCArchiverCsc(context, saved)
         except DdsError as error:
@@ -107,14 +118,20 @@ async def run(arguments: argparse.Namespace) -> int:
             csc.log.setLevel(arguments.loglevel)
         loop = asyncio.get_running_loop()
         stopping: list[asyncio.Task[None]] = []
+        signals: list[signal.Signals] = []
+
+        def stop(number: signal.Signals) -> None:
+            signals.append(number)
+            stopping.append(asyncio.create_task(csc.close()))
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(
-                number, lambda: stopping.append(asyncio.create_task(csc.close()))
-            )
+            loop.add_signal_handler(number, stop, number)
         await csc.done_task
         _log.info("worker.stopping")
         if csc.failure is not None:
             return exit_code_of(csc.failure)
+        if signal.SIGTERM in signals and csc.summary_state is not State.OFFLINE:
+            return EXIT_TERMINATED
     except (LeaseHeldError, ConfigError) as error:
         return exit_code_of(error)
     finally:
@@ -132,7 +149,7 @@ async def _was_ended_while_standing_by(context: WorkerContext) -> bool:
     )
 
 
-async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> saved_state.SavedState | None:
+async def _prepare(context: WorkerContext, *, may_resume: bool) -> saved_state.SavedState | None:
     """Acquire the lease and return the state to resume; None if Redis is unavailable."""
     settings = context.settings
     try:
@@ -140,7 +157,7 @@ async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> saved_stat
         # appears there without Redis.
         async with asyncio.timeout(None if settings.standby else REDIS_AT_START):
             await context.lease.acquire()
-            if not resume_wanted:
+            if not may_resume:
                 return None
             return await retry_until_available(
                 lambda: saved_state.read_saved(context.redis, settings.resume_window)
@@ -154,6 +171,7 @@ async def _prepare(context: WorkerContext, *, resume_wanted: bool) -> saved_stat
         return None
 
 
+@resilient_output()
 def main() -> None:
     """Run the CSC."""
     arguments = parse()

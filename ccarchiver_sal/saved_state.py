@@ -50,9 +50,9 @@ async def read_saved(redis: Redis, window: float) -> SavedState | None:
     state = State(int(fields["state"]))
     if state not in (State.DISABLED, State.ENABLED, State.FAULT):
         return None
-    away_s = clock.seconds_since(fields, ALIVE)
-    if away_s > window:
-        _log.info("csc.not_resumed", state=state.name, away_s=round(away_s), window_s=window)
+    down_s = clock.seconds_since(fields, ALIVE)
+    if down_s > window:
+        _log.info("csc.not_resumed", state=state.name, down_s=round(down_s), window_s=window)
         return None
     if state is not State.FAULT and not (await read_session(redis)).is_active:
         _log.info("csc.not_resumed", state=state.name, reason="its session has been ended")

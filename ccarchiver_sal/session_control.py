@@ -1,7 +1,7 @@
 """Start and end of sessions.
 
-The wanted session is written to Redis, the other workers are notified, and their confirmation is
-awaited.
+The new state of the session is written to Redis, the other workers are notified, and their
+confirmation is awaited.
 """
 
 from __future__ import annotations
@@ -37,15 +37,11 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Refusal:
+class StartFailure:
     """Reason why a session could not be started."""
 
     code: int
     report: str
-
-
-CLOSING = Refusal(0, "the CSC is closing")
-"""The CSC closes during `start`: this is not a fault, but the command needs an answer."""
 
 
 class SessionControl:
@@ -61,9 +57,9 @@ class SessionControl:
         self._context = context
         self.id = ""
         """Id of the current session; empty if there is none."""
-        self._begun: asyncio.Future[Refusal | None] | None = None
+        self._start_result: asyncio.Future[StartFailure | None] | None = None
         self._ending = ""
-        self._still_up: set[keys.Worker] = set()
+        self._unconfirmed: set[keys.Worker] = set()
         self._ended = asyncio.Event()
 
     async def load(self) -> None:
@@ -71,21 +67,22 @@ class SessionControl:
         current = await retry_until_available(lambda: session.read_session(self._context.redis))
         self.id = current.id if current.is_active else ""
 
-    async def begin(self) -> Refusal | None:
+    async def begin(self) -> StartFailure | None:
         """Start a new session and wait until it is paired and connected.
 
-        Returns None on success, otherwise the reason of the failure.
+        Returns None on success, otherwise the reason of the failure. If the caller is cancelled,
+        the session remains; `end` ends it.
         """
         self.id = new_session_id()
-        self._begun = asyncio.get_running_loop().create_future()
+        self._start_result = asyncio.get_running_loop().create_future()
         transaction = Transaction().count("sessions_begun")
         session.begin(transaction, self.id)
-        self._tell(transaction, self.id)
+        self._notify(transaction, self.id)
         await self._context.transactions.apply(transaction)
         try:
-            return await self._begun
+            return await self._start_result
         finally:
-            self._begun = None
+            self._start_result = None
 
     async def end(self) -> None:
         """End the session and wait until the other workers confirm it, at most END_LIMIT.
@@ -101,7 +98,7 @@ class SessionControl:
             _log.warning(
                 "session.end_not_confirmed",
                 session=self._ending,
-                waiting_on=" ".join(sorted(self._still_up)),
+                waiting_on=" ".join(sorted(self._unconfirmed)),
             )
 
     async def request_stop(self, transaction: Transaction) -> bool:
@@ -117,37 +114,36 @@ class SessionControl:
         )
         if not ending:
             return False
-        self._ending, self._still_up = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
+        self._ending, self._unconfirmed = ending, {keys.Worker.BRIDGE, keys.Worker.HEALTH}
         self._ended.clear()
         transaction.require(keys.SESSION, "id", ending)  # a late call must not end the next session
         session.end(transaction, self._context.settings.association_key)
-        self._tell(transaction, ending)
+        self._notify(transaction, ending)
         outcome = await self._context.transactions.apply(transaction)
         if self.id == ending:
             self.id = ""
         return outcome is Outcome.APPLIED
 
-    def cancel(self) -> None:
-        """End a `begin` in progress, because the CSC closes."""
-        if self._begun is not None and not self._begun.done():
-            self._begun.set_result(CLOSING)
-
     def discard(self, transaction: Transaction) -> None:
         """End the session of an earlier process without waiting for the other workers."""
         session.end(transaction, self._context.settings.association_key)
-        self._tell(transaction, self.id)
+        self._notify(transaction, self.id)
         self.id = ""
 
     def on_started(self, message: SessionStarted) -> None:
         """Complete `begin`: the session is paired and connected."""
-        if message.session_id == self.id and self._begun is not None and not self._begun.done():
-            self._begun.set_result(None)
+        if (
+            message.session_id == self.id
+            and self._start_result is not None
+            and not self._start_result.done()
+        ):
+            self._start_result.set_result(None)
 
     def on_stopped(self, message: SessionStopped) -> None:
         """Record that a worker has ended its part of the session."""
         if message.session_id == self._ending:
-            self._still_up.discard(message.worker)
-            if not self._still_up:
+            self._unconfirmed.discard(message.worker)
+            if not self._unconfirmed:
                 self._ended.set()
 
     def on_failed(self, message: SessionFailed) -> bool:
@@ -157,13 +153,13 @@ class SessionControl:
         """
         if message.session_id != self.id:
             return False
-        if self._begun is not None:
-            if not self._begun.done():
-                self._begun.set_result(Refusal(message.code, message.report))
+        if self._start_result is not None:
+            if not self._start_result.done():
+                self._start_result.set_result(StartFailure(message.code, message.report))
             return False
         return True
 
     @staticmethod
-    def _tell(transaction: Transaction, session_id: str) -> None:
+    def _notify(transaction: Transaction, session_id: str) -> None:
         changed = SessionChanged(session_id=session_id)
         transaction.enqueue(keys.Worker.BRIDGE, changed).enqueue(keys.Worker.HEALTH, changed)

@@ -18,6 +18,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import completion_metrics
+from ccarchiver_sal.event_texts import UNDEFINED
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_core.store.transaction import Outcome
     from ccarchiver_sal.adapter import TypedCsc
-
-UNDEFINED = "undef"
-"""Value in the SAL event for a missing or empty raft or sensor."""
 
 CACHE = 500
 """Images whose record is cached. Only this worker writes the fields that are compared."""
@@ -118,7 +116,12 @@ class StatusPublisher:
             reason = f"SAL rejects the event: {error}"
             self._dead_letter(transaction, status, reason)
             await self._submit(transaction, status, entry_id)
-            _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
+            _log.error(
+                "status.dead_lettered",
+                effect="the status is not published",
+                **_log_keys(status),
+                reason=reason,
+            )
             return
         failpoint.hit(f"sal.after_{status.topic}")
         if not published.is_known:
@@ -157,7 +160,12 @@ class StatusPublisher:
                 raise
             except Exception as error:  # noqa: BLE001  a defect must not block later statuses
                 reason = f"a defect of the archiver: {type(error).__name__}: {error}"
-                _log.error("status.dead_lettered", **_log_keys(status), reason=reason)
+                _log.error(
+                    "status.dead_lettered",
+                    effect="the status is not published",
+                    **_log_keys(status),
+                    reason=reason,
+                )
                 transaction = Transaction().ack(keys.Worker.SAL, entry_id)
                 self._dead_letter(transaction, status, reason)
                 await self._context.transactions.apply(transaction)

@@ -1,9 +1,9 @@
 """Watermarks: for each topic and sender, the newest event that is in the ledger.
 
 A restarted CSC processes the events after it from the DDS history. An event is identified by its
-sender, number and stamp, never by being older or newer than another one: the sender's clock may
-have been set back in between. The events after it are found by their place in the history: DDS
-keeps the order in which a sender put its events.
+sender, number and time of sending, never by being older or newer than another one: the sender's
+clock may have been set back in between. The events after it are found by their place in the
+history: DDS keeps the order in which a sender put its events.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Transaction
     from ccarchiver_sal.adapter import Sample
 
-PREFIX = "heard:"
+PREFIX = "watermark:"
 """Prefix of fields in the CSC's hash: for each topic the watermarks of its senders, as JSON."""
 
-MAX_SENDERS = 8
+MAX_ORIGINS = 8
 """Senders remembered for each topic.
 
 A camera is one sender, and each of its restarts is another one. The history of a sender is lost
@@ -33,10 +33,10 @@ when it ends.
 
 @dataclass(frozen=True)
 class Watermark:
-    """Number and stamp of an event; the stamp is its sender's (TAI, Unix seconds)."""
+    """Number of an event and the time at which it was sent, by its origin's clock (TAI, Unix s)."""
 
-    number: int
-    stamp: float
+    sequence: int
+    sent_at: float
 
     @staticmethod
     def of(sample: Sample) -> Watermark:
@@ -55,7 +55,7 @@ class Watermarks:
         for name, text in fields.items():
             if name.startswith(PREFIX):
                 earlier = {
-                    sender: Watermark(*values) for sender, values in json.loads(text).items()
+                    origin: Watermark(*values) for origin, values in json.loads(text).items()
                 }
                 topic = name.removeprefix(PREFIX)
                 self._newest[topic] = {**earlier, **self._newest.get(topic, {})}
@@ -63,7 +63,7 @@ class Watermarks:
     def copy(self) -> Watermarks:
         """Return a copy, to be restored if newer watermarks are not recorded."""
         copied = Watermarks()
-        copied._newest = {topic: dict(senders) for topic, senders in self._newest.items()}
+        copied._newest = {topic: dict(origins) for topic, origins in self._newest.items()}
         return copied
 
     def knows(self, topic: str) -> bool:
@@ -78,28 +78,28 @@ class Watermarks:
         """
         newest = self._newest.get(topic, {})
         up_to = {
-            sample.origin: place
-            for place, sample in enumerate(history)
+            sample.origin: index
+            for index, sample in enumerate(history)
             if newest.get(sample.origin) == Watermark.of(sample)
         }
         known: list[Sample] = []
-        fresh: list[Sample] = []
-        for place, sample in enumerate(history):
-            (known if place <= up_to.get(sample.origin, -1) else fresh).append(sample)
-        return known, fresh
+        new: list[Sample] = []
+        for index, sample in enumerate(history):
+            (known if index <= up_to.get(sample.origin, -1) else new).append(sample)
+        return known, new
 
     def newest_sent_at(self, topic: str) -> float | None:
-        """Return the stamp of the event that was recorded last; None if there is none."""
-        marks = list(self._newest.get(topic, {}).values())
-        return marks[-1].stamp if marks else None
+        """Return when the event that was recorded last was sent; None if there is none."""
+        watermarks = list(self._newest.get(topic, {}).values())
+        return watermarks[-1].sent_at if watermarks else None
 
-    def advance(self, topic: str, sender: str, mark: Watermark) -> None:
+    def advance(self, topic: str, origin: str, watermark: Watermark) -> None:
         """Record a sender's newest event; call it in the order of the events."""
-        senders = self._newest.setdefault(topic, {})
-        senders.pop(sender, None)
-        senders[sender] = mark
-        while len(senders) > MAX_SENDERS:
-            del senders[next(iter(senders))]
+        origins = self._newest.setdefault(topic, {})
+        origins.pop(origin, None)
+        origins[origin] = watermark
+        while len(origins) > MAX_ORIGINS:
+            del origins[next(iter(origins))]
 
     def write(self, transaction: Transaction, topics: Iterable[str]) -> None:
         """Add the watermarks of some topics to a transaction.
@@ -107,8 +107,8 @@ class Watermarks:
         A topic without events is known from then on.
         """
         for topic in topics:
-            marks = {
-                sender: (mark.number, mark.stamp)
-                for sender, mark in self._newest.setdefault(topic, {}).items()
+            watermarks = {
+                origin: (watermark.sequence, watermark.sent_at)
+                for origin, watermark in self._newest.setdefault(topic, {}).items()
             }
-            transaction.command("HSET", keys.CSC, f"{PREFIX}{topic}", json.dumps(marks))
+            transaction.command("HSET", keys.CSC, f"{PREFIX}{topic}", json.dumps(watermarks))

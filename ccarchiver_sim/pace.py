@@ -121,7 +121,7 @@ class Deadline:
         self.limit_s = limit_s
         self._pace = pace
         self._left_s = limit_s
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
 
     def left_s(self) -> float:
         """Return the remaining time, in seconds of an idle reference machine; never below 0.
@@ -129,8 +129,8 @@ class Deadline:
         Call it repeatedly: one call counts at most `LONGEST_STEP_S` real seconds.
         """
         now = time.monotonic()
-        step = min(now - self._looked_at, LONGEST_STEP_S)
-        self._looked_at = now
+        step = min(now - self._polled_at, LONGEST_STEP_S)
+        self._polled_at = now
         self._left_s -= step / self._pace.slowness()
         return max(0.0, self._left_s)
 

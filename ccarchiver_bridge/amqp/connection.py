@@ -1,11 +1,14 @@
 """One connection to RabbitMQ, from open to closed: coroutines over pika's callbacks.
 
 An `AmqpConnection` never reconnects: its user waits for `AmqpConnection.closed` and opens another
-one. The design depends on two measured facts:
+one. The design depends on three measured facts:
 
 * RabbitMQ confirms a publish to an exchange without a matching queue. Only ``mandatory`` reveals
   that no queue has the message.
-* A publish over a blocked or half-open connection is never confirmed, so each has a timeout.
+* A publish over a half-open connection is never confirmed, so each has a timeout.
+* While RabbitMQ is low on memory or disk space it accepts no messages. It tells so only to a
+  connection that publishes, and then reads nothing more from this connection: neither requests nor
+  acknowledgements. Heartbeats are suspended, so the connection stays open.
 """
 
 from __future__ import annotations
@@ -19,9 +22,16 @@ from typing import TYPE_CHECKING, Any
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
-from ccarchiver_bridge.amqp.errors import AmqpError, UnroutableError, explain
+from ccarchiver_bridge.amqp import rejections
+from ccarchiver_bridge.amqp.confirmations import Confirmations
+from ccarchiver_bridge.amqp.errors import AmqpError, BlockedError, UnroutableError
+from ccarchiver_core.amqp.errors import (
+    describe_failed_connection,
+    explain,
+    remedy_for_failed_connection,
+)
 from ccarchiver_core.amqp.parameters import connection_parameters
-from ccarchiver_core.amqp.topology import EXCHANGE
+from ccarchiver_core.amqp.topology import EXCHANGE, EXCHANGE_TYPE
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.runtime.heartbeat import BrokerLinkStats
 
@@ -31,9 +41,9 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
 
+    from ccarchiver_core.config.addresses import BrokerAddress
     from ccarchiver_core.config.credentials import Credentials
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_core.config.site_sections import BrokerAddress
 
 
 PREFETCH = 200
@@ -83,10 +93,14 @@ class AmqpConnection:
         self._connection: AsyncioConnection | None = None
         self._publishing: Channel | None = None
         self._consuming: Channel | None = None
-        self._published = 0
-        self._confirms: dict[int, asyncio.Future[bool]] = {}
-        self._returned: set[str] = set()
+        self._confirmations = Confirmations()
+        self._requests: set[asyncio.Future[Method[Any]]] = set()
+        self._consumers: dict[str, Callable[[], None]] = {}
         self._admin = asyncio.Lock()
+        self.blocked_reason = ""
+        """Why RabbitMQ accepts no messages now, in its own words; empty if it accepts them."""
+        self.block_changed = asyncio.Event()
+        """Is set when `blocked_reason` changes; the user of the connection clears it."""
 
     @classmethod
     async def open(cls, settings: Settings, credentials: Credentials) -> AmqpConnection:
@@ -105,8 +119,9 @@ class AmqpConnection:
             try:
                 return await cls._open_to(broker, settings, credentials)
             except AmqpError as error:
-                errors.append(str(error))
-        raise AmqpError("; ".join(errors))
+                errors.append(error)
+        remedies = dict.fromkeys(error.remedy for error in errors if error.remedy)
+        raise AmqpError("; ".join(str(error) for error in errors), "; ".join(remedies))
 
     @classmethod
     async def _open_to(
@@ -124,13 +139,23 @@ class AmqpConnection:
                 link._publishing = await link._channel()
                 link._consuming = await link._channel()
                 await link._prepare(link._publishing, link._consuming)
-        except TimeoutError:
+        except (TimeoutError, AmqpError) as error:
             await link.close()
-            raise AmqpError(f"RabbitMQ at {broker.text} did not answer in {limit:g} s") from None
-        except AmqpError as error:
-            await link.close()
-            raise AmqpError(f"RabbitMQ at {broker.text}: {error}") from None
+            if isinstance(error, AmqpError) and error.remedy:
+                what, remedy = str(error), error.remedy
+            else:
+                cause = error.__cause__ or error
+                what = describe_failed_connection(cause, limit)
+                remedy = remedy_for_failed_connection(settings, cause)
+            raise AmqpError(f"RabbitMQ at {broker.text}: {what}", remedy) from None
         return link
+
+    @property
+    def block_text(self) -> str:
+        """Sentence about the present block, for the operator; empty if there is none."""
+        if not self.blocked_reason:
+            return ""
+        return f"RabbitMQ at {self.broker} accepts no messages: {self.blocked_reason}"
 
     async def declare(self, queue: str) -> QueueState:
         """Declare a durable queue and bind it to the exchange by its own name; safe to repeat.
@@ -138,32 +163,43 @@ class AmqpConnection:
         Raises
         ------
         AmqpError
-            If the broker rejects it, for example because the queue exists with other arguments.
+            If the broker rejects it, for example because the queue exists with other arguments. The
+            text names the queue and has the broker's reason.
         """
         async with self._admin_channel() as channel:
-            answer = await self._request(
-                channel.queue_declare, queue=queue, durable=True, channel=channel
-            )
-            await self._request(
-                channel.queue_bind,
-                queue=queue,
-                exchange=EXCHANGE,
-                routing_key=queue,
-                channel=channel,
-            )
+            try:
+                answer = await self._request(
+                    channel.queue_declare, queue=queue, durable=True, channel=channel
+                )
+                await self._request(
+                    channel.queue_bind,
+                    queue=queue,
+                    exchange=EXCHANGE,
+                    routing_key=queue,
+                    channel=channel,
+                )
+            except AmqpError as error:
+                raise rejections.of_queue(queue, error) from error.__cause__
             return QueueState(answer.method.message_count, answer.method.consumer_count)
 
     async def inspect(self, queue: str) -> QueueState | None:
-        """Return the state of a queue; None if the queue does not exist."""
+        """Return the state of a queue; None if the queue does not exist.
+
+        Raises
+        ------
+        AmqpError
+            If RabbitMQ cannot tell, for example because another connection owns the queue, or the
+            node of the queue is down.
+        """
         async with self._admin_channel() as channel:
             try:
                 answer = await self._request(
                     channel.queue_declare, queue=queue, passive=True, channel=channel
                 )
-            except AmqpError:
-                if self.closed.done():
-                    raise
-                return None
+            except AmqpError as error:
+                if rejections.is_missing(error.__cause__):
+                    return None
+                raise
             return QueueState(answer.method.message_count, answer.method.consumer_count)
 
     async def purge(self, queue: str) -> int:
@@ -172,17 +208,34 @@ class AmqpConnection:
             answer = await self._request(channel.queue_purge, queue=queue, channel=channel)
             return int(answer.method.message_count)
 
-    def consume(self, queue: str, callback: Callable[[Delivery], None]) -> None:
-        """Pass every message of a queue to a callback; each must be acknowledged."""
+    def consume(
+        self,
+        queue: str,
+        callback: Callable[[Delivery], None],
+        on_cancelled: Callable[[], None] | None = None,
+    ) -> None:
+        """Pass every message of a queue to a callback; each must be acknowledged.
+
+        RabbitMQ can cancel the consumer while the connection stays open, for example when the queue
+        is deleted or its node ends. Then `on_cancelled` is called.
+
+        Raises
+        ------
+        AmqpError
+            If the connection is closed, or blocked, so that RabbitMQ would not read the request.
+        """
 
         def on_message(
             _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes
         ) -> None:
             callback(Delivery(queue, body, method.delivery_tag))
 
-        if self._consuming is None:
-            raise AmqpError("the connection was never opened")
-        self._consuming.basic_consume(queue, on_message)
+        if self._consuming is None or not self._consuming.is_open:
+            raise AmqpError("the connection is closed")
+        self._require_unblocked()
+        tag = self._consuming.basic_consume(queue, on_message)
+        if on_cancelled is not None:
+            self._consumers[tag] = on_cancelled
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
         """Acknowledge a delivery to the broker.
@@ -212,6 +265,9 @@ class AmqpConnection:
         ------
         UnroutableError
             If no queue of that name is bound.
+        BlockedError
+            If RabbitMQ is low on memory or disk space. It may accept a message later that was on
+            the way when the block began.
         AmqpError
             If the connection is closed, or the broker rejects the message or does not confirm it in
             time. After a timeout the connection is closed, and the broker may or may not have the
@@ -219,18 +275,18 @@ class AmqpConnection:
         """
         if self._publishing is None or not self._publishing.is_open:
             raise AmqpError("the connection is closed")
+        self._require_unblocked()
         properties = pika.BasicProperties(
             delivery_mode=PERSISTENT,
             message_id=message_id,
             expiration=None if expire_s is None else str(int(expire_s * 1000)),
         )
-        self._published += 1
-        tag, began = self._published, time.monotonic()
-        confirm = self._confirms[tag] = self._loop.create_future()
+        tag, confirmation = self._confirmations.expect()
+        began = time.monotonic()
         try:
             self._publishing.basic_publish(EXCHANGE, queue, body, properties, mandatory=True)
             async with asyncio.timeout(self._publish_timeout):
-                confirmed = await confirm
+                is_accepted = await confirmation
             self.stats = BrokerLinkStats(self.stats.since, unix_time(), time.monotonic() - began)
         except TimeoutError:
             self._drop(f"no confirmation of a message to {queue} in {self._publish_timeout} s")
@@ -238,12 +294,11 @@ class AmqpConnection:
         except pika.exceptions.AMQPError as error:
             raise AmqpError(explain(error)) from error
         finally:
-            self._confirms.pop(tag, None)
-        if message_id in self._returned:
-            self._returned.discard(message_id)
+            self._confirmations.forget(tag)
+        if self._confirmations.was_returned(message_id):
             raise UnroutableError(f"no queue {queue} is bound to the exchange {EXCHANGE}")
-        if not confirmed:
-            raise AmqpError(f"the broker rejected a message to {queue}")
+        if not is_accepted:
+            raise AmqpError(f"RabbitMQ rejected a message to queue {queue} (basic.nack)")
 
     async def close(self) -> None:
         """Close the connection; drop it if that takes more than CLOSE_LIMIT. Safe to repeat."""
@@ -267,11 +322,10 @@ class AmqpConnection:
 
         def on_error(_connection: object, error: BaseException) -> None:
             if not opened.done():
-                opened.set_exception(AmqpError(explain(error)))
+                opened.set_exception(rejections.caused_by(error))
 
         def on_close(_connection: object, error: BaseException) -> None:
-            if not opened.done():
-                opened.set_exception(AmqpError(explain(error)))
+            on_error(_connection, error)
             self._fail(explain(error))
 
         self._connection = AsyncioConnection(
@@ -281,6 +335,8 @@ class AmqpConnection:
             on_close_callback=on_close,
             custom_ioloop=self._loop,
         )
+        self._connection.add_on_connection_blocked_callback(self._on_blocked)
+        self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
         await opened
 
     async def _channel(self) -> Channel:
@@ -303,21 +359,31 @@ class AmqpConnection:
         return opened.result()
 
     async def _prepare(self, publishing: Channel, consuming: Channel) -> None:
+        try:
+            await self._request(
+                publishing.exchange_declare,
+                exchange=EXCHANGE,
+                exchange_type=EXCHANGE_TYPE,
+                durable=True,
+                channel=publishing,
+            )
+        except AmqpError as error:
+            raise rejections.of_exchange(error) from error.__cause__
+        publishing.add_on_return_callback(self._confirmations.on_return)
+        consuming.add_on_cancel_callback(self._on_cancel)
         await self._request(
-            publishing.exchange_declare,
-            exchange=EXCHANGE,
-            exchange_type="direct",
-            durable=True,
-            channel=publishing,
+            publishing.confirm_delivery, self._confirmations.on_confirm, channel=publishing
         )
-        publishing.add_on_return_callback(self._on_return)
-        await self._request(publishing.confirm_delivery, self._on_confirm, channel=publishing)
         await self._request(consuming.basic_qos, prefetch_count=PREFETCH, channel=consuming)
 
     async def _request(
         self, method: Callable[..., object], *args: object, channel: Channel, **kwargs: object
     ) -> Method[Any]:
-        """Send a request on a channel and wait for its answer."""
+        """Send a request on a channel and wait for its answer.
+
+        The cause of an `AmqpError` is the error with which RabbitMQ closed the channel, if it did.
+        """
+        self._require_unblocked()
         answer: asyncio.Future[Method[Any]] = self._loop.create_future()
 
         def on_answer(frame: Method[Any]) -> None:
@@ -326,15 +392,18 @@ class AmqpConnection:
 
         def on_close(_channel: object, error: BaseException) -> None:
             if not answer.done():
-                answer.set_exception(AmqpError(explain(error)))
+                answer.set_exception(rejections.caused_by(error))
 
         channel.add_on_close_callback(on_close)
+        self._requests.add(answer)
         try:
             method(*args, callback=on_answer, **kwargs)
+            async with asyncio.timeout(self._publish_timeout):
+                await asyncio.wait({answer, self.closed}, return_when=asyncio.FIRST_COMPLETED)
         except pika.exceptions.AMQPError as error:
-            raise AmqpError(explain(error)) from error
-        async with asyncio.timeout(self._publish_timeout):
-            await asyncio.wait({answer, self.closed}, return_when=asyncio.FIRST_COMPLETED)
+            raise rejections.caused_by(error) from error
+        finally:
+            self._requests.discard(answer)
         if not answer.done():
             raise AmqpError(self.closed.result())
         return answer.result()
@@ -343,6 +412,7 @@ class AmqpConnection:
     async def _admin_channel(self) -> AsyncIterator[Channel]:
         """Open a separate channel: the broker closes a channel when it rejects a request on it."""
         async with self._admin:
+            self._require_unblocked()
             try:
                 async with asyncio.timeout(self._publish_timeout):
                     channel = await self._channel()
@@ -358,24 +428,34 @@ class AmqpConnection:
                 if channel.is_open:
                     channel.close()
 
+    def _require_unblocked(self) -> None:
+        if self.blocked_reason:
+            raise self._blocked_error()
+
+    def _blocked_error(self) -> BlockedError:
+        return BlockedError(self.block_text, rejections.BLOCKED_REMEDY)
+
+    def _on_blocked(self, _connection: object, frame: Method[Any]) -> None:
+        """Fail what is in flight: RabbitMQ reads nothing more until it ends the block."""
+        self.blocked_reason = frame.method.reason or "it has not told why"
+        self.block_changed.set()
+        self._confirmations.fail(self._blocked_error())
+        for request in self._requests:
+            if not request.done():
+                request.set_exception(self._blocked_error())
+
+    def _on_unblocked(self, _connection: object, _frame: object) -> None:
+        self.blocked_reason = ""
+        self.block_changed.set()
+
+    def _on_cancel(self, frame: Method[Any]) -> None:
+        on_cancelled = self._consumers.pop(frame.method.consumer_tag, None)
+        if on_cancelled is not None:
+            on_cancelled()
+
     def _on_channel_closed(self, channel: Channel, error: BaseException) -> None:
         if channel is self._publishing or channel is self._consuming:
             self._drop(f"RabbitMQ closed a channel: {explain(error)}")
-
-    def _on_return(
-        self, _channel: object, _method: object, properties: pika.BasicProperties, _body: bytes
-    ) -> None:
-        self._returned.add(properties.message_id)
-
-    def _on_confirm(self, frame: Method[Any]) -> None:
-        method = frame.method
-        confirmed = isinstance(method, pika.spec.Basic.Ack)
-        upto = method.delivery_tag
-        tags = [tag for tag in self._confirms if tag <= upto] if method.multiple else [upto]
-        for tag in tags:
-            confirm = self._confirms.get(tag)
-            if confirm is not None and not confirm.done():
-                confirm.set_result(confirmed)
 
     def _drop(self, reason: str) -> None:
         """Drop the connection at once, without waiting for the broker."""
@@ -394,6 +474,4 @@ class AmqpConnection:
     def _fail(self, reason: str) -> None:
         if not self.closed.done():
             self.closed.set_result(reason)
-        for confirm in self._confirms.values():
-            if not confirm.done():
-                confirm.set_exception(AmqpError(reason))
+        self._confirmations.fail(AmqpError(reason))

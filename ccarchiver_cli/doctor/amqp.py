@@ -10,7 +10,6 @@ from pika import exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from ccarchiver_cli.doctor.finding import NotCheckedError
-from ccarchiver_core.amqp.errors import cause_of
 from ccarchiver_core.amqp.parameters import connection_parameters
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.credentials import load_credentials
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
     from pika.adapters.blocking_connection import BlockingConnection
 
+    from ccarchiver_core.config.addresses import BrokerAddress
     from ccarchiver_core.config.credentials import Credentials
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_core.config.site_sections import BrokerAddress
 
 CONNECTING_ERRORS = (exceptions.AMQPError, AMQPConnectorException, OSError)
 """Errors of pika when it cannot connect; the second one if the broker hangs."""
@@ -84,9 +83,3 @@ def close(connection: BlockingConnection) -> None:
     """Close a connection; a lost connection is ignored."""
     with contextlib.suppress(exceptions.AMQPError):
         connection.close()
-
-
-def explain(error: BaseException) -> str:
-    """Return the cause of an error on one line."""
-    cause = cause_of(error)
-    return " ".join((str(cause) or type(cause).__name__).split())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ccarchiver_cli.doctor.finding import failure, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
@@ -23,6 +23,9 @@ leap second.
 
 SYSTEM_TABLES = (Path("/usr/share/zoneinfo/leap-seconds.list"), Path("/etc/leap-seconds.list"))
 """Leap second tables of the system, in addition to astropy's."""
+
+READINGS = 5
+"""Number of readings of the clocks: more than a busy machine disturbs in sequence."""
 
 NAME = "clock.tai"
 RENEW = (
@@ -38,14 +41,28 @@ def tai(_site: Site) -> Iterator[Finding]:
 
     now = time.time()
     try:
-        used = utils.current_tai() - now
         table = utils.tai_from_utc_unix(now) - now
+        used = _offset(utils.current_tai)
     except ValueError as error:  # the observatory's package rejects times after its table's end
         yield failure(NAME, f"SAL cannot compute the time: {error}", RENEW)
         return
-    kernel = time.clock_gettime(time.CLOCK_TAI) - time.time()
+    kernel = _offset(lambda: time.clock_gettime(time.CLOCK_TAI))
     days_left = (_table_end() - now) / utils.SECONDS_PER_DAY
     yield evaluate_tai(used=used, table=table, kernel=kernel, days_left=days_left)
+
+
+def _offset(read_tai: Callable[[], float]) -> float:
+    """Return TAI - UTC in seconds by the quickest of several readings.
+
+    If the process is suspended between the two clocks, a reading is wrong by that time.
+    """
+    readings: list[tuple[float, float]] = []
+    for _ in range(READINGS):
+        before = time.time()
+        tai = read_tai()
+        took_s = time.time() - before
+        readings.append((abs(took_s), tai - before))
+    return min(readings)[1]
 
 
 def _table_end() -> float:

@@ -17,6 +17,7 @@ from ccarchiver_cli.doctor.finding import Finding, Level
 from ccarchiver_cli.doctor.registry import BINDINGS, CHECKS
 from ccarchiver_cli.doctor.runner import run
 from ccarchiver_cli.doctor.site import read_site
+from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.text_layout import indented, width
 from ccarchiver_core import __version__
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
@@ -40,13 +41,13 @@ def doctor(
     *,
     rabbitmqctl: Annotated[
         bool,
-        typer.Option("--rabbitmqctl", help="Also check the bindings with rabbitmqctl (as root)."),
+        typer.Option("--rabbitmqctl", help="Also check the bindings, as root: runs rabbitmqctl."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every service that the archiver uses, and print what to type.
 
-    Exit code 0: all well, or warnings only. 1: a failure. 78: the configuration is wrong.
+    Exit code: 0 if there is no failure, 1 if there is one, 78 if the configuration is wrong.
     """
     # pika logs every failed connection at length; the checks report it on one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -35,8 +35,7 @@ def credentials(_site: Site) -> Iterator[Finding]:
     try:
         found = load_credentials(path)
     except ConfigError as error:
-        text, _, command = str(error).partition("; it must be ")
-        _, _, remedy = command.partition(": ")
-        yield failure(CREDENTIALS, text if remedy else str(error), remedy)
+        text, separator, command = str(error).rpartition(": chmod ")
+        yield failure(CREDENTIALS, text or str(error), f"chmod {command}" if separator else "")
         return
-    yield ok(CREDENTIALS, f"{path}: user {found.user}, modes 700 and 600")
+    yield ok(CREDENTIALS, f"{path}: user {found.user}, only its owner can read it")

@@ -49,10 +49,9 @@ def check(site: Site) -> Iterator[Finding]:
         if elsewhere:
             yield ok(NAME, f"on {elsewhere}, where the health worker is active")
             return
-        reason = str(error) or type(error).__name__
         yield warning(
             NAME,
-            f"the status page does not answer at {host}:{port}: {reason}",
+            f"the status page at {host}:{port} {_failure(error)}",
             "is ccarchiver:health running? Its log has the reason: grep 'page\\.' health.out",
         )
         return
@@ -67,6 +66,18 @@ def check(site: Site) -> Iterator[Finding]:
         )
         return
     yield ok(NAME, f"the status page and the metrics are at http://{host}:{port}/")
+
+
+def _failure(error: OSError | http.client.HTTPException) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "refused the connection (nothing listens there)"
+        case TimeoutError():
+            return f"does not answer within {LIMIT_S:g} s"
+        case OSError(strerror=str(reason)):
+            return f"cannot be reached: {reason}"
+        case _:
+            return f"does not answer in HTTP: {str(error) or type(error).__name__}"
 
 
 def _active_host(site: Site) -> str:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from pika import exceptions
 
-from ccarchiver_cli.doctor.amqp import connected, explain
+from ccarchiver_cli.doctor.amqp import connected
 from ccarchiver_cli.doctor.consumers import evaluate_consumers
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok
 from ccarchiver_cli.doctor.queue_state import Queue
 from ccarchiver_cli.doctor.redis_link import query
+from ccarchiver_core.amqp.errors import explain
 from ccarchiver_core.amqp.topology import EXCHANGE, EXCHANGE_TYPE
 from ccarchiver_core.store.session import read_session
 
@@ -39,8 +40,8 @@ RESTART_BRIDGE = "supervisorctl restart ccarchiver:bridge"
 def check(site: Site) -> Iterator[Finding]:
     """Check exchange, queues and consumers over one connection."""
     settings = site.settings
-    session = _session(settings)
-    names = _queue_names(settings, session)
+    session = session_of(settings)
+    names = queue_names(settings, session)
     with connected(settings) as connection:
         exchange = _exchange(connection)
         queues = [_queue(connection, name) for name in names]
@@ -49,14 +50,16 @@ def check(site: Site) -> Iterator[Finding]:
     yield from evaluate_consumers(settings, queues, session)
 
 
-def _session(settings: Settings) -> Session | None:
+def session_of(settings: Settings) -> Session | None:
+    """Return the session; None if Redis cannot be read."""
     try:
         return query(settings, read_session)
     except NotCheckedError:
         return None  # the check `redis` reports the reason; the queues are checked all the same
 
 
-def _queue_names(settings: Settings, session: Session | None) -> list[str]:
+def queue_names(settings: Settings, session: Session | None) -> list[str]:
+    """Return the names of the queues of the wire contract and of the paired Forwarder's queue."""
     names = sorted(settings.queues)
     if session is not None and session.forwarder is not None:
         names.append(session.forwarder.consume_queue)

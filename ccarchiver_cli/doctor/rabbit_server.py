@@ -6,13 +6,14 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from pika import exceptions
-
-from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, close, connect, explain
+from ccarchiver_cli.doctor.amqp import ANSWER_LIMIT, CONNECTING_ERRORS, close, connect
 from ccarchiver_cli.doctor.finding import failure, ok
+from ccarchiver_core.amqp.errors import (
+    describe_failed_connection,
+    explain,
+    remedy_for_failed_connection,
+)
 from ccarchiver_core.base.errors import ConfigError
-from ccarchiver_core.config.credentials import credentials_path
-from ccarchiver_core.config.tls import REMEDY, is_of_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
-    from ccarchiver_core.config.settings import Settings
 
 MIN_VERSION = (3, 10)
 """Oldest RabbitMQ with which the archiver was tested."""
@@ -44,16 +44,17 @@ def reach(site: Site) -> Iterator[Finding]:
         yield failure("rabbitmq", str(error), "correct that, then run ccarchiver doctor again")
         return
     except CONNECTING_ERRORS as error:
-        found = f"RabbitMQ at {settings.broker_text}: {_what(error)}"
-        yield failure("rabbitmq", found, _remedy(settings, error))
+        what = describe_failed_connection(error, ANSWER_LIMIT)
+        found = f"RabbitMQ at {settings.broker_text}: {what}"
+        yield failure("rabbitmq", found, remedy_for_failed_connection(settings, error))
         return
     try:
         seconds = min(_latency(connection) for _ in range(PINGS))
-        version = _version(connection)
+        version = version_of(connection)
     except CONNECTING_ERRORS as error:
         where = f"RabbitMQ at {settings.broker_text}"
         found = f"{where} accepted the login, then stopped answering: {explain(error)}"
-        yield failure("rabbitmq", found, _remedy(settings, error))
+        yield failure("rabbitmq", found, remedy_for_failed_connection(settings, error))
         return
     finally:
         close(connection)
@@ -72,40 +73,8 @@ def _latency(connection: BlockingConnection) -> float:
     return (time.monotonic() - begin) / 2  # two round trips: open and close
 
 
-def _what(error: BaseException) -> str:
-    match error:
-        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-            return "it rejects the user or the password"
-        case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
-            return f"the user may not use the virtual host: {explain(error)}"
-        case _ if "Timeout" in explain(error):
-            return f"it accepts a connection, but does not answer within {ANSWER_LIMIT:g} s"
-        case _:
-            return f"no connection: {explain(error)}"
-
-
-def _remedy(settings: Settings, error: BaseException) -> str:
-    vhost = settings.vhost
-    match error:
-        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-            return (
-                f"correct the user or the password in {credentials_path()}, or on the broker: "
-                "rabbitmqctl change_password USER"
-            )
-        case exceptions.ProbableAccessDeniedError() | exceptions.ConnectionClosedByBroker():
-            permit = f"rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
-            return (
-                f"rabbitmqctl add_vhost {vhost}; {permit} (on the broker's host), "
-                "or correct the virtual host in BASE_BROKER_ADDR"
-            )
-        case _ if is_of_tls(explain(error)):
-            return REMEDY
-        case _:
-            question = "is it running? is BASE_BROKER_ADDR right?"
-            return f"rabbitmqctl status (on the broker's host; {question})"
-
-
-def _version(connection: BlockingConnection) -> str:
+def version_of(connection: BlockingConnection) -> str:
+    """Return the version of the server, for example `3.10.8`; `?` if it does not say."""
     # The other adapters of pika have a public attribute for the properties of the server.
     properties = connection._impl.server_properties  # noqa: SLF001  this one has none
     version = (properties or {}).get("version", "?")

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from redis import exceptions
 
+from ccarchiver_cli.connection import redis_address_keys
 from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import cli, query, query_without_login, read_config, read_info
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.tls import REMEDY, is_of_tls
+from ccarchiver_core.redis.connection_failures import failure_remedy
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
+from ccarchiver_core.redis.server_check import WrongServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +63,9 @@ def reach(site: Site) -> Iterator[Finding]:
     except exceptions.AuthenticationError as error:
         yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
         return
+    except WrongServerError as error:
+        yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
+        return
     except exceptions.ResponseError as error:
         out_of_range = "index is out of range" in str(error)
         remedy = "use a smaller ARCHIVER_REDIS_DB, or raise `databases` in redis.conf"
@@ -67,13 +73,12 @@ def reach(site: Site) -> Iterator[Finding]:
         yield failure("redis", found, remedy if out_of_range else "")
         return
     except UNAVAILABLE_ERRORS as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = describe(error)
+        remedy = failure_remedy(error, redis_address_keys(settings))
         yield failure(
             "redis",
-            f"Redis at {settings.redis_address} does not answer: {text}",
-            REMEDY
-            if is_of_tls(text)
-            else f"{cli(settings, 'ping')} (is it running? are REDIS_HOST and REDIS_PORT right?)",
+            f"Redis at {settings.redis_address} {text}",
+            REMEDY if is_of_tls(text) else f"{remedy}; then: {cli(settings, 'ping')}",
         )
         return
     where = f"Redis {version} at {settings.redis_address}"

@@ -21,7 +21,7 @@ ANSWER_LIMIT = 5.0
 
 PROGRAMS = ("health", "bridge", "sal")
 GROUP = "ccarchiver"
-LISTENER = "watch"
+LISTENER = "event_listener"
 START = "supervisord -c supervisord.conf"
 
 

@@ -9,9 +9,9 @@ import pika
 from ccarchiver_core.config.tls import client_context
 
 if TYPE_CHECKING:
+    from ccarchiver_core.config.addresses import BrokerAddress
     from ccarchiver_core.config.credentials import Credentials
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_core.config.site_sections import BrokerAddress
 
 SECTION = "RABBITMQ_TLS"
 

@@ -7,6 +7,7 @@ machines, only the wall clock is available.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import time
 from dataclasses import dataclass
@@ -121,3 +122,8 @@ def boot_id() -> str:
 def unix_time() -> float:
     """Return the present Unix time (UTC) for a record, rounded to a millisecond."""
     return round(time.time(), 3)
+
+
+def utc_text(at: float) -> str:
+    """Return a Unix time as text, for an operator."""
+    return f"{dt.datetime.fromtimestamp(at, tz=dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

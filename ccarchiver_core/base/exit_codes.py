@@ -14,6 +14,9 @@ EXIT_PROTOCOL = 76
 EXIT_LEASE_HELD = 75
 """Another instance is running (EX_TEMPFAIL); supervisord starts this one again."""
 
+EXIT_OUTPUT = 74
+"""Standard output cannot be written, for example on a full disk (EX_IOERR)."""
+
 EXIT_FENCED = 70
 """Another instance has acquired the lease of this one (EX_SOFTWARE)."""
 

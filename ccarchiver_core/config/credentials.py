@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.yaml_tree import compose, tree_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ systemd creates the directory on a file system that is never swapped.
 """
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+"""The usual modes. Every mode is accepted that gives access only to the owner, such as 400."""
+
+ACCESS_OF_OTHERS = 0o077
 
 
 RABBITMQ, REDIS = "rabbitmq_users", "redis_users"
@@ -77,9 +81,10 @@ def _load(section: str, path: Path | None) -> Credentials:
             _require_private(path.parent)
             _require_private(path)
         else:
-            _require_mode(path.parent, DIRECTORY_MODE)
-            _require_mode(path, FILE_MODE)
-        document = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
+            _require_owner_only(path.parent, DIRECTORY_MODE)
+            _require_owner_only(path, FILE_MODE)
+        node = compose(path.read_bytes())
+        document = None if node is None else tree_of(node)
     except FileNotFoundError as error:
         msg = (
             f"{error.filename}: no such file; RabbitMQ's credentials belong in {path} "
@@ -89,25 +94,29 @@ def _load(section: str, path: Path | None) -> Credentials:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(msg) from None
-    except yaml.YAMLError:
-        msg = f"{path}: not valid YAML"  # the parser's text would quote the line with the password
+    except yaml.YAMLError as error:
+        # Only the line: the parser's text could quote the password.
+        mark = getattr(error, "problem_mark", None)
+        where = path if mark is None else f"{path}:{mark.line + 1}"
+        msg = f"{where}: not valid YAML; correct this line or the one before it"
         raise ConfigError(msg) from None
-    users = document.get(section) if isinstance(document, dict) else None
+    # A password such as 0123 or 1_000 is the text in the file, not the number that YAML reads.
+    users = written(document.get(section)) if isinstance(document, dict) else None
     try:
         return Credentials.model_validate(users)
     except ValidationError:
         msg = (
             f"{path}: must have the mapping {section} with service_user and service_passwd, "
-            "both text"
+            f"both text; write {section}: and, indented below it, "
+            "service_user: and service_passwd:, each with its value"
         )
         raise ConfigError(msg) from None
 
 
-def _require_mode(path: Path, wanted: int) -> None:
+def _require_owner_only(path: Path, usual: int) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode != wanted:
-        effect = " gives other users access" if mode & 0o077 else ""
-        msg = f"{path}: mode {mode:o}{effect}; it must be {wanted:o}: chmod {wanted:o} {path}"
+    if mode & ACCESS_OF_OTHERS:
+        msg = f"{path}: mode {mode:o} gives other users access: chmod {usual:o} {path}"
         raise ConfigError(msg)
 
 

@@ -1,4 +1,4 @@
-"""Parser of a site's YAML file that keeps the line of each key, for error messages."""
+"""A site's YAML file with the line and the text of each key, for error messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.yaml_tree import TreeError, compose, tree_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ccarchiver_core.config.yaml_tree import Tree
 
 KeyPath = tuple[str, ...]
 
@@ -21,6 +24,8 @@ class SiteFile:
     ----------
     path : `pathlib.Path`
         The file. Its document must be a mapping with one key, ``ROOT``.
+    remedy_if_missing : `str`, optional
+        What to do if there is no such file.
 
     Raises
     ------
@@ -28,38 +33,35 @@ class SiteFile:
         If the file cannot be read, is not YAML, or has no ``ROOT`` mapping.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remedy_if_missing: str = "correct its name") -> None:
         self.path = path
+        self._remedy_if_missing = remedy_if_missing
         self._lines: dict[KeyPath, int] = {}
+        self._texts: dict[KeyPath, str] = {}
+        text = self._read()
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            msg = (
-                f"{path}: no such file; put the site's configuration there "
-                "or set IIP_CONFIG_DIR to its directory"
-            )
-            raise ConfigError(msg) from error
-        except (OSError, UnicodeDecodeError) as error:
-            msg = f"{path}: cannot be read: {error}"
-            raise ConfigError(msg) from error
-        try:
-            node = yaml.compose(text, Loader=yaml.CSafeLoader)
-            document = yaml.load(text, Loader=yaml.CSafeLoader)
+            node = compose(text)
+            if node is not None:
+                self._record(node, ())
+            document = None if node is None else tree_of(node)
         except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = path if mark is None else f"{path}:{mark.line + 1}"
-            msg = f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
-            raise ConfigError(msg) from error
-        if not isinstance(document, dict) or not isinstance(document.get("ROOT"), dict):
-            msg = f"{path}: the file must be a mapping with one key ROOT that holds the settings"
+            raise ConfigError(self._yaml_problem(error, text)) from error
+        root = document.get("ROOT") if isinstance(document, dict) else None
+        if not isinstance(document, dict) or not isinstance(root, dict):
+            msg = (
+                f"{path}: the file must be a mapping with one key ROOT that holds the settings; "
+                'write "ROOT:" and the settings indented below it, or "ROOT: {}" for the defaults'
+            )
             raise ConfigError(msg)
-        others = [str(key) for key in document if key != "ROOT"]
+        others = [key for key in document if key != "ROOT"]
         if others:
-            msg = f"{path}: unknown key {others[0]} beside ROOT; move it below ROOT or remove it"
+            line = self._lines.get((others[0],), 1)  # a merged mapping has no line
+            msg = (
+                f"{path}:{line}: unknown key {others[0]} beside ROOT; "
+                "move it below ROOT or remove it"
+            )
             raise ConfigError(msg)
-        self.root: dict[str, object] = document["ROOT"]
-        if node is not None:
-            self._note_lines(node, ())
+        self.root: dict[str, Tree] = root
 
     def where(self, keys: KeyPath) -> str:
         """Return ``file:line`` of a key below ROOT, or of its nearest parent in the file."""
@@ -72,9 +74,52 @@ class SiteFile:
         """Return the line of a key below ROOT; None if the file does not have it."""
         return self._lines.get(("ROOT", *keys))
 
-    def _note_lines(
-        self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...] = ()
-    ) -> None:
+    def text(self, keys: KeyPath) -> str | None:
+        """Return the text of the value of a key below ROOT; None if it has another kind of value.
+
+        It is also None for a key that a merged mapping has.
+        """
+        return self._texts.get(("ROOT", *keys))
+
+    def add_name(self, name: str, new: str) -> None:
+        """Find line and text of a key below ROOT under a new name, too; for a renamed setting."""
+        if ("ROOT", name) in self._lines:
+            self._lines.setdefault(("ROOT", new), self._lines["ROOT", name])
+        if ("ROOT", name) in self._texts:
+            self._texts.setdefault(("ROOT", new), self._texts["ROOT", name])
+
+    def _read(self) -> str:
+        path = self.path
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            msg = f"{path}: no such file; {self._remedy_if_missing}"
+            raise ConfigError(msg) from error
+        except UnicodeDecodeError as error:
+            msg = f"{path}: cannot be read: byte {error.start} is not UTF-8; save the file as UTF-8"
+            raise ConfigError(msg) from error
+        except OSError as error:
+            msg = (
+                f"{path}: cannot be read: {error.strerror}; "
+                "it must be a file that the archiver's user may read"
+            )
+            raise ConfigError(msg) from error
+
+    def _yaml_problem(self, error: yaml.YAMLError, text: str) -> str:
+        if isinstance(error, yaml.reader.ReaderError):
+            line = text.encode()[: error.position].count(b"\n") + 1
+            return (
+                f"{self.path}:{line}: not valid YAML: the line has the character "
+                f"U+{error.character:04X}; remove it"
+            )
+        mark = getattr(error, "problem_mark", None)
+        where = self.path if mark is None else f"{self.path}:{mark.line + 1}"
+        if isinstance(error, TreeError):
+            return f"{where}: {error.problem}"
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        return f"{where}: not valid YAML: {problem}; correct this line or the one before it"
+
+    def _record(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...] = ()) -> None:
         if not isinstance(node, yaml.MappingNode):
             return
         if any(node is one for one in above):
@@ -90,4 +135,6 @@ class SiteFile:
                 msg = f"{self.path}:{line}: key {'.'.join(below)} occurs twice; keep one"
                 raise ConfigError(msg)
             self._lines[below] = line
-            self._note_lines(value, below, (*above, node))
+            if isinstance(value, yaml.ScalarNode):
+                self._texts[below] = value.value
+            self._record(value, below, (*above, node))

@@ -1,220 +1,27 @@
-"""The sections of a site file, and the types of their values."""
+"""The sections of a site file: their keys with defaults and meanings, and their rules."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    AliasGenerator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, model_validator
 
-_BROKER_ADDRESS = re.compile(
-    r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})/(?P<vhost>\S*)"
+from ccarchiver_core.config.value_types import (
+    AbsolutePath,
+    Boards,
+    ComponentName,
+    Host,
+    Login,
+    Name,
+    RaftOrRafts,
+    Seconds,
+    Sensors,
 )
-_SENTINEL_ADDRESS = re.compile(r"(?P<host>[^:/@\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
-_SERVER = re.compile(r"[^:/@\s\[\]]+|[0-9A-Fa-f:.]+(?:%[^:/@\s\[\]]+)?")
-PORT_LIMIT = 65536
-LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
-"""Names that every system has for itself."""
 
 CCDS_PER_BOARD = 3
 """CCDs that a raft electronics board reads. ComCam's three boards make nine files per image."""
-
-SAL_NAME_LENGTH = 5
-"""Maximum length of a raft and of a sensor in the events on SAL."""
-
-MAX_QUEUE_BYTES = 255
-"""Maximum length of a queue name in AMQP, in UTF-8."""
-
-MAX_AMQP_HEARTBEAT = 65535
-"""Maximum AMQP heartbeat in seconds; the protocol has 16 bits for it."""
-
-
-_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
-_COMPONENT = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
-_SENSOR = re.compile(r"[A-Za-z0-9]+", re.ASCII)
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(gt=0, lt=PORT_LIMIT)]
-Name = Annotated[str, Field(min_length=1)]
-
-
-def to_list(value: object) -> object:
-    """Return a text split at its commas; other values unchanged.
-
-    Site files have both forms of a list.
-    """
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _raft(value: object) -> str | tuple[str, ...]:
-    """Return the raft, or all of them if there are several.
-
-    ``WFS_RAFT: 22``, ``WFS_RAFT: "22"`` and ``WFS_RAFT: ["22"]`` mean the same.
-    """
-    values = value if isinstance(value, list | tuple) else [value]
-    texts = tuple(str(raft) if type(raft) is int else raft for raft in values)
-    rafts = tuple(text for text in texts if isinstance(text, str) and text)
-    if not rafts or len(rafts) < len(texts):
-        msg = "must be a raft, such as 22, or a list of them"
-        raise ValueError(msg)
-    return rafts[0] if len(rafts) == 1 else rafts
-
-
-def _check_queue(value: str) -> str:
-    """Require a queue name that RabbitMQ accepts."""
-    if not value or len(value.encode("utf-8", "surrogatepass")) > MAX_QUEUE_BYTES:
-        msg = f"the name of a queue has 1 to {MAX_QUEUE_BYTES} bytes; shorten it, or remove the key"
-        raise ValueError(msg)
-    return value
-
-
-def _check_login(value: str) -> str:
-    """Require a plain login, because Forwarders put it into a shell command."""
-    if _LOGIN.fullmatch(value) is None:
-        msg = (
-            "must be a plain login, letters, digits and . _ - only: "
-            "Forwarders put it into a shell command"
-        )
-        raise ValueError(msg)
-    return value
-
-
-def _check_host(value: str) -> str:
-    """Require a plain address, because Forwarders put it into a shell command."""
-    if _HOST.fullmatch(value) is None:
-        msg = (
-            "must be a plain address or host name, IPv6 in [brackets]: "
-            "Forwarders put it into a shell command"
-        )
-        raise ValueError(msg)
-    return value
-
-
-def _check_absolute(value: Path) -> Path:
-    """Require an absolute path, so that the working directory of a program does not matter."""
-    if not value.is_absolute():
-        msg = f"{value} is not absolute; write the whole path, beginning with /"
-        raise ValueError(msg)
-    return value
-
-
-def _as_it_is(value: object) -> Any:  # noqa: ANN401  pydantic warns of a tuple in this union
-    return value
-
-
-def _check_component(value: str) -> str:
-    """Require a name of a SAL component, because it becomes part of the name of an IDL file."""
-    if _COMPONENT.fullmatch(value) is None:
-        msg = f"{value!r} is not a SAL component; use letters and digits only, as in CCArchiver"
-        raise ValueError(msg)
-    return value
-
-
-def _check_sensor(value: str) -> str:
-    """Require a sensor name that fits into SAL's events."""
-    if _SENSOR.fullmatch(value) is None or len(value) > SAL_NAME_LENGTH:
-        msg = f"{value!r} is not a sensor; use 1 to {SAL_NAME_LENGTH} letters and digits, as S00"
-        raise ValueError(msg)
-    return value
-
-
-Queue = Annotated[str, AfterValidator(_check_queue)]
-AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
-ComponentName = Annotated[str, AfterValidator(_check_component)]
-Sensors = Annotated[
-    tuple[Annotated[str, AfterValidator(_check_sensor)], ...],
-    BeforeValidator(to_list),
-    Field(min_length=1),
-]
-
-
-def join_addresses(value: object) -> object:
-    """Return a list of addresses joined with commas; other values unchanged."""
-    return (
-        ", ".join(value)
-        if isinstance(value, list) and all(isinstance(one, str) for one in value)
-        else value
-    )
-
-
-def addresses(value: str) -> list[str]:
-    """Return the addresses in a text with commas."""
-    return [part.strip() for part in value.split(",")]
-
-
-def check_broker_addresses(value: str) -> str:
-    """Require ``host:port/vhost``, or several with commas that have the same virtual host."""
-    for address in addresses(value):
-        _check_broker_address(address)
-    if len({address.partition("/")[2] for address in addresses(value)}) > 1:
-        msg = (
-            "names several brokers with different virtual hosts; "
-            "they must be one cluster, with the same virtual host in all addresses"
-        )
-        raise ValueError(msg)
-    return value
-
-
-def _check_broker_address(value: str) -> None:
-    match = _BROKER_ADDRESS.fullmatch(value)
-    if match is None or not 0 < int(match["port"]) < PORT_LIMIT:
-        # The message does not contain the value, because the value may contain a password.
-        msg = (
-            "must look like host:port/vhost, e.g. 127.0.0.1:5672/%2ftest_cc; "
-            "user and password belong in iip_cred.yaml"
-        )
-        raise ValueError(msg)
-
-
-def check_sentinel(value: str) -> str:
-    """Require ``host:port``."""
-    match = _SENTINEL_ADDRESS.fullmatch(value)
-    if match is None or not 0 < int(match["port"]) < PORT_LIMIT:
-        msg = "a Sentinel must look like host:port, e.g. 192.0.2.1:26379"
-        raise ValueError(msg)
-    return value
-
-
-def check_server(value: str) -> str:
-    """Require a host name or an address."""
-    if _SERVER.fullmatch(value) is None:
-        # The message does not contain the value, because the value may contain a password.
-        msg = (
-            "must be a host name or an address (IPv6 without brackets), such as 192.0.2.1; "
-            "the port is REDIS_PORT, and user and password belong in iip_cred.yaml"
-        )
-        raise ValueError(msg)
-    return value
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is a loopback address or one of `LOOPBACK_NAMES`.
-
-    Other names are not resolved.
-    """
-    if host.lower() in LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class ConfigSection(BaseModel):
@@ -240,8 +47,9 @@ class Beacon(ConfigSection):
     def _updated_before_it_expires(self) -> Self:
         if self.seconds_to_update >= self.seconds_to_expire:
             msg = (
-                "SECONDS_TO_UPDATE must be smaller than SECONDS_TO_EXPIRE, "
-                "otherwise the association key expires between two writes"
+                f"SECONDS_TO_UPDATE ({self.seconds_to_update:g} s) must be smaller than "
+                f"SECONDS_TO_EXPIRE ({self.seconds_to_expire} s), otherwise the association key "
+                "expires between two writes; 3 and 10 are usual"
             )
             raise ValueError(msg)
         return self
@@ -257,9 +65,9 @@ class Csc(ConfigSection):
 class Archive(ConfigSection):
     """Destination of the files: login and address for the Forwarder, and the staging trees."""
 
-    archive_login: Annotated[str, AfterValidator(_check_login)] = "ARC"
+    archive_login: Login = "ARC"
     """Login with which a Forwarder copies files to ARCHIVE_IP; first part of TARGET_LOCATION."""
-    archive_ip: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
+    archive_ip: Host = "127.0.0.1"
     """Address to which a Forwarder copies files, as seen from the Forwarder."""
     checksum_type: Name = "MD5"
     """Checksum that the peers use for files; the archiver itself computes none."""
@@ -285,7 +93,11 @@ class SalNames(ConfigSection):
     @model_validator(mode="after")
     def _three_components(self) -> Self:
         if len({self.archiver, self.camera, self.header_service}) < len(SalNames.model_fields):
-            msg = "ARCHIVER, CAMERA and HEADER_SERVICE must be three different components"
+            msg = (
+                f"ARCHIVER ({self.archiver}), CAMERA ({self.camera}) and HEADER_SERVICE "
+                f"({self.header_service}) must be three different components; "
+                "write the SAL name of each"
+            )
             raise ValueError(msg)
         return self
 
@@ -298,18 +110,12 @@ class SalNames(ConfigSection):
 class Wavefront(ConfigSection):
     """Rafts, boards and sensors of an image (the section ``ATS`` of a site file)."""
 
-    wfs_raft: Annotated[
-        str | tuple[str, ...], PlainValidator(_raft), PlainSerializer(_as_it_is)
-    ] = "22"
+    wfs_raft: RaftOrRafts = "22"
     """The raft, for RAFT_LIST; a list if there are several rafts."""
-    wfs_ccd: Annotated[tuple[Name, ...], BeforeValidator(to_list), Field(min_length=1)] = (
-        "22/0",
-        "22/1",
-        "22/2",
-    )
+    wfs_ccd: Boards = ("22/0", "22/1", "22/2")
     """The boards as ``raft/board``, for RAFT_CCD_LIST.
     Each has three CCDs, so three files, unless SENSORS names its sensors."""
-    sensors: dict[str, Sensors] = {}
+    sensors: Annotated[dict[str, Sensors], Field(examples=[{"22/0": ["S00"]}])] = {}
     """Sensors of boards with other than three CCDs: LATISS' ``{"00/0": [S00]}``, corner rafts."""
 
     @model_validator(mode="after")
@@ -326,18 +132,44 @@ class Wavefront(ConfigSection):
             if bare:
                 msg = (
                     f"WFS_RAFT has several rafts, so the board {bare[0]} of WFS_CCD must include "
-                    "its raft, in the form raft/board"
+                    f"its raft, in the form raft/board: write {self.wfs_raft[0]}/{bare[0]}, "
+                    "or the raft that the board belongs to"
                 )
                 raise ValueError(msg)
+        self._require_same_rafts()
         ccds = [ccd for board in self.wfs_ccd for ccd in self.sensors_of(board)]
         twice = sorted(ccd for ccd, count in Counter(ccds).items() if count > 1)
         if twice:
             msg = (
                 f"the boards of WFS_CCD have raft {twice[0][0]} sensor {twice[0][1]} twice; "
-                "each sensor of a raft must occur once"
+                "each sensor of a raft must occur once: remove one of the boards, "
+                "or name its sensors in SENSORS"
             )
             raise ValueError(msg)
         return self
+
+    def _require_same_rafts(self) -> None:
+        """Require that the boards are those of the rafts: peers get both, RAFT_LIST and the boards.
+
+        A board that does not name its raft belongs to the only one.
+        """
+        rafts = {self.wfs_raft} if isinstance(self.wfs_raft, str) else set(self.wfs_raft)
+        of_boards = {board: board.rpartition("/")[0] for board in self.wfs_ccd if "/" in board}
+        for board, raft in of_boards.items():
+            if raft not in rafts:
+                msg = (
+                    f"WFS_CCD has the board {board}, but WFS_RAFT does not have its raft {raft}; "
+                    "write the same rafts in both, with their leading zeros"
+                )
+                raise ValueError(msg)
+        without = sorted(rafts - set(of_boards.values()))
+        if without and len(of_boards) == len(self.wfs_ccd):
+            msg = (
+                f"WFS_RAFT has the raft {without[0]}, but WFS_CCD has no board of it; "
+                f"add its boards to WFS_CCD ({without[0]}/0 is the first), "
+                "or remove the raft from WFS_RAFT"
+            )
+            raise ValueError(msg)
 
     @property
     def raft(self) -> str | tuple[str, ...]:
@@ -365,45 +197,26 @@ class Tls(ConfigSection):
     use: bool = False
     """Whether the connection is encrypted. The port must then be a TLS port.
     For RabbitMQ it is usually 5671."""
-    ca_file: AbsolutePath | None = None
+    ca_file: Annotated[AbsolutePath | None, Field(examples=["/etc/ccarchiver/ca.pem"])] = None
     """Certificates (PEM) of the trusted authorities; without it, those of the system."""
-    cert_file: AbsolutePath | None = None
+    cert_file: Annotated[AbsolutePath | None, Field(examples=["/etc/ccarchiver/own.pem"])] = None
     """Certificate (PEM) of the archiver, if the server requires one."""
-    key_file: AbsolutePath | None = None
+    key_file: Annotated[AbsolutePath | None, Field(examples=["/etc/ccarchiver/own.key"])] = None
     """Private key of CERT_FILE (PEM, without a password); no other user may read this file."""
 
     @model_validator(mode="after")
     def _all_or_nothing(self) -> Self:
         files = [self.ca_file, self.cert_file, self.key_file]
         if not self.use and any(files):
-            msg = "names files for an unencrypted connection; add USE: true, or remove the files"
+            msg = (
+                "CA_FILE, CERT_FILE or KEY_FILE is set, but the connection is not encrypted; "
+                "add USE: true, or remove the files"
+            )
             raise ValueError(msg)
         if (self.cert_file is None) != (self.key_file is None):
-            msg = "CERT_FILE and KEY_FILE belong together: set both or none"
+            there, missing = (
+                ("CERT_FILE", "KEY_FILE") if self.cert_file else ("KEY_FILE", "CERT_FILE")
+            )
+            msg = f"{there} is set, but {missing} is not; add {missing}, or remove {there}"
             raise ValueError(msg)
         return self
-
-
-class HostPort(NamedTuple):
-    """Address of a server."""
-
-    host: str
-    port: int
-
-
-class BrokerAddress(BaseModel):
-    """Host, port and virtual host of RabbitMQ."""
-
-    host: str
-    port: Port
-    vhost: str
-
-    @property
-    def address(self) -> str:
-        """Host and port as one text."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def text(self) -> str:
-        """The address in the form for error messages."""
-        return f"{self.address} (vhost {self.vhost})"

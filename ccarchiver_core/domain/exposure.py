@@ -24,6 +24,9 @@ class EventKind(enum.StrEnum):
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")  # a camera may send NaN
 
+    sent_at: float = 0.0
+    """Time at which the event was put, by its sender's clock (TAI, Unix s); 0 if not known."""
+
 
 class StartIntegration(_Event):
     """The fields of CCCamera's startIntegration that the archiver uses; times in seconds."""
@@ -34,6 +37,8 @@ class StartIntegration(_Event):
     images_in_sequence: int
     image_date: str
     exposure_time: float
+    acquisition_start: float = 0.0
+    """timestampAcquisitionStart: the start of the exposure (TAI, Unix s); 0 if not known."""
 
 
 class EndReadout(_Event):
@@ -43,6 +48,11 @@ class EndReadout(_Event):
     image_name: str
     image_index: int
     images_in_sequence: int
+    image_date: str = ""
+    acquisition_start: float = 0.0
+    """timestampAcquisitionStart, as in startIntegration."""
+    end_of_readout: float = 0.0
+    """timestampEndOfReadout (TAI, Unix s); 0 if not known."""
 
 
 class HeaderReady(_Event):
@@ -50,6 +60,7 @@ class HeaderReady(_Event):
 
     kind: Literal[EventKind.HEADER] = EventKind.HEADER
     url: str
+    checksum: str = ""
 
 
 ExposureEvent = Annotated[StartIntegration | EndReadout | HeaderReady, Field(discriminator="kind")]

@@ -21,6 +21,9 @@ from ccarchiver_core.domain.exposure import (
     StartIntegration,
 )
 from ccarchiver_core.domain.file_status import FileStatusRecord, StatusTopic
+from ccarchiver_core.domain.refused_exposure import (
+    RefusedExposure,  # noqa: TC001  pydantic reads the annotation
+)
 
 
 class ImageState(enum.StrEnum):
@@ -82,6 +85,8 @@ class ImageRecord:
     finished_at: float = 0.0
     retried_at: float = 0.0
     replayed_at: float = 0.0
+    refused: list[RefusedExposure] = field(default_factory=list)
+    """Later exposures of the same name, which were not accepted, oldest first."""
     unreadable: tuple[str, ...] = ()
     """Fields whose values this version cannot read."""
 
@@ -120,6 +125,19 @@ class ImageRecord:
         for sent in self.instructions.values():
             times += [sent.sent_at, sent.resent_at, sent.acked_at]
         return max(times)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds without progress of an open image; a change of the wall clock does not count.
+
+        Until endReadout is received, the exposure time does not count: nothing is due while the
+        shutter is open.
+        """
+        idle_s = self.age_s - max(0.0, self.last_progress_at - self.waiting_from)
+        start = self.events.get(EventKind.START)
+        if isinstance(start, StartIntegration) and EventKind.END not in self.event_times:
+            idle_s -= max(0.0, start.exposure_time)  # 0 if it is not a number
+        return max(0.0, idle_s)
 
     def good_ccds(self, topic: StatusTopic) -> set[str]:
         """Return the CCDs whose last status under a topic is success."""

@@ -50,7 +50,7 @@ class AssociationOutcome(enum.StrEnum):
     ASSOCIATED = "associated"
     SILENT = "silent"
     NO_CONSUMER = "no_consumer"
-    DECLINED = "refused"
+    DECLINED = "declined"
 
 
 class AssociationResult(FrozenModel):
@@ -68,7 +68,7 @@ class ReplaceReason(enum.StrEnum):
     """Why the paired Forwarder must be replaced."""
 
     NO_CONSUMER = "no_consumer"
-    MISSING_ACK = "owes_ack"
+    MISSING_ACK = "missing_ack"
     RELEASED = "released"
     """An operator has released it."""
 

@@ -49,7 +49,9 @@ LAST_ERROR_LENGTH = 300
 SERIOUS = frozenset({"error", "critical"})
 """Levels of lines that are kept as the last error."""
 
-_FRAME = frozenset({"event", "level", "timestamp", "logger", "worker", "pid", "exc_info", "stack"})
+_FRAME = frozenset(
+    {"event", "effect", "level", "timestamp", "logger", "worker", "pid", "exc_info", "stack"}
+)
 """Keys that every line has, or that are not text; they are not part of the last error."""
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +59,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class LastError:
-    """The last line of this process at level error or above, with its Unix time (UTC).
+    """The last error of this process that has an effect on its work, with its Unix time (UTC).
+
+    It is a line at level error or above with the key ``effect``. Other errors, such as those of a
+    library, are only logged: an operator could not tell what they mean.
 
     If there was none, the text is empty and the time 0.
     """
@@ -66,8 +71,9 @@ class LastError:
     at: float = 0.0
 
     def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        """Keep a line of a `SERIOUS` level; a structlog processor that does not change the line."""
-        if event_dict.get("level") in SERIOUS:
+        """Keep such a line; a structlog processor that does not change the line."""
+        effect = event_dict.get("effect")
+        if effect and event_dict.get("level") in SERIOUS:
             words = [str(event_dict.get("event", ""))]
             words += [
                 f"{key}={value}"
@@ -77,7 +83,8 @@ class LastError:
             error = _error_of(event_dict.get("exc_info"))
             if error is not None:
                 words.append(f"{type(error).__name__}: {error}")
-            self.text = " ".join(" ".join(words).split())[:LAST_ERROR_LENGTH]
+            text = f"{effect}: {' '.join(words)}"
+            self.text = " ".join(text.split())[:LAST_ERROR_LENGTH]
             self.at = time.time()
         return event_dict
 

@@ -127,6 +127,7 @@ class Mailbox:
                     entry=entry.id,
                     kind=entry.message.kind,
                     attempt=attempt,
+                    effect="a message is not applied yet; its image waits",
                 )
                 if attempt == MAX_ATTEMPTS:
                     await self._dead_letter(
@@ -143,7 +144,12 @@ class Mailbox:
             transaction, self._settings, origin=self._worker.mailbox, reason=reason, raw=raw
         )
         await self._transactions.apply(transaction)
-        _log.error("message.dead_lettered", entry=entry_id, reason=reason)
+        _log.error(
+            "message.dead_lettered",
+            entry=entry_id,
+            reason=reason,
+            effect="a message is not applied; its image may stay unfinished",
+        )
 
     def restart_from_pending(self) -> None:
         """Make the next `read` return pending entries, those that were read but not acked."""
@@ -158,7 +164,7 @@ class Mailbox:
         """
         backoff = Backoff()
         while True:
-            is_fresh = self._position == ">"
+            is_first_delivery = self._position == ">"
             try:
                 raw = await self._read_raw()
             except UNAVAILABLE_ERRORS as error:
@@ -171,7 +177,7 @@ class Mailbox:
                 else:
                     await backoff_or_raise(error, backoff)
                 continue
-            return await self._parse(raw, is_fresh=is_fresh)
+            return await self._parse(raw, is_first_delivery=is_first_delivery)
 
     async def _read_raw(self) -> Entries:
         entries = await read_stream(
@@ -196,13 +202,17 @@ class Mailbox:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def _parse(self, raw: Entries, *, is_fresh: bool) -> list[Entry]:
+    async def _parse(self, raw: Entries, *, is_first_delivery: bool) -> list[Entry]:
         entries = []
         for entry_id, fields in raw:
             text = (fields or {}).get(b"message", b"")
             try:
                 entries.append(
-                    Entry(entry_id.decode(), WORKER_MESSAGE_ADAPTER.validate_json(text), is_fresh)
+                    Entry(
+                        entry_id.decode(),
+                        WORKER_MESSAGE_ADAPTER.validate_json(text),
+                        is_first_delivery,
+                    )
                 )
             except ValidationError as error:
                 if fields:

@@ -13,6 +13,7 @@ from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.credentials import load_redis_credentials
 from ccarchiver_core.config.site_sections import Tls
 from ccarchiver_core.config.tls import client_context
+from ccarchiver_core.redis.server_check import CheckedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,10 +101,14 @@ class EncryptedConnection(SSLConnection):
         return super()._connection_arguments()
 
 
+class EncryptedCheckedConnection(CheckedConnection, EncryptedConnection):
+    """An encrypted connection to a Redis, not to a Sentinel."""
+
+
 def tls_options(tls: Tls) -> dict[str, Any]:
     """Return redis-py's options for encryption.
 
-    The connection class of the pool must be `EncryptedConnection`.
+    The connection class of the pool must be derived from `EncryptedConnection`.
 
     Raises
     ------

@@ -8,7 +8,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ccarchiver_core.redis.replies import MAILBOX_BLOCK_S
-from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT, TimeoutRedis
+from ccarchiver_core.redis.server_check import CheckedConnection
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT, CONNECT_TIMEOUT, TimeoutRedis
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
@@ -52,7 +53,7 @@ def make_client(settings: Settings, *, blocking: bool = False) -> TimeoutRedis:
         "db": settings.archiver_redis_db,
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
-        "socket_connect_timeout": COMMAND_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_timeout": None,  # see `TimeoutRedis`
         "socket_keepalive": True,
         "health_check_interval": 0,
@@ -71,12 +72,10 @@ def make_client(settings: Settings, *, blocking: bool = False) -> TimeoutRedis:
             single_connection_client=blocking,
             **options,
         )
+        client.connection_pool.connection_class = CheckedConnection
         if settings.redis_tls.use:
-            from ccarchiver_core.redis.auth import EncryptedConnection  # noqa: PLC0415
+            from ccarchiver_core.redis.auth import EncryptedCheckedConnection  # noqa: PLC0415
 
-            client.connection_pool.connection_class = EncryptedConnection
+            client.connection_pool.connection_class = EncryptedCheckedConnection
     client.timeout = COMMAND_TIMEOUT + (MAILBOX_BLOCK_S if blocking else 0.0)
     return client
-
-
-# them to the types of this client.

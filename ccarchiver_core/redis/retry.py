@@ -9,6 +9,7 @@ from redis import exceptions
 from ccarchiver_core.base.backoff import Backoff
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, is_write_rejected, remedy
+from ccarchiver_core.redis.server_check import WrongServerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +45,8 @@ async def backoff_or_raise(error: Exception, backoff: Backoff) -> None:
     Raises
     ------
     ConfigError
-        If ARCHIVER_REDIS_DB is too large for this Redis.
+        If ARCHIVER_REDIS_DB is too large for this Redis, or if the server is of a kind that the
+        archiver cannot use.
     Exception
         The error itself, if waiting does not help.
     """
@@ -62,5 +64,7 @@ async def backoff_or_raise(error: Exception, backoff: Backoff) -> None:
             "ARCHIVER_REDIS_DB: this Redis has no database with that number (see its `databases` "
             "setting); use a smaller number"
         ) from error
+    elif isinstance(error, WrongServerError):
+        raise ConfigError(f"the server that the site file names as Redis {error}") from error
     else:
         raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -19,6 +19,20 @@ COMMAND_TIMEOUT = 5.0
 On loopback Redis replies within milliseconds; an fsync on a slow disk takes a second or two.
 """
 
+CONNECT_TIMEOUT = 4.0
+"""Seconds that a connection may take, with its TLS handshake.
+
+It is shorter than the time limit of a command. A command that reaches its own limit therefore had a
+connection.
+"""
+
+
+class NoAnswerError(exceptions.TimeoutError):
+    """Redis did not reply to a command in time.
+
+    The text continues a sentence that begins "Redis at ADDRESS".
+    """
+
 
 class TimeoutRedis(Redis):
     """A client with its own time limit for every command.
@@ -33,6 +47,9 @@ class TimeoutRedis(Redis):
 
     timeout: float = COMMAND_TIMEOUT
 
+    no_answer: ClassVar[str] = "accepted the connection but did not answer"
+    """What is known of a Redis that does not reply in time."""
+
     @override
     async def execute_command(self, *args: EncodableT, **options: Any) -> Any:
         try:
@@ -40,6 +57,4 @@ class TimeoutRedis(Redis):
                 # redis-py has no types for this method
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except TimeoutError as error:
-            raise exceptions.TimeoutError(
-                f"no answer to {args[0]!r} in {self.timeout:g} s"
-            ) from error
+            raise NoAnswerError(f"{self.no_answer} within {self.timeout:.2g} s") from error

@@ -52,7 +52,7 @@ class Heartbeat(BaseModel):
     state: str = ""
     degraded_reason: str = ""
     last_error: str = ""
-    """Last line that the worker logged at level error or above."""
+    """The last error with an effect that the worker logged; see `LastError`."""
     last_error_at: float = 0.0
     rss_bytes: int = 0
     cpu_share: float = 0.0
@@ -66,6 +66,8 @@ class Heartbeat(BaseModel):
     """Last confirmation by RabbitMQ: Unix time, UTC, seconds; 0 if none on this connection."""
     publish_s: float = 0.0
     """Seconds from that message to its confirmation."""
+    link_problem: str = ""
+    """Why it can send no message to RabbitMQ now, though a session is active; empty if it can."""
 
     @property
     def started_at(self) -> float | None:
@@ -77,11 +79,15 @@ class Heartbeat(BaseModel):
 
 
 class BrokerLinkStats(NamedTuple):
-    """State of a worker's connection to RabbitMQ, for its `Heartbeat`; zeros if it has none."""
+    """State of a worker's connection to RabbitMQ, for its `Heartbeat`; zeros if it has none.
+
+    `problem` is the reason why nothing can be sent.
+    """
 
     since: float = 0.0
     published_at: float = 0.0
     publish_s: float = 0.0
+    problem: str = ""
 
 
 class HeartbeatPublisher:
@@ -163,6 +169,7 @@ class HeartbeatPublisher:
                 link_since=link.since,
                 published_at=link.published_at,
                 publish_s=link.publish_s,
+                link_problem=link.problem,
             )
 
 

@@ -98,7 +98,7 @@ class Lease:
         self._stand_by = stand_by
         self._standing_by_for = b""
         self._stood_by = False
-        self._looked_at = 0.0
+        self._polled_at = 0.0
         self._not_before = 0.0
         self._grace = max(ttl, MIN_GRACE_S)
         self._owner = json.dumps(
@@ -144,13 +144,13 @@ class Lease:
                 verdict, detail = await self._acquire_script(
                     keys=names, args=[self._owner, self._ttl_ms]
                 )
-                if verdict == b"taken":
+                if verdict == b"acquired":
                     self._transactions.fencing_token = int(detail)
                     self._transactions.lease_valid_until = requested_at + self._ttl_ms / 1000
                     await self._leave_standby()
                     return self._stood_by
                 if self._should_wait_for(detail):
-                    self._looked_at = requested_at
+                    self._polled_at = requested_at
                     continue
                 await self._release_script(keys=[self._worker.lease], args=[detail])
                 _log.info("lease.dead_holder_released", holder=detail.decode())
@@ -166,10 +166,10 @@ class Lease:
         held = cast("bytes | None", await self._redis.get(self._worker.lease))
         await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
         now = asyncio.get_running_loop().time()
-        late_s, self._looked_at = now - self._looked_at, now
+        late_s, self._polled_at = now - self._polled_at, now
         if late_s > STALE_POLL_S:
             self._not_before = now + self._grace
-            _log.info("lease.wait_started", redis_away_s=round(late_s, 1), for_s=self._grace)
+            _log.info("lease.wait_started", redis_unavailable_s=round(late_s, 1), for_s=self._grace)
         return self._should_wait_for(held) if held else now < self._not_before
 
     async def _leave_standby(self) -> None:

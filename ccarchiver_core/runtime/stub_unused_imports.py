@@ -21,7 +21,7 @@ NAMES = ("boto3", "botocore", "moto", "moto.core", "moto.core.models")
 """Names of the modules; each one follows its package."""
 
 
-class _Spared(types.ModuleType):
+class _Stub(types.ModuleType):
     """A stub in place of a module; the use of any attribute raises an error with the reason."""
 
     @override
@@ -35,9 +35,9 @@ class _Spared(types.ModuleType):
 
 
 @contextlib.contextmanager
-def spared() -> Iterator[None]:
+def stubbed_imports() -> Iterator[None]:
     """Replace the modules by stubs within this block; later imports get the real modules."""
-    placed = {name: _Spared(name) for name in NAMES if name not in sys.modules}
+    placed = {name: _Stub(name) for name in NAMES if name not in sys.modules}
     for name, module in placed.items():
         sys.modules[name] = module
         package, _, last = name.rpartition(".")

@@ -44,12 +44,12 @@ class _Watched:
     """Time of its last heartbeat, by the monotonic clock."""
     progress_at: float = field(default_factory=time.monotonic)
     """Time at which it last read its mailbox or handled a message."""
-    away_s: float = 0.0
+    missing_s: float = 0.0
     """Seconds without a heartbeat, as of the last poll."""
 
     def reset(self) -> None:
         """Restart the timers of this worker."""
-        self.away_s = 0.0
+        self.missing_s = 0.0
         self.heartbeat_at = self.progress_at = time.monotonic()
 
 
@@ -71,22 +71,22 @@ class Watchdog:
     def __init__(self, context: WorkerContext, *workers: keys.Worker) -> None:
         self._context = context
         self._watched = {worker: _Watched() for worker in workers}
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
 
-    def away_for(self, worker: keys.Worker) -> float:
+    def missing_for(self, worker: keys.Worker) -> float:
         """Return the seconds without a heartbeat of a watched worker, as of the last poll."""
-        return self._watched[worker].away_s
+        return self._watched[worker].missing_s
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         while True:
             await asyncio.sleep(POLL_INTERVAL)
             await self._poll()
 
     async def _poll(self) -> None:
         now = time.monotonic()
-        late_s, self._looked_at = now - self._looked_at - POLL_INTERVAL, now
+        late_s, self._polled_at = now - self._polled_at - POLL_INTERVAL, now
         try:
             heartbeat = {
                 worker: await read_heartbeat(self._context.redis, worker)
@@ -99,7 +99,7 @@ class Watchdog:
             self._reset_all()
         for worker, watched in self._watched.items():
             self._record(watched, heartbeat[worker])
-            watched.away_s = now - watched.heartbeat_at
+            watched.missing_s = now - watched.heartbeat_at
             silent_s = now - min(watched.heartbeat_at, watched.progress_at)
             if watched.last is not None and silent_s > self._context.settings.watchdog_timeout:
                 await self._end_if_hung(worker, watched, watched.last, silent_s)
@@ -139,6 +139,7 @@ class Watchdog:
             return
         _log.error(
             "worker.hung",
+            effect="images wait until the worker runs again",
             hung_worker=str(worker),
             hung_pid=last.pid,
             silent_s=round(silent_s, 1),
@@ -158,6 +159,7 @@ class Watchdog:
             return  # its lease has expired, or a successor holds it
         _log.error(
             "worker.hung",
+            effect="images wait until the worker runs again",
             hung_worker=str(worker),
             hung_pid=last.pid,
             host=last.host,

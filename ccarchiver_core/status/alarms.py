@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.clock import utc_text
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.config.tls import is_of_tls
 from ccarchiver_core.domain.image_record import ImageState
@@ -25,7 +26,7 @@ MAILBOX_BACKLOG_S = 10.0
 The usual age is below a tenth of a second; a restart takes five seconds.
 """
 
-LETTER_NEW_S = 3600.0
+DEAD_LETTER_NEW_S = 3600.0
 """Seconds for which a new dead letter is an alarm. After that it is only counted."""
 
 SAME_TEXT = 60
@@ -64,6 +65,7 @@ class AlarmName(enum.StrEnum):
     PROCESS_CRASH_LOOP = "process_crash_loop"
     WORKER_UNAVAILABLE = "worker_unavailable"
     WORKER_DEGRADED = "worker_degraded"
+    OBSID_REUSED = "obsid_reused"
     NO_FORWARDER = "no_forwarder"
     FORWARDER_SILENT = "forwarder_silent"
     MAILBOX_BACKLOG = "mailbox_backlog"
@@ -97,7 +99,7 @@ class Alarm(BaseModel):
 def alarms_of(view: Overview) -> list[Alarm]:
     """Return the active alarms, critical ones first. The list is empty if all is well."""
     if not view.redis.answers:
-        text = f"Redis at {view.redis.address} does not answer: {view.redis.error}"
+        text = f"Redis at {view.redis.address} {view.redis.error}"
         return [_critical(AlarmName.REDIS_UNAVAILABLE, text, _redis_remedy(view.redis.error))]
     found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
@@ -264,17 +266,35 @@ def _images(view: Overview) -> Iterator[Alarm]:
             which = f"{len(stalled)} images are stalled; the oldest"
         text = f"{which}: {first.obsid} waits for {first.waiting_on}"
         yield _warning(AlarmName.IMAGES_STALLED, text, f"ccarchiver image {first.obsid}")
+    yield from _refused(view)
     if view.newest_dead_letter_at is None:
         return
     age_s = view.at - view.newest_dead_letter_at
-    if age_s < LETTER_NEW_S:
+    if age_s < DEAD_LETTER_NEW_S:
         text = f"{view.dead_letters} dead letters, the newest {age_s:.0f} s old"
+        if view.newest_dead_letter:
+            text = f"{text}, from {view.newest_dead_letter}"
         yield _warning(AlarmName.DEAD_LETTERS, text, "ccarchiver deadletter list")
+
+
+def _refused(view: Overview) -> Iterator[Alarm]:
+    """Yield the alarm of exposures whose name was used before; they are not archived."""
+    if not view.refused:
+        return
+    newest = view.refused[-1]
+    text = (
+        f"image name {newest.obsid} of {utc_text(newest.first_at)} was used again at "
+        f"{utc_text(newest.exposure.refused_at)}: the second exposure is not archived"
+    )
+    if len(view.refused) > 1:
+        text += f"; {len(view.refused)} such exposures in the last hour"
+    remedy = f"correct the camera's numbering; ccarchiver image {newest.obsid}"
+    yield _critical(AlarmName.OBSID_REUSED, text, remedy)
 
 
 def _redis(view: Overview) -> Iterator[Alarm]:
     if view.redis.write_rejection:
-        text = f"Redis at {view.redis.address} refuses writes: {view.redis.write_rejection}"
+        text = f"Redis at {view.redis.address} rejects writes: {view.redis.write_rejection}"
         remedy = "ccarchiver doctor; df -h; the workers wait meanwhile"
         yield _critical(AlarmName.REDIS_READ_ONLY, text, remedy)
     elif not view.redis.is_durable:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ValidationError
 
 from ccarchiver_core import keys
-from ccarchiver_core.domain.forwarder import ForwarderEntry
+from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.domain.forwarder import MAX_SHOWN, ForwarderEntry, parse_list_entry
 from ccarchiver_core.redis.replies import read_hash, text
 from ccarchiver_core.store import association_attempts
 from ccarchiver_core.store.session import read_session
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.association_attempts import AssociationAttempt
 
 
-class Candidate(BaseModel):
+MAX_MALFORMED = 3
+"""Malformed entries that are shown. There can be any number, and all say the same."""
+
+
+class CandidateStatus(BaseModel):
     """One Forwarder that health can try; times are Unix seconds in UTC."""
 
     hostname: str
@@ -43,15 +49,18 @@ class Candidate(BaseModel):
 class CandidateList(BaseModel):
     """The candidates in the sequence in which health tries them."""
 
-    candidates: list[Candidate]
+    candidates: list[CandidateStatus]
+    """Among them are at most `MAX_MALFORMED` malformed entries of the list."""
+    malformed: int = 0
+    """Number of malformed entries in the list."""
 
     @property
-    def next(self) -> Candidate | None:
+    def next(self) -> CandidateStatus | None:
         """The first candidate that is not skipped; None if there is none."""
         return next((entry for entry in self.candidates if not entry.is_skipped), None)
 
     @property
-    def likely(self) -> Candidate | None:
+    def likely(self) -> CandidateStatus | None:
         """The first candidate that is neither skipped nor stale; None if there is none."""
         fresh = (entry for entry in self.candidates if not entry.is_skipped and not entry.stale)
         return next(fresh, None)
@@ -68,26 +77,19 @@ async def read_candidates(redis: Redis, settings: Settings) -> CandidateList:
     listed = cast("list[bytes]", await redis.lrange(keys.FORWARDER_LIST, 0, -1))
     known = await read_hash(redis, keys.KNOWN_FORWARDERS)
     attempts = await association_attempts.read(redis)
-    found: list[Candidate] = []
+    found: list[CandidateStatus] = []
+    malformed = 0
+    entries = [_parse(raw, settings) for raw in [*current, *reversed(listed)]]
     last_index = {
         entry.consume_queue: index
-        for index, raw in enumerate(reversed(listed))
-        if (entry := _entry(raw))
+        for index, entry in enumerate(entries[len(current) :])
+        if isinstance(entry, ForwarderEntry)
     }
-    for index, raw in enumerate([*current, *reversed(listed)]):
-        entry = _entry(raw)
-        if entry is None or entry.consume_queue in settings.queues:
-            shown = text(raw)
-            found.append(
-                Candidate(
-                    hostname=shown,
-                    ip_address="",
-                    queue="",
-                    listed=True,
-                    is_skipped=True,
-                    stale="malformed",
-                )
-            )
+    for index, entry in enumerate(entries):
+        if isinstance(entry, CandidateStatus):
+            malformed += 1
+            if malformed <= MAX_MALFORMED:
+                found.append(entry)
             continue
         candidate = _candidate(entry, session, attempts.get(entry.consume_queue), listed=True)
         list_index = index - len(current)
@@ -96,23 +98,31 @@ async def read_candidates(redis: Redis, settings: Settings) -> CandidateList:
         found.append(candidate)
     queues = {candidate.queue for candidate in found}
     for queue, value in known.items():
-        entry = _entry(value)
-        if entry is not None and queue not in queues:
-            found.append(_candidate(entry, session, attempts.get(queue), listed=False))
-    return CandidateList(candidates=found)
+        if queue not in queues:
+            with contextlib.suppress(ValidationError):  # another version wrote it
+                entry = ForwarderEntry.model_validate_json(value)
+                found.append(_candidate(entry, session, attempts.get(queue), listed=False))
+    return CandidateList(candidates=found, malformed=malformed)
 
 
-def _entry(raw: bytes | str) -> ForwarderEntry | None:
+def _parse(raw: bytes, settings: Settings) -> ForwarderEntry | CandidateStatus:
     try:
-        return ForwarderEntry.model_validate_json(raw)
-    except ValidationError:
-        return None
+        return parse_list_entry(raw, settings.queues)
+    except RejectedError as error:
+        return CandidateStatus(
+            hostname=text(raw[:MAX_SHOWN]),
+            ip_address="",
+            queue="",
+            listed=True,
+            is_skipped=True,
+            stale=str(error),
+        )
 
 
 def _candidate(
     entry: ForwarderEntry, session: Session, attempt: AssociationAttempt | None, *, listed: bool
-) -> Candidate:
-    candidate = Candidate(
+) -> CandidateStatus:
+    candidate = CandidateStatus(
         hostname=entry.hostname,
         ip_address=entry.ip_address,
         queue=entry.consume_queue,

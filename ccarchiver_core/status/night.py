@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.domain.image_summary import ImageSummary
+    from ccarchiver_core.domain.refused_exposure import NamedRefusal
 
 SLOWEST = 5
 """Slowest images that are named: enough to see whether they have something in common."""
@@ -69,6 +70,11 @@ class NightSummary(BaseModel):
     stalled: list[str]
     unannounced: list[str]
     """Images of which only file statuses were received."""
+    refused: list[str]
+    """Names of exposures that were refused because the name was used before, oldest first.
+
+    These exposures are not among the images seen.
+    """
     files_expected: int
     """Files of the accepted images."""
     files_retrieved: int
@@ -81,19 +87,26 @@ class NightSummary(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image that was seen on SAL is complete, and no number is missing."""
-        return self.seen == self.complete + len(self.unannounced) and not self.gaps
+        """Whether every exposure that was seen on SAL is complete, and no number is missing."""
+        is_missing = self.gaps or self.refused or self.skipped
+        return self.seen == self.complete + len(self.unannounced) and not is_missing
 
 
 async def read_night(redis: Redis, day: dt.date, files_per_image: int) -> NightSummary:
     """Return the summary of an observing day, see `ccarchiver_core.status.images.observing_day`."""
     begin, end = bounds_of(day)
-    images = await ImageLedger(redis).read_summaries(await names_between(redis, begin, end))
-    return summarize(day, images, files_per_image)
+    ledger = ImageLedger(redis)
+    images = await ledger.read_summaries(await names_between(redis, begin, end))
+    return summarize(day, images, files_per_image, await ledger.read_refused(begin, end))
 
 
-def summarize(day: dt.date, images: Sequence[ImageSummary], files_per_image: int) -> NightSummary:
-    """Return the summary of a night from its images, oldest first."""
+def summarize(
+    day: dt.date,
+    images: Sequence[ImageSummary],
+    files_per_image: int,
+    refused: Sequence[NamedRefusal] = (),
+) -> NightSummary:
+    """Return the summary of a night from its images and refused exposures, oldest first."""
     begin, end = bounds_of(day)
     failed: dict[int, list[str]] = {}
     for image in images:
@@ -115,11 +128,15 @@ def summarize(day: dt.date, images: Sequence[ImageSummary], files_per_image: int
         end=end,
         seen=len(images),
         complete=len(_in(images, ImageState.COMPLETE)),
-        skipped=_in(images, ImageState.SKIPPED),
+        skipped=[
+            *_in(images, ImageState.SKIPPED),
+            *(refusal.obsid for refusal in refused if refusal.exposure.is_skipped),
+        ],
         failed=dict(sorted(failed.items())),
         unfinished=_in(images, ImageState.ACCEPTED, ImageState.STALLED),
         stalled=_in(images, ImageState.STALLED),
         unannounced=_in(images, ImageState.UNANNOUNCED),
+        refused=[refusal.obsid for refusal in refused if not refusal.exposure.is_skipped],
         files_expected=len(accepted) * files_per_image,
         files_retrieved=sum(image.retrieved for image in accepted),
         files_ingested=sum(image.ingested for image in accepted),

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.domain.refused_exposure import NamedRefusal
 from ccarchiver_core.domain.session import Pairing, Session
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
-from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
-from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
+from ccarchiver_core.redis.replies import read_hash, text
 from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 from ccarchiver_core.runtime.lease import read_standby
 from ccarchiver_core.status.ccds import Ccd, ccds_of
@@ -35,7 +36,13 @@ SHOWN = 20
 RECENT = 12
 """Recent images shown with their CCDs: some minutes of a usual night."""
 
+SHOWN_REASON = 100
+"""Characters of the newest dead letter's reason that an alarm shows."""
+
 HOUR_S = 3600.0
+
+MAX_REFUSED = 100
+"""Refused exposures of the last hour that are read; an alarm counts them."""
 
 
 class WorkerView(BaseModel):
@@ -56,6 +63,7 @@ class RedisView(BaseModel):
     address: str
     answers: bool
     error: str = ""
+    """Why it does not answer. The text continues a sentence that begins "Redis at ADDRESS"."""
     latency_s: float = 0.0
     version: str = ""
     durability: str = ""
@@ -153,8 +161,12 @@ class Overview(BaseModel):
     """The oldest unfinished images."""
     recent: list[RecentImage] = []
     """The newest images, newest first."""
+    refused: list[NamedRefusal] = []
+    """Exposures of the last hour that were refused because of their name, oldest first."""
     dead_letters: int = 0
     newest_dead_letter_at: float | None = None
+    newest_dead_letter: str = ""
+    """Its origin and reason, shortened."""
     """Unix time, UTC, seconds."""
     rates: Rates = Rates()
     counters: dict[str, int] = {}
@@ -191,11 +203,11 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         view.pairing = await read_pairing(redis, await read_session(redis))
         await _images(view, redis, settings)
         await _dead_letters(view, redis)
+        view.refused = await _refused(view, redis)
         counters = await read_hash(redis, keys.COUNTERS)
         view.counters = {name: int(value) for name, value in counters.items() if value.isdecimal()}
     except UNAVAILABLE_ERRORS as error:
-        text = " ".join(str(error).split())
-        view.redis = RedisView(address=settings.redis_address, answers=False, error=text)
+        view.redis = RedisView(address=settings.redis_address, answers=False, error=describe(error))
     return view
 
 
@@ -323,7 +335,20 @@ async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
     )
 
 
+async def _refused(view: Overview, redis: Redis) -> list[NamedRefusal]:
+    begin, end = view.at - HOUR_S, view.at + HOUR_S  # the clock of the CSC's host may be ahead
+    found = await ImageLedger(redis).read_refused(begin, end, MAX_REFUSED)
+    return [refusal for refusal in found if not refusal.exposure.is_skipped]
+
+
 async def _dead_letters(view: Overview, redis: Redis) -> None:
     view.dead_letters = await redis.xlen(keys.DEAD_LETTERS)
-    newest = cast("list[tuple[bytes, object]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1))
-    view.newest_dead_letter_at = _stream_time(newest[0][0]) if newest else None
+    newest = cast(
+        "list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1)
+    )
+    if not newest:
+        return
+    entry_id, fields = newest[0]
+    view.newest_dead_letter_at = _stream_time(entry_id)
+    reason = text(fields.get(b"reason", b""))[:SHOWN_REASON]
+    view.newest_dead_letter = f"{text(fields.get(b'origin', b''))}: {reason}"

@@ -41,6 +41,7 @@ def timeline(record: ImageRecord, settings: Settings) -> list[TimelineEntry]:
         *_statuses(record),
         *_operator_actions(record),
         *_end(record),
+        *_refused(record),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -52,6 +53,19 @@ def _events(record: ImageRecord) -> Iterator[TimelineEntry]:
             continue
         detail = "" if kind in record.events else "skipped: the CSC was not ENABLED"
         yield TimelineEntry(at=at, worker=Worker.SAL, what=f"{kind} received", detail=detail)
+
+
+def _refused(record: ImageRecord) -> Iterator[TimelineEntry]:
+    """Yield the events of later exposures of this name."""
+    for refused in record.refused:
+        what_happened = "skipped: the CSC was not ENABLED" if refused.is_skipped else "refused"
+        for kind, at in refused.event_times.items():
+            yield TimelineEntry(
+                at=at,
+                worker=Worker.SAL,
+                what=f"{kind} of another exposure received",
+                detail=f"{what_happened}; {refused.reason}",
+            )
 
 
 def _instructions(record: ImageRecord, settings: Settings) -> Iterator[TimelineEntry]:

@@ -67,7 +67,8 @@ def add(
 SAL_ORIGIN = "SAL "
 """Beginning of the origin of a dead letter that was a SAL event."""
 
-_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)  # the lengths that Redis accepts
+ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
+"""Form of a dead letter's id, with the lengths that Redis accepts."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class DeadLetter:
     raw: bytes
 
 
-def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+def _parse(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     return DeadLetter(
         id=text(entry_id),
         at=text(fields[b"at"]),
@@ -99,20 +100,20 @@ Entries = list[tuple[bytes, dict[bytes, bytes]]]
 async def newest(redis: Redis, count: int) -> list[DeadLetter]:
     """Return the newest dead letters, newest first."""
     entries = cast("Entries", await redis.xrevrange(keys.DEAD_LETTERS, count=count))
-    return [_letter(entry_id, fields) for entry_id, fields in entries]
+    return [_parse(entry_id, fields) for entry_id, fields in entries]
 
 
-async def find(redis: Redis, letter_id: str) -> DeadLetter | None:
+async def find(redis: Redis, entry_id: str) -> DeadLetter | None:
     """Return the dead letter with an id; None if there is none."""
-    if _ID.fullmatch(letter_id) is None:
+    if ENTRY_ID.fullmatch(entry_id) is None:
         return None
-    entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=letter_id, max=letter_id))
-    return _letter(*entries[0]) if entries else None
+    entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=entry_id, max=entry_id))
+    return _parse(*entries[0]) if entries else None
 
 
-async def drop(redis: Redis, letter_id: str) -> bool:
+async def drop(redis: Redis, entry_id: str) -> bool:
     """Delete a dead letter and return whether it existed."""
-    return bool(await redis.xdel(keys.DEAD_LETTERS, letter_id))
+    return bool(await redis.xdel(keys.DEAD_LETTERS, entry_id))
 
 
 async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
@@ -130,7 +131,7 @@ async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
         command = f"ccarchiver image {dead_letter.obsid} --retry"
         raise RejectedError(f"an image, not a message; retry it with: {command}")
     if dead_letter.origin.startswith(SAL_ORIGIN):
-        raise RejectedError("a SAL event without a valid image name cannot be requeued; drop it")
+        raise RejectedError("a SAL event cannot be requeued, the camera sends none again; drop it")
     send: tuple[str | bytes | int, ...]
     if dead_letter.origin in {worker.mailbox for worker in keys.Worker}:
         send = ("XADD", dead_letter.origin, "*", "message", dead_letter.raw)

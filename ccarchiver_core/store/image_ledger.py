@@ -1,8 +1,10 @@
-"""The ledger: one Redis hash for each image, and two indexes.
+"""The ledger: one Redis hash for each image, and three indexes.
 
 Only this module uses the fields of the hash.
 
-Each field has one writer:
+The table names the workers that write each field. The operator's ``--retry`` and ``--replay`` also
+change ``state``, the begin of waiting, ``finished``, ``failed``, ``failed_code``, ``target_dir``
+and the instructions.
 
 ==================================  ========  ======================================================
 field                               writer    value
@@ -21,8 +23,10 @@ name of an `EventKind`              SAL       an accepted event, as JSON
 ``target_dir``                      bridge    the directory that the Controller assigned
 name of an `Instruction`            bridge    the instruction as sent, as JSON
 ``past:``, instruction, ACK_ID      bridge    an instruction that was superseded, as JSON
-``failed``, ``failed_code``         all       reason of a failure; error code, 0 if there is none
+``failed``, ``failed_code``         bridge,   reason of a failure; error code, 0 if there is none
+                                    health
 ``retried_at``, ``replayed_at``     operator  Unix time of the last ``--retry``, and ``--replay``
+``refused:`` and a number           SAL       a later exposure of the same name, as JSON
 ==================================  ========  ======================================================
 """
 
@@ -30,7 +34,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -40,6 +44,7 @@ from ccarchiver_core.domain.exposure import EventKind, ExposureEvent, Instructio
 from ccarchiver_core.domain.file_status import StatusTopic
 from ccarchiver_core.domain.image_record import ImageRecord, ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.domain.refused_exposure import NamedRefusal, RefusedExposure
 from ccarchiver_core.redis.replies import read_hash, read_members, text
 from ccarchiver_core.store import file_status_fields
 
@@ -58,10 +63,14 @@ Parsed = TypeVar("Parsed")
 AT_PREFIX = "at:"
 SKIPPED_PREFIX = "skipped:"
 SUPERSEDED_PREFIX = "past:"
+REFUSED_PREFIX = "refused:"
 WAITING_PREFIX = "waiting_"
 
 COUNT_FIELDS = {StatusTopic.RETRIEVAL: "retrieved", StatusTopic.IN_OODS: "ingested"}
 """The field that counts the CCDs with success, by topic."""
+
+MAX_REFUSED = 20
+"""Refused exposures that a record keeps; the last one is overwritten by each further one."""
 
 BATCH = 1000
 """Records requested in one round trip: some hundred kilobytes."""
@@ -123,6 +132,37 @@ class ImageLedger:
                     found.append(_summary(fields))
         return found
 
+    async def read_refused(
+        self, begin: float, end: float, limit: int = BATCH
+    ) -> list[NamedRefusal]:
+        """Return the newest refused exposures of [begin, end), oldest first.
+
+        Parameters
+        ----------
+        begin, end : `float`
+            Unix times, UTC, seconds.
+        limit : `int`
+            Maximum number of exposures.
+        """
+        members = await self._redis.zrevrangebyscore(
+            keys.REFUSED_EXPOSURES, f"({end}", begin, start=0, num=limit
+        )
+        places = [text(member).rpartition(":") for member in cast("list[bytes]", members)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for obsid, _, number in places:
+                pipe.execute_command("HMGET", keys.image(obsid), "at", f"{REFUSED_PREFIX}{number}")
+            rows = await pipe.execute()
+        found: list[NamedRefusal] = []
+        for (obsid, _, number), (at, value) in zip(places, rows, strict=True):
+            field = f"{REFUSED_PREFIX}{number}"
+            parser = _Parser({} if value is None else {field: text(value), "at": text(at or b"0")})
+            exposure = parser.read(field, RefusedExposure.model_validate_json)
+            if exposure is not None:
+                found.append(
+                    NamedRefusal(obsid=obsid, first_at=parser.number("at"), exposure=exposure)
+                )
+        return found[::-1]
+
     # ---- events
 
     @staticmethod
@@ -176,6 +216,15 @@ class ImageLedger:
     ) -> None:
         """Record an event that was received while the CSC was not ENABLED."""
         _set_event(transaction, obsid, f"{SKIPPED_PREFIX}{event.kind}", event, received_at)
+
+    @staticmethod
+    def record_refused(transaction: Transaction, obsid: str, refused: RefusedExposure) -> None:
+        """Record a later exposure of a name. The record of the first one is not changed."""
+        field = f"{REFUSED_PREFIX}{refused.number}"
+        transaction.command("HSET", keys.image(obsid), field, refused.model_dump_json())
+        transaction.command(
+            "ZADD", keys.REFUSED_EXPOSURES, refused.refused_at, f"{obsid}:{refused.number}"
+        )
 
     @staticmethod
     def create_unaccepted(transaction: Transaction, obsid: str, state: ImageState) -> None:
@@ -305,6 +354,8 @@ class ImageLedger:
     def delete(transaction: Transaction, obsid: str) -> None:
         """Delete the record of an image."""
         transaction.command("DEL", keys.image(obsid)).command("ZREM", keys.IMAGES, obsid)
+        refused = (f"{obsid}:{number}" for number in range(1, MAX_REFUSED + 1))
+        transaction.command("ZREM", keys.REFUSED_EXPOSURES, *refused)
 
     @staticmethod
     def close_missing(transaction: Transaction, obsid: str) -> None:
@@ -360,6 +411,13 @@ class _Parser:
         found = [status for status in parsed if status is not None]
         return sorted(found, key=lambda status: status.published_at)
 
+    def refused(self) -> list[RefusedExposure]:
+        """Return the refused exposures of this name, oldest first."""
+        names = [name for name in self._fields if name.startswith(REFUSED_PREFIX)]
+        parsed = (self.read(name, RefusedExposure.model_validate_json) for name in names)
+        found = [refused for refused in parsed if refused is not None]
+        return sorted(found, key=lambda refused: refused.number)
+
 
 def _parse(fields: dict[str, str]) -> ImageRecord | None:
     if "state" not in fields:
@@ -395,6 +453,8 @@ def _parse(fields: dict[str, str]) -> ImageRecord | None:
         finished_at=parser.number("finished"),
         retried_at=parser.number("retried_at"),
         replayed_at=parser.number("replayed_at"),
+        # Of a separate parser: the first exposure goes on even if they cannot be read.
+        refused=_Parser(fields).refused(),
         unreadable=tuple(parser.unreadable),
     )
 

@@ -1,6 +1,7 @@
 """The session in Redis: one hash, which every worker reads again after a restart.
 
-SAL writes ``id`` and ``wanted``. Health writes ``epoch``, ``pairing``, ``forwarder`` and ``loss``.
+SAL begins and ends a session. Meanwhile health writes ``epoch``, ``pairing``, ``forwarder`` and
+``loss``. Health also ends the session of a CSC that does not return.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ async def read_session(redis: Redis) -> Session:
     forwarder, loss = raw.get("forwarder"), raw.get("loss")
     return Session(
         id=raw.get("id", ""),
-        is_active=raw.get("wanted") == "up",
+        is_active=raw.get("is_active") == "1",
         epoch=int(raw.get("epoch", "0")),
         pairing=Pairing(raw.get("pairing", Pairing.NONE)),
         forwarder=PairedForwarder.model_validate_json(forwarder) if forwarder else None,
@@ -34,14 +35,14 @@ async def read_session(redis: Redis) -> Session:
 def begin(transaction: Transaction, session_id: str) -> None:
     """Begin a new session, which searches for a Forwarder."""
     transaction.set_fields(
-        keys.SESSION, {"id": session_id, "wanted": "up", "pairing": Pairing.SEARCHING}
+        keys.SESSION, {"id": session_id, "is_active": "1", "pairing": Pairing.SEARCHING}
     )
     transaction.command("HDEL", keys.SESSION, "forwarder", "loss")
 
 
 def end(transaction: Transaction, association_key: str) -> None:
     """End the session, and delete the association key in the same transaction."""
-    transaction.set_fields(keys.SESSION, {"wanted": "down", "pairing": Pairing.NONE})
+    transaction.set_fields(keys.SESSION, {"is_active": "0", "pairing": Pairing.NONE})
     transaction.command("HDEL", keys.SESSION, "forwarder", "loss")
     transaction.command("DEL", association_key)
 
@@ -49,4 +50,4 @@ def end(transaction: Transaction, association_key: str) -> None:
 def require_active(transaction: Transaction, session_id: str) -> None:
     """Add the precondition that this session is still active."""
     transaction.require(keys.SESSION, "id", session_id)
-    transaction.require(keys.SESSION, "wanted", "up")
+    transaction.require(keys.SESSION, "is_active", "1")

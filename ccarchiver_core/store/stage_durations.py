@@ -1,8 +1,8 @@
 """The durations of the stages of an image, as histograms in Redis.
 
-A duration is recorded in the transaction that ends its stage. So the histograms survive each
-restart and count each duration once. The archiver's own stages are separate from its peers'
-answers.
+A duration is recorded in the transaction that ends its stage, or for `Stage.RETRIEVE` in the one
+that completes the image. So the histograms survive each restart and count each duration once. The
+archiver's own stages are separate from its peers' answers.
 """
 
 from __future__ import annotations

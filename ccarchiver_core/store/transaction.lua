@@ -1,30 +1,37 @@
 -- Applies one transaction completely or not at all.
 --
 -- ARGV: key of the fencing token, own fencing token, key of the applied numbers,
---       number of the transaction, number of its predecessor (0: any),
+--       number of the transaction, number of its predecessor,
+--       1 if the worker knows that the predecessor was applied, else 0,
 --       how many numbers of failed preconditions are kept,
 --       count of preconditions, {key, field or '', expected or '', 1 if it must exist}...,
 --       count of commands, {count of words, words...}...
 --
 -- Returns 'lost' (Redis has no fencing token), 'fenced' (a newer one exists), 'repeated' (applied
--- before), 'early' (the predecessor is missing), 'refused' (a precondition failed) or 'applied'.
-local at = 0
-local function take() at = at + 1; return ARGV[at] end
-local token_key, token, applied = take(), take(), take()
-local number, after, kept = tonumber(take()), tonumber(take()), tonumber(take())
+-- before), 'early' (the predecessor is missing), 'precondition_failed' or 'applied'. The last two
+-- are followed by ':' and the number of applied transactions that Redis has lost, if it has lost any.
+local index = 0
+local function next_arg() index = index + 1; return ARGV[index] end
+local token_key, token, applied = next_arg(), next_arg(), next_arg()
+local number, after, is_after_known = tonumber(next_arg()), tonumber(next_arg()), next_arg() == '1'
+local kept = tonumber(next_arg())
 local newest = redis.call('GET', token_key)
 if not newest then return 'lost' end
 if newest ~= token then return 'fenced' end
 local last = tonumber(redis.call('HGET', applied, 'last') or 0)
 if number <= last then
-  local refused = redis.call('HGET', applied, 'refused') or ''
-  if string.find(refused, ' ' .. number .. ' ', 1, true) then return 'refused' end
+  local failed = redis.call('HGET', applied, 'preconditions_failed') or ''
+  if string.find(failed, ' ' .. number .. ' ', 1, true) then return 'precondition_failed' end
   return 'repeated'
 end
-if last < after then return 'early' end
+local lost = ''
+if last < after then
+  if not is_after_known then return 'early' end
+  lost = ':' .. (after - last)
+end
 local holds = true
-for _ = 1, tonumber(take()) do
-  local key, field, expected, present = take(), take(), take(), take()
+for _ = 1, tonumber(next_arg()) do
+  local key, field, expected, present = next_arg(), next_arg(), next_arg(), next_arg()
   local found
   if field == '' then found = redis.call('GET', key) else found = redis.call('HGET', key, field) end
   if present == '1' then
@@ -32,15 +39,15 @@ for _ = 1, tonumber(take()) do
   elseif found then holds = false end
 end
 if not holds then
-  local refused = redis.call('HGET', applied, 'refused') or ' '
-  refused = string.sub(refused .. number .. ' ', -8 * kept)
-  redis.call('HSET', applied, 'last', number, 'refused', refused)
-  return 'refused'
+  local failed = redis.call('HGET', applied, 'preconditions_failed') or ' '
+  failed = string.sub(failed .. number .. ' ', -8 * kept)
+  redis.call('HSET', applied, 'last', number, 'preconditions_failed', failed)
+  return 'precondition_failed' .. lost
 end
-for _ = 1, tonumber(take()) do
+for _ = 1, tonumber(next_arg()) do
   local words = {}
-  for i = 1, tonumber(take()) do words[i] = take() end
+  for i = 1, tonumber(next_arg()) do words[i] = next_arg() end
   redis.call(unpack(words))
 end
 redis.call('HSET', applied, 'last', number)
-return 'applied'
+return 'applied' .. lost

@@ -26,7 +26,7 @@ class Outcome(enum.Enum):
     """Result of a transaction."""
 
     APPLIED = "applied"
-    PRECONDITION_FAILED = "refused"
+    PRECONDITION_FAILED = "precondition_failed"
     """A precondition failed: nothing was written."""
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import hiredis
+import structlog
 from redis import exceptions
 
 from ccarchiver_core.base import failpoint
@@ -55,6 +56,8 @@ CLOSE_LIMIT: Final = 2.0
 
 The work of those without a reply is repeated after the restart.
 """
+
+_log = structlog.get_logger(__name__)
 
 _SCRIPT: Final = read_script(__package__, "transaction.lua")
 
@@ -145,7 +148,7 @@ class TransactionPipeline:
             raise FencedError(msg)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        failpoint.hit(f"{self._worker}.before_step")
+        failpoint.hit(f"{self._worker}.before_transaction")
         entry = self._new_inflight(self._number + 1, transaction)
         packed = self._pack(entry)
         self._number = entry.number
@@ -267,13 +270,12 @@ class TransactionPipeline:
         self._connection = connection
 
     def _pack(self, entry: _InFlight) -> bytes:
-        # Redis has confirmed all transactions before the oldest in flight, so the oldest needs no
-        # predecessor. (Without "fsync always" Redis may have lost them.)
+        # Redis has confirmed all transactions before the oldest in flight. If they are missing, it
+        # has lost them, and waiting for them would not end.
         is_oldest = not self._inflight or entry is self._inflight[0]
-        after = 0 if is_oldest else entry.number - 1
         token = (self._worker.fencing_token, str(self.fencing_token))
         head = ("EVALSHA", self._sha, 0, *token, self._worker.applied)
-        numbers = (entry.number, after, FAILED_PRECONDITIONS_KEPT)
+        numbers = (entry.number, entry.number - 1, int(is_oldest), FAILED_PRECONDITIONS_KEPT)
         return _command(*head, *numbers, *entry.arguments)
 
     @staticmethod
@@ -300,7 +302,7 @@ class TransactionPipeline:
                     raise
                 last_reply_at = loop.time()
                 outcome = self._outcome_of(reply)
-                failpoint.hit(f"{self._worker}.after_step")
+                failpoint.hit(f"{self._worker}.after_transaction")
                 self._backoff = Backoff()
                 self._inflight.popleft()
                 self._inflight_bytes -= oldest.size
@@ -332,7 +334,15 @@ class TransactionPipeline:
         raise _DiscardedError from error
 
     def _outcome_of(self, reply: bytes) -> Outcome:
-        match reply:
+        result, _, lost = reply.partition(b":")
+        if lost:
+            _log.critical(
+                "redis.writes_lost",
+                transactions=int(lost),
+                effect="Redis has lost writes that it had confirmed, so images can be incomplete",
+                remedy=f"supervisorctl restart ccarchiver:{self._worker}; then ccarchiver night",
+            )
+        match result:
             case b"lost":
                 msg = (
                     f"{self._worker}: Redis has lost its data (is it append-only?); "
@@ -350,7 +360,7 @@ class TransactionPipeline:
                 raise exceptions.ConnectionError(
                     "Redis lacks the transaction before this one; sending again from the oldest"
                 )
-            case b"refused":
+            case b"precondition_failed":
                 return Outcome.PRECONDITION_FAILED
             case _:
                 return Outcome.APPLIED

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STATE_EVENT = "PROCESS_STATE_"
 """Prefix of the names of subscribed events; the state follows."""
 
-MOST_LETTERS = 1000
+MAX_MAILBOX_ENTRIES = 1000
 """Depth of health's mailbox from which on the listener enqueues no more messages.
 
 Health is down then, and the newest state of each process is stored in any case.
@@ -55,30 +55,30 @@ class EventRecorder:
     ----------
     redis : `redis.asyncio.Redis`
         Client of the Redis to write to.
-    kept : `EventBuffer`
+    buffer : `EventBuffer`
         The events to record.
     """
 
-    def __init__(self, redis: Redis, kept: EventBuffer) -> None:
+    def __init__(self, redis: Redis, buffer: EventBuffer) -> None:
         self._redis = redis
-        self._kept = kept
+        self._buffer = buffer
         self._host = host_name()
         self._supervisord = _supervisord()
-        self._told_of_dropped = 0
+        self._reported_dropped = 0
 
     async def run(self) -> None:
         """Record events until cancelled. An event that Redis rejects is logged and skipped."""
         await self._try(self._forget_another_supervisord)
         while True:
-            event = await self._kept.first()
-            program = program_of(event)
+            event = await self._buffer.first()
+            program = process_of(event)
             if program is not None:
-                signed = program.model_copy(
+                complete = program.model_copy(
                     update={"host": self._host, "supervisord": self._supervisord}
                 )
-                await self._try(partial(self._tell, signed))
-            self._kept.done(event)
-            self._report_dropped()
+                await self._try(partial(self._record, complete))
+            self._buffer.remove(event)
+            self._log_dropped()
 
     async def _try(self, write: Callable[[], Awaitable[None]]) -> None:
         """Run an idempotent write, and repeat it until Redis is available.
@@ -89,7 +89,7 @@ class EventRecorder:
             await retry_until_available(write)
         except (RedisError, CcArchiverError) as error:
             _log.error(
-                "event.refused",
+                "process_event.not_recorded",
                 error=str(error),
                 effect="one change of a process state is not recorded",
             )
@@ -103,26 +103,28 @@ class EventRecorder:
             ):
                 await transact(self._redis, ("HDEL", keys.SUPERVISED_PROCESSES, name))
 
-    async def _tell(self, program: SupervisedProcess) -> None:
+    async def _record(self, program: SupervisedProcess) -> None:
         commands: list[Command] = [
             ("HSET", keys.SUPERVISED_PROCESSES, program.field, program.model_dump_json())
         ]
         health = keys.Worker.HEALTH.mailbox
-        if program.state in ENDS and await self._redis.xlen(health) < MOST_LETTERS:
+        if program.state in ENDS and await self._redis.xlen(health) < MAX_MAILBOX_ENTRIES:
             commands.append(
                 ("XADD", health, "*", "message", ProcessExited(process=program).model_dump_json())
             )
         await transact(self._redis, *commands)
 
-    def _report_dropped(self) -> None:
-        dropped = self._kept.dropped
-        if dropped > self._told_of_dropped:
-            count = dropped - self._told_of_dropped
-            _log.warning("events.dropped", count=count, reason="Redis was unavailable for too long")
-            self._told_of_dropped = dropped
+    def _log_dropped(self) -> None:
+        dropped = self._buffer.dropped
+        if dropped > self._reported_dropped:
+            count = dropped - self._reported_dropped
+            _log.warning(
+                "process_events.dropped", count=count, reason="Redis was unavailable for too long"
+            )
+            self._reported_dropped = dropped
 
 
-def program_of(event: Event) -> SupervisedProcess | None:
+def process_of(event: Event) -> SupervisedProcess | None:
     """Return the process that a state event describes; log an unknown event and return None."""
     facts = event.facts
     try:
@@ -135,7 +137,9 @@ def program_of(event: Event) -> SupervisedProcess | None:
             pid=int(facts.get("pid", 0)),
         )
     except (KeyError, ValueError, ValidationError) as error:
-        _log.warning("event.not_known", event_name=event.name, facts=facts, error=str(error))
+        _log.warning(
+            "process_event.not_recognized", event_name=event.name, facts=facts, error=str(error)
+        )
         return None
 
 

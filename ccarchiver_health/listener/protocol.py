@@ -13,10 +13,10 @@ from supervisor import childutils
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEPT = 100
+MAX_EVENTS = 100
 """Maximum number of buffered events while Redis is unavailable; four programs have few states."""
 
-LONGEST_EVENT = 1_000_000
+MAX_EVENT_BYTES = 1_000_000
 """Maximum size of an event in bytes. A state event has a hundred, so more is a protocol error."""
 
 
@@ -36,27 +36,27 @@ class Event(NamedTuple):
 class EventBuffer:
     """Buffer of the newest events.
 
-    Beyond `KEPT` events it drops the oldest one that is not the newest of its process.
+    Beyond `MAX_EVENTS` events it drops the oldest one that is not the newest of its process.
     """
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._some = asyncio.Event()
-        self._none = asyncio.Event()
-        self._none.set()
+        self._not_empty = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self.dropped = 0
         """Number of events dropped before they were recorded."""
 
     def put(self, event: Event) -> None:
         """Add an event without waiting."""
         self._events.append(event)
-        while len(self._events) > KEPT:
-            self._let_one_go()
+        while len(self._events) > MAX_EVENTS:
+            self._drop_one()
             self.dropped += 1
-        self._some.set()
-        self._none.clear()
+        self._not_empty.set()
+        self._is_empty.clear()
 
-    def _let_one_go(self) -> None:
+    def _drop_one(self) -> None:
         # A process that fails again and again must not displace the last state of the others.
         newest = {event.program: index for index, event in enumerate(self._events)}
         oldest = next(
@@ -65,22 +65,22 @@ class EventBuffer:
         del self._events[oldest]
 
     async def first(self) -> Event:
-        """Wait for the oldest event and return it; it stays in the buffer until `done`."""
+        """Wait for the oldest event and return it; it stays in the buffer until `remove`."""
         while not self._events:
-            self._some.clear()
-            await self._some.wait()
+            self._not_empty.clear()
+            await self._not_empty.wait()
         return self._events[0]
 
-    def done(self, event: Event) -> None:
+    def remove(self, event: Event) -> None:
         """Remove an event that was recorded; it may have been dropped in the meantime."""
         if self._events and self._events[0] is event:
             self._events.popleft()
         if not self._events:
-            self._none.set()
+            self._is_empty.set()
 
-    async def empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until the buffer is empty."""
-        await self._none.wait()
+        await self._is_empty.wait()
 
 
 async def standard_input() -> asyncio.StreamReader:
@@ -92,7 +92,7 @@ async def standard_input() -> asyncio.StreamReader:
     return reader
 
 
-async def listen(reader: asyncio.StreamReader, take: Callable[[Event], None]) -> None:
+async def listen(reader: asyncio.StreamReader, handle: Callable[[Event], None]) -> None:
     """Acknowledge each event to supervisord at once, and pass it on, until the pipe is closed.
 
     Raises
@@ -112,13 +112,13 @@ async def listen(reader: asyncio.StreamReader, take: Callable[[Event], None]) ->
             raise ValueError(
                 f"supervisord's event begins with {line!r}, which is no event header"
             ) from error
-        if not 0 <= length <= LONGEST_EVENT:
+        if not 0 <= length <= MAX_EVENT_BYTES:
             raise ValueError(
-                f"supervisord's event {name} has {length} bytes; the maximum is {LONGEST_EVENT}"
+                f"supervisord's event {name} has {length} bytes; the maximum is {MAX_EVENT_BYTES}"
             )
         try:
             payload = (await reader.readexactly(length)).decode()
         except asyncio.IncompleteReadError:
             return
         childutils.listener.ok(sys.stdout)
-        take(Event(name, childutils.get_headers(payload.partition("\n")[0]), time.time()))
+        handle(Event(name, childutils.get_headers(payload.partition("\n")[0]), time.time()))

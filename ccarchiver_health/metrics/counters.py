@@ -76,6 +76,11 @@ COUNTERS = (
         "SAL events of images that arrived while the CSC was not ENABLED.",
         "events_skipped",
     ),
+    _one(
+        "exposures_refused",
+        "Exposures not archived because their image name was used before.",
+        "exposures_refused",
+    ),
     _by_topic("statuses_reported", "File statuses published as SAL events.", "events"),
     _by_topic("statuses_failed", "Published file statuses that contain a failure.", "failures"),
     _by_topic(

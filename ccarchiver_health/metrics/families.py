@@ -124,10 +124,10 @@ def _durations(reading: Reading) -> Metric:
         "Stage durations; send_…: archiver; answer_…, retrieve and ingest: peers; image: in total.",
         labels=["stage"],
     )
-    for measure, histogram in reading.durations.items():
+    for stage, histogram in reading.durations.items():
         cumulated = itertools.accumulate(histogram.counts)
         family.add_metric(
-            [measure.value], list(zip(BUCKETS, cumulated, strict=True)), histogram.total_s
+            [stage.value], list(zip(BUCKETS, cumulated, strict=True)), histogram.total_s
         )
     return family
 
@@ -170,7 +170,7 @@ def _csc(view: Overview) -> Iterator[Metric]:
 
 
 def _pairing(pairing: PairingView) -> Iterator[Metric]:
-    yield _gauge("session_wanted", "Whether a session is active.", pairing.is_active)
+    yield _gauge("session_active", "Whether a session is active.", pairing.is_active)
     yield _one_of("pairing_state", "State of the pairing of the session.", Pairing, pairing.pairing)
     yield _gauge(
         "pairing_epoch",
@@ -220,7 +220,7 @@ def _workers(workers: list[WorkerView], starts: Mapping[Worker, int]) -> Iterato
     errors = {name: v.last_error_at for name, v in living.items()}
     yield _each(
         "worker_last_error_timestamp_seconds",
-        "Unix time at which a worker last logged an error; 0 if never.",
+        "Unix time at which a worker last logged an error with an effect on its work; 0 if never.",
         errors,
     )
     # A heartbeat without a pid is from a version that does not describe its process.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
 from ccarchiver_core.status import alarms, overview
 from ccarchiver_core.store import stage_durations
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -52,7 +52,7 @@ async def read(redis: Redis, settings: Settings) -> Reading:
             if view.redis.answers:
                 return await _rest(redis, view, began)
     except UNAVAILABLE_ERRORS as error:  # includes the timeout
-        reason = " ".join(str(error).split()) or f"no answer within {READ_LIMIT_S:g} s"
+        reason = describe(error) if str(error) else f"did not answer within {READ_LIMIT_S:g} s"
         view = overview.without_redis(settings, reason)
     return Reading(view=view, took_s=time.monotonic() - began, alarms=alarms.alarms_of(view))
 

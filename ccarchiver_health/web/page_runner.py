@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Maker = Callable[[Settings], StatusServer]
 
-SETTLE_S = 0.5
+START_DELAY_S = 0.5
 """Delay before the page is loaded, so that pairing and monitoring start first."""
 
 FIRST_RETRY_S = 1.0
@@ -46,7 +46,7 @@ async def run_page(settings: Settings) -> None:
     if settings.status_port == 0:
         _log.info("page.disabled", setting="STATUS_PORT")
         return
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(START_DELAY_S)
     delay = FIRST_RETRY_S
     while True:
         began = time.monotonic()
@@ -104,4 +104,4 @@ def _report(settings: Settings, error: Exception, delay: float) -> None:
             remedy = "pip install -r requirements.txt, or STATUS_PORT: 0"
             _log.warning("page.library_missing", error=str(error), remedy=remedy, again_in_s=delay)
         case _:
-            _log.error("page.failed", address=where, again_in_s=delay, exc_info=error)
+            _log.warning("page.failed", address=where, again_in_s=delay, exc_info=error)

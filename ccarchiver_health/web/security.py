@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
 
 METHODS = ("GET", "HEAD")
+
+WRITE_LIMIT_S = 10.0
+"""Seconds after which a visitor that reads nothing is disconnected. A browser reconnects."""
 
 HEADERS = {
     # No content of other sites, no inline script or style, no frame around the page, no form.
@@ -42,7 +46,7 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
     response.headers.update(HEADERS)
 
 
-def may_be_asked_as(host: str, own_names: frozenset[str]) -> bool:
+def is_valid_host(host: str, own_names: frozenset[str]) -> bool:
     """Return whether a Host header is a valid name of this server.
 
     With DNS rebinding, a page of another site resolves its own name to this machine. The request
@@ -61,54 +65,76 @@ def may_be_asked_as(host: str, own_names: frozenset[str]) -> bool:
 
 def own_names(settings: Settings) -> frozenset[str]:
     """Return the host names, apart from addresses, that a request may contain."""
-    return frozenset({"localhost", settings.status_host.lower(), socket.gethostname().lower()})
+    own = {"localhost", settings.status_host, socket.gethostname(), *settings.status_names}
+    return frozenset(name.lower() for name in own)
 
 
-def make_guard(settings: Settings) -> Middleware:
+def make_request_check(settings: Settings) -> Middleware:
     """Return the middleware that checks every request.
 
     It rejects a wrong Host header, a method that is not read-only, and a background request of
-    another site. An error in a handler becomes a response with status 500.
+    another site. An error in a handler becomes a response with status 500. It sends the response
+    itself: aiohttp would wait without a limit for a visitor that reads nothing.
     """
     names = own_names(settings)
 
     @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not may_be_asked_as(request.headers.get("Host", ""), names):
-            return _refusal(
-                421, "wrong host name; use an address, localhost, or the name in STATUS_HOST"
+    async def check_and_send(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await answer_to(request, handler)
+        await _send(request, response)
+        return response
+
+    async def answer_to(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_valid_host(request.headers.get("Host", ""), names):
+            return _error_response(
+                421, "wrong host name; use an address or localhost, or add the name to STATUS_NAMES"
             )
         if request.method not in METHODS:
-            refusal = _refusal(
+            response = _error_response(
                 405, "this page is read-only; use the commands command_ccarchiver and ccarchiver"
             )
-            refusal.headers["Allow"] = ", ".join(METHODS)
-            return refusal
-        if _is_another_sites(request):
-            return _refusal(403, "this request comes from a page of another site")
+            response.headers["Allow"] = ", ".join(METHODS)
+            return response
+        if _is_cross_site(request):
+            return _error_response(403, "this request comes from a page of another site")
         try:
             return await handler(request)
         except web.HTTPException as answer:
-            return _refusal(answer.status, answer.reason, answer.headers.get("Allow", ""))
-        except (ConnectionError, TimeoutError):
-            raise  # the browser has disconnected or reads nothing, so no response can be sent
-        except Exception:  # noqa: BLE001 - no error of the page may stop the worker
-            _log.exception(
-                "page.request_failed",
-                path=request.path,
-                effect="one request failed; the worker is not affected",
+            return _error_response(answer.status, answer.reason, answer.headers.get("Allow", ""))
+        except Exception as error:  # noqa: BLE001 - no error of the page may stop the worker
+            if request.transport is not None and not request.transport.is_closing():
+                _log.warning(
+                    "page.request_failed",
+                    exc_info=error,
+                    path=request.path,
+                    effect="one request failed; the worker is not affected",
+                )
+            # If the visitor has left, aiohttp drops the response.
+            return _error_response(
+                500, "the request failed; the log of ccarchiver:health has the reason"
             )
-            return _refusal(500, "the request failed; the log of ccarchiver:health has the reason")
 
-    return guard
+    return check_and_send
 
 
-def _is_another_sites(request: web.Request) -> bool:
+async def _send(request: web.Request, response: web.StreamResponse) -> None:
+    """Send a response; disconnect a visitor that has left or does not read it."""
+    try:
+        async with asyncio.timeout(WRITE_LIMIT_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except (ConnectionError, TimeoutError) as error:
+        _log.debug("page.client_gone", error=repr(error))
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def _is_cross_site(request: web.Request) -> bool:
     """Return whether a page of another site sends this in the background; links are allowed."""
-    foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
-    return foreign and request.headers.get("Sec-Fetch-Mode") != "navigate"
+    is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return is_cross_site and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
-def _refusal(status: int, text: str, allow: str = "") -> web.Response:
+def _error_response(status: int, text: str, allow: str = "") -> web.Response:
     headers = {"Allow": allow} if allow else None
     return web.Response(status=status, text=f"{text}\n", headers=headers)

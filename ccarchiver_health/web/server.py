@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,7 +18,7 @@ from ccarchiver_core.status.ccds import Ccd, ccds_of
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_health.web import assets
-from ccarchiver_health.web.security import add_headers, make_guard
+from ccarchiver_health.web.security import WRITE_LIMIT_S, add_headers, make_request_check
 from ccarchiver_health.web.snapshot import SnapshotReader, Verdict
 from ccarchiver_health.web.sse import Broadcaster
 
@@ -32,10 +33,10 @@ MAX_CONNECTIONS = 64
 Browsers and probes need fewer (six each). A process may open far more files.
 """
 
-READERS = 4
+MAX_READERS = 4
 """Requests that read Redis at once. Others wait."""
 
-FRESH_S = 1.0
+MAX_SNAPSHOT_AGE_S = 1.0
 """Maximum age in seconds of the snapshot that a probe gets.
 
 Many probes therefore cost Redis no more than one.
@@ -44,13 +45,10 @@ Many probes therefore cost Redis no more than one.
 IDLE_S = 15.0
 """Seconds after which an idle connection is closed, so that it does not count towards the limit."""
 
-WRITE_LIMIT_S = 10.0
-"""Seconds after which a browser that reads nothing is disconnected. It reconnects by itself."""
-
 STOP_LIMIT_S = 1.0
 """Seconds that requests in progress may take when the worker stops."""
 
-BACK_AFTER_MS = 1000
+RECONNECT_AFTER_MS = 1000
 """Milliseconds after which a browser reconnects a broken stream."""
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +59,7 @@ class ImagePage(BaseModel):
 
     summary: ImageSummary
     ccds: list[Ccd]
-    moments: list[TimelineEntry]
+    timeline: list[TimelineEntry]
     waiting_on: str
     target_dir: str
 
@@ -76,7 +74,7 @@ class HealthReport(BaseModel):
     alarms: list[dict[str, str]]
 
 
-class _Refused(asyncio.Protocol):
+class _RejectedConnection(asyncio.Protocol):
     """Closes a connection above the limit at once, without reading a request."""
 
     @override
@@ -94,7 +92,9 @@ class _BoundedSite(web.TCPSite):
         if handlers is None:
             raise RuntimeError("the site was started before its runner was set up")
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Refused(),
+            lambda: (
+                handlers() if len(handlers.connections) < MAX_CONNECTIONS else _RejectedConnection()
+            ),
             self._host,
             self._port,
         )
@@ -117,9 +117,11 @@ class StatusServer:
         # A client of its own, so that page and worker do not block each other.
         self._redis = make_client(settings)
         self._reader = SnapshotReader(self._redis, settings)
-        self._reading = asyncio.Semaphore(READERS)
-        self.feed = Broadcaster(self._redis, settings, self._reader)
+        self._reading = asyncio.Semaphore(MAX_READERS)
+        self.broadcaster = Broadcaster(self._redis, settings, self._reader)
         self._assets = assets.load()
+        # aiohttp logs rubbish from a visitor as an error; `make_request_check` logs our own errors.
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
@@ -142,14 +144,14 @@ class StatusServer:
             site = _BoundedSite(self._runner, settings.status_host, settings.status_port)
             await site.start()
             _log.info("page.ready", url=url_of(settings.status_host, settings.status_port))
-            await self.feed.run()
+            await self.broadcaster.run()
         finally:
-            self.feed.close()
+            self.broadcaster.close()
             await self._runner.cleanup()
             await self._redis.aclose()
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[make_guard(self._settings)])
+        app = web.Application(middlewares=[make_request_check(self._settings)])
         app.on_response_prepare.append(add_headers)
         app.router.add_get("/", self._index)
         app.router.add_get("/static/{name}", self._asset)
@@ -161,45 +163,47 @@ class StatusServer:
         return app
 
     async def _index(self, _request: web.Request) -> web.Response:
-        return self._give(assets.INDEX)
+        return self._serve_asset(assets.INDEX)
 
     async def _asset(self, request: web.Request) -> web.Response:
-        return self._give(request.match_info["name"])
+        return self._serve_asset(request.match_info["name"])
 
-    def _give(self, name: str) -> web.Response:
+    def _serve_asset(self, name: str) -> web.Response:
         asset = self._assets.get(name)
         if asset is None:
             raise web.HTTPNotFound
         return web.Response(body=asset.body, content_type=asset.content_type, charset="utf-8")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        client = self.feed.subscribe()
+        client = self.broadcaster.subscribe()
         if client is None:
-            text = f"{self.feed.listening} pages are open, the maximum; close one\n"
+            text = f"{self.broadcaster.listening} pages are open, the maximum; close one\n"
             return web.Response(status=503, text=text, headers={"Retry-After": "5"})
         try:
             return await self._stream(request, client)
         except (ConnectionError, TimeoutError) as error:
+            # aiohttp would log it as an error if it were raised.
             _log.debug("page.client_gone", error=repr(error))
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            return web.Response()
         finally:
-            self.feed.unsubscribe(client)
+            self.broadcaster.unsubscribe(client)
 
     async def _stream(self, request: web.Request, client: Client) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_type, response.charset = "text/event-stream", "utf-8"
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would hold back the events
         await response.prepare(request)
-        await response.write(f"retry: {BACK_AFTER_MS}\n\n".encode())
-        while (chunk := await client.take()) is not None:
+        await response.write(f"retry: {RECONNECT_AFTER_MS}\n\n".encode())
+        while (chunk := await client.next_chunk()) is not None:
             async with asyncio.timeout(WRITE_LIMIT_S):
                 await response.write(chunk)
         return response
 
     async def _snapshot(self, _request: web.Request) -> web.Response:
         async with self._reading:
-            return _json(await self._reader.read(FRESH_S))
+            return _json(await self._reader.read(MAX_SNAPSHOT_AGE_S))
 
     async def _image(self, request: web.Request) -> web.Response:
         name = request.query.get("name", "")
@@ -216,7 +220,7 @@ class StatusServer:
             ImagePage(
                 summary=summary,
                 ccds=ccds_of(record, self._settings),
-                moments=timeline(record, self._settings),
+                timeline=timeline(record, self._settings),
                 waiting_on=record.waiting_on(self._settings.files_per_image),
                 target_dir=record.target_dir,
             )
@@ -224,7 +228,7 @@ class StatusServer:
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         async with self._reading:
-            found = await self._reader.read(FRESH_S)
+            found = await self._reader.read(MAX_SNAPSHOT_AGE_S)
         csc = found.overview.csc.state if found.overview.csc else "unknown"
         alarms = [alarm.model_dump(mode="json") for alarm in found.alarms]
         report = HealthReport(status=found.verdict, csc=csc, at=found.overview.at, alarms=alarms)

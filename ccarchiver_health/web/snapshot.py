@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
+from ccarchiver_core.redis.errors import describe
 from ccarchiver_core.runtime.heartbeat import parse_heartbeat
 from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
 from ccarchiver_core.status.overview import Overview, collect, without_redis
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.config.settings import Settings
 
-PULSE_LIMIT_S = 2.0
+FINGERPRINT_LIMIT_S = 2.0
 """Time limit for a fingerprint. Loopback answers in 1 ms, and an outage must show soon."""
 
 READ_LIMIT_S = 4.0
 """Time limit for a snapshot, which takes 0.1 s with thousands of images an hour, usually less."""
 
-LETTERS_SHOWN = 5
+DEAD_LETTERS_SHOWN = 5
 """Number of dead letters shown, newest first; the command line lists all."""
 
-VITAL_SIGNS = ("pid", "started", "state", "degraded_reason", "last_error_at")
+COMPARED_FIELDS = ("pid", "started", "state", "degraded_reason", "last_error_at")
 """Fields of a heartbeat whose change requires a new snapshot. Memory and time always change."""
 
 CSC_FIELDS = ("state", "error_code", "error_report")
@@ -51,12 +52,12 @@ class Verdict(enum.StrEnum):
 class Latency(BaseModel):
     """Histogram of one stage; see `ccarchiver_core.store.stage_durations`."""
 
-    measure: stage_durations.Stage
+    stage: stage_durations.Stage
     counts: list[int]
     total_s: float
 
 
-class LetterView(BaseModel):
+class DeadLetterView(BaseModel):
     """One dead letter without its bytes; `at` is in ISO 8601, UTC."""
 
     id: str
@@ -75,7 +76,7 @@ class Snapshot(BaseModel):
     bounds_s: tuple[float, ...] = stage_durations.BOUNDS_S
     """Upper bounds of the histograms' buckets; one more bucket has the values above the last."""
     latencies: list[Latency] = []
-    letters: list[LetterView] = []
+    dead_letters: list[DeadLetterView] = []
 
 
 async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
@@ -84,17 +85,17 @@ async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
         async with asyncio.timeout(READ_LIMIT_S):
             view = await collect(redis, settings)
             if not view.redis.answers:
-                return _judged(view)
-            found = _judged(view)
+                return _with_verdict(view)
+            found = _with_verdict(view)
             found.latencies = [
-                Latency(measure=measure, counts=histogram.counts, total_s=histogram.total_s)
-                for measure, histogram in (await stage_durations.read(redis)).items()
+                Latency(stage=stage, counts=histogram.counts, total_s=histogram.total_s)
+                for stage, histogram in (await stage_durations.read(redis)).items()
             ]
-            found.letters = [
-                LetterView(
+            found.dead_letters = [
+                DeadLetterView(
                     id=one.id, at=one.at, origin=one.origin, obsid=one.obsid, reason=one.reason
                 )
-                for one in await dead_letters.newest(redis, LETTERS_SHOWN)
+                for one in await dead_letters.newest(redis, DEAD_LETTERS_SHOWN)
             ]
             return found
     except (RedisError, OSError) as error:  # asyncio's TimeoutError is an OSError
@@ -103,11 +104,11 @@ async def read_snapshot(redis: Redis, settings: Settings) -> Snapshot:
 
 def snapshot_without_redis(settings: Settings, error: Exception) -> Snapshot:
     """Return the snapshot of an archiver whose Redis cannot be read."""
-    reason = " ".join(str(error).split()) or f"no answer in {READ_LIMIT_S:g} s"
-    return _judged(without_redis(settings, reason))
+    reason = describe(error) if str(error) else f"did not answer within {READ_LIMIT_S:g} s"
+    return _with_verdict(without_redis(settings, reason))
 
 
-def _judged(view: Overview) -> Snapshot:
+def _with_verdict(view: Overview) -> Snapshot:
     alarms = alarms_of(view)
     verdict = Verdict.WARNING if alarms else Verdict.WELL
     if any(alarm.severity is Severity.CRITICAL for alarm in alarms):
@@ -119,9 +120,9 @@ def _judged(view: Overview) -> Snapshot:
 class Fingerprint:
     """Values that change when the archiver's state changes."""
 
-    marks: tuple[str, ...]
+    values: tuple[str, ...]
     """Texts that change whenever a worker writes to Redis."""
-    beats: dict[str, float]
+    heartbeats: dict[str, float]
     """Unix time (UTC, seconds) of each worker's last heartbeat; a worker without one is omitted."""
 
 
@@ -135,7 +136,7 @@ async def read_fingerprint(redis: Redis) -> Fingerprint:
     OSError, redis.exceptions.RedisError
         If Redis is unavailable or slow.
     """
-    async with asyncio.timeout(PULSE_LIMIT_S), redis.pipeline(transaction=False) as pipe:
+    async with asyncio.timeout(FINGERPRINT_LIMIT_S), redis.pipeline(transaction=False) as pipe:
         for worker in keys.Worker:
             pipe.execute_command("GET", worker.fencing_token)
             pipe.execute_command("HGET", worker.applied, "last")  # number of its newest transaction
@@ -143,15 +144,15 @@ async def read_fingerprint(redis: Redis) -> Fingerprint:
         pipe.execute_command("HMGET", keys.CSC, *CSC_FIELDS)
         pipe.execute_command("XLEN", keys.DEAD_LETTERS)
         pipe.execute_command("MGET", *(worker.alive for worker in keys.Worker))
-        *plain, alive = await pipe.execute()
-    beats: dict[str, float] = {}
-    signs: list[object] = []
+        *replies, alive = await pipe.execute()
+    heartbeats: dict[str, float] = {}
+    compared: list[object] = []
     for worker, raw in zip(keys.Worker, cast("list[bytes | None]", alive), strict=True):
         heartbeat = parse_heartbeat(worker, raw) if raw is not None else None
-        signs.append(heartbeat and [getattr(heartbeat, name) for name in VITAL_SIGNS])
+        compared.append(heartbeat and [getattr(heartbeat, name) for name in COMPARED_FIELDS])
         if heartbeat is not None:
-            beats[worker] = heartbeat.written_at
-    return Fingerprint((repr(plain), repr(signs)), beats)
+            heartbeats[worker] = heartbeat.written_at
+    return Fingerprint((repr(replies), repr(compared)), heartbeats)
 
 
 class SnapshotReader:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 INTERVAL_S = 1.0
 """Seconds between two polls of Redis; heartbeats are written once a second."""
 
-WHOLE_EVERY_S = 5.0
+COMPLETE_EVERY_S = 5.0
 """Maximum seconds between two complete snapshots.
 
 They show what no transaction writes: memory, ages, the commands of an operator.
@@ -47,34 +47,34 @@ def encode(event: str, data: str) -> bytes:
 class Client:
     """One connected browser.
 
-    Only the newest snapshot and the newest beat are queued for it, so a slow browser uses no more
+    Only the newest snapshot and the newest tick are queued for it, so a slow browser uses no more
     memory than a fast one.
     """
 
     def __init__(self) -> None:
         self._snapshot = b""
-        self._beat = b""
-        self._something = asyncio.Event()
+        self._tick = b""
+        self._available = asyncio.Event()
         self._closed = False
 
-    def offer(self, snapshot: bytes, beat: bytes) -> None:
-        """Queue the newest snapshot and beat; an empty snapshot leaves the queued one."""
+    def offer(self, snapshot: bytes, tick: bytes) -> None:
+        """Queue the newest snapshot and tick; an empty snapshot leaves the queued one."""
         self._snapshot = snapshot or self._snapshot
-        self._beat = beat
-        self._something.set()
+        self._tick = tick
+        self._available.set()
 
     def close(self) -> None:
         """End the stream of this client."""
         self._closed = True
-        self._something.set()
+        self._available.set()
 
-    async def take(self) -> bytes | None:
+    async def next_chunk(self) -> bytes | None:
         """Wait for new events and return them; None if the stream must end."""
-        await self._something.wait()
+        await self._available.wait()
         if self._closed:
             return None
-        self._something.clear()
-        chunk, self._snapshot, self._beat = self._snapshot + self._beat, b"", b""
+        self._available.clear()
+        chunk, self._snapshot, self._tick = self._snapshot + self._tick, b"", b""
         return chunk
 
 
@@ -96,12 +96,12 @@ class Broadcaster:
         self._settings = settings
         self._reader = reader
         self._clients: set[Client] = set()
-        self._wanted = asyncio.Event()
-        self._marks: tuple[str, ...] | None = None
-        self._beats: dict[str, float] = {}
-        self._whole_at = 0.0
+        self._has_clients = asyncio.Event()
+        self._fingerprint: tuple[str, ...] | None = None
+        self._heartbeats: dict[str, float] = {}
+        self._complete_at = 0.0
         self._last = b""
-        self.looks = 0
+        self.polls = 0
         """Number of polls of Redis since the start."""
 
     @property
@@ -117,15 +117,15 @@ class Broadcaster:
         if self._last:  # other clients are connected, so it is current
             client.offer(self._last, b"")
         self._clients.add(client)
-        self._wanted.set()
+        self._has_clients.set()
         return client
 
     def unsubscribe(self, client: Client) -> None:
         """Remove a client; repeatable."""
         self._clients.discard(client)
         if not self._clients:
-            self._wanted.clear()
-            self._marks, self._last = None, b""
+            self._has_clients.clear()
+            self._fingerprint, self._last = None, b""
 
     def close(self) -> None:
         """End the streams of all clients."""
@@ -135,40 +135,42 @@ class Broadcaster:
     async def run(self) -> None:
         """Produce events until cancelled. An error is logged and sent to the page."""
         while True:
-            await self._wanted.wait()
+            await self._has_clients.wait()
             snapshot, problem = b"", ""
             try:
-                snapshot = await self._look()
+                snapshot = await self._poll()
             except Exception as error:  # noqa: BLE001 - no error of the page may stop the worker
-                _log.exception(
+                _log.warning(
                     "page.reading_failed",
+                    exc_info=error,
                     effect="the page shows old values; the archiver is not affected",
                 )
                 problem = f"{type(error).__name__}: {error}"
-            beat = encode(
-                "beat", json.dumps({"at": time.time(), "beats": self._beats, "problem": problem})
+            tick = encode(
+                "tick",
+                json.dumps({"at": time.time(), "heartbeats": self._heartbeats, "problem": problem}),
             )
             if self._clients:
                 self._last = snapshot or self._last
             for client in self._clients:
-                client.offer(snapshot, beat)
+                client.offer(snapshot, tick)
             await asyncio.sleep(INTERVAL_S)
 
-    async def _look(self) -> bytes:
+    async def _poll(self) -> bytes:
         """Return a new snapshot as an event, empty if nothing has changed."""
-        self.looks += 1
+        self.polls += 1
         try:
-            pulse = await read_fingerprint(self._redis)
+            fingerprint = await read_fingerprint(self._redis)
         except (RedisError, OSError) as error:
-            self._marks, self._beats = None, {}
+            self._fingerprint, self._heartbeats = None, {}
             return _event_of(snapshot_without_redis(self._settings, error))
-        self._beats = pulse.beats
+        self._heartbeats = fingerprint.heartbeats
         now = time.monotonic()
-        if pulse.marks == self._marks and now - self._whole_at < WHOLE_EVERY_S:
+        if fingerprint.values == self._fingerprint and now - self._complete_at < COMPLETE_EVERY_S:
             return b""
         snapshot = await self._reader.read(max_age=0.0)
-        self._marks, self._whole_at = (
-            (pulse.marks if snapshot.overview.redis.answers else None),
+        self._fingerprint, self._complete_at = (
+            (fingerprint.values if snapshot.overview.redis.answers else None),
             now,
         )
         return _event_of(snapshot)

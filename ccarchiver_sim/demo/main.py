@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -19,6 +20,7 @@ from ccarchiver_sim.console import (
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
+from ccarchiver_sim.program import app_of
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.site import settings_of
 
@@ -57,9 +59,9 @@ async def run_demo(
     try:
         async with rig:
             night = Night(rig, plan, console)
-            proofs = await night.run()
-        console.print(table_of(proofs, night.expected))
-        complete = sum(proof.is_complete(night.expected) for proof in proofs)
+            checks = await night.run()
+        console.print(table_of(checks, night.expected))
+        complete = sum(check.is_complete(night.expected) for check in checks)
         console.print(f"{complete} of {plan.images} exposures complete")
         code = EXIT_OK if complete == plan.images else EXIT_FAILED
     except StepError as error:
@@ -106,9 +108,10 @@ def demo(
     raise typer.Exit(run_until_signalled(night, console))
 
 
+@resilient_output()
 def main() -> None:
     """Run the program."""
-    typer.run(demo)
+    app_of(demo)()
 
 
 if __name__ == "__main__":

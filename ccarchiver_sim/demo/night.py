@@ -1,6 +1,7 @@
 """One demo night: start the archiver, take exposures, watch the files arrive, stop it."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from lsst.ts import salobj
@@ -9,8 +10,8 @@ from rich.console import Console
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
 from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.testbed.delivery_check import ImageProof, prove
-from ccarchiver_sim.testbed.polling import LOOK_EVERY_S
+from ccarchiver_sim.testbed.delivery_check import DeliveryCheck, check_delivery
+from ccarchiver_sim.testbed.polling import POLL_INTERVAL_S
 from ccarchiver_sim.testbed.rig import CAMERA, Rig
 from ccarchiver_sim.testbed.sal_observer import END_READOUT
 
@@ -40,10 +41,10 @@ class Night:
         self._rig = rig
         self._plan = plan
         self._console = console
-        self._steps = Steps(console)
+        self._steps = Steps(console, rig.how_a_program_ended)
         self.expected = load_settings(rig.folder.site_file).files_per_image
 
-    async def run(self) -> list[ImageProof]:
+    async def run(self) -> list[DeliveryCheck]:
         """Run all steps and return the counts of each exposure.
 
         Raises
@@ -60,13 +61,32 @@ class Night:
                 tasks.create_task(rig.start_workers())
                 tasks.create_task(rig.start_peers())
         with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
-            await rig.observer.go_to(salobj.State.ENABLED)
+            await self.watched(rig.observer.go_to(salobj.State.ENABLED))
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
-            await self._expose()
-        proofs = self._proofs()
+            await self.watched(self._expose())
+        checks = self._checks()
         with step(f"{rig.names.archiver} back to STANDBY"):
-            await rig.observer.go_to(salobj.State.STANDBY)
-        return proofs
+            await self.watched(rig.observer.go_to(salobj.State.STANDBY))
+        return checks
+
+    async def watched(self, work: Coroutine[object, object, object]) -> None:
+        """Wait for a coroutine, and cancel it as soon as a program of the rig has ended.
+
+        Raises
+        ------
+        ExceptionGroup
+            If the coroutine fails or a program has ended; the group has the error.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(self._require_running())
+            await tasks.create_task(work)
+            watch.cancel()
+
+    async def _require_running(self) -> None:
+        # Nothing notifies of the end of a program.
+        while (ended := self._rig.how_a_program_ended()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_INTERVAL_S)
+        raise RuntimeError(ended)
 
     async def _expose(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -85,16 +105,15 @@ class Night:
         readouts = limit = Deadline(self._plan.images * self._plan.cadence + READOUT_MARGIN_S)
         printed: set[str] = set()
         while not limit.has_passed() and len(printed) < self._plan.images:
-            proofs = self._proofs()
-            self._show(progress, proofs, printed)
-            if len(proofs) == self._plan.images and limit is readouts:
+            checks = self._checks()
+            self._show(progress, checks, printed)
+            if len(checks) == self._plan.images and limit is readouts:
                 limit = Deadline(COMPLETE_LIMIT_S)
-            self._rig.require_running()
             self._require_no_fault()
-            await asyncio.sleep(LOOK_EVERY_S)
-        if len(self._proofs()) < self._plan.images:
+            await asyncio.sleep(POLL_INTERVAL_S)
+        if len(self._checks()) < self._plan.images:
             raise TimeoutError(
-                f"the camera read out {len(self._proofs())} of {self._plan.images} exposures in "
+                f"the camera read out {len(self._checks())} of {self._plan.images} exposures in "
                 f"time; {self._rig.peers[CAMERA].where()}"
             )
 
@@ -104,23 +123,25 @@ class Night:
             code, report = self._rig.observer.last_error()
             raise RuntimeError(f"{self._rig.names.archiver} went to FAULT: {code}, {report}")
 
-    def _show(self, progress: NightProgress, proofs: list[ImageProof], printed: set[str]) -> None:
+    def _show(
+        self, progress: NightProgress, checks: list[DeliveryCheck], printed: set[str]
+    ) -> None:
         """Show the progress, and print each image once when it is complete."""
-        complete = [proof for proof in proofs if proof.is_complete(self.expected)]
+        complete = [check for check in checks if check.is_complete(self.expected)]
         progress.show(
-            read_out=len(proofs),
-            retrieved=sum(proof.retrieved for proof in proofs),
-            ingested=sum(proof.ingested for proof in proofs),
+            read_out=len(checks),
+            retrieved=sum(check.retrieved for check in checks),
+            ingested=sum(check.ingested for check in checks),
             complete=len(complete),
         )
-        for proof in complete:
-            if proof.obsid not in printed:
-                printed.add(proof.obsid)
-                when = f"{proof.seconds or 0:.2f} s after readout"
+        for check in complete:
+            if check.obsid not in printed:
+                printed.add(check.obsid)
+                when = f"{check.seconds or 0:.2f} s after readout"
                 progress.line(
-                    f"  {len(printed)} of {self._plan.images}: {proof.obsid} complete, {when}"
+                    f"  {len(printed)} of {self._plan.images}: {check.obsid} complete, {when}"
                 )
 
-    def _proofs(self) -> list[ImageProof]:
+    def _checks(self) -> list[DeliveryCheck]:
         names = [event.fields["imageName"] for event in self._rig.observer.of(END_READOUT)]
-        return [prove(self._rig.observer, self._rig.folder, name) for name in names]
+        return [check_delivery(self._rig.observer, self._rig.folder, name) for name in names]

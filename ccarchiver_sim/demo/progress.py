@@ -1,7 +1,7 @@
 """Progress display of the demo: bars on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,20 @@ class StepError(RuntimeError):
 
 
 class Steps:
-    """Display of the steps of the run, which also names the step that fails."""
+    """Display of the steps of the run, which also names the step that fails.
 
-    def __init__(self, console: Console) -> None:
+    Parameters
+    ----------
+    console
+        Console for the output.
+    how_a_program_ended
+        Function that returns the text about a program that has ended, or None. An ended program
+        explains the failure of a step better than the step's own error, which is its consequence.
+    """
+
+    def __init__(self, console: Console, how_a_program_ended: Callable[[], str | None]) -> None:
         self._console = console
+        self._how_a_program_ended = how_a_program_ended
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -44,15 +54,15 @@ class Steps:
             yield from self._guarded(what)
         self._console.print(f"{what}: {time.monotonic() - begin:.1f} s")
 
-    @staticmethod
-    def _guarded(what: str) -> Iterator[None]:
+    def _guarded(self, what: str) -> Iterator[None]:
         try:
             yield
         except StepError:
             raise
         except Exception as error:
             cause = _first_cause(error)
-            raise StepError(f"{what} failed: {str(cause) or type(cause).__name__}") from error
+            text = self._how_a_program_ended() or str(cause) or type(cause).__name__
+            raise StepError(f"{what} failed: {text}") from error
 
 
 def _first_cause(error: Exception) -> Exception:

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ccarchiver_sim.testbed.delivery_check import ImageProof
+from ccarchiver_sim.testbed.delivery_check import DeliveryCheck
 
 NAME_WIDTH = 20
 """Length of an obsid such as CC_O_20261122_000001."""
 
 
-def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
+def table_of(checks: Sequence[DeliveryCheck], expected: int) -> Table:
     """Return a table with a row for each exposure; `expected` is the number of its files."""
     table = Table(
-        title=f"{len(proofs)} exposures, {expected} CCDs each",
+        title=f"{len(checks)} exposures, {expected} CCDs each",
         caption="files in the two staging trees; CCDs with a SAL event; "
         "seconds from endReadout to the last event",
     )
@@ -22,13 +22,13 @@ def table_of(proofs: Sequence[ImageProof], expected: int) -> Table:
     for heading in ("OODS\nfiles", "DBB\nfiles", "fetched\nevents", "in OODS\nevents", "s"):
         table.add_column(heading, justify="right")
     table.add_column("", no_wrap=True)
-    for proof in proofs:
-        counts = (proof.oods_files, proof.dbb_files, proof.retrieved, proof.ingested)
+    for check in checks:
+        counts = (check.oods_files, check.dbb_files, check.retrieved, check.ingested)
         table.add_row(
-            proof.obsid,
+            check.obsid,
             *(_cell(count, expected) for count in counts),
-            "-" if proof.seconds is None else f"{proof.seconds:.2f}",
-            "[green]complete[/]" if proof.is_complete(expected) else "[red]missing[/]",
+            "-" if check.seconds is None else f"{check.seconds:.2f}",
+            "[green]complete[/]" if check.is_complete(expected) else "[red]missing[/]",
         )
     return table
 

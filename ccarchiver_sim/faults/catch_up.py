@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.testbed import polling
 
 FEW_OUTSTANDING = 12
@@ -11,12 +11,12 @@ CATCH_UP_LIMIT_S = 40.0
 """Longer than a takeover with a backlog takes."""
 
 
-async def let_it_catch_up(stage: Stage) -> None:
+async def wait_until_caught_up(testbed: FaultTestbed) -> None:
     """Wait until few images are outstanding, or until the limit has passed."""
 
     def caught_up() -> bool:
-        stage.observe()
-        return len(stage.oracle.outstanding(stage.oracle.run)) <= FEW_OUTSTANDING
+        testbed.observe()
+        return len(testbed.oracle.outstanding(testbed.oracle.run)) <= FEW_OUTSTANDING
 
     with suppress(polling.WaitError):
         await polling.wait_for(caught_up, CATCH_UP_LIMIT_S, "the workers to catch up")

@@ -23,8 +23,9 @@ from ccarchiver_sim.faults import timing
 from ccarchiver_sim.faults.oracle import STATUS_TOPICS, Oracle
 from ccarchiver_sim.faults.peer_pool import PeerPool
 from ccarchiver_sim.faults.proxy import TcpProxy
-from ccarchiver_sim.faults.sal_recorder import Witness
-from ccarchiver_sim.faults.sal_source import Sky
+from ccarchiver_sim.faults.sal_recorder import SalRecorder
+from ccarchiver_sim.faults.sal_source import SalSource
+from ccarchiver_sim.faults.services import Services
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.testbed.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
 from ccarchiver_sim.testbed.rig import Rig
@@ -35,7 +36,7 @@ SETTINGS: Mapping[str, object] = {
     "ACK_TIMEOUT": timing.ACK_TIMEOUT_S,
     "LEASE_TTL": timing.LEASE_TTL_S,
     "PAIR_TIMEOUT": timing.PAIR_TIMEOUT_S,
-    "WATCHDOG_TIMEOUT": timing.HUNG_AFTER_S,
+    "WATCHDOG_TIMEOUT": timing.WATCHDOG_TIMEOUT_S,
     "CONNECT_TIMEOUT": timing.CONNECT_TIMEOUT_S,
     "REASSIGN_GRACE": timing.REASSIGN_GRACE_S,
 }
@@ -60,8 +61,8 @@ class CampaignRig(Rig):
         }
         self.worker_env: Mapping[str, str] = worker_env
         self.supervisor = Supervisor(worker_env, self.folder.logs)
-        self.witness = Witness()
-        self.observer = self.witness
+        self.sal_recorder = SalRecorder()
+        self.observer = self.sal_recorder
 
     @override
     def write_site(self, **changes: object) -> None:
@@ -82,7 +83,7 @@ class CampaignRig(Rig):
         return folder
 
 
-class Stage:
+class FaultTestbed:
     """The testbed that a scenario acts on: rig, proxies, peers, SAL source and oracle.
 
     Parameters
@@ -107,25 +108,27 @@ class Stage:
         self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)
         self.settings = load_settings(self.rig.folder.site_file)
         self.oracle = Oracle(self._sensors(), self._files_missing)
-        self.sky = Sky(self.rig.folder.root / "headers", self._note)
+        self.sal_source = SalSource(self.rig.folder.root / "headers", self._record_put)
         self.peer_pool = PeerPool(self.rig, self.settings, self.redis)
-        self.may_be_refused = False
+        self.services = Services()
+        """What the testbed itself has of the brokers while faults are injected."""
+        self.may_reject_images = False
         """Whether images may become dead letters in the running scenario."""
         self._stack = AsyncExitStack()
-        self._mark = 0
+        self._position = 0
 
     # ---- what is seen
 
     @property
     def state(self) -> salobj.State | None:
         """Summary state that the CSC last published."""
-        return self.rig.witness.state
+        return self.rig.sal_recorder.state
 
     def observe(self) -> None:
         """Pass the events received since the last call to the oracle."""
-        fresh = self.rig.witness.after(self._mark)
-        self._mark += len(fresh)
-        for event in fresh:
+        new_events = self.rig.sal_recorder.after(self._position)
+        self._position += len(new_events)
+        for event in new_events:
             if event.topic in STATUS_TOPICS:
                 self.oracle.reported(event.topic, event.fields, event.received)
             elif (
@@ -140,18 +143,18 @@ class Stage:
             host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True
         )
 
-    async def note_refused(self) -> None:
+    async def report_rejected(self) -> None:
         """Report the images among the dead letters to the oracle."""
         # Read as bytes: dead letters hold messages that are not text.
         database = self.settings.archiver_redis_db
         async with redis.asyncio.Redis(
             host=LOOPBACK, port=self.rig.redis.port, db=database
         ) as client:
-            letters = await client.xrange(DEAD_LETTERS)
-        for _, letter in cast("list[tuple[bytes, dict[bytes, bytes]]]", letters):
-            self.oracle.refuse(letter[b"obsid"].decode())
+            entries = await client.xrange(DEAD_LETTERS)
+        for _, entry in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
+            self.oracle.record_rejected(entry[b"obsid"].decode())
 
-    def _note(self, topic: str, image: str) -> None:
+    def _record_put(self, topic: str, image: str) -> None:
         self.oracle.put(topic, image, time.monotonic(), enabled=self.state == salobj.State.ENABLED)
 
     def _sensors(self) -> frozenset[tuple[str, str]]:
@@ -210,7 +213,7 @@ class Stage:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.rig.start_workers())
             tasks.create_task(self.peer_pool.make_whole())
-        await self.rig.witness.go_to(salobj.State.ENABLED)
+        await self.rig.sal_recorder.go_to(salobj.State.ENABLED)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -218,7 +221,7 @@ class Stage:
             await stack.enter_async_context(self.redis_proxy)
             await stack.enter_async_context(self.rabbit_proxy)
             await stack.enter_async_context(self.rig)
-            await stack.enter_async_context(self.sky)
+            await stack.enter_async_context(self.sal_source)
             stack.callback(self.thaw_all)
             self._stack = stack.pop_all()
         return self

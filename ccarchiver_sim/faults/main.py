@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,15 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.pairs import JOINT, draw_pairs, reason_against
 from ccarchiver_sim.faults.registry import MAKERS, SHORT
 from ccarchiver_sim.faults.report import table_of, write_json
 from ccarchiver_sim.faults.result import Result
 from ccarchiver_sim.faults.runner import CampaignPlan, Runner
 from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.two_faults import TwoFaults
+from ccarchiver_sim.program import app_of
 
 SEEDS = 1_000_000
 """Upper bound of a random seed: short enough to be typed again."""
@@ -49,19 +53,19 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
     code
         Zero if nothing was lost and no other check failed.
     """
-    stage = Stage(campaign.seed)
-    folder = stage.rig.folder
+    testbed = FaultTestbed(campaign.seed)
+    folder = testbed.rig.folder
     console.print(f"run folder: {folder.root}, seed {campaign.seed}")
     results: list[Result] = []
     code = EXIT_FAILED
     try:
-        async with stage:
-            await stage.open()
-            runner = Runner(stage, campaign.plan, console.print)
+        async with testbed:
+            await testbed.open()
+            runner = Runner(testbed, campaign.plan, console.print)
             console.print("brokers, workers and peers are up")
             for make in campaign.scenarios:
                 results.append(await runner.run(make()))
-                _tell(console, results[-1])
+                _print_result(console, results[-1])
         code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
     except asyncio.CancelledError:
         console.print("campaign: interrupted; all programs that it started have ended")
@@ -78,7 +82,7 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
     return code
 
 
-def _tell(console: Console, result: Result) -> None:
+def _print_result(console: Console, result: Result) -> None:
     verdict = "ok" if result.passed else "FAILED"
     console.print(
         f"{result.scenario}: {verdict}, {result.accepted} accepted, {result.lost} lost, "
@@ -102,6 +106,16 @@ def command(  # noqa: PLR0913 - each is an option of the command
     json: Annotated[
         Path | None, typer.Option(help="Write the figures to this file as JSON.")
     ] = None,
+    pairs: Annotated[
+        int, typer.Option(min=0, help="After them, this many rounds of two faults at once.")
+    ] = 0,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help='Two faults at once, as "redis-killed + kill-sal"; repeatable.'),
+    ] = None,
+    only_pairs: Annotated[
+        bool, typer.Option("--only-pairs", help="No single faults, only two at once.")
+    ] = False,
     short: Annotated[
         bool, typer.Option("--short", help="One scenario of each kind, each once.")
     ] = False,
@@ -129,18 +143,42 @@ def command(  # noqa: PLR0913 - each is an option of the command
         raise typer.BadParameter(
             f"no scenario {', '.join(unknown)}; --list shows them all", param_hint="--scenario"
         )
-    chosen = [MAKERS[name] for name in scenario or (SHORT if short else MAKERS)]
     is_brief = short or once
+    seed = secrets.randbelow(SEEDS) if seed is None else seed
+    chosen: list[Callable[[], Scenario]] = []
+    if not only_pairs and not (pair and not scenario):
+        chosen += [MAKERS[name] for name in scenario or (SHORT if short else MAKERS)]
+    named = [_parse_pair(text) for text in pair or ()]
+    for drawn in (
+        *(draw_pairs(seed, 1, is_short=is_brief, within=[names])[0] for names in named),
+        *draw_pairs(seed, pairs, is_short=is_brief),
+    ):
+        chosen.append(partial(TwoFaults, drawn))
     plan = CampaignPlan(
         kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long
     )
-    wanted = Campaign(chosen, plan, secrets.randbelow(SEEDS) if seed is None else seed, json, keep)
-    raise typer.Exit(run_until_signalled(run_campaign(wanted, console), console))
+    campaign = Campaign(chosen, plan, seed, json, keep)
+    raise typer.Exit(run_until_signalled(run_campaign(campaign, console), console))
+
+
+def _parse_pair(text: str) -> tuple[str, str]:
+    """Return the names of the two scenarios that an option names."""
+    one, _, other = (word.strip() for word in text.partition(JOINT.strip()))
+    for name in (one, other):
+        if name not in MAKERS:
+            raise typer.BadParameter(
+                f"no scenario {name!r}; --list shows them all", param_hint="--pair"
+            )
+    reason = "it is one fault" if one == other else reason_against(MAKERS[one](), MAKERS[other]())
+    if reason is not None:
+        raise typer.BadParameter(f"{one} and {other}: {reason}", param_hint="--pair")
+    names = list(MAKERS)
+    return (one, other) if names.index(one) < names.index(other) else (other, one)
 
 
 def main() -> None:
     """Run the program."""
-    typer.run(command)
+    app_of(command)()
 
 
 if __name__ == "__main__":

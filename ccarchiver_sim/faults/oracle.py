@@ -47,9 +47,9 @@ class Trace:
         default_factory=lambda: {topic: {} for topic in STATUS_TOPICS}
     )
     """For each status topic, the CCDs with a good event, and the time of the first one."""
-    is_refused: bool = False
+    is_dead_lettered: bool = False
     """Whether it is among the dead letters, in a scenario in which that is correct."""
-    said: Counter[tuple[object, ...]] = field(default_factory=Counter)
+    published: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     @property
     def is_accepted(self) -> bool:
@@ -69,7 +69,7 @@ class Trace:
     @property
     def duplicates(self) -> int:
         """Number of status events that repeat an earlier one."""
-        return sum(count - 1 for count in self.said.values())
+        return sum(count - 1 for count in self.published.values())
 
     def reported_at(self, expected: frozenset[Sensor]) -> float | None:
         """Return when the last CCD had its good events, or None if one is missing."""
@@ -109,7 +109,7 @@ class Oracle:
         trace = self.traces.get(fields["obsid"])
         if trace is None:
             return
-        trace.said[topic, *(fields[name] for name in SAME)] += 1
+        trace.published[topic, *(fields[name] for name in SAME)] += 1
         if fields["statusCode"] == 0:
             trace.good[topic].setdefault((fields["raft"], fields["sensor"]), at)
 
@@ -125,14 +125,14 @@ class Oracle:
                 if at - on_the_way <= put.at <= at:
                     put.enabled = False
 
-    def refuse(self, obsid: str) -> None:
+    def record_rejected(self, obsid: str) -> None:
         """Record that an image is among the dead letters, as expected."""
         if obsid in self.traces:
-            self.traces[obsid].is_refused = True
+            self.traces[obsid].is_dead_lettered = True
 
-    def refused(self, run: int) -> list[Trace]:
+    def rejected(self, run: int) -> list[Trace]:
         """Return the images of a run that are among the dead letters."""
-        return [trace for trace in self.of(run) if trace.is_refused]
+        return [trace for trace in self.of(run) if trace.is_dead_lettered]
 
     def of(self, run: int) -> list[Trace]:
         """Return the traces of a run."""
@@ -161,7 +161,7 @@ class Oracle:
         return [
             trace
             for trace in self.accepted(run)
-            if not trace.is_refused and self.delivered_at(trace) is None
+            if not trace.is_dead_lettered and self.delivered_at(trace) is None
         ]
 
     def describe(self, trace: Trace) -> str:

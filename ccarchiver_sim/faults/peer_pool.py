@@ -43,6 +43,7 @@ class PeerPool:
         self._settings = settings
         self._redis = redis
         self._numbers = itertools.count(1)
+        self._changing = asyncio.Lock()
         self.forwarders: list[Peer] = []
         self._bad: list[Peer] = []
         self._holders: dict[str, Peer] = {}
@@ -52,16 +53,23 @@ class PeerPool:
 
         Running peers stay.
         """
-        missing = [
-            role
-            for role in MODULES
-            if role not in self._holders or not self._holders[role].is_running
-        ]
-        started = [self._start(role) for role in missing]
-        self.forwarders = [peer for peer in self.forwarders if peer.is_running]
-        while len(self.forwarders) < FORWARDERS:
-            started.append(self.new_forwarder())
-        await asyncio.gather(*(peer.wait_ready() for peer in started))
+        async with self._changing:
+            missing = [
+                role
+                for role in MODULES
+                if role not in self._holders or not self._holders[role].is_running
+            ]
+            started = [self._start(role) for role in missing]
+            self.forwarders = [peer for peer in self.forwarders if peer.is_running]
+            while len(self.forwarders) < FORWARDERS:
+                started.append(self.new_forwarder())
+            await asyncio.gather(*(peer.wait_ready() for peer in started))
+
+    async def restart(self, role: str) -> None:
+        """Start the Controller or the OODS again if it does not run."""
+        async with self._changing:
+            if not self._holders[role].is_running:
+                await self._start(role).wait_ready()
 
     def holder(self, role: str) -> Peer:
         """Return the Controller or the OODS that runs now, or that ran last."""
@@ -78,15 +86,17 @@ class PeerPool:
 
     async def set_bad_forwarders(self, *options: tuple[str, ...]) -> None:
         """Replace all Forwarders by faulty ones, one for each tuple of options, and a good one."""
-        await self._end_forwarders(self.forwarders)
-        self._bad = [self.new_forwarder(*words) for words in options]
-        await asyncio.gather(*(peer.wait_ready() for peer in self._bad))
-        await self.new_forwarder().wait_ready()
+        async with self._changing:
+            await self._end_forwarders(self.forwarders)
+            self._bad = [self.new_forwarder(*words) for words in options]
+            await asyncio.gather(*(peer.wait_ready() for peer in self._bad))
+            await self.new_forwarder().wait_ready()
 
     async def retire_bad_forwarders(self) -> None:
         """End the faulty Forwarders; `make_whole` starts new ones."""
-        await self._end_forwarders(self._bad)
-        self._bad = []
+        async with self._changing:
+            await self._end_forwarders(self._bad)
+            self._bad = []
 
     async def _end_forwarders(self, peers: list[Peer]) -> None:
         await self._rig.end_peers([peer.name for peer in peers if peer.is_running])
@@ -99,9 +109,10 @@ class PeerPool:
         not part of the scenario. The new one receives the messages that the previous one had not
         acknowledged.
         """
-        before = self._holders[role]
-        await self._start(role, *options).wait_ready()
-        await self._rig.end_peers([before.name])
+        async with self._changing:
+            before = self._holders[role]
+            await self._start(role, *options).wait_ready()
+            await self._rig.end_peers([before.name])
 
     def _start(self, role: str, *options: str) -> Peer:
         peer = self._holders[role] = self._rig.peer(

@@ -17,7 +17,7 @@ from ccarchiver_sim.pace import Deadline
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from ccarchiver_sim.faults.fault_testbed import Stage
+    from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 
 IDLE_LIMIT_S = 30.0
 """Limit for a change while nothing is pending. The start of a worker takes most of it: the events
@@ -70,19 +70,21 @@ class Stillness:
         return any(limit.has_passed() for limit in (self._idle, self._stuck, self._endless))
 
 
-async def read_progress(stage: Stage) -> Progress:
+async def read_progress(testbed: FaultTestbed) -> Progress:
     """Return the progress found in the archiver's Redis, the queues and the results."""
-    missing = stage.oracle.outstanding(stage.oracle.run)
+    missing = testbed.oracle.outstanding(testbed.oracle.run)
     obsids = [trace.obsid for trace in missing]
-    async with stage.redis() as client:
+    async with testbed.redis() as client:
         mailboxes = [
             (await client.xlen(worker.mailbox), await _newest(client, worker)) for worker in Worker
         ]
         unfinished = set(await client.zrange(UNFINISHED, 0, -1))
         records = [tuple(sorted((await client.hgetall(image(obsid))).items())) for obsid in obsids]
-    forwarders = [f"{peer.name}_consume" for peer in stage.peer_pool.forwarders if peer.is_running]
+    forwarders = [
+        f"{peer.name}_consume" for peer in testbed.peer_pool.forwarders if peer.is_running
+    ]
     messages = await asyncio.to_thread(
-        depths, stage.rig, [*sorted(stage.settings.queues), *forwarders]
+        depths, testbed.rig, [*sorted(testbed.settings.queues), *forwarders]
     )
     return Progress(
         is_pending=any(length for length, _ in mailboxes)
@@ -92,8 +94,8 @@ async def read_progress(stage: Stage) -> Progress:
             tuple(mailboxes),
             tuple(records),
             tuple(messages),
-            tuple(stage.oracle.describe(trace) for trace in missing),
-            stage.state,
+            tuple(testbed.oracle.describe(trace) for trace in missing),
+            testbed.state,
         ),
     )
 

@@ -97,6 +97,11 @@ class TcpProxy:
         elif mode is Mode.RESET or (before is Mode.HALF_OPEN and mode is not Mode.HALF_OPEN):
             self._end_all(_Pipe.reset)
 
+    def redirect(self, target: int) -> None:
+        """Lead to another server, as an address that moves to it does; connections end with RST."""
+        self._target = target
+        self._end_all(_Pipe.reset)
+
     def drop_replies(self, count: int = 1) -> None:
         """Drop the next replies of the server, each together with its connection.
 

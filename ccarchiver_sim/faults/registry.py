@@ -25,7 +25,7 @@ MAKERS: dict[str, Callable[[], Scenario]] = {
 
 SHORT: tuple[str, ...] = (
     "kill-all",
-    "camera-odd-orders",
+    "camera-event-sequences",
     "bad-messages",
     "network-cut",
     "network-half-open",

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
+from ccarchiver_sim.faults.pairs import JOINT
 from ccarchiver_sim.faults.result import Result, total
 
 HEADINGS = (
@@ -50,7 +51,7 @@ def _add(table: Table, result: Result) -> None:
         result.recovered,
     )
     table.add_row(
-        result.scenario,
+        result.scenario.replace(JOINT, f"{JOINT.rstrip()}\n"),
         *(str(count) for count in counts),
         f"{result.slowest_recovery_s:.1f}",
         f"{result.seconds:.0f}",

@@ -63,8 +63,8 @@ def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> R
     for trace in accepted:
         at = oracle.delivered_at(trace)
         if at is None:
-            lost += not trace.is_refused
-            dead_lettered += trace.is_refused
+            lost += not trace.is_dead_lettered
+            dead_lettered += trace.is_dead_lettered
             continue
         held_up_by = [
             fault for fault in faults if fault.began <= at and trace.first_put <= fault.ended

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from lsst.ts import salobj
 
-from ccarchiver_sim.faults.catch_up import let_it_catch_up
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.catch_up import wait_until_caught_up
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.progress import Stillness, read_progress
 from ccarchiver_sim.faults.proxy import Mode
 from ccarchiver_sim.faults.result import Fault, Result, judge
-from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.scenario import BACKLOG, LONGEST_USUAL_S, Scenario
 from ccarchiver_sim.faults.traffic import Traffic
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
@@ -24,20 +24,15 @@ BEFORE_S = 0.5
 like the rate: a busy machine must not have fewer exposures."""
 AFTER_S = 0.5
 """Seconds of exposures after the last fault: the archiver must also process new images."""
-SETTLE_LOOK_S = 0.25
+CHECK_INTERVAL_S = 0.25
 """Time between two checks of missing images, each of which queries Redis and RabbitMQ."""
 READY_LIMIT_S = 60.0
 """Limit for the CSC to be ENABLED again between two scenarios."""
 
 RESTART_S = 8.0
 """Time for three new workers to start, where the previous ones lost images."""
-LONGEST_USUAL_S = 30.0
-"""Longer outages are only for long campaigns."""
-BACKLOG = 30
-"""Most images taken during one outage. The simulated Forwarder processes seven a second, and its
-time for a backlog is no property of the archiver."""
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,56 +52,61 @@ class Runner:
 
     Parameters
     ----------
-    stage
+    testbed
         The testbed, with a running archiver and all peers.
     plan
         Extent of each scenario.
-    say
+    print_line
         Function that prints progress.
     """
 
-    def __init__(self, stage: Stage, plan: CampaignPlan, say: Say) -> None:
-        self._stage = stage
+    def __init__(self, testbed: FaultTestbed, plan: CampaignPlan, print_line: Print) -> None:
+        self._testbed = testbed
         self._plan = plan
-        self._say = say
+        self._print_line = print_line
         self._runs = 0
 
     async def run(self, scenario: Scenario) -> Result:
         """Run one scenario and return its result, which also contains all failures."""
         began = time.monotonic()
-        stage = self._stage
+        testbed = self._testbed
         self._runs += 1
-        run = stage.oracle.run = self._runs
-        mark = stage.rig.witness.mark
+        run = testbed.oracle.run = self._runs
+        position = testbed.rig.sal_recorder.position
         faults: list[Fault] = []
         failures: list[str] = []
         try:
             await self.make_ready()
-            await scenario.prepare(stage)
-            async with Traffic(stage.sky, scenario.rate) as traffic:
+            await scenario.prepare(testbed)
+            async with Traffic(testbed.sal_source, scenario.rate) as traffic:
                 await asyncio.sleep(scaled(BEFORE_S))
                 await polling.wait_for(
                     self._has_accepted, READY_LIMIT_S, "an exposure that the archiver accepts"
                 )
                 for number, outage in enumerate(self._rounds(scenario), start=1):
                     traffic.rate = min(scenario.rate, BACKLOG / max(outage, 1.0))
-                    faults.append(await self._round(scenario, outage))
+                    await scenario.aim(testbed)
+                    faults += await scenario.run_round(testbed, outage)
                     traffic.rate = scenario.rate
                     # Kills deliberately follow before the archiver has recovered. FAULT needs an
-                    # operator, see _settle.
+                    # operator, see _wait_for_deliveries.
                     if not scenario.is_kill and not scenario.may_fault:
-                        await let_it_catch_up(stage)
+                        await wait_until_caught_up(testbed)
                     self._progress(scenario, number, outage)
                 await asyncio.sleep(scaled(AFTER_S))
-            await self._settle()
-            await scenario.finish(stage)
+            await self._wait_for_deliveries()
+            await scenario.check(testbed)
         except Exception as error:  # noqa: BLE001 - a failed scenario must not end the others
             failures.append(f"{type(error).__name__}: {error}")
-        stage.observe()
-        if stage.oracle.outstanding(run):
+        try:
+            await scenario.restore(testbed)
+        except Exception as error:  # noqa: BLE001 - as above
+            failures.append(f"{type(error).__name__}: {error}")
+        testbed.observe()
+        if testbed.oracle.outstanding(run):
             await self._start_afresh()
-        result = judge(stage.oracle, run, scenario.name, faults)
-        result.csc_faults = stage.rig.witness.error_codes(since=mark)
+        result = judge(testbed.oracle, run, scenario.name, faults)
+        result.csc_faults = testbed.rig.sal_recorder.error_codes(since=position)
         result.failures += [*failures, *scenario.failures]
         if result.csc_faults and not scenario.may_fault:
             result.failures.append(
@@ -118,13 +118,13 @@ class Runner:
 
     async def make_ready(self) -> None:
         """Start the missing peers and bring the CSC to ENABLED."""
-        await self._stage.peer_pool.make_whole()
-        await self._stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
+        await self._testbed.peer_pool.make_whole()
+        await self._testbed.rig.sal_recorder.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
 
     def _has_accepted(self) -> bool:
         """Return whether an image is accepted: without one, the scenario would test nothing."""
-        self._stage.observe()
-        return bool(self._stage.oracle.accepted(self._stage.oracle.run))
+        self._testbed.observe()
+        return bool(self._testbed.oracle.accepted(self._testbed.oracle.run))
 
     def _rounds(self, scenario: Scenario) -> list[float]:
         if scenario.is_kill:
@@ -135,50 +135,42 @@ class Runner:
             outage for outage in scenario.outages if outage <= LONGEST_USUAL_S or self._plan.is_long
         ]
 
-    async def _round(self, scenario: Scenario, outage: float) -> Fault:
-        began = time.monotonic()
-        await scenario.inject(self._stage)
-        ended = time.monotonic()
-        await asyncio.sleep(outage)
-        await scenario.heal(self._stage)
-        return Fault(began, ended if scenario.ends_at_once else time.monotonic())
-
-    async def _settle(self) -> None:
+    async def _wait_for_deliveries(self) -> None:
         """Wait until every accepted image is delivered, or until nothing advances."""
-        stage = self._stage
+        testbed = self._testbed
         stillness = Stillness()
         while True:
-            stage.observe()
-            if stage.may_be_refused:
-                await stage.note_refused()
-            if not stage.oracle.outstanding(stage.oracle.run) or stillness.is_reached(
-                await read_progress(stage)
+            testbed.observe()
+            if testbed.may_reject_images:
+                await testbed.report_rejected()
+            if not testbed.oracle.outstanding(testbed.oracle.run) or stillness.is_reached(
+                await read_progress(testbed)
             ):
                 return
-            if stage.state == salobj.State.FAULT:
+            if testbed.state == salobj.State.FAULT:
                 # As an operator does; accepted images must then be completed.
-                await stage.peer_pool.make_whole()
-                await stage.rig.witness.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
-            await asyncio.sleep(SETTLE_LOOK_S)
+                await testbed.peer_pool.make_whole()
+                await testbed.rig.sal_recorder.go_to(salobj.State.ENABLED, limit=READY_LIMIT_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def _start_afresh(self) -> None:
         """Replace workers that lost images, so that the next scenario starts clean."""
-        stage = self._stage
-        stage.redis_proxy.set_mode(Mode.PASS)
-        stage.rabbit_proxy.set_mode(Mode.PASS)
+        testbed = self._testbed
+        testbed.redis_proxy.set_mode(Mode.PASS)
+        testbed.rabbit_proxy.set_mode(Mode.PASS)
         for worker in WORKERS:
-            stage.signal_worker(worker, signal.SIGCONT)
-            stage.signal_worker(worker, signal.SIGKILL)
+            testbed.signal_worker(worker, signal.SIGCONT)
+            testbed.signal_worker(worker, signal.SIGKILL)
         await asyncio.sleep(scaled(RESTART_S))
 
     def _progress(self, scenario: Scenario, number: int, outage: float) -> None:
-        stage = self._stage
-        stage.observe()
-        accepted = len(stage.oracle.accepted(stage.oracle.run))
-        missing = len(stage.oracle.outstanding(stage.oracle.run))
+        testbed = self._testbed
+        testbed.observe()
+        accepted = len(testbed.oracle.accepted(testbed.oracle.run))
+        missing = len(testbed.oracle.outstanding(testbed.oracle.run))
         duration = f", {outage:g} s" if outage else ""
         last = f", {scenario.notes[-1]}" if scenario.notes else ""
-        self._say(
+        self._print_line(
             f"  {scenario.name} {number}{duration}: {accepted} accepted, "
             f"{missing} in progress{last}"
         )

@@ -22,30 +22,31 @@ TOPICS = (START, END, HEADER)
 """The events of a complete exposure, in the usual sequence."""
 GENERATOR = "CCHeaderService"
 
-Note = Callable[[str, str], None]
+OnEvent = Callable[[str, str], None]
 """Function that is called with the topic and the image of each event."""
 
 
-class Sky:
+class SalSource:
     """Camera and header service in this process, so that the sequence of events is free.
 
     Parameters
     ----------
     folder
         Folder for header files.
-    note
+    on_event
         Function that is called before each event is put.
     """
 
-    def __init__(self, folder: Path, note: Note) -> None:
+    def __init__(self, folder: Path, on_event: OnEvent) -> None:
         self._folder = folder
-        self._note = note
+        self._on_event = on_event
         self._stack = AsyncExitStack()
         self._camera: SalComponent | None = None
         self._headers: SalComponent | None = None
         self._address = ""
         self._images = 0
         self._began: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -70,21 +71,17 @@ class Sky:
         return image_name(observing_date(datetime.now(UTC)), self._images)
 
     def start(self, image: str) -> None:
-        """Begin an exposure."""
-        began = self._began[image] = tai_now()
+        """Begin an exposure. A repeated event has the time of the first one."""
+        began = self._began.setdefault(image, tai_now())
         self._put(self._camera, START, image, Exposure(image).start_integration(began))
 
     def end(self, image: str) -> None:
         """End an exposure, even if it was not begun."""
-        now = tai_now()
-        self._put(
-            self._camera, END, image, Exposure(image).end_readout(self._began.get(image, now), now)
-        )
+        self._put(self._camera, END, image, self._end_readout(image))
 
     def header(self, image: str) -> None:
         """Write an image's header file and announce it."""
-        now = tai_now()
-        fields = Exposure(image).end_readout(self._began.get(image, now), now)
+        fields = self._end_readout(image)
         content = header_file.render(header_file.header_lines(fields))
         name = header_file.file_name(image)
         (self._folder / name).write_bytes(content)
@@ -99,6 +96,12 @@ class Sky:
         }
         self._put(self._headers, HEADER, image, announcement)
 
+    def _end_readout(self, image: str) -> dict[str, str | float | bool]:
+        """Return the fields of an image's endReadout, the same each time."""
+        now = tai_now()
+        began = self._began.setdefault(image, now)
+        return Exposure(image).end_readout(began, self._ended.setdefault(image, now))
+
     def put(self, topic: str, image: str) -> None:
         """Put one of the three events."""
         {START: self.start, END: self.end, HEADER: self.header}[topic](image)
@@ -112,5 +115,5 @@ class Sky:
     ) -> None:
         if component is None:
             raise RuntimeError("the SAL source is not started; use it in an `async with` block")
-        self._note(topic, image)
+        self._on_event(topic, image)
         component.put(topic, **fields)

@@ -24,7 +24,7 @@ LATE_ACK_S: Final = 1.25 * ACK_TIMEOUT_S
 LEASE_TTL_S: Final = 2.0 * FACTOR
 PAST_LEASE_S: Final = 1.25 * LEASE_TTL_S
 """Longer than the lease, but with the start of another instance shorter than WATCHDOG_TIMEOUT."""
-HUNG_AFTER_S: Final = 6.0 * FACTOR
+WATCHDOG_TIMEOUT_S: Final = 6.0 * FACTOR
 PAIR_TIMEOUT_S: Final = 8.0 * FACTOR
 CONNECT_TIMEOUT_S: Final = 4.0 * FACTOR
 REASSIGN_GRACE_S: Final = 20.0 * FACTOR

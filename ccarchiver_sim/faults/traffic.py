@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from ccarchiver_core.base.tasks import cancel_and_wait
-from ccarchiver_sim.faults.sal_source import Sky
+from ccarchiver_sim.faults.sal_source import SalSource
 from ccarchiver_sim.pace import slowness
 
 EXPOSURE_S = 0.2
@@ -18,15 +18,15 @@ class Traffic:
 
     Parameters
     ----------
-    sky
+    sal_source
         Source of the events.
     rate
         Initial rate in exposures per second on an idle machine. A busy machine takes fewer, because
         its simulated peers are slower.
     """
 
-    def __init__(self, sky: Sky, rate: float) -> None:
-        self._sky = sky
+    def __init__(self, sal_source: SalSource, rate: float) -> None:
+        self._sal_source = sal_source
         self.rate = rate
         """Present rate; it may be changed at any time."""
         self._exposures: set[asyncio.Task[None]] = set()
@@ -57,8 +57,8 @@ class Traffic:
             await asyncio.sleep(due - loop.time())
 
     async def _expose(self) -> None:
-        image = self._sky.new_image()
-        self._sky.start(image)
+        image = self._sal_source.new_image()
+        self._sal_source.start(image)
         await asyncio.sleep(EXPOSURE_S)
-        self._sky.end(image)
-        self._sky.header(image)
+        self._sal_source.end(image)
+        self._sal_source.header(image)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -17,7 +18,8 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.program import app_of
 from ccarchiver_sim.soak.run import Soaked, SoakPlan, soak
 from ccarchiver_sim.soak.slope import Trend, trends
 
@@ -33,13 +35,13 @@ async def run_soak(plan: SoakPlan, json: Path | None, console: Console, *, keep:
     code
         Zero if nothing grew, nothing was lost and no worker restarted.
     """
-    stage = Stage(NO_CHOICES, settings=plan.settings)
-    console.print(f"run folder: {stage.rig.folder.root}")
+    testbed = FaultTestbed(NO_CHOICES, settings=plan.settings)
+    console.print(f"run folder: {testbed.rig.folder.root}")
     code = EXIT_FAILED
     try:
-        async with stage:
-            await stage.open()
-            result = await soak(stage, plan, console.print)
+        async with testbed:
+            await testbed.open()
+            result = await soak(testbed, plan, console.print)
         found = trends(result.samples)
         console.print(_table(found))
         console.print(
@@ -57,9 +59,9 @@ async def run_soak(plan: SoakPlan, json: Path | None, console: Console, *, keep:
         code = EXIT_INTERRUPTED
     finally:
         if keep or code == EXIT_FAILED:
-            console.print(f"logs: {stage.rig.folder.logs}")
+            console.print(f"logs: {testbed.rig.folder.logs}")
         else:
-            stage.rig.folder.remove()
+            testbed.rig.folder.remove()
     return code
 
 
@@ -115,9 +117,10 @@ def command(
     )
 
 
+@resilient_output()
 def main() -> None:
     """Run the program."""
-    typer.run(command)
+    app_of(command)()
 
 
 if __name__ == "__main__":

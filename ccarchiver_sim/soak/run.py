@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.progress import Stillness, read_progress
 from ccarchiver_sim.faults.traffic import Traffic
 from ccarchiver_sim.soak.sample import Sample, take_sample
@@ -19,7 +19,7 @@ LEDGER_SHARE = 5
 """Ratio of the images taken to the ledger's bound, so that it is full long before the second
 half."""
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,33 @@ class Soaked:
     """Number of workers that ended and were restarted unexpectedly."""
 
 
-async def soak(stage: Stage, plan: SoakPlan, say: Say) -> Soaked:
+async def soak(testbed: FaultTestbed, plan: SoakPlan, print_line: Print) -> Soaked:
     """Take exposures and samples; the archiver must be up and ENABLED."""
     samples: list[Sample] = []
-    pids = _pids(stage)
+    pids = _pids(testbed)
     end = time.monotonic() + plan.seconds
-    async with Traffic(stage.sky, plan.rate):
+    async with Traffic(testbed.sal_source, plan.rate):
         while time.monotonic() < end:
             await asyncio.sleep(plan.interval)
-            samples.append(await take_sample(stage))
-            stage.observe()
+            samples.append(await take_sample(testbed))
+            testbed.observe()
             left = max(0.0, end - time.monotonic())
-            say(f"  {len(stage.oracle.accepted(stage.oracle.run))} images, {left:.0f} s left")
+            print_line(
+                f"  {len(testbed.oracle.accepted(testbed.oracle.run))} images, {left:.0f} s left"
+            )
     stillness = Stillness()
-    while stage.oracle.outstanding(stage.oracle.run) and not stillness.is_reached(
-        await read_progress(stage)
+    while testbed.oracle.outstanding(testbed.oracle.run) and not stillness.is_reached(
+        await read_progress(testbed)
     ):
         await asyncio.sleep(SHORTEST_INTERVAL_S)
-        stage.observe()
+        testbed.observe()
     return Soaked(
         samples=samples,
-        accepted=len(stage.oracle.accepted(stage.oracle.run)),
-        lost=len(stage.oracle.outstanding(stage.oracle.run)),
-        restarts=sum(before != after for before, after in zip(pids, _pids(stage), strict=True)),
+        accepted=len(testbed.oracle.accepted(testbed.oracle.run)),
+        lost=len(testbed.oracle.outstanding(testbed.oracle.run)),
+        restarts=sum(before != after for before, after in zip(pids, _pids(testbed), strict=True)),
     )
 
 
-def _pids(stage: Stage) -> list[int | None]:
-    return [stage.worker_pid(worker) for worker in ("sal", "bridge", "health")]
+def _pids(testbed: FaultTestbed) -> list[int | None]:
+    return [testbed.worker_pid(worker) for worker in ("sal", "bridge", "health")]

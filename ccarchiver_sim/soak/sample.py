@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from ccarchiver_core.keys import DEAD_LETTERS, IMAGES, PENDING_ACKS, UNFINISHED, Worker
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.testbed.supervisor import WORKERS
 
 MEGABYTE = 1e6
@@ -20,18 +20,18 @@ class Sample:
     figures: dict[str, float]
 
 
-async def take_sample(stage: Stage) -> Sample:
+async def take_sample(testbed: FaultTestbed) -> Sample:
     """Return the present figures."""
     figures: dict[str, float] = {}
     for worker in WORKERS:
-        figures |= _process(stage, worker)
-    figures |= await _redis(stage)
+        figures |= _process(testbed, worker)
+    figures |= await _redis(testbed)
     return Sample(time.monotonic(), figures)
 
 
-def _process(stage: Stage, worker: str) -> dict[str, float]:
+def _process(testbed: FaultTestbed, worker: str) -> dict[str, float]:
     """Return the figures of a worker; none if it does not run."""
-    pid = stage.worker_pid(worker)
+    pid = testbed.worker_pid(worker)
     if pid is None:
         return {}
     process = psutil.Process(pid)
@@ -43,8 +43,8 @@ def _process(stage: Stage, worker: str) -> dict[str, float]:
         }
 
 
-async def _redis(stage: Stage) -> dict[str, float]:
-    async with stage.redis() as client:
+async def _redis(testbed: FaultTestbed) -> dict[str, float]:
+    async with testbed.redis() as client:
         info = await client.info("memory")
         return {
             "redis memory, MB": info["used_memory"] / MEGABYTE,

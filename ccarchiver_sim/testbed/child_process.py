@@ -229,9 +229,20 @@ class ChildProcess:
     def require_running(self) -> None:
         """Raise a ChildError with the end of the log if the program is not running."""
         if not self.is_running:
-            raise ChildError(
-                f"{self.name} ended with {self.exit_code}; {self.where()}\n{self.tail()}"
-            )
+            text = self.how_it_ended() or f"{self.name} was never started; {self.where()}"
+            raise ChildError(f"{text}\n{self.tail()}")
+
+    def how_it_ended(self) -> str | None:
+        """Return name, exit status and log of a program that has ended; None for another one."""
+        code = self.exit_code
+        if code is None:
+            return None
+        how = (
+            f"was killed by {signal.Signals(-code).name} (exit status {code})"
+            if code < 0
+            else f"ended with exit status {code}"
+        )
+        return f"{self.name} {how}; {self.where()}"
 
     def where(self) -> str:
         """Return the path of the log as text for messages."""

@@ -8,7 +8,7 @@ from ccarchiver_sim.testbed.sal_observer import END_READOUT, INGESTED, RETRIEVED
 
 
 @dataclass(frozen=True)
-class ImageProof:
+class DeliveryCheck:
     """Counts for one exposure; each should equal the number of its CCDs."""
 
     obsid: str
@@ -31,9 +31,9 @@ class ImageProof:
         )
 
 
-def prove(observer: SalObserver, folder: RunFolder, obsid: str) -> ImageProof:
+def check_delivery(observer: SalObserver, folder: RunFolder, obsid: str) -> DeliveryCheck:
     """Return the counts of one exposure, from the disk and the recorded events."""
-    return ImageProof(
+    return DeliveryCheck(
         obsid=obsid,
         oods_files=count_files(folder.oods_staging, obsid),
         dbb_files=count_files(folder.dbb_staging, obsid),

@@ -21,8 +21,8 @@ CREDENTIAL_FILE = "iip_cred.yaml"
 
 
 ENVIRONMENT_FILE = "site.env"
-OWN_VARIABLES = ("IIP_", "CCARCHIVER_", "LSST_DDS_")
-"""Prefixes of the archiver's environment variables."""
+OWN_VARIABLES = ("IIP_", "LSST_", "CCARCHIVER_", "CYCLONEDDS_")
+"""Prefixes of the variables that the workers read. `ccarchiver doctor` compares the same ones."""
 
 
 class RunFolder:

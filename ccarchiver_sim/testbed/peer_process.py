@@ -68,12 +68,12 @@ class Peer(ChildProcess):
             self._lines_before_start = len(self._lines())
         self.start()
 
-    def said(self, event: str | None = None) -> list[dict[str, Any]]:
+    def printed(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return the events that the running process has printed, all or those of one kind."""
         events = [json.loads(line) for line in self._lines()[self._lines_before_start :]]
         return [line for line in events if event is None or line.get("event") == event]
 
-    async def wait_said(self, event: str, limit: float = READY_LIMIT_S) -> dict[str, Any]:
+    async def wait_printed(self, event: str, limit: float = READY_LIMIT_S) -> dict[str, Any]:
         """Wait until the peer has printed an event, and return it.
 
         Raises
@@ -85,7 +85,7 @@ class Peer(ChildProcess):
         """
 
         def is_printed() -> bool:
-            if self.said(event):
+            if self.printed(event):
                 return True
             self.require_running()
             return False
@@ -95,13 +95,13 @@ class Peer(ChildProcess):
             limit,
             lambda: f"{self.name} to print {event!r}; {self.where()}\n{self.tail()}",
         )
-        return self.said(event)[0]
+        return self.printed(event)[0]
 
     async def wait_ready(self) -> None:
         """Wait until the peer serves."""
-        await self.wait_said("ready")
+        await self.wait_printed("ready")
 
-    def tell(self, **words: object) -> None:
+    def send_command(self, **words: object) -> None:
         """Write one JSON line to the peer's standard input."""
         self.stdin.write(json.dumps(words) + "\n")
         self.stdin.flush()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from ccarchiver_sim.pace import Deadline
 
-LOOK_EVERY_S = 0.05
+POLL_INTERVAL_S = 0.05
 """Time between two checks of a condition: shorter than a person or a test notices, long enough to
 cost little."""
 
@@ -50,4 +50,4 @@ async def wait_for_async(
         if deadline.has_passed():
             text = what if isinstance(what, str) else what()
             raise WaitError(f"waited {limit:g} s in vain for {text}")
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_INTERVAL_S)

@@ -121,16 +121,18 @@ class Rig:
         """Start the brokers that belong to this rig."""
         await asyncio.gather(*(self.start_broker(broker) for broker in self._own_brokers))
 
-    def require_running(self) -> None:
-        """Raise a ChildError with the name of the first program that has ended.
+    def how_a_program_ended(self) -> str | None:
+        """Return name, exit status and log of the first program that has ended; None if all run.
 
-        Checked are the rig's own brokers, supervisord and the peers.
+        The rig's own brokers come first, because other programs may end for lack of them. Programs
+        that were not started do not count.
         """
-        for broker in self._own_brokers:
-            broker.require_running()
-        self.supervisor.require_running()
-        for peer in self.peers.values():
-            peer.require_running()
+        endings = (
+            *(broker.how_it_ended() for broker in self._own_brokers),
+            self.supervisor.how_it_ended(),
+            *(peer.how_it_ended() for peer in self.peers.values()),
+        )
+        return next((text for text in endings if text is not None), None)
 
     # ---- workers
 
@@ -138,7 +140,7 @@ class Rig:
         """Start supervisord and wait until the CSC has published its summary state."""
         self.supervisor.start()
         try:
-            await self.observer.wait_heard()
+            await self.observer.wait_for_first_state()
         except AssertionError:
             # An ended supervisord explains the failure better than the missing event.
             self.supervisor.require_running()
@@ -232,18 +234,18 @@ class Rig:
         The camera takes images in the sequence of the calls.
         """
         name = self._next_name()
-        self.peers[CAMERA].tell(take={"image": name, "exposure": exposure})
+        self.peers[CAMERA].send_command(take={"image": name, "exposure": exposure})
         return name
 
     def begin_exposure(self) -> str:
         """Instruct the camera to begin an exposure, which `end_exposure` ends; return its obsid."""
         name = self._next_name()
-        self.peers[CAMERA].tell(start=name)
+        self.peers[CAMERA].send_command(start=name)
         return name
 
     def end_exposure(self, name: str) -> None:
         """Instruct the camera to end an exposure and read it out."""
-        self.peers[CAMERA].tell(end=name)
+        self.peers[CAMERA].send_command(end=name)
 
     def _next_name(self) -> str:
         self._images += 1

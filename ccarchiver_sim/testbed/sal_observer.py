@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
 
-with spared():
+with stubbed_imports():
+    import dds
     from lsst.ts import salobj
+    from lsst.ts.salobj.topics import RemoteEvent
 
 CSC = "CCArchiver"
 CAMERA = "CCCamera"
@@ -23,6 +25,13 @@ RETRIEVED = "imageRetrievalForArchiving"
 INGESTED = "imageInOODS"
 END_READOUT = "endReadout"
 CSC_EVENTS = (SUMMARY_STATE, ERROR_CODE, RETRIEVED, INGESTED)
+
+DEPTH = 20_000
+"""Events of a topic that may wait in this process: more than the nine of each of 2,000 images. The
+archiver publishes the events of a whole outage within a second. The default of DDS and of salobj is
+100 each; when that is full, the oldest event is lost."""
+STATES_KEPT = 1
+"""Number of events of a topic from before this observer; older ones are irrelevant."""
 
 COMMAND_LIMIT_S = 90.0
 """Limit for one command: `start` waits for brokers and a Forwarder, 60 s by default."""
@@ -86,16 +95,14 @@ class SalObserver:
             # Closed last: closing the domain also closes what remains of the others.
             domain = await stack.enter_async_context(salobj.Domain())
             # Only the topics that are used: creating the types of all topics takes a second.
-            self._csc = salobj.Remote(domain, self.csc, include=CSC_EVENTS)
+            self._csc = salobj.Remote(domain, self.csc, include=[], start=False)
             stack.push_async_callback(self._csc.close)
-            camera = salobj.Remote(
-                domain, self._camera, readonly=True, include=[END_READOUT], evt_max_history=0
-            )
+            camera = salobj.Remote(domain, self._camera, readonly=True, include=[], start=False)
             stack.push_async_callback(camera.close)
-            for remote, topics in ((self._csc, CSC_EVENTS), (camera, (END_READOUT,))):
-                for topic in topics:
-                    getattr(remote, f"evt_{topic}").callback = self._recorder(topic)
-            await asyncio.gather(self._csc.start_task, camera.start_task)
+            with deep_readers(domain):
+                self._record(self._csc, CSC_EVENTS, history=STATES_KEPT)
+                self._record(camera, (END_READOUT,), history=0)
+            await asyncio.gather(self._csc.start(), camera.start())
             self._stack = stack.pop_all()
         return self
 
@@ -110,7 +117,7 @@ class SalObserver:
     # ---- what was seen
 
     @property
-    def mark(self) -> int:
+    def position(self) -> int:
         """Position in the record, for `since`."""
         return len(self.events)
 
@@ -167,7 +174,7 @@ class SalObserver:
         )
         return salobj.State(self.of(SUMMARY_STATE)[-1].fields["summaryState"])
 
-    async def wait_heard(self, limit: float = EVENT_LIMIT_S) -> salobj.State:
+    async def wait_for_first_state(self, limit: float = EVENT_LIMIT_S) -> salobj.State:
         """Wait until the CSC has published any summary state, and return it."""
         return await self.wait_state(*HEIGHT, limit=limit)
 
@@ -211,12 +218,12 @@ class SalObserver:
 
     async def go_to(self, target: salobj.State, *, limit: float = COMMAND_LIMIT_S) -> None:
         """Send the commands that bring the CSC from its present state to another one."""
-        while (state := await self.wait_heard(limit)) != target:
+        while (state := await self.wait_for_first_state(limit)) != target:
             seen = len(self.of(SUMMARY_STATE))
             await self.command((UP if HEIGHT[state] < HEIGHT[target] else DOWN)[state], limit=limit)
-            await self._wait_reports(seen + 1, limit)
+            await self._wait_for_states(seen + 1, limit)
 
-    async def _wait_reports(self, count: int, limit: float) -> None:
+    async def _wait_for_states(self, count: int, limit: float) -> None:
         await polling.wait_for(
             lambda: len(self.of(SUMMARY_STATE)) >= count,
             limit,
@@ -225,6 +232,17 @@ class SalObserver:
 
     def _state_name(self) -> str:
         return "silent" if self.state is None else self.state.name
+
+    def _record(self, remote: Any, topics: Iterable[str], history: int) -> None:  # noqa: ANN401 - salobj has no types
+        """Record the events of topics; call it before the remote is started."""
+        for topic in topics:
+            # Made here and not by the Remote, which would keep at most 100 waiting events.
+            event = RemoteEvent(remote.salinfo, topic, max_history=history, queue_len=DEPTH)
+            # salobj would warn from ten waiting events on, whatever the length.
+            for checker in (event.dds_queue_length_checker, event.python_queue_length_checker):
+                checker.warn_threshold = DEPTH // 2
+            event.callback = self._recorder(topic)
+            setattr(remote, f"evt_{topic}", event)
 
     def _recorder(self, topic: str) -> Callable[[Any], Awaitable[None]]:
         async def record(data: Any) -> None:  # noqa: ANN401 - salobj makes the type at run time
@@ -236,3 +254,15 @@ class SalObserver:
             )
 
         return record
+
+
+@contextmanager
+def deep_readers(domain: Any) -> Iterator[None]:  # noqa: ANN401 - salobj has no types
+    """Set a deep history for the event readers that are made within the block."""
+    qos = domain.event_qos_set.reader_qos
+    previous = qos.history
+    qos.set_policies([dds.HistoryQosPolicy(previous.kind, DEPTH)])
+    try:
+        yield
+    finally:
+        qos.set_policies([previous])

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ccarchiver_core.config.settings import load_settings
+from ccarchiver_core.config.settings import Settings, load_settings
 from ccarchiver_core.config.site_file import SiteFile
+from ccarchiver_core.config.typed_values import typed_values
 
 PLACES = frozenset({"BASE_BROKER_ADDR", "STATUS_HOST", "STATUS_PORT", "LOGGING_DIR"})
 """Keys with the site's addresses and folders; a rig has its own."""
@@ -25,7 +26,7 @@ def settings_of(path: Path) -> dict[str, object]:
         If the site file is invalid; the text names the setting.
     """
     load_settings(path)
-    root = SiteFile(path).root
+    root = typed_values(SiteFile(path).root, Settings)
     kept = {
         key: value
         for key, value in root.items()

@@ -74,6 +74,10 @@ class Supervisor:
         """Raise a ChildError with the end of the log if supervisord is not running."""
         self._child.require_running()
 
+    def how_it_ended(self) -> str | None:
+        """Return exit status and log of a supervisord that has ended; None if it has not."""
+        return self._child.how_it_ended()
+
     def terminate(self) -> None:
         """Send supervisord SIGTERM without waiting; it stops the workers and then itself."""
         self._child.terminate()

@@ -39,8 +39,8 @@ class WireTap:
         # Declared as the archiver does; the first to declare it creates it.
         self._channel.exchange_declare(EXCHANGE, EXCHANGE_TYPE, durable=True)
         self._queue = self._channel.queue_declare("", exclusive=True).method.queue
-        self._channel.basic_consume(self._queue, self._hear, auto_ack=True)
-        self._heard: list[tuple[str, dict[str, Any]]] = []
+        self._channel.basic_consume(self._queue, self._record, auto_ack=True)
+        self._published: list[tuple[str, dict[str, Any]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="wiretap", daemon=True)
         self._thread.start()
@@ -69,13 +69,13 @@ class WireTap:
         """
         self._carry_out(functools.partial(self._declare, queue), f"make the queue {queue}")
 
-    def heard(
+    def published(
         self, message_type: str | None = None, key: str | None = None, **wanted: object
     ) -> list[dict[str, Any]]:
         """Return the received messages with a type, queue and field values, oldest first."""
         return [
             message
-            for to, message in list(self._heard)
+            for to, message in list(self._published)
             if (key is None or to == key)
             and (message_type is None or message.get("MSG_TYPE") == message_type)
             and all(message.get(name) == value for name, value in wanted.items())
@@ -106,11 +106,11 @@ class WireTap:
             if deadline.has_passed():
                 raise TimeoutError(f"RabbitMQ did not {what} within {WORK_LIMIT_S:g} s")
 
-    def _hear(
+    def _record(
         self, _channel: object, method: pika.spec.Basic.Deliver, _properties: object, body: bytes
     ) -> None:
         message = yaml.load(body, Loader=yaml.CSafeLoader)
-        self._heard.append(
+        self._published.append(
             (method.routing_key, message if isinstance(message, dict) else {"": message})
         )
 

@@ -26,17 +26,17 @@ from ccarchiver_core.store.transaction import Transaction
 from tests.bridge.peer import CONTROLLER, FORWARDER, Peer, WireMessage, on_the_wire
 from tests.core.redis_helpers import (
     end,
+    enqueue,
     eventually,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     read_fields,
     site,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from redis.asyncio import Redis
 
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 SESSION = "2026-11-22_08:18:37.932650"
 TARGET = "/data/staging/ccforwarder/2026-11-22/"
+UNHURRIED: Mapping[str, object] = {"PUBLISH_TIMEOUT": 600, "CONNECT_TIMEOUT": 600}
+"""Longer than any stall of a busy machine. If the bridge gave up a connection that works, it would
+send instructions again that a test counts."""
 M = TypeVar("M")
 
 
@@ -114,6 +117,29 @@ class BridgeHarness:
         if running is not None:
             await running.aclose()
 
+    async def connected(self) -> None:
+        """Wait until the bridge has an open connection to RabbitMQ."""
+
+        async def is_connected() -> bool:
+            context = self.context
+            return context is not None and context.heartbeat.state.startswith("connected")
+
+        await eventually(is_connected, "the connection to RabbitMQ")
+
+    @property
+    def missed_health_checks(self) -> int:
+        """Number of consecutive health checks that the Controller has not answered."""
+        return self.bridge._controller._missed_checks
+
+    def cancel_consumers(self) -> None:
+        """End the bridge's consumers in RabbitMQ without a notification to the bridge."""
+        connection = self.bridge._bridge.connection
+        assert connection is not None
+        channel = connection._consuming
+        assert channel is not None
+        for tag in channel.consumer_tags:
+            channel.basic_cancel(tag)
+
     # ---- health and SAL
 
     async def pair(
@@ -125,13 +151,13 @@ class BridgeHarness:
             keys.SESSION,
             mapping={
                 "id": session,
-                "wanted": "up",
+                "is_active": "1",
                 "epoch": epoch,
                 "pairing": "paired",
                 "forwarder": paired.model_dump_json(),
             },
         )
-        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+        await enqueue(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
     async def search(
         self, *, epoch: int = 1, session: str = SESSION, loss: ForwarderLoss | None = None
@@ -140,17 +166,17 @@ class BridgeHarness:
         await self.redis.hdel(keys.SESSION, "forwarder", "loss")
         await self.redis.hset(
             keys.SESSION,
-            mapping={"id": session, "wanted": "up", "epoch": epoch, "pairing": "searching"},
+            mapping={"id": session, "is_active": "1", "epoch": epoch, "pairing": "searching"},
         )
         if loss is not None:
             await self.redis.hset(keys.SESSION, "loss", loss.model_dump_json())
-        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+        await enqueue(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
     async def end_session(self, session: str = SESSION) -> None:
         """Write that the session has ended, and notify the bridge."""
-        await self.redis.hset(keys.SESSION, mapping={"wanted": "down", "pairing": "none"})
+        await self.redis.hset(keys.SESSION, mapping={"is_active": "0", "pairing": "none"})
         await self.redis.hdel(keys.SESSION, "forwarder")
-        await post(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
+        await enqueue(self.redis, Worker.BRIDGE, SessionChanged(session_id=session))
 
     async def accept(self, image: str, *events: ExposureEvent, notify: bool = True) -> None:
         """Record events of an image as the CSC does."""
@@ -174,12 +200,14 @@ class BridgeHarness:
     async def messages_to(self, worker: Worker, kind: type[M]) -> list[M]:
         """Return the messages of one kind that the bridge has enqueued for a worker."""
         return [
-            message for message in await mail_in(self.redis, worker) if isinstance(message, kind)
+            message
+            for message in await messages_in(self.redis, worker)
+            if isinstance(message, kind)
         ]
 
     async def all_messages_to(self, worker: Worker) -> list[WorkerMessage]:
         """Return all messages that the bridge has enqueued for a worker."""
-        return await mail_in(self.redis, worker)
+        return await messages_in(self.redis, worker)
 
     async def record(self, image: str) -> dict[str, str]:
         """Read an image's ledger record."""
@@ -196,9 +224,9 @@ class BridgeHarness:
     # ---- the peers
 
     async def controller_answers(self, image: str, target: str = TARGET) -> WireMessage:
-        """Wait for NEW_CC_ARCHIVE_ITEM and answer it."""
+        """Wait for NEW_CC_ARCHIVE_ITEM and answer it, and each repetition of it."""
         message = await self.peer.receive("NEW_CC_ARCHIVE_ITEM", image)
-        self.peer.acknowledge(
+        self.peer.acknowledge_each(
             message,
             TARGET_DIR=target,
             ACK_BOOL="TRUE",
@@ -236,7 +264,8 @@ async def bridge_at_work(
     **changes: object,
 ) -> AsyncIterator[BridgeHarness]:
     """Run a bridge for the duration of a block. Controller and one Forwarder consume."""
-    settings = site(redis.port, **{"BASE_BROKER_ADDR": rabbit.address_of(vhost), **changes})
+    address = {"BASE_BROKER_ADDR": rabbit.address_of(vhost)}
+    settings = site(redis.port, **{**UNHURRIED, **address, **changes})
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_credentials_in(Path(folder), rabbit))

@@ -70,6 +70,8 @@ class Peer:
         self.health_checks: list[WireMessage] = []
         self.answers_health_checks = True
         """Whether the Controller answers health checks."""
+        self._answers: dict[object, dict[str, object]] = {}
+        """What `acknowledge_each` answers, by ACK_ID."""
 
     def declare(self, *queues: str) -> None:
         """Declare and bind queues as the contract describes them."""
@@ -96,6 +98,9 @@ class Peer:
             message = WireMessage(queue, body, properties, bool(method.redelivered))
             if message.kind != "ARCHIVE_HEALTH_CHECK":
                 self.received.append(message)
+                answer = self._answers.get(message.fields.get("ACK_ID"))
+                if answer is not None:
+                    self.acknowledge(message, **answer)
                 return
             self.health_checks.append(message)
             if self.answers_health_checks:
@@ -126,6 +131,31 @@ class Peer:
     def messages_in(self, queue: str) -> int:
         """Return the number of messages in a queue."""
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
+
+    def consumers_of(self, queue: str) -> int:
+        """Return the number of consumers of a queue; 0 if it does not exist."""
+        channel = self._connection.channel()
+        try:
+            return int(channel.queue_declare(queue, passive=True).method.consumer_count)
+        except pika.exceptions.ChannelClosedByBroker:
+            return 0
+        finally:
+            if channel.is_open:
+                channel.close()
+
+    def replace(self, queue: str, arguments: dict[str, object]) -> None:
+        """Delete a queue and declare it with other properties, before another client does."""
+        deadline = Deadline(LIMIT_S)
+        while True:
+            channel = self._connection.channel()
+            channel.queue_delete(queue)
+            try:
+                channel.queue_declare(queue, durable=True, arguments=arguments)
+            except pika.exceptions.ChannelClosedByBroker:
+                assert not deadline.has_passed(), "the other client always declares it first"
+            else:
+                channel.close()
+                return
 
     def poll(self) -> None:
         """Receive the messages that have arrived."""
@@ -173,6 +203,11 @@ class Peer:
         if "IMAGE_ID" in fields:
             answer["IMAGE_ID"] = fields["IMAGE_ID"]
         self.send(fields["REPLY_QUEUE"], **{**answer, **more})
+
+    def acknowledge_each(self, message: WireMessage, **more: object) -> None:
+        """Answer a message and each later repetition of it, as the deployed Controller does."""
+        self._answers[message.fields["ACK_ID"]] = more
+        self.acknowledge(message, **more)
 
     def close(self) -> None:
         """Close the connection."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from ccarchiver_core.domain.forwarder import ForwarderEntry
+from ccarchiver_core.domain.instruction_limits import MAX_SENDS
 from ccarchiver_core.domain.worker_messages import (
     AssociateForwarder,
     AssociationOutcome,
@@ -13,9 +18,23 @@ from ccarchiver_core.domain.worker_messages import (
     SessionFailed,
 )
 from ccarchiver_core.keys import Worker
-from tests.bridge.harness import SESSION, TARGET, BridgeHarness, end_of, header_of, start_of
-from tests.bridge.peer import ACKS, FORWARDER, WireMessage
-from tests.core.redis_helpers import counter, eventually, post, read_dead_letters
+from ccarchiver_sim.pace import scaled
+from tests.bridge.harness import (
+    SESSION,
+    TARGET,
+    BridgeHarness,
+    bridge_at_work,
+    end_of,
+    header_of,
+    start_of,
+)
+from tests.bridge.peer import ACKS, CONTROLLER, FORWARDER, WireMessage
+from tests.core.redis_helpers import counter, enqueue, eventually, read_dead_letters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
 
 
 async def fault_of(harness: BridgeHarness) -> SessionFailed:
@@ -56,6 +75,46 @@ async def test_silent_controller_gets_a_resend_and_then_fails_the_session(
     # A late ack still counts: the image continues.
     impatient_harness.peer.acknowledge(instruction, TARGET_DIR=TARGET, ACK_BOOL="TRUE")
     await impatient_harness.peer.receive("CC_FWDR_XFER_PARAMS", "i")
+
+
+async def test_image_waits_for_a_controller_that_returns_within_its_health_checks(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    limits: dict[str, Any] = {"ACK_TIMEOUT": scaled(0.2), "CONTROLLER_MAX_MISSED_CHECKS": 1000}
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, **limits) as harness:
+        await harness.pair()
+        await harness.connected()
+        harness.peer.stop_listening(CONTROLLER)
+        await harness.accept("i", start_of("i"))
+        # An instruction that is sent MAX_SENDS times and not answered is a fault if the Controller
+        # answers its health checks.
+        await eventually(lambda: missed_checks(harness, MAX_SENDS + 3), "missed health checks")
+
+        harness.peer.listen(CONTROLLER)
+        await harness.controller_answers("i")
+        await harness.peer.receive("CC_FWDR_XFER_PARAMS", "i")
+
+        assert await harness.messages_to(Worker.SAL, SessionFailed) == []
+
+
+async def test_fault_of_a_controller_that_does_not_consume_says_so(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    limits: dict[str, Any] = {"ACK_TIMEOUT": scaled(0.2)}
+    async with bridge_at_work(fresh_redis, rabbit_server, fresh_vhost, **limits) as harness:
+        await harness.pair()
+        await harness.connected()
+        harness.peer.stop_listening(CONTROLLER)
+
+        fault = await fault_of(harness)
+
+    assert fault.code == 5751
+    assert "its queue has no consumer: start the Controller, or restart it" in fault.report
+
+
+async def missed_checks(harness: BridgeHarness, count: int) -> bool:
+    """Return whether the Controller has missed so many health checks."""
+    return harness.missed_health_checks >= count
 
 
 @pytest.mark.parametrize(
@@ -213,12 +272,12 @@ async def reply_to(harness: BridgeHarness, epoch: int) -> AssociationResult:
     return reply
 
 
-async def associate(harness: BridgeHarness, epoch: int) -> None:
+async def associate(harness: BridgeHarness, epoch: int, forwarder: ForwarderEntry = F99) -> None:
     await harness.search(epoch=epoch)
-    await post(
+    await enqueue(
         harness.redis,
         Worker.BRIDGE,
-        AssociateForwarder(session_id=SESSION, epoch=epoch, forwarder=F99),
+        AssociateForwarder(session_id=SESSION, epoch=epoch, forwarder=forwarder),
     )
 
 
@@ -259,3 +318,25 @@ async def test_forwarder_without_a_consumer_is_reported_and_its_queue_is_purged(
 
     assert (await reply_to(harness, 2)).result is AssociationOutcome.NO_CONSUMER
     assert harness.peer.messages_in(FORWARDER) == 0
+
+
+async def test_forwarder_queue_that_cannot_be_purged_is_reported_and_the_bridge_goes_on(
+    fresh_redis: PrivateRedis, rabbit_server: PrivateRabbit, tmp_path: Path
+) -> None:
+    vhost, queue = "/no_purge", "f98_consume"
+    may = {"user": rabbit_server.user, "vhost": vhost, "configure": ".*", "write": ".*"}
+    path = tmp_path / "definitions.json"
+    permissions = [may | {"read": f"^(?!{queue}).*$"}]
+    path.write_text(json.dumps({"vhosts": [{"name": vhost}], "permissions": permissions}))
+    await asyncio.to_thread(rabbit_server.import_definitions, path)
+    async with bridge_at_work(fresh_redis, rabbit_server, vhost) as harness:
+        other = F99.model_copy(update={"consume_queue": queue})
+        await associate(harness, 2, other)
+
+        reply = await reply_to(harness, 2)
+        assert reply.result is AssociationOutcome.NO_CONSUMER
+        assert f"queue {queue} has no consumer and cannot be purged: " in reply.detail
+        assert "ACCESS_REFUSED" in reply.detail
+
+        await associate(harness, 3)
+        await harness.peer.receive("ASSOCIATED")

@@ -10,7 +10,7 @@ from ccarchiver_bridge.context import BridgeContext
 from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
 from ccarchiver_sim.pace import within
-from tests.core.redis_helpers import LIMIT_S, holding, looking_into, post, site
+from tests.core.redis_helpers import LIMIT_S, enqueue, holding, looking_into, site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,10 @@ async def test_take_waits_while_the_mailbox_is_full(fresh_redis: PrivateRedis) -
     settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
         for number in range(ROOM):
-            await post(redis, Worker.SAL, SessionStarted(session_id=f"{number}"))
-        room = Backpressure(BridgeContext(context))
+            await enqueue(redis, Worker.SAL, SessionStarted(session_id=f"{number}"))
+        backpressure = Backpressure(BridgeContext(context))
 
-        waiting = asyncio.create_task(room.take(1))
+        waiting = asyncio.create_task(backpressure.reserve(1))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
         await redis.delete(Worker.SAL.mailbox)
@@ -41,14 +41,14 @@ async def test_take_waits_while_the_mailbox_is_full(fresh_redis: PrivateRedis) -
 async def test_room_is_read_once_and_never_exceeded(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port, MAX_MAILBOX=ROOM)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
-        room = Backpressure(BridgeContext(context))
+        backpressure = Backpressure(BridgeContext(context))
         before = await xlen_calls(redis)
         for _ in range(ROOM):
-            await room.take(1)
-            await post(redis, Worker.SAL, SessionStarted(session_id="s"))
+            await backpressure.reserve(1)
+            await enqueue(redis, Worker.SAL, SessionStarted(session_id="s"))
         assert await xlen_calls(redis) == before + 1, "one XLEN for all ten"
 
-        waiting = asyncio.create_task(room.take(1))
+        waiting = asyncio.create_task(backpressure.reserve(1))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done, "the mailbox is full now"
         waiting.cancel()

@@ -21,7 +21,7 @@ from tests.bridge.harness import (
     start_of,
 )
 from tests.bridge.peer import ACKS, CONTROLLER, FORWARDER
-from tests.core.redis_helpers import eventually, post, read_dead_letters
+from tests.core.redis_helpers import enqueue, eventually, read_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ async def test_repeated_event_message_sends_no_instruction_again(harness: Bridge
     await harness.controller_answers("i")
     await harness.peer.receive("CC_FWDR_XFER_PARAMS")
 
-    await post(
+    await enqueue(
         harness.redis, Worker.BRIDGE, ExposureEventMessage(obsid="i", job=1, event=start_of("i"))
     )
     await harness.accept("i", end_of("i"))
@@ -263,7 +263,7 @@ async def test_end_of_session_closes_the_connection_and_notifies_sal(
 
 
 async def test_session_stopped_message_from_health_is_ignored(harness: BridgeHarness) -> None:
-    await post(
+    await enqueue(
         harness.redis, Worker.BRIDGE, SessionStopped(session_id=SESSION, worker=Worker.HEALTH)
     )
     await harness.accept("i", start_of("i"))

@@ -14,7 +14,7 @@ from ccarchiver_sim.pace import within
 from ccarchiver_sim.testbed.brokers import PrivateRabbit
 from tests.bridge.harness import SESSION, BridgeHarness, bridge_at_work, end_of, start_of
 from tests.bridge.peer import ACKS, FROM_CONTROLLER, FROM_OODS, TELEMETRY, on_the_wire
-from tests.core.redis_helpers import LIMIT_S, eventually, post, read_dead_letters
+from tests.core.redis_helpers import LIMIT_S, enqueue, eventually, read_dead_letters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,7 +195,7 @@ async def test_bridge_reconnects_after_a_rabbitmq_restart_and_loses_nothing(
 async def test_session_changed_message_for_another_session_is_ignored(
     harness: BridgeHarness,
 ) -> None:
-    await post(harness.redis, Worker.BRIDGE, SessionChanged(session_id="an older session"))
+    await enqueue(harness.redis, Worker.BRIDGE, SessionChanged(session_id="an older session"))
     await harness.accept("i", start_of("i"))
 
     await harness.peer.receive("NEW_CC_ARCHIVE_ITEM")

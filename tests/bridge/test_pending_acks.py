@@ -42,32 +42,32 @@ def test_overdue_acks_are_those_of_a_plain_model(
     actions: list[tuple[bool, int, float, str]],
 ) -> None:
     now = 1000.0
-    answers, plain = PendingAcks(TIMEOUT), PlainModel()
+    pending_acks, model = PendingAcks(TIMEOUT), PlainModel()
     with mock.patch("time.monotonic", side_effect=lambda: now):
         for number, (is_new, which, passes, queue) in enumerate(actions):
             now += passes
-            open_ones = [one for one in plain.sent if one.ack_id in plain.due]
+            open_ones = [one for one in model.sent if one.ack_id in model.due]
             if is_new or not open_ones:
                 one = PendingAck(
                     ack_id=f"{number}", session_id="s", epoch=1, queue=queue, obsid="i"
                 )
-                answers.expect(one)
-                plain.expect(one, now)
+                pending_acks.expect(one)
+                model.expect(one, now)
             else:
                 one = open_ones[which % len(open_ones)]
-                answers.extend_later(one)
-                answers.forget(one.ack_id)
-                plain.acknowledge(one, now)
+                pending_acks.extend_later(one)
+                pending_acks.forget(one.ack_id)
+                model.acknowledge(one, now)
             for at in (now, now + TIMEOUT / 2, now + TIMEOUT):
-                late = [one.ack_id for one in plain.sent if plain.due.get(one.ack_id, at + 1) <= at]
-                assert [one.ack_id for one in answers.overdue(at)] == late
+                late = [one.ack_id for one in model.sent if model.due.get(one.ack_id, at + 1) <= at]
+                assert [one.ack_id for one in pending_acks.overdue(at)] == late
 
 
 def test_record_of_answered_messages_does_not_grow() -> None:
-    answers = PendingAcks(TIMEOUT)
+    pending_acks = PendingAcks(TIMEOUT)
     for number in range(10 * ACKNOWLEDGED_KEPT):
         one = PendingAck(ack_id=f"{number}", session_id="s", epoch=1, queue="a", obsid="i")
-        answers.expect(one)
-        answers.extend_later(one)
-        answers.forget(one.ack_id)
-    assert len(answers._heard["a"]) <= ACKNOWLEDGED_KEPT + 1
+        pending_acks.expect(one)
+        pending_acks.extend_later(one)
+        pending_acks.forget(one.ack_id)
+    assert len(pending_acks._acknowledged["a"]) <= ACKNOWLEDGED_KEPT + 1

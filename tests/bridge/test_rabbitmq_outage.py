@@ -29,7 +29,7 @@ async def fault_of(harness: BridgeHarness) -> SessionFailed:
 
 
 def outage_s(fault: SessionFailed) -> int:
-    found = re.search(r"no connection to RabbitMQ for (\d+) s", fault.report)
+    found = re.search(r"no messages to RabbitMQ for (\d+) s", fault.report)
     assert found, fault.report
     return int(found[1])
 

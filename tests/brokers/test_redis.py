@@ -102,7 +102,7 @@ def test_start_failure_reports_the_reason_from_the_log(
     second.launch()
     second.wait_ended()
     with pytest.raises(
-        ChildError, match=r"redis-server ended with 1; its log: .*redis-server\.out"
+        ChildError, match=r"redis-server ended with exit status 1; its log: .*redis-server\.out"
     ) as caught:
         second._server().require_running()
     assert "Address already in use" in str(caught.value)

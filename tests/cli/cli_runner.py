@@ -40,6 +40,11 @@ class Answer(NamedTuple):
         return " ".join(self.out.split())
 
     @property
+    def err_words(self) -> str:
+        """Return the errors as words with one space between them, without the frame of typer."""
+        return " ".join(self.err.replace("│", " ").split())
+
+    @property
     def json(self) -> Any:  # noqa: ANN401  whatever the command prints
         """Return the output parsed as JSON."""
         return json.loads(self.out)

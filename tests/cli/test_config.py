@@ -41,7 +41,7 @@ def in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(
         "ROOT:\n  ACK_TIMEOUT: 7\n"
         "  CSC:\n    BEACON:\n      SECONDS_TO_EXPIRE: 12\n"
-        "  ATS: {WFS_RAFT: 33}\n",
+        "  ATS: {WFS_RAFT: 22}\n",
         encoding="utf-8",
     )
     monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
@@ -99,10 +99,36 @@ def test_config_check_json_lists_the_problems() -> None:
 def test_config_check_reports_a_missing_file_and_an_unset_directory(tmp_path: Path) -> None:
     missing = typed("check", str(tmp_path / "none.yaml"))
     assert missing.exit_code == 78
-    assert "no such file" in missing.stdout
+    assert missing.stdout == f"{tmp_path / 'none.yaml'}: no such file; correct its name\n"
+    folder = typed("check", str(tmp_path))
+    assert folder.exit_code == 78
+    assert f"{tmp_path}: cannot be read: Is a directory" in folder.stdout
     nowhere = typed("check", "--json")
     assert nowhere.exit_code == 78
     assert json.loads(nowhere.stdout)["file"] is None
+
+
+BOTH_NAMES = "ROOT:\n  HUNG_AFTER: 45\n  WATCHDOG_TIMEOUT: 30\n"
+
+
+def test_config_check_reports_different_values_under_the_old_and_the_new_name(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(BOTH_NAMES, encoding="utf-8")
+    result = typed("check", str(path))
+    assert result.exit_code == 78
+    assert result.stdout == (
+        f"{path}:2: ROOT.HUNG_AFTER is the old name of WATCHDOG_TIMEOUT, and the file has "
+        "different values for the two: HUNG_AFTER: 45 (line 2) and WATCHDOG_TIMEOUT: 30 (line 3); "
+        "keep the right value as WATCHDOG_TIMEOUT and remove HUNG_AFTER\n"
+    )
+    path.write_text(BOTH_NAMES.replace("30", "45.0"), encoding="utf-8")
+    same = typed("check", str(path))
+    assert same.stdout == (
+        f"{path}:2: ROOT.HUNG_AFTER is now WATCHDOG_TIMEOUT, which the file has too; "
+        "remove HUNG_AFTER\n"
+    )
 
 
 def test_config_check_lists_advisories_for_a_deployed_site_file(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import Instruction, SentInstruction
 from ccarchiver_core.domain.file_status import StatusTopic
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.worker_messages import SessionChanged
+from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.store.file_status_fields import field_of, value_of
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
-from tests.core.redis_helpers import mail_in, read_exposure, read_fields
+from tests.core.redis_helpers import messages_in, read_exposure, read_fields
 from tests.support.ledger_builder import SESSION, Progress, status_of
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ async def test_complete_image_is_shown_with_its_timeline_and_each_ccd(cli: Comma
 
     assert answer.code == 0
     at = [
-        answer.words.index(step)
-        for step in (
+        answer.words.index(entry)
+        for entry in (
             f"{NAME}, job 42",
             "complete",
             "startIntegration received",
@@ -46,6 +49,23 @@ async def test_complete_image_is_shown_with_its_timeline_and_each_ccd(cli: Comma
     assert "waits for" not in answer.words
 
 
+async def test_image_whose_name_was_used_again_shows_the_refused_exposure_and_exits_1(
+    cli: CommandRunner,
+) -> None:
+    at = time.time() - 60
+    await cli.ledger_builder.exposure(NAME, 42, at)
+    await cli.ledger_builder.refused(NAME, at + 30)
+
+    answer = await cli.run("image", NAME)
+    details = (await cli.run("image", NAME, "--json")).json
+
+    assert answer.code == 1
+    assert "is not archived: imageIndex is 2 instead of 1" in answer.words
+    assert "startIntegration of another exposure received: refused" in answer.words
+    assert "correct the camera's numbering" in answer.words
+    assert (details["state"], len(details["refused"])) == ("complete", 1)
+
+
 async def test_unfinished_image_is_shown_with_what_it_waits_for(cli: CommandRunner) -> None:
     at = time.time() - 330
     await cli.ledger_builder.stalled(NAME, 1, at, Progress.ASSIGNED)
@@ -59,7 +79,7 @@ async def test_unfinished_image_is_shown_with_what_it_waits_for(cli: CommandRunn
 
     assert answer.code == 1
     assert "the camera's endReadout, since 5 min" in answer.words
-    assert "ccarchiver night --replay" in answer.words
+    assert f"ccarchiver night {observing_day(at)} --replay" in answer.words
     assert "5611 retrieved" in answer.words
     states = {ccd["sensor"]: ccd["state"] for ccd in details["ccds"]}
     assert states["S10"] == "failed"
@@ -121,7 +141,7 @@ async def test_retry_restarts_a_failed_image_and_notifies_the_bridge(cli: Comman
     assert image is not None
     assert image.age_s < time.time() - image.first_seen_at, "the waiting time restarts"
     assert await ImageLedger(cli.redis).open_images() == [NAME]
-    assert await mail_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
+    assert await messages_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
     # The ACK_ID of the sent instruction is kept.
     assert SentInstruction.model_validate_json(record[Instruction.NEW_ITEM]).ack_id
 
@@ -145,3 +165,23 @@ async def test_retry_with_an_ambiguous_name_is_rejected(cli: CommandRunner) -> N
     assert answer.code == 1
     assert "give the whole name" in answer.err
     assert await ImageLedger(cli.redis).open_images() == []
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+@pytest.mark.parametrize("options", [(), ("--retry",), ("--json",)])
+async def test_empty_name_exits_2_and_names_what_to_type(
+    cli: CommandRunner, name: str, options: tuple[str, ...]
+) -> None:
+    await cli.ledger_builder.exposure(NAME, 42, time.time() - 60)
+
+    answer = await cli.run("image", name, *options)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "type the name or the number of an image" in answer.err_words
+
+
+async def test_missing_name_exits_2(cli: CommandRunner) -> None:
+    answer = await cli.run("image")
+
+    assert answer.code == 2
+    assert "Missing argument 'NAME'" in answer.err_words

@@ -213,6 +213,33 @@ def test_no_matching_line_is_reported_with_the_searched_directory(folder: Path) 
     assert f"CC_O_never in 5 files {folder}/ccarchiver_*.log*" in done.err
 
 
+def test_level_is_the_minimum_level_of_the_lines(folder: Path) -> None:
+    help_text = " ".join(run("--help", folder=folder).out.replace("│", " ").split())
+    assert "Minimum level of the lines: debug, info, warning, error, critical." in help_text
+
+    done = run(IMAGE, "--level", "critical", "--since", "2026-11-22T10:18+02:00", folder=folder)
+
+    assert (done.code, done.out) == (1, "")
+    assert (
+        f"no line about {IMAGE} with level critical or higher since 2026-11-22T08:18:00Z in "
+    ) in done.err
+
+
+def test_empty_log_directory_is_reported(tmp_path: Path) -> None:
+    done = run(IMAGE, folder=tmp_path)
+
+    assert done.code == 1
+    assert f"there is no log file {tmp_path}/ccarchiver_*.log*" in done.err
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_empty_name_is_rejected(folder: Path, name: str) -> None:
+    done = run(name, folder=folder)
+
+    assert done.code == 2
+    assert "type the name of an image or an ACK_ID" in done.err
+
+
 def test_missing_log_directory_is_reported_with_a_remedy(tmp_path: Path) -> None:
     done = run(IMAGE, folder=tmp_path / "missing")
 

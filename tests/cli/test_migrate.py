@@ -121,6 +121,65 @@ def test_settings_with_an_old_name_are_renamed_in_the_new_file(tmp_path: Path) -
     assert translate(translate({"HUNG_AFTER": 45})) == {"WATCHDOG_TIMEOUT": 45}
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("  HUNG_AFTER: 45\n  NO_SUCH_KEY: 1\n", ":3: unknown key ROOT.NO_SUCH_KEY"),
+        ("  ACK_TIMEOUT: 3\n  HUNG_AFTER: soon\n", ":3: ROOT.WATCHDOG_TIMEOUT: 'soon'"),
+        (
+            "  HUNG_AFTER: 45\n  REDIS_HOST: redis.example.org\n  FORWARDER_REDIS_DB: 14\n",
+            ": ROOT: ARCHIVER_REDIS_DB and FORWARDER_REDIS_DB are both 14",
+        ),
+        (
+            "  REDIS_HOST: redis.example.org\n  STALLED_AFTER: 9\n  ABANDONED_AFTER: 8\n",
+            ":4: ROOT: ABANDONED_AFTER (8 s) must be longer than STALLED_AFTER (9 s)",
+        ),
+    ],
+)
+def test_problem_other_than_an_old_name_is_reported_alone(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(f"ROOT:\n{text}", encoding="utf-8")
+    result = typed(str(old))
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert problem in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "config migrate" not in result.stderr
+
+
+def test_different_values_under_the_old_and_the_new_name_are_rejected(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(
+        "ROOT:\n  WATCHDOG_TIMEOUT: 30\n  HUNG_AFTER: 45\n"
+        "  STANDBY: false\n  WHEN_LEASE_IS_HELD: wait\n",
+        encoding="utf-8",
+    )
+    result = typed(str(old))
+    assert (result.exit_code, result.stdout) == (78, "")
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"{old}:3: ROOT.HUNG_AFTER is the old name of WATCHDOG_TIMEOUT")
+    assert "HUNG_AFTER: 45 (line 3) and WATCHDOG_TIMEOUT: 30 (line 2)" in first
+    assert "WHEN_LEASE_IS_HELD: wait (line 5) and STANDBY: false (line 4)" in second
+
+
+def test_equal_values_under_the_old_and_the_new_name_are_migrated(tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(
+        "ROOT:\n  WATCHDOG_TIMEOUT: 45\n  HUNG_AFTER: 45.0\n"
+        "  STANDBY: true\n  WHEN_LEASE_IS_HELD: wait\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(migrated(old, tmp_path))
+    assert (settings.watchdog_timeout, settings.standby) == (45, True)
+
+
+def test_missing_file_is_named_without_the_environment(tmp_path: Path) -> None:
+    result = typed(str(tmp_path / "none.yaml"))
+    assert result.exit_code == 78
+    assert result.stderr == f"{tmp_path / 'none.yaml'}: no such file; correct its name\n"
+
+
 def test_migrated_file_without_remote_hosts_does_not_allow_plaintext(tmp_path: Path) -> None:
     old = tmp_path / "old.yaml"
     old.write_text("ROOT:\n  HUNG_AFTER: 45\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.worker_messages import SessionChanged
 from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.store.image_ledger import ImageLedger
-from tests.core.redis_helpers import mail_in, read_exposure, read_fields
+from tests.core.redis_helpers import messages_in, read_exposure, read_fields
 from tests.support.ledger_builder import EPOCH, SESSION, Progress
 
 if TYPE_CHECKING:
@@ -70,6 +70,24 @@ async def test_missing_files_and_images_are_counted_and_named(cli: CommandRunner
     )
 
 
+async def test_night_with_a_refused_exposure_is_not_complete_and_exits_1(
+    cli: CommandRunner,
+) -> None:
+    """The first exposure of that name was in the night before."""
+    begin = bounds_of(observing_day(time.time()))[0]
+    await cli.ledger_builder.exposure(image(1), 1, begin - 60)
+    await cli.ledger_builder.refused(image(1), begin + 60)
+
+    answer = await cli.run("night")
+    report = (await cli.run("night", "--json")).json
+
+    assert answer.code == 1
+    assert f"names used before 1 {image(1)}" in answer.words
+    assert "NOT complete" in answer.words
+    assert (report["well"], report["refused"]) == (False, [image(1)])
+    assert (await cli.run("night", "yesterday")).code == 0
+
+
 async def test_night_selects_only_exposures_of_that_night(cli: CommandRunner) -> None:
     begin = bounds_of(observing_day(time.time()))[0]
     await cli.ledger_builder.exposure(image(1), 1, begin - 1)
@@ -108,7 +126,7 @@ async def test_replay_resends_only_the_unfinished_instructions(cli: CommandRunne
         assert await read_fields(cli.redis, image(number)) == record
     assert await next_order(cli, image(2)) is Instruction.XFER_PARAMS
     assert await next_order(cli, image(3)) is Instruction.NEW_ITEM
-    assert await mail_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
+    assert await messages_in(cli.redis, keys.Worker.BRIDGE) == [SessionChanged(session_id=SESSION)]
 
 
 async def test_replay_with_failed_retries_failed_images(cli: CommandRunner) -> None:
@@ -129,7 +147,7 @@ async def test_replay_without_a_session_is_deferred_to_the_next_start(cli: Comma
     answer = await cli.run("night", "--replay")
 
     assert "when the CSC is started" in answer.words
-    assert await mail_in(cli.redis, keys.Worker.BRIDGE) == []
+    assert await messages_in(cli.redis, keys.Worker.BRIDGE) == []
 
 
 async def test_night_without_exposures_is_reported_as_empty(cli: CommandRunner) -> None:
@@ -151,3 +169,35 @@ async def next_order(cli: CommandRunner, name: str) -> Instruction | None:
     exposure = await read_exposure(cli.redis, name, cli.settings.files_per_image)
     assert exposure is not None
     return exposure.next_instruction(SESSION, EPOCH)
+
+
+async def test_image_in_progress_is_counted_without_advice(cli: CommandRunner) -> None:
+    await cli.ledger_builder.exposure(image(1), 1, time.time(), Progress.RECEIVED)
+
+    answer = await cli.run("night")
+
+    assert answer.code == 1
+    assert "NOT complete; in progress: 1" in answer.words
+    assert "--replay" not in answer.out
+
+
+async def test_stalled_image_is_advised_to_be_replayed_with_the_day(cli: CommandRunner) -> None:
+    now = time.time()
+    await cli.ledger_builder.stalled(image(1), 1, now, Progress.INSTRUCTED)
+    await cli.ledger_builder.exposure(image(2), 2, now, Progress.RECEIVED)
+
+    answer = await cli.run("night")
+
+    day = observing_day(now)
+    assert f"NOT complete; in progress: 1; ccarchiver night {day} --replay" in answer.words
+
+
+async def test_unfinished_image_of_a_past_night_is_advised_to_be_replayed(
+    cli: CommandRunner,
+) -> None:
+    begin = bounds_of(observing_day(time.time()))[0]
+    await cli.ledger_builder.exposure(image(1), 1, begin - 60, Progress.RECEIVED)
+
+    answer = await cli.run("night", "yesterday")
+
+    assert f"NOT complete; ccarchiver night {observing_day(begin - 60)} --replay" in answer.words

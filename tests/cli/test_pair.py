@@ -9,7 +9,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.store import association_attempts
 from ccarchiver_core.store.association_attempts import AssociationAttempt
 from ccarchiver_core.store.transaction import Transaction
-from tests.core.redis_helpers import mail_in
+from tests.core.redis_helpers import messages_in
 from tests.health.harness import entry
 from tests.support.ledger_builder import EPOCH, SESSION
 
@@ -79,6 +79,30 @@ async def test_pair_show_lists_candidates_in_search_order(cli: CommandRunner) ->
     assert shown["next"] == "fwd2_consume"
 
 
+async def test_pair_show_of_a_list_full_of_malformed_entries_is_short(cli: CommandRunner) -> None:
+    await cli.pair("fwd1")
+    await list_forwarders(cli, "fwd2")
+    await cli.redis.rpush(keys.FORWARDER_LIST, *(f"junk {number}" for number in range(1000)))
+
+    answer = await cli.run("pair", "show")
+    shown = (await cli.run("pair", "show", "--json")).json
+
+    assert answer.words.count("junk") == 3
+    assert "1000 entries of the list are malformed, 3 are shown" in answer.words
+    assert shown["malformed"] == 1000
+    assert len(shown["candidates"]) == 4
+    assert shown["next"] == "fwd2_consume"
+
+
+async def test_malformed_entry_cannot_be_the_next_forwarder(cli: CommandRunner) -> None:
+    await cli.redis.rpush(keys.FORWARDER_LIST, "junk")
+
+    answer = await cli.run("pair", "next", "junk", "--yes")
+
+    assert answer.code == 1
+    assert await cli.redis.lrange(keys.FORWARDER_LIST, 0, -1) == [b"junk"]
+
+
 async def test_pair_show_exits_1_while_no_forwarder_is_paired(cli: CommandRunner) -> None:
     await cli.pair()
     await cli.redis.hset(keys.SESSION, "pairing", "searching")
@@ -102,7 +126,7 @@ async def test_release_sends_replace_forwarder_to_health(cli: CommandRunner) -> 
     assert as_json == {"released": "fwd1", "health_lives": True, "paired": None}
     assert answer.code == 0
     assert "fwd1: released" in answer.words
-    [message, _] = await mail_in(cli.redis, Worker.HEALTH)
+    [message, _] = await messages_in(cli.redis, Worker.HEALTH)
     assert isinstance(message, ReplaceForwarder)
     assert (message.session_id, message.epoch, message.reason) == (
         SESSION,
@@ -122,7 +146,7 @@ async def test_release_is_rejected_when_no_forwarder_is_paired(cli: CommandRunne
     assert (without_session.code, searching.code) == (1, 1)
     assert "no session is active" in without_session.err
     assert "already searching for one" in searching.err
-    assert await mail_in(cli.redis, Worker.HEALTH) == []
+    assert await messages_in(cli.redis, Worker.HEALTH) == []
 
 
 async def test_release_without_a_successor_needs_force(cli: CommandRunner) -> None:
@@ -136,7 +160,7 @@ async def test_release_without_a_successor_needs_force(cli: CommandRunner) -> No
     assert "FAULT" in refused.err
     assert forced.code == 0
     assert "health is down" in forced.words
-    assert len(await mail_in(cli.redis, Worker.HEALTH)) == 1
+    assert len(await messages_in(cli.redis, Worker.HEALTH)) == 1
 
 
 async def test_pair_next_puts_the_named_forwarder_first(cli: CommandRunner) -> None:
@@ -170,3 +194,10 @@ async def test_pair_next_exits_1_without_candidates_or_with_an_unknown_name(
 ) -> None:
     assert (await cli.run("pair", "next")).code == 1
     assert "no Forwarder unknown" in (await cli.run("pair", "next", "unknown")).err
+
+
+async def test_pair_next_with_an_empty_name_exits_2(cli: CommandRunner) -> None:
+    answer = await cli.run("pair", "next", "", "--yes")
+
+    assert answer.code == 2
+    assert "type a hostname or a queue" in answer.err_words

@@ -94,6 +94,7 @@ async def test_status_json_has_the_verdict_and_all_that_is_shown(cli: CommandRun
     assert answer.code == 1
     assert answer.json["well"] is False
     assert [alarm["name"] for alarm in answer.json["alarms"]] == ["dead_letters"]
+    assert answer.json["alarms"][0]["text"].endswith(" s old, from q: odd")
     assert answer.json["csc"]["state"] == "ENABLED"
     assert answer.json["broker"]["publish_s"] == 0.002
     assert answer.json["pairing"]["hostname"] == "fwd1"
@@ -123,7 +124,7 @@ async def test_status_without_redis_reports_redis_and_supervisord_as_unavailable
     as_json = await cli.run("status", "--json")
 
     assert answer.code == as_json.code == 69
-    assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in answer.words
+    assert f"Redis at 127.0.0.1:{port} (database 14) refused the connection" in answer.words
     assert "supervisord does not answer" in answer.words
     assert [alarm["name"] for alarm in as_json.json["alarms"]] == ["redis_unavailable"]
 

@@ -94,7 +94,7 @@ async def end(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-async def post(redis: Redis, to: Worker, *messages: WorkerMessage) -> list[str]:
+async def enqueue(redis: Redis, to: Worker, *messages: WorkerMessage) -> list[str]:
     """Enqueue messages in a worker's mailbox as another worker does."""
     return [
         text(await redis.xadd(to.mailbox, {"message": message.model_dump_json()}))
@@ -102,7 +102,7 @@ async def post(redis: Redis, to: Worker, *messages: WorkerMessage) -> list[str]:
     ]
 
 
-async def mail_in(redis: Redis, worker: Worker) -> list[WorkerMessage]:
+async def messages_in(redis: Redis, worker: Worker) -> list[WorkerMessage]:
     """Return the messages of a mailbox without removing them."""
     raw = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(worker.mailbox))
     return [WORKER_MESSAGE_ADAPTER.validate_json(fields[b"message"]) for _, fields in raw]

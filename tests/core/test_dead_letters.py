@@ -29,15 +29,15 @@ async def test_a_dead_letter_keeps_reason_origin_image_and_the_raw_bytes(
         )
         await context.transactions.apply(transaction)
 
-        [letter] = await read_dead_letters(redis)
+        [dead_letter] = await read_dead_letters(redis)
 
-        assert letter["raw"] == RAW
-        assert (letter["origin"], letter["reason"], letter["obsid"]) == (
+        assert dead_letter["raw"] == RAW
+        assert (dead_letter["origin"], dead_letter["reason"], dead_letter["obsid"]) == (
             b"telemetry_queue",
             b"not YAML",
             b"CC_O_1",
         )
-        assert letter["at"]
+        assert dead_letter["at"]
         assert await counter(redis, "dead_letters") == 1
 
 
@@ -49,7 +49,7 @@ async def test_oldest_dead_letters_are_trimmed_at_the_limit(fresh_redis: Private
             dead_letters.add(transaction, settings, origin="q", reason="bad", raw=b"%d" % number)
             await context.transactions.apply(transaction)
 
-        assert [letter["raw"] for letter in await read_dead_letters(redis)] == [
+        assert [dead_letter["raw"] for dead_letter in await read_dead_letters(redis)] == [
             b"7",
             b"8",
             b"9",
@@ -66,9 +66,9 @@ async def test_dead_letter_reason_is_truncated(fresh_redis: PrivateRedis) -> Non
         dead_letters.add(transaction, settings, origin="q", reason="x" * 100_000, raw=b"")
         await context.transactions.apply(transaction)
 
-        [letter] = await read_dead_letters(redis)
+        [dead_letter] = await read_dead_letters(redis)
 
-        assert len(letter["reason"]) == dead_letters.REASON_LENGTH
+        assert len(dead_letter["reason"]) == dead_letters.REASON_LENGTH
 
 
 async def test_dead_letters_are_listed_newest_first_found_by_id_and_dropped(
@@ -88,4 +88,7 @@ async def test_dead_letters_are_listed_newest_first_found_by_id_and_dropped(
         assert await dead_letters.find(redis, "1-1") is None
         assert await dead_letters.drop(redis, newest.id)
         assert not await dead_letters.drop(redis, newest.id)
-        assert [letter["raw"] for letter in await read_dead_letters(redis)] == [b"one", b"two"]
+        assert [dead_letter["raw"] for dead_letter in await read_dead_letters(redis)] == [
+            b"one",
+            b"two",
+        ]

@@ -61,7 +61,7 @@ def test_instructions_are_in_order_for_any_order_of_events(
 
 
 def test_failed_or_retrieved_image_has_no_next_instruction() -> None:
-    for change in ({"failure_reason": "refused by the Controller"}, {"retrieved": True}):
+    for change in ({"failure_reason": "rejected by the Controller"}, {"retrieved": True}):
         exposure = Exposure(
             obsid=IMAGE, job=1, start=START, end=END, header=HEADER, target_dir=TARGET, **change
         )

@@ -13,10 +13,10 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 from tests.core.redis_helpers import (
     counter,
+    enqueue,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     read_dead_letters,
     site,
 )
@@ -31,7 +31,7 @@ async def test_message_that_keeps_failing_is_dead_lettered_and_the_next_one_is_h
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(
+        await enqueue(
             redis,
             Worker.SAL,
             SessionStarted(session_id="poison"),
@@ -53,7 +53,7 @@ async def test_message_that_keeps_failing_is_dead_lettered_and_the_next_one_is_h
             await context.mailbox.handle(entry, handler)
 
         assert handled == ["good"]
-        assert await mail_in(redis, Worker.SAL) == []
+        assert await messages_in(redis, Worker.SAL) == []
         [dead] = await read_dead_letters(redis)
         assert b"KeyError" in dead["reason"]
         assert SessionStarted.model_validate_json(dead["raw"]).session_id == "poison"
@@ -64,7 +64,7 @@ async def test_fenced_error_of_a_handler_leaves_the_message_in_the_mailbox(
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(redis, Worker.SAL, SessionStarted(session_id="s"))
+        await enqueue(redis, Worker.SAL, SessionStarted(session_id="s"))
 
         async def handler(_entry: Entry) -> None:
             raise FencedError("another instance")
@@ -75,7 +75,7 @@ async def test_fenced_error_of_a_handler_leaves_the_message_in_the_mailbox(
         with pytest.raises(FencedError):
             await context.mailbox.handle(entries[0], handler)
 
-        assert len(await mail_in(redis, Worker.SAL)) == 1
+        assert len(await messages_in(redis, Worker.SAL)) == 1
 
 
 @pytest.mark.parametrize("origin", ["telemetry_queue", Worker.SAL.mailbox, FORWARDER_LIST])
@@ -88,18 +88,18 @@ async def test_requeue_puts_a_dead_letter_back_where_it_came_from(
         transaction = Transaction()
         dead_letters.add(transaction, settings, origin=origin, reason="a test", raw=raw)
         await context.transactions.apply(transaction)
-        [letter] = await dead_letters.newest(redis, 10)
+        [dead_letter] = await dead_letters.newest(redis, 10)
 
-        await dead_letters.requeue(redis, letter)
+        await dead_letters.requeue(redis, dead_letter)
 
         assert await dead_letters.newest(redis, 10) == []
         assert await counter(redis, "dead_letters_requeued") == 1
         if origin == FORWARDER_LIST:
             assert await redis.rpop(FORWARDER_LIST) == raw
         elif origin == Worker.SAL.mailbox:
-            assert await mail_in(redis, Worker.SAL) == [SessionStarted(session_id="s")]
+            assert await messages_in(redis, Worker.SAL) == [SessionStarted(session_id="s")]
         else:
-            assert await mail_in(redis, Worker.BRIDGE) == [Requeue(queue=origin, raw=raw)]
+            assert await messages_in(redis, Worker.BRIDGE) == [Requeue(queue=origin, raw=raw)]
 
 
 @pytest.mark.parametrize("origin", [UNFINISHED, f"{dead_letters.SAL_ORIGIN}startIntegration"])
@@ -113,10 +113,10 @@ async def test_requeue_of_an_image_or_event_is_rejected_with_a_remedy(
             transaction, settings, origin=origin, reason="a test", raw=b"{}", obsid="i"
         )
         await context.transactions.apply(transaction)
-        [letter] = await dead_letters.newest(redis, 10)
+        [dead_letter] = await dead_letters.newest(redis, 10)
 
         with pytest.raises(RejectedError, match=r"ccarchiver image i --retry|drop it"):
-            await dead_letters.requeue(redis, letter)
+            await dead_letters.requeue(redis, dead_letter)
 
         assert len(await dead_letters.newest(redis, 10)) == 1
 

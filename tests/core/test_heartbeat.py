@@ -14,7 +14,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime import heartbeat
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_sim.testbed.brokers import PrivateRedis
-from tests.core.redis_helpers import end, eventually, holding, looking_into, post, site
+from tests.core.redis_helpers import end, enqueue, eventually, holding, looking_into, site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ async def test_heartbeat_contains_process_resources_and_mailbox_depth(
     settings = site(fresh_redis.port)
     async with holding(Worker.BRIDGE, settings) as context, looking_into(settings) as redis:
         assert await read_heartbeat(redis, Worker.BRIDGE) is None
-        await post(redis, Worker.BRIDGE, SessionStarted(session_id="waiting"))
+        await enqueue(redis, Worker.BRIDGE, SessionStarted(session_id="waiting"))
         context.heartbeat.state = "working"
         began = time.time()
         publishing = asyncio.create_task(context.heartbeat.publish())

@@ -15,11 +15,11 @@ from tests.core.lossy_proxy import lossy_proxy
 from tests.core.redis_helpers import (
     LIMIT_S,
     counter,
+    enqueue,
     eventually,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     read_dead_letters,
     site,
 )
@@ -72,7 +72,7 @@ async def test_mailbox_progress_changes_with_each_handled_message(
             seen.append(context.mailbox.progress)
             await context.transactions.apply(Transaction().ack(Worker.SAL, entry.id))
 
-        await post(redis, Worker.SAL, *messages(1, 2, 3))
+        await enqueue(redis, Worker.SAL, *messages(1, 2, 3))
         handled = 0
         async with within(LIMIT_S):
             while handled < 3:
@@ -86,24 +86,24 @@ async def test_mailbox_progress_changes_with_each_handled_message(
 async def test_messages_are_read_in_order_and_removed_when_acked(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await post(redis, Worker.SAL, *messages(*range(250)))
+        await enqueue(redis, Worker.SAL, *messages(*range(250)))
 
         found = list[str]()
         while len(found) < 250:
             found += await read_some(context)
 
         assert found == [str(i) for i in range(250)]
-        assert await mail_in(redis, Worker.SAL) == []
+        assert await messages_in(redis, Worker.SAL) == []
         assert (await redis.xpending(Worker.SAL.mailbox, "worker"))["pending"] == 0
 
 
 async def test_restarted_worker_reads_its_pending_messages_first(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await post(redis, Worker.SAL, *messages("a", "b"))
+        await enqueue(redis, Worker.SAL, *messages("a", "b"))
         async with holding(Worker.SAL, settings) as before:
             assert await read_some(before, ack=False) == ["a", "b"]
-        await post(redis, Worker.SAL, *messages("c"))
+        await enqueue(redis, Worker.SAL, *messages("c"))
 
         async with holding(Worker.SAL, settings) as after:
             assert await read_some(after) == ["a", "b"]
@@ -115,7 +115,7 @@ async def test_message_enqueued_before_the_first_read_is_not_lost(
 ) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        await post(redis, Worker.HEALTH, *messages("early"))
+        await enqueue(redis, Worker.HEALTH, *messages("early"))
         async with holding(Worker.HEALTH, settings) as context:
             assert await read_some(context) == ["early"]
 
@@ -129,11 +129,11 @@ async def test_messages_are_delivered_again_in_order_after_a_lost_reply(
         looking_into(site(fresh_redis.port)) as redis,
     ):
         assert await context.mailbox.read() == []  # from here on it reads new messages
-        await post(redis, Worker.SAL, *messages(*range(5)))
+        await enqueue(redis, Worker.SAL, *messages(*range(5)))
         proxy.lose_reply_to(b"XREADGROUP")
 
         first = await read_some(context)
-        await post(redis, Worker.SAL, *messages(5, 6))
+        await enqueue(redis, Worker.SAL, *messages(5, 6))
         rest = await read_some(context)
 
         assert proxy.lost == 1
@@ -146,7 +146,7 @@ async def test_pending_messages_survive_a_redis_restart_during_a_read(tmp_path: 
         settings = site(server.port)
         async with holding(Worker.SAL, settings) as context:
             async with looking_into(settings) as redis:
-                await post(redis, Worker.SAL, *messages("pending"))
+                await enqueue(redis, Worker.SAL, *messages("pending"))
             assert await read_some(context, ack=False) == ["pending"]
             assert await context.mailbox.read() == []
             reading = asyncio.create_task(read_some(context))
@@ -159,7 +159,7 @@ async def test_pending_messages_survive_a_redis_restart_during_a_read(tmp_path: 
                     "a message delivered before the outage is delivered again"
                 )
             async with looking_into(settings) as redis:
-                await post(redis, Worker.SAL, *messages("new"))
+                await enqueue(redis, Worker.SAL, *messages("new"))
             assert await read_some(context) == ["new"]
 
 
@@ -168,7 +168,7 @@ async def test_mailbox_is_created_again_after_redis_lost_it(fresh_redis: Private
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         assert await context.mailbox.read() == []
         await redis.delete(Worker.SAL.mailbox)
-        await post(redis, Worker.SAL, *messages("after"))
+        await enqueue(redis, Worker.SAL, *messages("after"))
 
         assert await read_some(context) == ["after"]
 
@@ -191,7 +191,7 @@ async def test_unreadable_message_is_dead_lettered_raw_and_the_next_one_is_read(
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         await redis.xadd(Worker.SAL.mailbox, {"message": text})
-        await post(redis, Worker.SAL, *messages("good"))
+        await enqueue(redis, Worker.SAL, *messages("good"))
 
         assert await read_some(context) == ["good"]
 
@@ -200,14 +200,14 @@ async def test_unreadable_message_is_dead_lettered_raw_and_the_next_one_is_read(
         assert dead["origin"] == Worker.SAL.mailbox.encode()
         assert b"not a message" in dead["reason"]
         assert await counter(redis, "dead_letters") == 1
-        assert await mail_in(redis, Worker.SAL) == []
+        assert await messages_in(redis, Worker.SAL) == []
 
 
 async def test_entry_without_a_message_field_is_dead_lettered(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
-        await redis.xadd(Worker.SAL.mailbox, {"post": "misspelt"})
-        await post(redis, Worker.SAL, *messages("good"))
+        await redis.xadd(Worker.SAL.mailbox, {"messages": "misspelt"})
+        await enqueue(redis, Worker.SAL, *messages("good"))
 
         assert await read_some(context) == ["good"]
         assert len(await read_dead_letters(redis)) == 1
@@ -216,7 +216,7 @@ async def test_entry_without_a_message_field_is_dead_lettered(fresh_redis: Priva
 async def test_pending_message_that_was_deleted_is_skipped(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as redis:
-        [first, _] = await post(redis, Worker.SAL, *messages("gone", "there"))
+        [first, _] = await enqueue(redis, Worker.SAL, *messages("gone", "there"))
         async with holding(Worker.SAL, settings) as before:
             await read_some(before, ack=False)
         await redis.xdel(Worker.SAL.mailbox, first)
@@ -240,6 +240,6 @@ async def test_blocking_read_returns_immediately_when_a_message_arrives(
             return any("xreadgroup" in str(client["cmd"]) for client in await redis.client_list())
 
         await eventually(waits, "a blocking read")
-        await post(redis, Worker.SAL, *messages("b"))
+        await enqueue(redis, Worker.SAL, *messages("b"))
         async with within(LIMIT_S / 2):
             assert await reading == ["b"]

@@ -4,7 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import (
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.errors import describe, is_write_rejected
@@ -50,6 +56,7 @@ async def test_redis_command_can_be_cancelled_at_any_point(fresh_redis: PrivateR
             True,
         ),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), True),
+        (MasterDownError("Link with MASTER is down"), True),
         (ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"), False),
         (ResponseError("BUSYGROUP Consumer Group name already exists"), False),
         (ValueError("OOM"), False),
@@ -65,6 +72,8 @@ def test_is_write_rejected_is_true_only_for_errors_that_can_pass(
     ("error", "remedy"),
     [
         (ResponseError("NOREPLICAS Not enough good replicas to write."), "start its replicas"),
+        (ReadOnlyError("You can't write against a read only replica."), "it is a replica"),
+        (MasterDownError("Link with MASTER is down"), "it is a replica without a master"),
         (
             ResponseError("MISCONF Redis is configured to save RDB snapshots"),
             "free its memory or its disk",
@@ -73,6 +82,7 @@ def test_is_write_rejected_is_true_only_for_errors_that_can_pass(
             NoPermissionError("this user has no permissions to run the 'xadd' command"),
             "deploy/redis-users.acl",
         ),
+        (ResponseError("DB index is out of range"), "use a smaller ARCHIVER_REDIS_DB"),
     ],
 )
 def test_describe_names_the_remedy_for_each_error(error: Exception, remedy: str) -> None:

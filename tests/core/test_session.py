@@ -66,7 +66,7 @@ async def test_end_deletes_the_association_key_in_the_same_transaction(
             keys.SESSION,
             mapping={
                 "id": "s",
-                "wanted": "up",
+                "is_active": "1",
                 "pairing": "paired",
                 "forwarder": FORWARDER.model_dump_json(),
             },

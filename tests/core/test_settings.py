@@ -175,9 +175,19 @@ def test_all_problems_of_a_site_file_are_reported_together(tmp_path: Path) -> No
     ]
 
 
-def test_missing_site_file_is_named_with_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"site\.yaml: no such file.*IIP_CONFIG_DIR"):
-        load_settings(tmp_path / "site.yaml")
+def test_missing_site_file_in_use_is_named_with_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IIP_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"config\.yaml: no such file; .*IIP_CONFIG_DIR"):
+        load_settings()
+
+
+def test_missing_site_file_that_is_given_is_named_without_the_variable(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(caught.value) == f"{path}: no such file; correct its name"
 
 
 def test_site_file_that_is_not_utf_8_is_rejected_by_name(tmp_path: Path) -> None:

@@ -21,8 +21,17 @@ from pydantic import (
 )
 
 from ccarchiver_core.base.errors import ConfigError
-from ccarchiver_core.config import settings, site_file, site_sections
+from ccarchiver_core.config import (
+    addresses,
+    settings,
+    site_file,
+    site_schema,
+    site_sections,
+    value_types,
+    yaml_tree,
+)
 from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.config.value_types import Hidden
 from tests.core.redis_helpers import DATA
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
 BAD = sorted((DATA / "config").glob("bad_*.yaml"))
 GOOD = sorted((DATA / "config").glob("good_*.yaml"))
 
-MODULES = (settings, site_sections, site_file)
+MODULES = (settings, site_schema, site_sections, site_file, value_types, addresses, yaml_tree)
 """The modules with the rules."""
 
 Place = tuple[str, int]
@@ -60,24 +69,26 @@ HELPERS = {"to_list", "join_addresses"}
 
 
 def raises() -> dict[Place, str]:
-    """Return the position of each `raise` of the rules, with its statement."""
+    """Return the position of each `raise` of an error of the rules, with its statement."""
     found = {}
     for module in MODULES:
         path = Path(inspect.getfile(module))
         text = path.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Raise):
+            if isinstance(node, ast.Raise) and node.exc is not None:
                 found[str(path), node.lineno] = (
                     f"{path.name}:{node.lineno}: {ast.get_source_segment(text, node)}"
                 )
     return found
 
 
-def reached(path: Path) -> Iterator[Place]:
+def reached(path: Path, *, is_old: bool = False) -> Iterator[Place]:
     """Return the position of each `raise` that loading a site file executes."""
     with pytest.raises(ConfigError) as caught:
-        load_settings(path)
+        load_settings(path, is_old=is_old)
     yield from _places(caught.value.__traceback__)
+    if isinstance(caught.value.__cause__, yaml.YAMLError):
+        yield from _places(caught.value.__cause__.__traceback__)
     if isinstance(problems := caught.value.__context__, ValidationError):
         for problem in problems.errors():
             if problem["type"] == "value_error":
@@ -96,8 +107,11 @@ def test_each_raise_of_the_settings_is_reached_by_a_bad_file(
     seen = {place for path in BAD for place in reached(path)}
     not_text = tmp_path / "not_text.yaml"
     not_text.write_bytes(b"\xff\xfe")
-    for other in (not_text, tmp_path / "missing.yaml"):
+    for other in (not_text, tmp_path / "missing.yaml", tmp_path):
         seen |= set(reached(other))
+    two_names = tmp_path / "two_names.yaml"
+    two_names.write_text("ROOT:\n  HUNG_AFTER: 45\n  WATCHDOG_TIMEOUT: 30\n", encoding="utf-8")
+    seen |= set(reached(two_names, is_old=True))
     monkeypatch.delenv("IIP_CONFIG_DIR", raising=False)
     with pytest.raises(ConfigError) as caught:
         settings.settings_path()
@@ -148,7 +162,7 @@ def broken(field: FieldInfo) -> Iterator[tuple[str, object]]:
             name = rule.func.__name__
             if name not in HELPERS:
                 yield name, BROKEN_BY[name]
-        elif not isinstance(rule, PlainSerializer):
+        elif not isinstance(rule, PlainSerializer | Hidden):
             yield beyond(rule)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.errors import FencedError
@@ -24,11 +25,11 @@ from tests.core.lossy_proxy import lossy_proxy
 from tests.core.redis_helpers import (
     LIMIT_S,
     counter,
+    enqueue,
     eventually,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     site,
 )
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 async def test_transaction_applies_all_of_its_writes(fresh_redis: PrivateRedis) -> None:
     settings, message = site(fresh_redis.port), SessionStarted(session_id="s")
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
-        [entry] = await post(redis, Worker.HEALTH, SessionStarted(session_id="handled"))
+        [entry] = await enqueue(redis, Worker.HEALTH, SessionStarted(session_id="handled"))
         transaction = (
             Transaction()
             .set_fields("a hash", {"x": 1, "y": "two"})
@@ -54,8 +55,8 @@ async def test_transaction_applies_all_of_its_writes(fresh_redis: PrivateRedis) 
 
         assert await redis.hgetall("a hash") == {b"x": b"1", b"y": b"two"}
         assert await counter(redis, "things") == 3
-        assert await mail_in(redis, Worker.SAL) == [message]
-        assert await mail_in(redis, Worker.HEALTH) == []
+        assert await messages_in(redis, Worker.SAL) == [message]
+        assert await messages_in(redis, Worker.HEALTH) == []
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ async def test_transaction_that_redis_cannot_execute_fails_alone(fresh_redis: Pr
         assert await redis.lrange("order", 0, -1) == [b"1", b"2"]
 
 
-async def test_transactions_continue_after_redis_lost_its_last_second(
+async def test_transactions_continue_after_redis_lost_its_last_second_and_the_loss_is_logged(
     fresh_redis: PrivateRedis,
 ) -> None:
     settings = site(fresh_redis.port)
@@ -364,9 +365,32 @@ async def test_transactions_continue_after_redis_lost_its_last_second(
             outcomes = [
                 await context.transactions.submit(Transaction().count("n")) for _ in range(3)
             ]
-            assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
+            with capture_logs() as lines:
+                assert set(await asyncio.gather(*outcomes)) == {Outcome.APPLIED}
 
         assert await counter(redis, "n") == 6
+        [line] = [line for line in lines if line["event"] == "redis.writes_lost"]
+        assert line["transactions"] == 2
+
+
+async def test_writes_lost_with_a_snapshot_are_logged_once(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+        await context.transactions.apply(Transaction().count("n"))
+        older = await redis.dump(Worker.SAL.applied)
+        assert older is not None
+        for _ in range(4):
+            await context.transactions.apply(Transaction().count("n"))
+        await redis.restore(Worker.SAL.applied, 0, older, replace=True)
+
+        with capture_logs() as lines:
+            for _ in range(3):
+                await context.transactions.apply(Transaction().count("n"))
+
+        lost = [line["transactions"] for line in lines if line["event"] == "redis.writes_lost"]
+        assert lost == [4]
 
 
 async def test_pipeline_loads_its_script_again_after_script_flush(
@@ -396,7 +420,10 @@ async def test_record_of_applied_transactions_does_not_grow(fresh_redis: Private
 
         assert set(outcomes) == {Outcome.PRECONDITION_FAILED}
         assert await redis.hlen(Worker.SAL.applied) == 2
-        assert await redis.hstrlen(Worker.SAL.applied, "refused") <= 8 * FAILED_PRECONDITIONS_KEPT
+        assert (
+            await redis.hstrlen(Worker.SAL.applied, "preconditions_failed")
+            <= 8 * FAILED_PRECONDITIONS_KEPT
+        )
 
 
 async def test_transaction_writes_arbitrary_bytes_unchanged(fresh_redis: PrivateRedis) -> None:

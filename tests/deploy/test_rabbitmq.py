@@ -37,7 +37,7 @@ PAGE = ROOT / "docs" / "operations" / "brokers.md"
 SITE = Settings()
 VHOST = SITE.vhost
 FORWARDER = "f99_consume"
-FOREIGN = "somebody_elses"
+FOREIGN = "other_owner"
 DEAD = "ccarchiver.dead"
 ACCESS_REFUSED = 403
 """Reply code of AMQP."""

@@ -32,7 +32,7 @@ from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 from tests.cli.doctor.doctor_helpers import only, run_check, site_of
-from tests.core.redis_helpers import post, site
+from tests.core.redis_helpers import enqueue, site
 from tests.health.exposition import scrape
 from tests.health.metrics_scenario import running_scenario
 from tests.support.brokers import empty
@@ -109,7 +109,7 @@ async def test_archiver_user_can_use_transactions_lease_mailbox_and_heartbeat(
             .command("RPUSH", keys.FORWARDER_LIST, "entry")
         )
         assert await context.transactions.apply(transaction.count("anything")) is Outcome.APPLIED
-        await post(archiver, Worker.HEALTH, SessionStarted(session_id="one"))
+        await enqueue(archiver, Worker.HEALTH, SessionStarted(session_id="one"))
         entries = [entry for _ in range(2) for entry in await context.mailbox.read()]
         assert [entry.message for entry in entries] == [SessionStarted(session_id="one")]
         assert (

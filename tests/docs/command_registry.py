@@ -86,7 +86,7 @@ LINES = (
     ),
     Line(
         r"supervisorctl (-c supervisord\.conf )?"
-        r"(restart|start|stop|tail) (ccarchiver:(\w+|\*|…)|watch)",
+        r"(restart|start|stop|tail) (ccarchiver:(\w+|\*|…)|event_listener)",
         Verification.OWN_TEST,
         START_UP,
     ),
@@ -147,7 +147,9 @@ LINES = (
         "set-up with an interpreter that may not be here",
     ),
     Line(
-        r"git clone … .*", Verification.NOT_RUN, "the address is the site's own; CI begins with it"
+        r"git clone URL_OF_THIS_REPOSITORY .*",
+        Verification.NOT_RUN,
+        "the address is the site's own; CI begins with it",
     ),
     # ---- environments
     Line(

@@ -16,7 +16,7 @@ from tests.docs.documents import ROOT, pages
 from tests.support.markdown import Block, blocks
 
 BLOCKS = [(path, block) for path in pages() for block in blocks(path.read_text(encoding="utf-8"))]
-KINDS = {"sh", "console", "python", "yaml", "json", "text"}
+KINDS = {"sh", "console", "python", "yaml", "json", "nginx", "text"}
 """Besides Sphinx directives, in braces, which the build checks."""
 
 

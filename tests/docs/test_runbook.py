@@ -14,7 +14,7 @@ from ccarchiver_core.status.alarms import ALARM_NAMES, AlarmName, fault_alarm
 from ccarchiver_core.store.stage_durations import Stage
 from tests.health.exposition import scrape
 from tests.health.metrics_scenario import running_scenario
-from tests.support.markdown import headings, links, rows
+from tests.support.markdown import blocks, headings, links, prose, rows, sections
 
 if TYPE_CHECKING:
     from ccarchiver_sim.testbed.brokers import PrivateRabbit, PrivateRedis
@@ -29,9 +29,8 @@ def page(name: str) -> str:
 
 
 def entries(name: str) -> dict[str, str]:
-    """Return the text below each heading of the second level."""
-    parts = re.split(r"^## +(.+)$", page(name), flags=re.MULTILINE)
-    return dict(zip((title.strip() for title in parts[1::2]), parts[2::2], strict=True))
+    """Return the entries of a page of the runbook by title."""
+    return sections(page(name), 2)
 
 
 def test_each_error_code_has_one_entry_and_no_entry_has_another_code() -> None:
@@ -49,12 +48,11 @@ def test_each_alarm_has_one_entry_and_no_entry_has_another_name() -> None:
 @pytest.mark.parametrize("name", ["errors.md", "alarms.md"])
 def test_each_entry_shows_the_symptom_and_the_remedy(name: str) -> None:
     for title, text in entries(name).items():
-        blocks = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        assert any("$ ccarchiver status" in block for block in blocks), (
+        outputs = [block.text for block in blocks(text) if block.kind == "console"]
+        assert any("$ ccarchiver status" in output for output in outputs), (
             f"{title}: no output of status"
         )
-        outside = re.sub(r"^```\w+\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        assert len(outside.split()) > 30, f"{title}: no meaning and remedy"
+        assert len(prose(text).split()) > 30, f"{title}: no meaning and remedy"
 
 
 def test_entry_of_each_code_quotes_that_fault() -> None:
@@ -100,7 +98,7 @@ def test_each_measured_stage_is_explained() -> None:
     explained = [
         row[0].strip("`") for row in rows(page("metrics.md")) if row[0].strip("`") in set(Stage)
     ]
-    assert explained == [measure.value for measure in Stage]
+    assert explained == [stage.value for stage in Stage]
 
 
 def test_operations_index_links_to_every_page() -> None:

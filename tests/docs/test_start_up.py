@@ -20,6 +20,8 @@ from tests.docs.documents import DOCS, ROOT, commands
 from tests.support.markdown import blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 LIMIT_S = 60.0
@@ -112,6 +114,20 @@ def edit(environment: Path) -> None:
         file.writelines(f"{name}={value}\n" for name, value in ours.items())
 
 
+async def wait_until_ready(logs: Mapping[Path, bytes], sizes: Mapping[Path, int]) -> None:
+    """Wait until each log has the event of a worker that is ready, after its given size."""
+
+    def logged(path: Path, event: bytes) -> bool:
+        # A worker creates its log file some time after supervisord has started the process.
+        return path.exists() and event in path.read_bytes()[sizes.get(path, 0) :]
+
+    await polling.wait_for(
+        lambda: all(logged(path, event) for path, event in logs.items()),
+        LIMIT_S,
+        "each worker to be ready",
+    )
+
+
 # Each integration test starts and stops the workers with the same supervisord.conf.
 @pytest.mark.extended
 async def test_documented_start_up_and_shutdown_work(shell: Shell) -> None:
@@ -124,6 +140,10 @@ async def test_documented_start_up_and_shutdown_work(shell: Shell) -> None:
     down = next(typed for typed in page if any("shutdown" in command for command in typed))
     by_hand = next(typed for typed in page if set(WORKERS) <= set(typed))
     assert by_hand == list(WORKERS)
+    logs = {
+        shell.folder / "logs" / f"{program.removeprefix('run_')}.log": event
+        for program, event in WORKERS.items()
+    }
     shell.run(up[0])
     edit(shell.folder / "site.env")
     try:
@@ -133,27 +153,20 @@ async def test_documented_start_up_and_shutdown_work(shell: Shell) -> None:
         for command in one_worker:
             shell.run(command)
         shell.run("supervisorctl restart ccarchiver:*")
-        shell.run("supervisorctl restart watch")
+        shell.run("supervisorctl restart event_listener")
         shell.run("supervisorctl tail ccarchiver:bridge")
         assert shell.run("supervisorctl status").count("RUNNING") == SUPERVISED
         shell.run("site-venv/bin/ccarchiver config check")
+        await wait_until_ready(logs, {})
     finally:
         shell.run(down[0])
     pid_file = shell.folder / "run" / "supervisord.pid"
     await polling.wait_for(lambda: not pid_file.exists(), LIMIT_S, "supervisord's end")
 
-    logs = shell.folder / "logs"
-    awaited = {
-        logs / f"{program.removeprefix('run_')}.log": event for program, event in WORKERS.items()
-    }
-    before = {path: path.stat().st_size for path in awaited}
+    sizes = {path: path.stat().st_size for path in logs}
     started = [shell.start(program) for program in by_hand]
     try:
-        await polling.wait_for(
-            lambda: all(awaited[path] in path.read_bytes()[size:] for path, size in before.items()),
-            LIMIT_S,
-            "each worker to be ready",
-        )
+        await wait_until_ready(logs, sizes)
     finally:
         for worker in started:
             worker.send_signal(signal.SIGINT)
@@ -187,6 +200,6 @@ def test_each_command_verified_by_start_up_is_typed_there() -> None:
             kind, *names = command.replace("-c supervisord.conf ", "").split()[1:]
             assert kind in SUPERVISOR_KINDS
             assert set(names) <= {
-                "watch",
+                "event_listener",
                 *(f"ccarchiver:{name}" for name in ("sal", "bridge", "health", "*", "…")),
             }

@@ -6,7 +6,7 @@ import pytest
 from typing_extensions import override
 
 from ccarchiver_sim.faults import progress
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.runner import CampaignPlan, Runner
 from ccarchiver_sim.faults.sal_source import END, HEADER, START
 from ccarchiver_sim.faults.scenario import Scenario
@@ -25,11 +25,13 @@ class LostHeader(Scenario):
     ends_at_once = True
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        self.image = stage.sky.new_image()
+    async def inject(self, testbed: FaultTestbed) -> None:
+        self.image = testbed.sal_source.new_image()
         for topic in (START, END):
-            stage.sky.put(topic, self.image)
-        stage.oracle.put(HEADER, self.image, stage.oracle.traces[self.image].last_put, enabled=True)
+            testbed.sal_source.put(topic, self.image)
+        testbed.oracle.put(
+            HEADER, self.image, testbed.oracle.traces[self.image].last_put, enabled=True
+        )
 
 
 async def test_campaign_reports_a_lost_event_as_one_lost_image(
@@ -38,15 +40,15 @@ async def test_campaign_reports_a_lost_event_as_one_lost_image(
     monkeypatch.setattr(progress, "IDLE_LIMIT_S", LIMIT_S)
     monkeypatch.setattr(progress, "STUCK_LIMIT_S", LIMIT_S)
     scenario = LostHeader()
-    stage = Stage(1)
+    testbed = FaultTestbed(1)
     try:
-        async with stage:
-            await stage.open()
+        async with testbed:
+            await testbed.open()
             result = await Runner(
-                stage, CampaignPlan(kills=None, is_short=True), lambda _text: None
+                testbed, CampaignPlan(kills=None, is_short=True), lambda _text: None
             ).run(scenario)
     finally:
-        stage.rig.folder.remove()
+        testbed.rig.folder.remove()
 
     assert result.lost == 1
     assert not result.passed

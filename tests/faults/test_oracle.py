@@ -144,7 +144,7 @@ def test_image_delivered_before_the_fault_ended_needs_no_recovery() -> None:
 def test_rejected_image_is_no_loss() -> None:
     oracle = oracle_with()
     put_all(oracle)
-    oracle.refuse(IMAGE)
+    oracle.record_rejected(IMAGE)
     result = verdict(oracle)
     assert (result.accepted, result.delivered, result.lost, result.dead_lettered) == (1, 0, 0, 1)
     assert result.passed

@@ -14,8 +14,8 @@ from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.file_status import FileStatus
 from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.keys import DEAD_LETTERS, Worker
-from ccarchiver_health.candidate_queue import CandidateQueue
-from tests.core.redis_helpers import holding, looking_into, mail_in, site
+from ccarchiver_health.forwarder_list import ForwarderList
+from tests.core.redis_helpers import holding, looking_into, messages_in, site
 from tests.fuzz.mutations import bodies
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_good_messages_among_bad_ones_all_reach_sal_in_order(
                 await router.handle_batch(batch, done=lambda delivery: acked.append(delivery.tag))
                 arrived = [
                     message.filename
-                    for message in await mail_in(redis, Worker.SAL)
+                    for message in await messages_in(redis, Worker.SAL)
                     if isinstance(message, FileStatus) and message.archiver == GOOD_ARCHIVER
                 ]
                 assert arrived == [f"{sent}.fits"]
@@ -72,11 +72,11 @@ async def test_forwarder_list_entry_is_decoded_or_rejected(fresh_redis: PrivateR
         hostname="f99", ip_address="127.0.0.1", consume_queue="f99_consume"
     ).model_dump_json()
     async with holding(Worker.HEALTH, site(fresh_redis.port)) as context:
-        candidates = CandidateQueue(context)
+        forwarders = ForwarderList(context)
         for number, body in enumerate(bodies(INPUTS, SEED)):
             at = number % len(entry)
             for raw in (body, entry[:at].encode() + body[:2] + entry[at + 1 :].encode()):
                 try:
-                    assert isinstance(candidates._read(raw), ForwarderEntry)
+                    assert isinstance(forwarders.parse(raw), ForwarderEntry)
                 except RejectedError as error:
                     assert "Forwarder" in str(error)  # noqa: PT017  most are rejected, some are not

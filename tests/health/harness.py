@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.host import host_name
 from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.domain.worker_messages import (
     WORKER_MESSAGE_ADAPTER,
@@ -16,11 +17,20 @@ from ccarchiver_core.domain.worker_messages import (
     SessionChanged,
 )
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.store import session
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.health import Health
 from ccarchiver_sim.pace import scaled
-from tests.core.redis_helpers import end, eventually, holding, looking_into, mail_in, post, site
+from tests.core.redis_helpers import (
+    end,
+    enqueue,
+    eventually,
+    holding,
+    looking_into,
+    messages_in,
+    site,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,7 +59,7 @@ class HealthHarness:
         self.redis = redis
         self._sal = sal
         self._answered: set[bytes] = set()
-        self.asked: list[str] = []
+        self.attempted: list[str] = []
         """Hostnames of the Forwarders in the AssociateForwarder messages, in order."""
 
     async def list_forwarders(self, *names: str) -> None:
@@ -60,6 +70,19 @@ class HealthHarness:
     async def write_presence(self, name: str) -> None:
         """Write a Forwarder's presence key, which outlasts any test."""
         await self.redis.set(f"{name}_association", "pong", ex=600)
+
+    async def set_bridge(
+        self, *, link_since: float, link_problem: str = "", degraded_reason: str = ""
+    ) -> None:
+        """Write the bridge's heartbeat, which does not expire."""
+        heartbeat = Heartbeat(
+            worker=Worker.BRIDGE,
+            host=host_name(),
+            link_since=link_since,
+            link_problem=link_problem,
+            degraded_reason=degraded_reason,
+        )
+        await self.redis.set(Worker.BRIDGE.alive, heartbeat.model_dump_json())
 
     async def begin(self, session_id: str = SESSION) -> None:
         """Begin a session as the CSC does."""
@@ -90,14 +113,14 @@ class HealthHarness:
                 continue
             self._answered.add(entry_id)
             name = message.forwarder.hostname
-            self.asked.append(name)
+            self.attempted.append(name)
             reply = AssociationResult(
                 session_id=message.session_id,
                 epoch=message.epoch,
                 result=replies.get(name, AssociationOutcome.ASSOCIATED),
                 presence_key=f"{name}_association",
             )
-            await post(self.redis, Worker.HEALTH, reply)
+            await enqueue(self.redis, Worker.HEALTH, reply)
 
     async def paired_with(self, name: str, **replies: AssociationOutcome) -> Session:
         """Play the bridge until a Forwarder is paired."""
@@ -111,7 +134,7 @@ class HealthHarness:
                 else None
             )
 
-        return await eventually(paired, f"the pairing with {name}; asked {self.asked}")
+        return await eventually(paired, f"the pairing with {name}")
 
     async def messages_to(
         self, worker: Worker, kind: type[M], **replies: AssociationOutcome
@@ -122,7 +145,7 @@ class HealthHarness:
             await self.play_bridge(**replies)
             return [
                 message
-                for message in await mail_in(self.redis, worker)
+                for message in await messages_in(self.redis, worker)
                 if isinstance(message, kind)
             ]
 
@@ -142,6 +165,8 @@ async def running_health(redis: PrivateRedis, **changes: object) -> AsyncIterato
     ):
         task = asyncio.create_task(Health(context).run())
         try:
-            yield HealthHarness(settings, client, sal)
+            harness = HealthHarness(settings, client, sal)
+            await harness.set_bridge(link_since=1.0)
+            yield harness
         finally:
             await end(task)

@@ -16,7 +16,7 @@ from ccarchiver_sal.adapter import State
 from ccarchiver_sal.status_publisher import StatusPublisher
 from ccarchiver_sim.pace import scaled
 from tests.bridge.harness import bridge_at_work, end_of, forwarder, header_of, start_of
-from tests.core.redis_helpers import end, eventually, holding, post
+from tests.core.redis_helpers import end, enqueue, eventually, holding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,7 +111,7 @@ class MetricsScenario:
                 description="",
             )
             for _ in range(2 if twice else 1):
-                [entry] = await post(self.harness.redis, Worker.SAL, status)
+                [entry] = await enqueue(self.harness.redis, Worker.SAL, status)
                 await reports.publish(status, entry)
 
     async def complete(self, image: str) -> None:

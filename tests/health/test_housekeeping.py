@@ -8,14 +8,14 @@ import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
-from ccarchiver_core.domain.exposure import StartIntegration
+from ccarchiver_core.domain.exposure import Instruction, SentInstruction, StartIntegration
 from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import WAITING_PREFIX, ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
-from ccarchiver_health.presence import PresenceWatch
+from ccarchiver_health.presence import PresenceMonitor
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from tests.core.redis_helpers import (
     counter,
@@ -42,13 +42,18 @@ DAY = 86400.0
 
 
 async def accept(
-    context: WorkerContext, obsid: str, job: int, age_s: float, state: ImageState
+    context: WorkerContext,
+    obsid: str,
+    job: int,
+    age_s: float,
+    state: ImageState,
+    event: StartIntegration = START,
 ) -> None:
     """Write an image to the ledger that was accepted some time ago."""
     transaction = Transaction()
     ImageLedger.record_event(
         transaction,
-        ReceivedEvent(obsid, job, "s", START, time.time()),
+        ReceivedEvent(obsid, job, "s", event, time.time() - age_s),
         ImageState.ACCEPTED,
         is_new=True,
     )
@@ -89,6 +94,62 @@ async def test_image_that_waits_too_long_is_stalled_once_and_stays_unfinished(
         )
 
 
+async def test_images_behind_many_stalled_ones_are_checked_too(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccarchiver_health.housekeeping.BATCH", 2)
+    settings = site(fresh_redis.port, STALLED_AFTER=60)
+    names = ["a", "b", "c", "d", "e"]
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        for job, obsid in enumerate(names, start=1):
+            await accept(context, obsid, job, 61, ImageState.ACCEPTED)
+        housekeeping = Housekeeping(context)
+
+        for _ in range(3):
+            await housekeeping.report_stalled()
+
+        assert [await state_of(redis, obsid) for obsid in names] == [ImageState.STALLED] * 5
+        await accept(context, "f", 6, 61, ImageState.ACCEPTED)
+        for _ in range(3):
+            await housekeeping.report_stalled()
+        assert await state_of(redis, "f") == ImageState.STALLED, "a pass begins again"
+
+
+async def test_image_with_recent_progress_is_not_stalled(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port, STALLED_AFTER=60)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        for obsid, job, idle_s in (("moving", 1, 20), ("idle", 2, 100)):
+            await accept(context, obsid, job, 200, ImageState.ACCEPTED)
+            sent = SentInstruction(
+                ack_id="ack", session_id="s", epoch=0, sent_at=time.time() - idle_s
+            )
+            transaction = Transaction()
+            ImageLedger.record_instruction(transaction, obsid, Instruction.NEW_ITEM, sent)
+            await context.transactions.apply(transaction)
+
+        await Housekeeping(context).report_stalled()
+
+        assert await state_of(redis, "moving") == ImageState.ACCEPTED
+        assert await state_of(redis, "idle") == ImageState.STALLED
+
+
+@pytest.mark.parametrize(
+    ("exposure_time", "expected"),
+    [(170.0, ImageState.ACCEPTED), (100.0, ImageState.STALLED), (float("nan"), ImageState.STALLED)],
+)
+async def test_long_exposure_is_not_stalled_while_the_shutter_is_open(
+    fresh_redis: PrivateRedis, exposure_time: float, expected: ImageState
+) -> None:
+    settings = site(fresh_redis.port, STALLED_AFTER=60)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        event = START.model_copy(update={"exposure_time": exposure_time})
+        await accept(context, "dark", 1, 200, ImageState.ACCEPTED, event)
+
+        await Housekeeping(context).report_stalled()
+
+        assert await state_of(redis, "dark") == expected
+
+
 async def test_old_finished_images_are_pruned_but_unfinished_ones_are_not(
     fresh_redis: PrivateRedis,
 ) -> None:
@@ -123,32 +184,32 @@ async def test_oldest_finished_images_are_pruned_beyond_max_ledger_images(
 
 async def test_missing_key_is_timed_from_the_first_failed_poll(fresh_redis: PrivateRedis) -> None:
     async with looking_into(site(fresh_redis.port)) as redis:
-        watch = PresenceWatch(redis)
+        monitor = PresenceMonitor(redis)
         await redis.set("key", "pong")
-        assert await watch.missing_for("key") == 0
+        assert await monitor.missing_for("key") == 0
         await redis.delete("key")
-        assert await watch.missing_for("key") == 0
-        assert await watch.missing_for("key") > 0
+        assert await monitor.missing_for("key") == 0
+        assert await monitor.missing_for("key") > 0
         await redis.set("key", "pong")
-        assert await watch.missing_for("key") == 0
+        assert await monitor.missing_for("key") == 0
         await redis.delete("key")
-        await watch.missing_for("key")
-        watch.reset()
-        assert await watch.missing_for("key") == 0
+        await monitor.missing_for("key")
+        monitor.reset()
+        assert await monitor.missing_for("key") == 0
 
 
 @pytest.mark.processes
 async def test_key_missing_after_a_redis_outage_counts_only_later(tmp_path: Path) -> None:
     with PrivateRedis(tmp_path / "redis") as server:
         redis = plain_client(site(server.port))
-        watch = PresenceWatch(redis)
-        await watch.missing_for("key")
+        monitor = PresenceMonitor(redis)
+        await monitor.missing_for("key")
         server.stop()
-        assert await watch.missing_for("key") == 0
+        assert await monitor.missing_for("key") == 0
         server.start()
 
-        assert await watch.missing_for("key") == 0
-        assert await watch.missing_for("key") == 0, "its writer needs time to return"
+        assert await monitor.missing_for("key") == 0
+        assert await monitor.missing_for("key") == 0, "its writer needs time to return"
         await redis.aclose()
 
 
@@ -196,25 +257,25 @@ async def test_clock_jump_does_not_make_a_forwarder_look_lost(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with looking_into(site(fresh_redis.port)) as redis:
-        watch = PresenceWatch(redis)
+        monitor = PresenceMonitor(redis)
         now = time.time()
         monkeypatch.setattr(
             time, "time", lambda: now + 3600
         )  # Redis would expire every key at this moment
-        assert await watch.missing_for("f99_association") == 0
+        assert await monitor.missing_for("f99_association") == 0
         await asyncio.sleep(0.1)
-        assert await watch.missing_for("f99_association") == 0
+        assert await monitor.missing_for("f99_association") == 0
 
 
-@pytest.mark.parametrize("step_s", [-2 * DAY, 2 * DAY])
+@pytest.mark.parametrize("jump_s", [-2 * DAY, 2 * DAY])
 async def test_clock_jump_does_not_make_an_image_look_old(
-    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, step_s: float
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch, jump_s: float
 ) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
         await accept(context, "i", 1, 1, ImageState.ACCEPTED)
         now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + step_s)
+        monkeypatch.setattr(time, "time", lambda: now + jump_s)
 
         await Housekeeping(context).report_stalled()
 

@@ -119,22 +119,22 @@ async def test_each_stage_of_a_complete_image_is_in_its_histogram_once(
 
     assert seen.kinds["ccarchiver_stage_duration_seconds"] == "histogram"
     assert seen.labelled("stage_duration_seconds_count", "stage") == {
-        measure.value: 1 for measure in Stage
+        stage.value: 1 for stage in Stage
     }
     sums = seen.labelled("stage_duration_seconds_sum", "stage")
-    for measure in Stage:
+    for stage in Stage:
         places = [
             (float(dict(labels)["le"]), value)
             for (name, labels), value in seen.samples.items()
             if name == "ccarchiver_stage_duration_seconds_bucket"
-            and ("stage", measure.value) in labels
+            and ("stage", stage.value) in labels
         ]
         assert [bound for bound, _ in places] == [*BOUNDS_S, float("inf")]
         below = [value for _, value in places]
         assert below == sorted(below), "buckets are cumulative"
         assert below[-1] == 1
         upper = next(bound for bound, value in places if value)
-        assert 0 <= sums[measure.value] <= upper
+        assert 0 <= sums[stage.value] <= upper
 
 
 async def test_late_duplicate_and_bad_messages_are_counted(scenario: MetricsScenario) -> None:

@@ -26,7 +26,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.store import association_attempts
 from ccarchiver_health import forwarder_search
 from ccarchiver_sim.pace import scaled
-from tests.core.redis_helpers import counter, eventually, mail_in, post, read_dead_letters
+from tests.core.redis_helpers import counter, enqueue, eventually, messages_in, read_dead_letters
 from tests.health.harness import SESSION, HealthHarness, entry, running_health
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def test_first_listed_forwarder_is_paired_and_all_workers_are_notified(
 
     session = await harness.paired_with("f1")
 
-    assert harness.asked == ["f1"]
+    assert harness.attempted == ["f1"]
     assert session.forwarder is not None
     assert session.forwarder.presence_key == "f1_association"
     assert await harness.messages_to(Worker.SAL, SessionStarted) == [
@@ -103,7 +103,7 @@ async def test_stale_duplicate_and_malformed_entries_are_skipped(harness: Health
         "f1", stale=AssociationOutcome.NO_CONSUMER, mute=AssociationOutcome.SILENT
     )
 
-    assert harness.asked == ["stale", "mute", "keyless", "f1"]
+    assert harness.attempted == ["stale", "mute", "keyless", "f1"]
     assert await counter(harness.redis, "association_failures") == 3
     assert [entry["raw"] for entry in await read_dead_letters(harness.redis)] == malformed
     assert {entry["origin"] for entry in await read_dead_letters(harness.redis)} == {
@@ -123,7 +123,7 @@ async def test_each_attempt_has_its_own_epoch_and_a_result_of_an_older_one_is_ig
         return (await harness.session()).epoch
 
     first = await eventually(epoch, "the first AssociateForwarder")
-    await post(
+    await enqueue(
         harness.redis,
         Worker.HEALTH,
         *(
@@ -182,10 +182,10 @@ async def test_session_end_stops_the_search(harness: HealthHarness) -> None:
     await harness.list_forwarders("f1")
     await harness.begin()
 
-    async def asked() -> int:
+    async def attempted() -> int:
         return (await harness.session()).epoch
 
-    await eventually(asked, "the first AssociateForwarder")
+    await eventually(attempted, "the first AssociateForwarder")
     await harness.end()
     await harness.messages_to(Worker.SAL, SessionStopped)
 
@@ -227,7 +227,7 @@ async def test_lost_forwarder_is_replaced_by_the_next_one_with_a_later_epoch(
     if how == "key":
         await harness.redis.delete("f1_association")
     else:
-        await post(harness.redis, Worker.HEALTH, replace_message(before.epoch))
+        await enqueue(harness.redis, Worker.HEALTH, replace_message(before.epoch))
 
     after = await harness.paired_with("f2")
 
@@ -238,7 +238,7 @@ async def test_lost_forwarder_is_replaced_by_the_next_one_with_a_later_epoch(
         PurgeQueues(session_id=SESSION)
     ]
     assert await harness.redis.smembers(keys.QUEUES_TO_PURGE) == {b"f1_consume"}
-    bridge = [type(message).__name__ for message in await mail_in(harness.redis, Worker.BRIDGE)]
+    bridge = [type(message).__name__ for message in await messages_in(harness.redis, Worker.BRIDGE)]
     assert bridge.index("PurgeQueues") < len(bridge) - 1 - bridge[::-1].index(
         "AssociateForwarder"
     ), "queues are purged before f2 is asked"
@@ -258,11 +258,11 @@ async def test_released_forwarder_is_replaced_by_a_known_forwarder(harness: Heal
         code=5755,
         report="released",
     )
-    await post(harness.redis, Worker.HEALTH, released)
+    await enqueue(harness.redis, Worker.HEALTH, released)
 
     await harness.paired_with("f2")
 
-    assert harness.asked == ["f1", "f2"]
+    assert harness.attempted == ["f1", "f2"]
 
 
 async def test_result_of_each_association_attempt_is_recorded(harness: HealthHarness) -> None:
@@ -271,13 +271,13 @@ async def test_result_of_each_association_attempt_is_recorded(harness: HealthHar
     await harness.begin()
     await harness.paired_with("f1", gone=AssociationOutcome.NO_CONSUMER)
 
-    came = await association_attempts.read(harness.redis)
+    attempts = await association_attempts.read(harness.redis)
 
-    assert {queue: one.accepted for queue, one in came.items()} == {
+    assert {queue: one.accepted for queue, one in attempts.items()} == {
         "gone_consume": False,
         "f1_consume": True,
     }
-    assert came["gone_consume"].detail
+    assert attempts["gone_consume"].detail
 
 
 def replace_message(epoch: int, session_id: str = SESSION) -> ReplaceForwarder:
@@ -297,7 +297,7 @@ async def test_replace_request_of_an_older_epoch_or_session_is_ignored(
     await harness.write_presence("f1")
     await harness.begin()
     before = await harness.paired_with("f1")
-    await post(
+    await enqueue(
         harness.redis,
         Worker.HEALTH,
         replace_message(before.epoch - 1),
@@ -305,7 +305,7 @@ async def test_replace_request_of_an_older_epoch_or_session_is_ignored(
     )
 
     async def read() -> bool:
-        return await mail_in(harness.redis, Worker.HEALTH) == []
+        return await messages_in(harness.redis, Worker.HEALTH) == []
 
     await eventually(read, "an empty mailbox of health")
     assert await harness.session() == before
@@ -319,13 +319,13 @@ async def test_unresponsive_forwarder_is_not_paired_again_and_its_code_is_publis
     await harness.begin()
     before = await harness.paired_with("f1")
     await harness.list_forwarders("f1")
-    await post(harness.redis, Worker.HEALTH, replace_message(before.epoch))
+    await enqueue(harness.redis, Worker.HEALTH, replace_message(before.epoch))
 
     [fault] = await harness.messages_to(Worker.SAL, SessionFailed)
 
     assert fault.code == 5753
     assert "did not send END_READOUT's ack" in fault.report
-    assert harness.asked == ["f1"]
+    assert harness.attempted == ["f1"]
 
 
 async def test_no_replacement_within_the_grace_time_is_a_fault(harness: HealthHarness) -> None:
@@ -379,10 +379,10 @@ async def test_candidate_of_a_restarted_health_worker_is_tried_again(
         await harness.write_presence("f1")
         await harness.begin()
 
-        async def asked() -> int:
+        async def attempted() -> int:
             return (await harness.session()).epoch
 
-        await eventually(asked, "the first AssociateForwarder")
+        await eventually(attempted, "the first AssociateForwarder")
         assert await harness.redis.lrange(keys.PAIRING_CANDIDATE, 0, -1) == [
             entry("f1").model_dump_json().encode()
         ]
@@ -422,6 +422,104 @@ async def test_entry_with_a_foreign_queue_is_rejected(harness: HealthHarness) ->
 
     await harness.paired_with("f2")
 
-    assert harness.asked == ["f2"]
+    assert harness.attempted == ["f2"]
     [dead] = await read_dead_letters(harness.redis)
     assert b"archive_ctrl_consume" in dead["reason"]
+
+
+OUTAGE = "waiting for RabbitMQ at 127.0.0.1:5672"
+
+
+async def failures(harness: HealthHarness) -> list[SessionFailed]:
+    return [
+        message
+        for message in await messages_in(harness.redis, Worker.SAL)
+        if isinstance(message, SessionFailed)
+    ]
+
+
+@pytest.mark.parametrize("after_a_loss", [False, True], ids=["start", "after a loss"])
+async def test_rabbitmq_outage_does_not_count_as_search(
+    fresh_redis: PrivateRedis, *, after_a_loss: bool
+) -> None:
+    limit_s = scaled(0.5)
+    async with running_health(
+        fresh_redis, PAIR_TIMEOUT=limit_s, REASSIGN_GRACE=limit_s, CONNECT_TIMEOUT=1000 * limit_s
+    ) as harness:
+        if after_a_loss:
+            await harness.list_forwarders("f1")
+            await harness.write_presence("f1")
+        await harness.begin()
+        if after_a_loss:
+            before = await harness.paired_with("f1")
+            await harness.set_bridge(link_since=0.0, link_problem=OUTAGE)
+            await harness.redis.delete("f1_association")
+            await lost(harness, before.epoch)
+        else:
+            await harness.set_bridge(link_since=0.0, link_problem=OUTAGE)
+        await asyncio.sleep(4 * limit_s)
+        assert await failures(harness) == []
+        await harness.write_presence("f1")
+        await harness.list_forwarders("f1")
+        await harness.set_bridge(link_since=2.0)
+
+        await harness.paired_with("f1")
+
+
+async def test_other_problem_of_the_bridge_is_no_cause_of_a_search_without_result(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with running_health(fresh_redis, PAIR_TIMEOUT=0.5) as harness:
+        await harness.set_bridge(link_since=1.0, degraded_reason="queue q has 2 consumers")
+        await harness.begin()
+
+        [fault] = await harness.messages_to(Worker.SAL, SessionFailed)
+
+    assert fault.code == 5701
+    assert "2 consumers" not in fault.report
+
+
+async def test_outage_longer_than_its_limit_is_the_reported_cause(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with running_health(
+        fresh_redis, PAIR_TIMEOUT=0.5, CONNECT_TIMEOUT=scaled(0.5)
+    ) as harness:
+        await harness.set_bridge(link_since=1.0, link_problem="RabbitMQ accepts no messages")
+        await harness.begin()
+
+        [fault] = await harness.messages_to(Worker.SAL, SessionFailed)
+
+    assert fault.code == 5071
+    assert "RabbitMQ accepts no messages" in fault.report
+
+
+async def test_listed_forwarder_behind_silent_ones_is_tried_after_pair_timeout(
+    fresh_redis: PrivateRedis,
+) -> None:
+    limit_s = scaled(0.5)
+    async with running_health(
+        fresh_redis, PAIR_TIMEOUT=limit_s, ACK_TIMEOUT=10 * limit_s, START_TIMEOUT=1000 * limit_s
+    ) as harness:
+        await harness.list_forwarders("mute", "f1")
+        await harness.write_presence("f1")
+        await harness.begin()
+        await asyncio.sleep(3 * limit_s)
+
+        await harness.paired_with("f1", mute=AssociationOutcome.SILENT)
+
+
+async def test_search_ends_although_several_known_forwarders_accept_without_a_presence_key(
+    fresh_redis: PrivateRedis,
+) -> None:
+    """While one is tried, the next attempt with the other becomes due."""
+    async with running_health(fresh_redis) as harness:
+        for name in ("f1", "f2", "f3"):
+            await harness.redis.hset(
+                keys.KNOWN_FORWARDERS, f"{name}_consume", entry(name).model_dump_json()
+            )
+        await harness.begin()
+
+        [fault] = await harness.messages_to(Worker.SAL, SessionFailed)
+
+    assert fault.code == 5701

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.domain.worker_messages import ProcessExited
 from ccarchiver_core.keys import Worker
-from tests.core.redis_helpers import counter, eventually, mail_in, post
+from tests.core.redis_helpers import counter, enqueue, eventually, messages_in
 from tests.health.harness import running_health
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ async def test_process_exits_are_logged_and_unexpected_ones_are_counted(
     ]
     with capture_logs() as logs:
         async with running_health(fresh_redis) as harness:
-            await post(
+            await enqueue(
                 harness.redis, Worker.HEALTH, *(ProcessExited(process=program) for program in ends)
             )
 
             async def read() -> bool:
-                return await mail_in(harness.redis, Worker.HEALTH) == []
+                return await messages_in(harness.redis, Worker.HEALTH) == []
 
             await eventually(read, "an empty mailbox of health")
             crashes = {

@@ -51,7 +51,7 @@ PAIRS = [
 @pytest.fixture(autouse=True)
 def _short_poll_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "POLL_INTERVAL", 0.05)
-    monkeypatch.setattr(orphaned_session, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(orphaned_session, "POLL_INTERVAL", 0.05)
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
 
 
@@ -161,10 +161,10 @@ async def test_working_worker_and_other_program_are_not_killed(fresh_redis: Priv
             watching(settings, Worker.HEALTH, Worker.SAL, Worker.BRIDGE),
         ):
             await write_heartbeats(redis, Worker.SAL, other.pid)
-            reads, until = 0, time.monotonic() + 1.5 * settings.watchdog_timeout
+            progress, until = 0, time.monotonic() + 1.5 * settings.watchdog_timeout
             while time.monotonic() < until:
-                reads += 1
-                await write_heartbeats(redis, Worker.BRIDGE, bridge.pid, mailbox_progress=reads)
+                progress += 1
+                await write_heartbeats(redis, Worker.BRIDGE, bridge.pid, mailbox_progress=progress)
                 await asyncio.sleep(0.05)
             assert bridge.poll() is None
             assert other.poll() is None
@@ -183,10 +183,10 @@ async def test_watchdog_kills_no_worker_while_redis_is_read_only(
             await redis.config_set("min-replicas-to-write", 1)
             try:
 
-                async def refused() -> bool:
+                async def rejected() -> bool:
                     return not context.heartbeat.is_published
 
-                await eventually(refused, "the watcher's own heartbeat to be rejected")
+                await eventually(rejected, "the watcher's own heartbeat to be rejected")
                 # A late poll can only hide a kill, never cause one.
                 await asyncio.sleep(1.4 * settings.watchdog_timeout)
                 assert process.poll() is None
@@ -222,10 +222,10 @@ async def test_session_of_a_csc_that_stays_down_ends_and_its_association_key_is_
         session.begin(transaction, "s")
         await context.transactions.apply(transaction)
         await redis.set(settings.association_key, "f99")
-        watch = Watchdog(context, Worker.SAL)
+        watchdog = Watchdog(context, Worker.SAL)
         tasks = [
-            asyncio.create_task(watch.run()),
-            asyncio.create_task(OrphanedSession(context, watch).run()),
+            asyncio.create_task(watchdog.run()),
+            asyncio.create_task(OrphanedSession(context, watchdog).run()),
         ]
 
         async def ended() -> bool:

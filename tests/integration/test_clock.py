@@ -81,11 +81,11 @@ async def test_image_is_complete_after_a_clock_jump(jumping: ClockJumpHarness, b
     harness = jumping.harness
     forwarder, _ = await harness.set((), ())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     await harness.image()
     name = await harness.begun(forwarder)
     before = len(jumping.log_lines("health", "clock.jumped"))
-    jumping.clock.step(by_s)
+    jumping.clock.jump(by_s)
     await jumping.wait_logged("health", "clock.jumped", before + 1)
     assert jumping.log_lines("health", "clock.jumped")[-1]["by_s"] == pytest.approx(by_s, abs=60)
     harness.rig.end_exposure(name)
@@ -93,7 +93,7 @@ async def test_image_is_complete_after_a_clock_jump(jumping: ClockJumpHarness, b
     for _ in range(3):
         await harness.image()
     assert harness.sal.state == salobj.State.ENABLED
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)
 
 
 @pytest.mark.parametrize("by_s", JUMPS_S)
@@ -103,16 +103,16 @@ async def test_image_is_complete_after_a_clock_jump_while_the_csc_is_down(
     harness = jumping.harness
     forwarder, _ = await harness.set((), ())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     await harness.image()
     begun = await harness.begun(forwarder)
     pid = harness.rig.supervisor.status()["sal"].pid
     assert pid is not None
-    before = harness.sal.mark
+    before = harness.sal.position
     os.kill(
         pid, signal.SIGKILL
     )  # supervisord restarts it within a second, but its imports take longer than this
-    jumping.clock.step(by_s)
+    jumping.clock.jump(by_s)
     harness.rig.end_exposure(begun)
     whole = harness.rig.take()
     await polling.wait_for(
@@ -125,7 +125,7 @@ async def test_image_is_complete_after_a_clock_jump_while_the_csc_is_down(
     await harness.sal.wait_state(salobj.State.ENABLED, since=before)
     await harness.image()
     assert harness.sal.state == salobj.State.ENABLED
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)
 
 
 async def test_dead_forwarder_with_a_long_lived_presence_key_is_replaced(
@@ -134,9 +134,9 @@ async def test_dead_forwarder_with_a_long_lived_presence_key_is_replaced(
     harness = jumping.harness
     first, second = await harness.set((), ())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     name = await harness.begun(first)
-    jumping.clock.step(-HOUR_S)
+    jumping.clock.jump(-HOUR_S)
     # All Forwarders write the same key: only the last value of the dead one shall remain.
     second.freeze()
     first.kill()
@@ -149,4 +149,4 @@ async def test_dead_forwarder_with_a_long_lived_presence_key_is_replaced(
     await polling.wait_for(
         lambda: harness.paired() == second.name, LIMIT_S, f"{second.name} to be paired"
     )
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)

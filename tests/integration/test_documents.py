@@ -86,7 +86,7 @@ async def typed(
             await process.communicate()
 
 
-async def until_says(process: asyncio.subprocess.Process, words: str) -> list[str]:
+async def wait_for_output(process: asyncio.subprocess.Process, words: str) -> list[str]:
     """Read the output of a program until a line contains some words."""
     assert process.stdout is not None
     lines: list[str] = []
@@ -109,14 +109,14 @@ async def rehearsal(own_archiver: ArchiverHarness) -> AsyncIterator[ArchiverHarn
             )
             for command in PEERS
         ]
-        await asyncio.gather(*(until_says(process, '"event": "ready"') for process in started))
+        await asyncio.gather(*(wait_for_output(process, '"event": "ready"') for process in started))
         yield own_archiver
 
 
 async def take(harness: ArchiverHarness, *options: str) -> str:
     """Take an image as the page does, and return its name."""
     async with typed(harness, " ".join([CAMERA, *options])) as camera:
-        lines = await until_says(camera, '"topic": "endReadout"')
+        lines = await wait_for_output(camera, '"topic": "endReadout"')
     return str(json.loads(lines[-1])["image"])
 
 
@@ -154,9 +154,9 @@ async def test_documented_script_follows_an_image(rehearsal: ArchiverHarness) ->
     )
 
     async with typed(rehearsal, command.replace("python ", f"{sys.executable} ", 1)) as script:
-        before = await until_says(script, "archiver ENABLED")
+        before = await wait_for_output(script, "archiver ENABLED")
         image = await take(rehearsal, "--sequence-start", "2")
-        after = await until_says(script, "archiver STANDBY")
+        after = await wait_for_output(script, "archiver STANDBY")
         async with within(LIMIT_S):
             assert await script.wait() == 0
 
@@ -180,7 +180,7 @@ async def test_documented_commander_input_commands_the_csc(rehearsal: ArchiverHa
             commander.stdin.write(f"{word}\n".encode())
             await commander.stdin.drain()
             if word != "exit":
-                await until_says(commander, f"Finished command {word}")
+                await wait_for_output(commander, f"Finished command {word}")
         async with within(LIMIT_S):
             assert await commander.wait() == 0
     assert rehearsal.sal.state is salobj.State.STANDBY
@@ -192,11 +192,15 @@ async def store_dead_letters(harness: ArchiverHarness, count: int) -> list[str]:
     async with make_client(settings) as client:
         ledger_builder = LedgerBuilder(client, settings)
         for _ in range(count):
-            step = Transaction()
+            transaction = Transaction()
             dead_letters.add(
-                step, settings, origin=settings.telemetry_queue, reason="it is odd", raw=b"{}"
+                transaction,
+                settings,
+                origin=settings.telemetry_queue,
+                reason="it is odd",
+                raw=b"{}",
             )
-            await ledger_builder.write(step)
+            await ledger_builder.write(transaction)
         return [entry.id for entry in await dead_letters.newest(client, count)]
 
 
@@ -204,9 +208,9 @@ def placed(command: str, harness: ArchiverHarness, image: str, dead_letter_ids: 
     """Replace the placeholders of a documented command with values of this archiver."""
     words = command.replace("127.0.0.1:8094", f"127.0.0.1:{harness.rig.status_port}")
     if "pair next" in words:
-        words = words.replace(" [NAME]", "")  # without a name the command only prints
+        words = words.replace(" [FORWARDER]", "")  # without a name the command only prints
     words = re.sub(r"\bCC_O_\w+|\bNAME\b|\bIMAGE\b", image, words)
-    words = re.sub(r"\bID\b|\b\d{13}-\d\b", lambda _: dead_letter_ids.pop(), words)
+    words = re.sub(r"\bENTRY_ID\b|\b\d{13}-\d\b", lambda _: dead_letter_ids.pop(), words)
     words = re.sub(r"\[?\bFILE\b\]?|\bOLD\b", str(harness.rig.folder.site_file), words)
     words = words.replace("NEW", "new.yaml").replace("[DATE]", NIGHTS_DATE)
     if "--watch" in words:

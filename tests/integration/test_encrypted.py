@@ -105,7 +105,7 @@ async def secured(
     try:
         async with rig:
             host.supervisor.start()
-            await rig.observer.wait_heard()
+            await rig.observer.wait_for_first_state()
             with WireTap(rig.rabbit, rig.vhost) as tap:
                 yield ArchiverHarness(rig, tap), host
     finally:
@@ -118,11 +118,11 @@ async def test_images_are_complete_over_encrypted_connections(
     harness, _host = secured
     await harness.set(())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     await harness.image()
     await harness.image()
     assert harness.sal.state == salobj.State.ENABLED
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)
 
 
 async def test_command_line_connects_over_encrypted_connections(
@@ -151,7 +151,7 @@ async def test_wrong_redis_password_is_reported_as_such(
     )
     found = {line["check"]: line for line in json.loads(doctor.stdout)["checks"]}["redis"]
     assert found["level"] == "failure"
-    assert "refuses the login" in found["found"]
+    assert "rejects the login" in found["found"]
     assert str(wrong) in found["found"]
     assert PASSWORD not in doctor.stdout + doctor.stderr
 

@@ -36,7 +36,7 @@ async def test_fault_5752_when_no_forwarder_answers_the_association(
 ) -> None:
     [forwarder] = await own_archiver.set(("--mute", "ASSOCIATED"))
     assert await own_archiver.start_expecting_fault() == 5752
-    assert own_archiver.tap.heard("ASSOCIATED", queue_of(forwarder.name))
+    assert own_archiver.tap.published("ASSOCIATED", queue_of(forwarder.name))
 
 
 async def test_stale_entry_in_the_forwarder_list_is_skipped(own_archiver: ArchiverHarness) -> None:
@@ -51,17 +51,17 @@ async def test_fault_5751_when_the_controller_does_not_answer_health_checks(
     own_archiver: ArchiverHarness,
 ) -> None:
     await own_archiver.set((), controller=("--mute", "ARCHIVE_HEALTH_CHECK"))
-    mark = own_archiver.sal.mark
+    position = own_archiver.sal.position
     await own_archiver.enable()
-    assert await own_archiver.fault_after(mark) == 5751
+    assert await own_archiver.fault_after(position) == 5751
 
 
 async def test_fault_5751_when_the_controller_dies(own_archiver: ArchiverHarness) -> None:
     await own_archiver.set(())
     await own_archiver.enable()
-    mark = own_archiver.sal.mark
+    position = own_archiver.sal.position
     own_archiver.rig.peers["controller"].kill()
-    assert await own_archiver.fault_after(mark) == 5751
+    assert await own_archiver.fault_after(position) == 5751
 
 
 async def test_fault_5752_when_the_controller_rejects_the_image(
@@ -93,9 +93,9 @@ async def test_fault_5755_when_the_forwarder_dies_without_a_replacement(
 ) -> None:
     [forwarder] = await own_archiver.set(())
     await own_archiver.enable()
-    mark = own_archiver.sal.mark
+    position = own_archiver.sal.position
     forwarder.kill()
-    assert await own_archiver.fault_after(mark) == 5755
+    assert await own_archiver.fault_after(position) == 5755
     # With a new Forwarder, standby and start, the archiver works again.
     await own_archiver.set(())
     await own_archiver.enable()
@@ -131,7 +131,7 @@ async def _fault_of_an_image(
 ) -> None:
     await own_archiver.set(forwarder, controller=controller)
     await own_archiver.enable()
-    mark = own_archiver.sal.mark
+    position = own_archiver.sal.position
     own_archiver.rig.take()
-    assert await own_archiver.fault_after(mark) == code
+    assert await own_archiver.fault_after(position) == code
     assert own_archiver.sal.state == salobj.State.FAULT

@@ -9,7 +9,7 @@ import pytest
 from lsst.ts import salobj
 
 from ccarchiver_sim.testbed import polling
-from ccarchiver_sim.testbed.delivery_check import count_files, prove
+from ccarchiver_sim.testbed.delivery_check import check_delivery, count_files
 from ccarchiver_sim.testbed.sal_observer import END_READOUT, INGESTED, RETRIEVED
 from tests.support.archiver_harness import LIMIT_S, queue_of
 
@@ -36,7 +36,7 @@ async def test_one_image_is_archived_end_to_end(harness: ArchiverHarness) -> Non
     # One job number in all messages of the image, and the message order that saves the image.
     to_forwarder = [
         message
-        for message in harness.tap.heard(key=queue_of(forwarder.name), IMAGE_ID=name)
+        for message in harness.tap.published(key=queue_of(forwarder.name), IMAGE_ID=name)
         if message["MSG_TYPE"].startswith("CC_FWDR_")
     ]
     assert to_forwarder[0]["MSG_TYPE"] == "CC_FWDR_XFER_PARAMS"
@@ -44,7 +44,7 @@ async def test_one_image_is_archived_end_to_end(harness: ArchiverHarness) -> Non
         "CC_FWDR_END_READOUT",
         "CC_FWDR_HEADER_READY",
     }
-    [item] = harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
+    [item] = harness.tap.published("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
     numbers = {message["JOB_NUM"] for message in (item, *to_forwarder) if "JOB_NUM" in message}
     assert numbers == {item["JOB_NUM"]}
 
@@ -57,7 +57,7 @@ async def test_images_in_quick_succession_are_kept_separate(harness: ArchiverHar
         await harness.completed(name)
         assert len(harness.sal.of(INGESTED, obsid=name)) == len(CCDS)
     numbers = [
-        harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names
+        harness.tap.published("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)[0]["JOB_NUM"] for name in names
     ]
     assert numbers == sorted(set(numbers))
 
@@ -71,8 +71,8 @@ async def test_overlapping_exposures_are_both_complete(harness: ArchiverHarness)
     harness.rig.end_exposure(second)
     for name in (first, second):
         await harness.completed(name)
-        [item] = harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
-        [readout] = harness.tap.heard("CC_FWDR_END_READOUT", IMAGE_ID=name)
+        [item] = harness.tap.published("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=name)
+        [readout] = harness.tap.published("CC_FWDR_END_READOUT", IMAGE_ID=name)
         assert readout["JOB_NUM"] == item["JOB_NUM"]
 
 
@@ -86,9 +86,9 @@ async def test_image_taken_while_disabled_is_skipped(harness: ArchiverHarness) -
     await harness.enable()
     # The next image has passed the same stages, so no event of the first is outstanding.
     await harness.image()
-    assert not harness.tap.heard("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=skipped)
+    assert not harness.tap.published("NEW_CC_ARCHIVE_ITEM", IMAGE_ID=skipped)
     assert count_files(harness.rig.folder.oods_staging, skipped) == 0
-    assert prove(harness.sal, harness.rig.folder, skipped).retrieved == 0
+    assert check_delivery(harness.sal, harness.rig.folder, skipped).retrieved == 0
 
 
 async def test_standby_releases_the_forwarder(harness: ArchiverHarness) -> None:

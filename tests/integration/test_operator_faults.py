@@ -58,8 +58,8 @@ async def test_night_replay_completes_a_stalled_image(
     name = await own_archiver.begun(forwarder)
     story = (await terminal.until_json("target_dir", "image", name, "--json")).json
     directory = Path(story["target_dir"])
-    away = directory.with_name("away")
-    block(directory, away)  # the Forwarder cannot copy, and no message makes it retry
+    moved = directory.with_name("moved")
+    block(directory, moved)  # the Forwarder cannot copy, and no message makes it retry
     own_archiver.rig.end_exposure(name)
 
     stalled = await terminal.until_output('"name": "images_stalled"', "status", "--json")
@@ -68,7 +68,7 @@ async def test_night_replay_completes_a_stalled_image(
     assert shown.code == WRONG
     assert "0 of 9 files retrieved" in shown.words
     assert "5612" in shown.words
-    unblock(directory, away)
+    unblock(directory, moved)
     replayed = await terminal.until_output(
         f"{name}: sent again: CC_FWDR_XFER_PARAMS", "night", "--replay"
     )
@@ -80,7 +80,7 @@ async def test_night_replay_completes_a_stalled_image(
     assert "replayed by an operator" in again.words
     acks = {
         message["ACK_ID"]
-        for message in own_archiver.tap.heard("CC_FWDR_XFER_PARAMS", IMAGE_ID=name)
+        for message in own_archiver.tap.published("CC_FWDR_XFER_PARAMS", IMAGE_ID=name)
     }
     assert len(acks) == 1, "a resent instruction keeps its ACK_ID"
 
@@ -93,7 +93,7 @@ async def test_released_forwarder_is_replaced_and_the_next_one_finishes_its_imag
     shown = await terminal.until_output(f"{first.name} on queue", "pair", "show")
     assert second.name in shown.words
     assert (await terminal.run("pair", "next", "--json")).json["next"] == f"{second.name}_consume"
-    mark = own_archiver.sal.mark
+    position = own_archiver.sal.position
     name = await own_archiver.begun(first)
     own_archiver.rig.end_exposure(name)
     await terminal.until_output("5612", "image", name)
@@ -104,18 +104,18 @@ async def test_released_forwarder_is_replaced_and_the_next_one_finishes_its_imag
     assert f"{second.name}: paired, epoch" in released.words
     await own_archiver.completed(name)
     assert own_archiver.paired() == second.name
-    assert not own_archiver.sal.error_codes(since=mark)
+    assert not own_archiver.sal.error_codes(since=position)
     refused = await terminal.run("pair", "next", second.name)
     assert (refused.code, "is paired" in refused.err) == (WRONG, True)
 
 
-def block(directory: Path, away: Path) -> None:
+def block(directory: Path, moved: Path) -> None:
     """Replace a directory by a file, so that it cannot be written."""
-    directory.rename(away)
+    directory.rename(moved)
     directory.touch()
 
 
-def unblock(directory: Path, away: Path) -> None:
+def unblock(directory: Path, moved: Path) -> None:
     """Restore the directory."""
     directory.unlink()
-    away.rename(directory)
+    moved.rename(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,13 +27,13 @@ async def test_images_are_complete_after_a_worker_restart(
 ) -> None:
     await harness.set(())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     await harness.image()
-    before = harness.sal.mark
+    before = harness.sal.position
     await harness.rig.restart_worker(worker)
     await enabled(harness, worker, since=before)
     await harness.image()
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)
 
 
 @pytest.mark.parametrize("worker", WORKERS)
@@ -41,10 +42,10 @@ async def test_image_is_complete_after_a_worker_is_killed(
 ) -> None:
     [forwarder] = await harness.set(())
     await harness.enable()
-    mark = harness.sal.mark
+    position = harness.sal.position
     name = await harness.begun(forwarder)
     pid = harness.rig.supervisor.status()[worker].pid
-    before = harness.sal.mark
+    before = harness.sal.position
     harness.rig.supervisor.kill_worker(worker)
     # The worker must process this event after its restart.
     harness.rig.end_exposure(name)
@@ -57,8 +58,19 @@ async def test_image_is_complete_after_a_worker_is_killed(
     await enabled(harness, worker, since=before)
     for topic in (RETRIEVED, INGESTED):
         assert len(harness.sal.of(topic, obsid=name)) == harness.expected
-    assert not harness.sal.error_codes(since=mark)
+    assert not harness.sal.error_codes(since=position)
     # The new process works.
+    await harness.image()
+
+
+async def test_csc_terminated_from_outside_is_restarted_and_enabled(
+    harness: ArchiverHarness,
+) -> None:
+    await harness.set(())
+    await harness.enable()
+    before = harness.sal.position
+    harness.rig.supervisor.signal_worker("sal", signal.SIGTERM)
+    await enabled(harness, "sal", since=before)
     await harness.image()
 
 
@@ -68,7 +80,7 @@ async def test_image_is_complete_after_all_workers_are_killed(harness: ArchiverH
     [forwarder] = await harness.set(())
     await harness.enable()
     name = await harness.begun(forwarder)
-    before = harness.sal.mark
+    before = harness.sal.position
     for worker in WORKERS:
         harness.rig.supervisor.kill_worker(worker)
     harness.rig.end_exposure(name)

@@ -59,7 +59,7 @@ async def pair(
         async with rig:
             north, south = rig.add_host(NORTH), rig.add_host(SOUTH)
             north.supervisor.start()
-            await rig.observer.wait_heard()
+            await rig.observer.wait_for_first_state()
             south.supervisor.start()
             with WireTap(rig.rabbit, rig.vhost) as tap:
                 yield ArchiverHarness(rig, tap)
@@ -82,7 +82,7 @@ async def test_standby_takes_over_after_a_power_loss_without_losing_an_image(
     [forwarder] = await pair.set(())
     await pair.enable()
     images = [await pair.image() for _ in range(BEFORE)]
-    mark, tokens = pair.sal.mark, fencing_tokens(pair)
+    position, tokens = pair.sal.position, fencing_tokens(pair)
 
     images.append(pair.rig.take())
     await pair.sent_to(
@@ -100,7 +100,7 @@ async def test_standby_takes_over_after_a_power_loss_without_losing_an_image(
         await pair.completed(image)
     assert all(now > before for now, before in zip(fencing_tokens(pair), tokens, strict=True))
     assert pair.sal.state == salobj.State.ENABLED
-    assert not pair.sal.error_codes(since=mark)
+    assert not pair.sal.error_codes(since=position)
 
 
 async def test_first_host_returns_as_standby(pair: ArchiverHarness) -> None:
@@ -112,16 +112,16 @@ async def test_first_host_returns_as_standby(pair: ArchiverHarness) -> None:
 
 
 async def test_stopped_host_hands_over_at_once(pair: ArchiverHarness) -> None:
-    mark = pair.sal.mark
+    position = pair.sal.position
     await asyncio.to_thread(pair.rig.hosts[SOUTH].supervisor.stop)
     await polling.wait_for(
         lambda: active(pair) == dict.fromkeys(Worker, NORTH),
         LIMIT_S,
         lambda: f"{NORTH} to be active: {active(pair)}",
     )
-    await pair.sal.wait_state(salobj.State.ENABLED, since=mark)
+    await pair.sal.wait_state(salobj.State.ENABLED, since=position)
     await pair.image()
-    assert not pair.sal.error_codes(since=mark)
+    assert not pair.sal.error_codes(since=position)
 
 
 async def stands_by(host: Host) -> None:

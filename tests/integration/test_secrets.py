@@ -242,9 +242,9 @@ async def cause_faults(scenario: FaultScenario) -> None:
     scenario.write(redis=WRONG)
     await scenario.crashed("health", "invalid username-password pair")
     scenario.write(rabbit=WRONG)  # the Redis password is right again, so the health worker restarts
-    await scenario.crashed("bridge", "ACCESS_REFUSED")
+    await scenario.crashed("bridge", "rejects the user or the password")
     await scenario.logged("health", "page.ready", position)
-    await scenario.observe("RabbitMQ refuses the password")
+    await scenario.observe("RabbitMQ rejects the password")
 
     rig.write_site(BASE_BROKER_ADDR=f"{LOOPBACK}:{free_port()}/%2fnone")
     await scenario.crashed("bridge", "refused")
@@ -275,7 +275,7 @@ async def test_search_finds_a_secret_that_is_present(scenario: FaultScenario) ->
 async def test_no_password_is_in_output_pages_or_process_lists(scenario: FaultScenario) -> None:
     seen = scenario.search.seen
     assert any("page /events" in where for where in seen)
-    assert any("RabbitMQ refuses the password: ccarchiver doctor" in where for where in seen)
+    assert any("RabbitMQ rejects the password: ccarchiver doctor" in where for where in seen)
     assert scenario.search.hits(seen) == []
 
 
@@ -283,7 +283,7 @@ async def test_no_password_is_in_a_file_other_than_the_credentials(scenario: Fau
     found = files(scenario.rig.folder.root, scenario.rig.folder.credentials / "iip_cred.yaml")
     logs = b"".join(text for where, text in found.items() if where.startswith("logs/"))
     for sign in (
-        b"ACCESS_REFUSED",
+        b"rejects the user or the password",
         b"invalid username-password pair",
         b"not valid YAML",
         b"Traceback",

@@ -66,7 +66,7 @@ async def test_two_exposures_of_latiss_are_archived(own_archiver: ArchiverHarnes
                 "sensor": "S00",
                 "statusCode": 0,
             }
-    [instruction] = own_archiver.tap.heard(
+    [instruction] = own_archiver.tap.published(
         "AT_FWDR_XFER_PARAMS", queue_of(forwarder.name), IMAGE_ID=names[0]
     )
     assert instruction["XFER_PARAMS"]["RAFT_CCD_LIST"] == ["00/0"]

@@ -26,10 +26,10 @@ async def code_of_start(rig: Rig) -> int:
     try:
         async with rig:
             await rig.start_workers()
-            mark = rig.observer.mark
+            position = rig.observer.position
             with suppress(salobj.AckError):
                 await rig.observer.command("start")
-            code = await rig.observer.wait_error(since=mark)
+            code = await rig.observer.wait_error(since=position)
             await rig.observer.wait_state(salobj.State.FAULT)
             return code
     finally:

@@ -93,9 +93,9 @@ async def test_page_shows_the_states_of_the_csc(harness: ArchiverHarness, page: 
     await expect(page.locator("#pairing")).to_contain_text(harness.paired() or "a paired Forwarder")
     await expect(page).to_have_title("✔ ENABLED · CCArchiver")
 
-    mark = harness.sal.mark
+    position = harness.sal.position
     harness.rig.peers["controller"].kill()
-    assert await harness.fault_after(mark) == 5751
+    assert await harness.fault_after(position) == 5751
     await expect(page.locator("#csc")).to_have_attribute("data-state", "FAULT")
     await expect(page.locator("#csc p")).to_contain_text("5751")
     await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "critical")
@@ -124,7 +124,7 @@ async def test_page_shows_each_state_of_the_files_of_an_exposure(
     await cells(page, name, "ingested")
     await expect(card(page, name)).to_contain_text("complete")
     assert await card(page, name).locator(".cell").all_text_contents() == ["I"] * 9
-    await expect(page.locator('#latencies [data-measure="image"] figcaption')).to_have_text(
+    await expect(page.locator('#latencies [data-stage="image"] figcaption')).to_have_text(
         re.compile("[1-9]")
     )
 
@@ -226,10 +226,10 @@ async def test_timeline_of_an_exposure_can_be_opened_with_the_keyboard(
     await expect(card(page, first)).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("#timeline-name")).to_have_text(first)
-    steps = page.locator("#timeline .what")
-    await expect(steps.first).to_have_text("startIntegration received")
-    await expect(steps.filter(has_text="retrieved")).to_have_count(9)
-    await expect(steps.last).to_have_text("complete")
+    entries = page.locator("#timeline .what")
+    await expect(entries.first).to_have_text("startIntegration received")
+    await expect(entries.filter(has_text="retrieved")).to_have_count(9)
+    await expect(entries.last).to_have_text("complete")
     await page.keyboard.press("Escape")
     await expect(page.locator("#timeline")).to_be_hidden()
     await expect(card(page, first)).to_be_focused()

@@ -1,50 +1,109 @@
-"""The lock files: everything is pinned, stand-ins are listed, no line is specific to a machine."""
+"""The lists of requirements and their lock file, constraints.txt."""
 
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
+from importlib.metadata import distributions, requires
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.middleware.process import ROOT
 
-FILES = [
+LISTS = [
     "requirements.txt",
     "requirements-site.txt",
     "requirements-dev.txt",
-    "requirements-audit.txt",
+    "requirements-tools.txt",
 ]
-PIN = re.compile(r"[\w.-]+(\[\w+\])?==[\w.]+(; .+)?")
+LOCK = "constraints.txt"
+OURS = {
+    "ccarchiver",
+    "ccarchiver-genuine-first",
+    "ccarchiver-idl",
+    "ts-dds",
+    "ts-ddsconfig",
+    "ts-utils",
+}
+"""Distributions of this project, which no index has."""
+PIN = re.compile(r"[a-z0-9-]+==[\w.]+( ; .+)?")
+OLDEST_PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11"}
+"""The Python of Debian 12."""
 
 
-def requirements(name: str) -> list[str]:
-    lines = (line.split("  #")[0].strip() for line in (ROOT / name).read_text().splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+def lines_of(name: str) -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return [line for line in lines if line]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_requirement_is_pinned(name: str) -> None:
-    for line in requirements(name):
+def listed(name: str) -> set[str]:
+    """Return the packages that a list names, without those of included lists."""
+    lines = [line for line in lines_of(name) if not line.startswith(("-", "./"))]
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def locked() -> list[Requirement]:
+    return [Requirement(line) for line in lines_of(LOCK)]
+
+
+def test_every_line_of_the_lock_is_a_pin_without_an_index_or_a_path() -> None:
+    lines = lines_of(LOCK)
+    assert len(lines) > 100
+    assert [line for line in lines if not PIN.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_uses_the_lock_and_every_package_of_it_is_locked(name: str) -> None:
+    lines = lines_of(name)
+    included = [line.removeprefix("-r ") for line in lines if line.startswith("-r ")]
+    assert "-c constraints.txt" in lines or included
+    assert set(included) <= set(LISTS)
+    assert listed(name) <= {canonicalize_name(pin.name) for pin in locked()}
+    assert [line for line in lines if "==" in line or "://" in line] == []
+    for line in lines:
         if line.startswith("./"):
             assert (ROOT / line / "pyproject.toml").is_file()
-        elif not line.startswith("-r "):
-            assert PIN.fullmatch(line), line
-    assert "://" not in (ROOT / name).read_text()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_pinned_versions_are_installed(name: str) -> None:
-    pins = [Requirement(line) for line in requirements(name) if PIN.fullmatch(line)]
-    wanted = {
-        pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate()
+def test_each_package_has_one_version_on_each_python() -> None:
+    for environment in (OLDEST_PYTHON, {"python_full_version": "3.13.5", "python_version": "3.13"}):
+        names = [
+            pin.name for pin in locked() if pin.marker is None or pin.marker.evaluate(environment)
+        ]
+        assert sorted(names) == sorted(set(names))
+
+
+def test_installed_packages_have_the_locked_versions() -> None:
+    pins = {
+        canonicalize_name(pin.name): pin.specifier
+        for pin in locked()
+        if pin.marker is None or pin.marker.evaluate()
     }
-    assert wanted == {name: f"=={version(name)}" for name in wanted}
+    installed = {canonicalize_name(one.name): one.version for one in distributions()}
+    foreign = {name: version for name, version in installed.items() if name not in OURS}
+    # pip is as the interpreter brings it.
+    foreign.pop(canonicalize_name("pip"), None)
+    assert {name: version for name, version in foreign.items() if version not in pins[name]} == {}
+    assert listed("requirements-dev.txt") | listed("requirements-site.txt") <= set(installed)
 
 
-def test_site_requirements_differ_only_in_the_stand_ins_and_their_dds() -> None:
-    ours, theirs = requirements("requirements.txt"), requirements("requirements-site.txt")
-    left_out = [line for line in ours if line not in theirs]
-    assert all(line.startswith(("./middleware/", "cyclonedds==")) for line in left_out)
-    assert set(theirs) < set(ours)
+def test_site_list_has_all_of_setup_py_and_no_stand_in() -> None:
+    needed = [Requirement(text) for text in requires("ccarchiver") or []]
+    direct = {canonicalize_name(one.name) for one in needed if one.marker is None}
+    assert direct <= listed("requirements-site.txt")
+    assert [line for line in lines_of("requirements-site.txt") if line.startswith("./")] == []
+    versions = {canonicalize_name(pin.name): pin.specifier for pin in locked()}
+    for one in needed:
+        if one.marker is None:
+            [version] = [pin.version for pin in versions[canonicalize_name(one.name)]]
+            assert version in one.specifier, one
+
+
+def test_runtime_list_adds_only_the_stand_ins_and_their_dds() -> None:
+    assert listed("requirements.txt") == {"cyclonedds"}
+    stand_ins = {line for line in lines_of("requirements.txt") if line.startswith("./")}
+    folders = {
+        f"./middleware/{path.parent.name}" for path in ROOT.glob("middleware/*/pyproject.toml")
+    }
+    assert stand_ins == folders

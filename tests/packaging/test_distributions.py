@@ -188,6 +188,7 @@ def test_sdist_contains_the_whole_project(dist: Path) -> None:
         "README.md",
         "Makefile",
         "supervisord.conf",
+        "constraints.txt",
         "requirements.txt",
         "scripts/dist",
     } <= names
@@ -259,7 +260,9 @@ def test_wheel_requires_everything_pinned_and_its_extra_the_stand_ins(
     built = {path.name.split("-")[0]: path.name.split("-")[1] for path in dist.glob("*.whl")}
     assert all(it.specifier.contains(built[it.name.replace("-", "_")]) for it in asked)
     pinned = {canonicalize_name(Requirement(line).name) for line in constraints if marks(line)}
-    assert closure(wanted) - {canonicalize_name(it.name) for it in asked} == pinned
+    needed = closure(wanted) - {canonicalize_name(it.name) for it in asked}
+    assert needed <= pinned
+    assert len(needed) > 40
 
 
 def metadata(wheel: Path) -> Metadata:

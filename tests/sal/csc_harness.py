@@ -38,6 +38,10 @@ class CscHarness:
         for command in commands:
             await getattr(self.remote, f"cmd_{command}").start(timeout=limit())
 
+    async def is_starting(self) -> bool:
+        """Return whether the CSC is executing a start command."""
+        return self.csc._transition == "start"
+
     async def reaches(self, state: salobj.State) -> None:
         """Wait until the CSC is in a state."""
 
@@ -71,22 +75,27 @@ async def sender(component: str) -> AsyncIterator[Any]:
         yield controller
 
 
-def start_integration(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
-    """Send the camera's startIntegration."""
+def start_integration(camera: Any, image: str, acquired_at: float = 0.0) -> None:  # noqa: ANN401  salobj has no types
+    """Send the camera's startIntegration; the time of the exposure's start is in TAI seconds."""
     camera.evt_startIntegration.set_put(
         imageName=image,
         imageIndex=0,
         imagesInSequence=1,
         imageDate="20261122",
         exposureTime=1.0,
+        timestampAcquisitionStart=acquired_at,
         force_output=True,
     )
 
 
-def end_readout(camera: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
-    """Send the camera's endReadout."""
+def end_readout(camera: Any, image: str, acquired_at: float = 0.0) -> None:  # noqa: ANN401  salobj has no types
+    """Send the camera's endReadout; the time of the exposure's start is in TAI seconds."""
     camera.evt_endReadout.set_put(
-        imageName=image, imageIndex=0, imagesInSequence=1, force_output=True
+        imageName=image,
+        imageIndex=0,
+        imagesInSequence=1,
+        timestampAcquisitionStart=acquired_at,
+        force_output=True,
     )
 
 

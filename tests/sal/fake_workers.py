@@ -21,7 +21,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.redis.replies import read_members, text
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.store.session import read_session
-from tests.core.redis_helpers import POLL_S, end, looking_into, mail_in, post
+from tests.core.redis_helpers import POLL_S, end, enqueue, looking_into, messages_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,6 +40,8 @@ class FakeWorkers:
         self.redis = redis
         self.fail_sessions_with: tuple[int, str] | None = None
         """Code and report with which the next sessions fail, None to let them start."""
+        self.starts_sessions = True
+        """Whether health pairs a Forwarder; otherwise a session searches until it is ended."""
         self.silent = False
         """Whether neither worker answers."""
         self._read_from = dict.fromkeys(OTHERS, "-")
@@ -66,6 +68,8 @@ class FakeWorkers:
         current = await read_session(self.redis)
         if not current.is_active or current.id != session_id:
             await self.send(SessionStopped(session_id=session_id, worker=worker))
+        elif not self.starts_sessions:
+            return
         elif worker is Worker.HEALTH and self.fail_sessions_with is not None:
             code, report = self.fail_sessions_with
             await self.send(SessionFailed(session_id=session_id, code=code, report=report))
@@ -75,7 +79,7 @@ class FakeWorkers:
 
     async def send(self, *messages: WorkerMessage) -> None:
         """Send messages to the CSC."""
-        await post(self.redis, Worker.SAL, *messages)
+        await enqueue(self.redis, Worker.SAL, *messages)
 
     async def write_heartbeat(self, worker: Worker) -> None:
         """Write a worker's heartbeat."""
@@ -100,7 +104,7 @@ class FakeWorkers:
         """Return the events that the CSC has sent to the bridge."""
         return [
             message
-            for message in await mail_in(self.redis, Worker.BRIDGE)
+            for message in await messages_in(self.redis, Worker.BRIDGE)
             if isinstance(message, ExposureEventMessage)
         ]
 

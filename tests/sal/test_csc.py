@@ -15,6 +15,7 @@ from lsst.ts import salobj
 from ccarchiver_core import __version__
 from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.worker import WorkerContext
 from ccarchiver_core.store.session import read_session
 from ccarchiver_sal.csc import CCArchiverCsc
@@ -148,6 +149,93 @@ async def test_start_of_a_failed_session_ends_in_fault_with_code_and_report(
         assert await counter(workers.redis, "sessions_begun") == 2
 
 
+async def test_fault_with_a_text_that_sal_cannot_carry_is_published_and_acknowledged(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        workers.fail_sessions_with = (5752, "Ελλάς" + "x" * 300)
+
+        with salobj.assertRaisesAckError(
+            ack=salobj.SalRetCode.CMD_FAILED, result_contains="?????xxx"
+        ):
+            await harness.to("start")
+
+        error = await harness.remote.evt_errorCode.next(flush=False, timeout=limit())
+        while not error.errorCode:
+            error = await harness.remote.evt_errorCode.next(flush=False, timeout=limit())
+        assert (error.errorCode, "?????xxx" in error.errorReport) == (5752, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("standby", salobj.State.STANDBY), ("exitControl", salobj.State.OFFLINE)],
+)
+async def test_start_is_cancelled_by_a_command_that_ends_the_session(
+    fresh_redis: PrivateRedis, command: str, expected: salobj.State
+) -> None:
+    settings = site(fresh_redis.port)
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        workers.starts_sessions = False
+        starting = asyncio.create_task(harness.to("start"))
+
+        async def is_active() -> bool:
+            return (await read_session(workers.redis)).is_active
+
+        await eventually(is_active, "the session of the start command")
+
+        await harness.to(command)
+
+        assert harness.csc.summary_state == expected
+        session = await read_session(workers.redis)
+        assert not session.is_active, "the session has ended when the command completes"
+        with salobj.assertRaisesAckError(
+            ack=salobj.SalRetCode.CMD_FAILED, result_contains=f"start was cancelled by {command}"
+        ):
+            await starting
+        assert (await counter(workers.redis, "faults:5701")) == 0
+        if expected is salobj.State.STANDBY:
+            workers.starts_sessions = True
+            await harness.to("start")
+            assert harness.csc.summary_state == salobj.State.DISABLED
+            assert (await read_session(workers.redis)).id != session.id
+
+
+async def test_start_without_redis_is_cancelled_by_standby(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccarchiver_sal.csc.END_LIMIT", scaled(0.5))
+    settings = site(fresh_redis.port, CONNECT_TIMEOUT=1000)
+    async with csc_at_work(settings) as harness, looking_into(settings) as redis:
+        await redis.client_pause(int(1000 * scaled(2)))
+        starting = asyncio.create_task(harness.to("start"))
+        await eventually(harness.is_starting, "the start command")
+
+        await harness.to("standby")
+
+        with salobj.assertRaisesAckError(result_contains="start was cancelled by standby"):
+            await starting
+        assert harness.csc.summary_state == salobj.State.STANDBY
+        await retry_until_available(redis.ping)  # CLIENT UNPAUSE would wait as well
+
+
+async def test_start_is_answered_when_the_csc_closes(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+        workers.starts_sessions = False
+        async with salobj.Domain() as domain, salobj.Remote(domain, "CCArchiver") as remote:
+            await remote.start_task
+            starting = asyncio.create_task(remote.cmd_start.start(timeout=limit()))
+            await eventually(harness.is_starting, "the start command")
+
+            await harness.csc.close()
+
+            with salobj.assertRaisesAckError(
+                ack=salobj.SalRetCode.CMD_FAILED, result_contains="the end of this process"
+            ):
+                await starting
+
+
 async def test_reset_from_fault_fails_outside_fault(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with fake_workers_at_work(settings), csc_at_work(settings) as harness:
@@ -241,14 +329,14 @@ async def test_read_only_redis_is_logged_as_read_only_and_ends_in_fault(
         await redis.config_set("maxmemory", 1)
         try:
             message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
-            while "refuses writes" not in message.message:
+            while "rejects writes" not in message.message:
                 message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
             assert "maxmemory" in message.message
             assert "images are still accepted" in message.message
             await harness.reaches(salobj.State.FAULT)
             assert harness.csc.error_report[0] == 5701
             assert f"127.0.0.1:{fresh_redis.port}" in harness.csc.error_report[1]
-            assert "refuses writes" in harness.csc.error_report[1]
+            assert "rejects writes" in harness.csc.error_report[1]
         finally:
             await redis.config_set("maxmemory", 0)
 

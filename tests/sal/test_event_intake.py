@@ -24,7 +24,7 @@ from tests.core.redis_helpers import (
     eventually,
     holding,
     looking_into,
-    mail_in,
+    messages_in,
     read_dead_letters,
     read_exposure,
     read_fields,
@@ -46,19 +46,32 @@ CAMERA = "CCCamera:4711"
 KEPT = 100
 
 
+FIRST_AT = 1795000000.0
+"""Start of the first exposure of each name (TAI, Unix s)."""
+
+
 def sample(
-    topic: str, image: str, number: int, stamp: float | None = None, sender: str = CAMERA
+    topic: str,
+    image: str,
+    number: int,
+    sent_at: float | None = None,
+    sender: str = CAMERA,
+    acquired_at: float = FIRST_AT,
 ) -> Sample:
+    """Return an event of an exposure; the header's checksum depends on the exposure too."""
     data = types.SimpleNamespace(
         imageName=image,
         imageIndex=0,
         imagesInSequence=1,
         imageDate="20261122",
         exposureTime=1.0,
+        timestampAcquisitionStart=acquired_at,
+        timestampEndOfReadout=acquired_at and acquired_at + 3,
+        checkSum=f"{acquired_at}" if acquired_at else "",
         id=image,
         url=f"http://127.0.0.1:8000/{image}.yaml",
     )
-    return Sample(topic, sender, number, 1000.0 + number if stamp is None else stamp, data)
+    return Sample(topic, sender, number, 1000.0 + number if sent_at is None else sent_at, data)
 
 
 class IntakeHarness:
@@ -68,11 +81,21 @@ class IntakeHarness:
         self.is_faulted = False
         self.session_id = "the session"
         self.overflows: list[str] = []
+        self.refusals: list[str] = []
         self.intake: EventIntake | None = None
         self._number = 0
 
     def on_intake_overflow(self, report: str) -> None:
         self.overflows.append(report)
+
+    def on_exposure_refused(self, report: str) -> None:
+        self.refusals.append(report)
+
+    def expose(self, image: str, acquired_at: float, *topics: str) -> None:
+        """Receive events of one exposure."""
+        for topic in topics:
+            self._number += 1
+            self.receive_samples(sample(topic, image, self._number, acquired_at=acquired_at))
 
     def receive(self, *events: tuple[str, str]) -> None:
         for topic, image in events:
@@ -99,7 +122,7 @@ class IntakeHarness:
                 return None  # reading thousands of messages again and again is slow
             messages = [
                 message
-                for message in await mail_in(self.redis, Worker.BRIDGE)
+                for message in await messages_in(self.redis, Worker.BRIDGE)
                 if isinstance(message, ExposureEventMessage)
             ]
             found = [(str(message.event.kind), message.obsid, message.job) for message in messages]
@@ -241,9 +264,9 @@ async def test_event_with_a_hostile_image_name_is_dead_lettered_and_not_recorded
 
         assert await harness.images(1) == ["b"]
 
-        [letter] = await read_dead_letters(harness.redis)
-        assert b"$(reboot)" in letter["raw"]
-        assert b"is rejected" in letter["reason"]
+        [dead_letter] = await read_dead_letters(harness.redis)
+        assert b"$(reboot)" in dead_letter["raw"]
+        assert b"is rejected" in dead_letter["reason"]
         assert not await harness.redis.exists(keys.image("$(reboot)"))
 
 
@@ -494,5 +517,5 @@ async def test_batch_whose_precondition_failed_advances_no_watermark(
             await intake._write(list(intake._waiting))
 
         assert applied == [Outcome.PRECONDITION_FAILED, Outcome.APPLIED]
-        watermarks = await redis.hget(keys.CSC, f"heard:{START}")
+        watermarks = await redis.hget(keys.CSC, f"watermark:{START}")
         assert list(json.loads(watermarks or "{}")) == ["first"]

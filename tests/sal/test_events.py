@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,16 +13,25 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from lsst.ts import salobj
+from structlog.testing import capture_logs
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
+from ccarchiver_core.domain.exposure import EventKind
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.domain.session import new_session_id
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.session import read_session
 from ccarchiver_sal import saved_state
 from ccarchiver_sim.pace import scaled
-from tests.core.redis_helpers import eventually, looking_into, mail_in, site
+from tests.core.redis_helpers import (
+    eventually,
+    looking_into,
+    messages_in,
+    read_dead_letters,
+    site,
+)
 from tests.sal.csc_harness import (
     csc_at_work,
     end_readout,
@@ -133,8 +143,12 @@ async def test_each_status_is_one_event_on_sal(fresh_redis: PrivateRedis) -> Non
             ("undef", "undef", 0)
         }
         last = events[9]
-        assert "123456789".startswith(last.raft)
-        assert (last.statusCode, last.description) == (5612, "é" * 256)
+        replaced = "raft=123456789, sensor=S0123456789: "
+        assert (last.raft, last.sensor) == ("undef", "undef")
+        assert (last.statusCode, last.description) == (
+            5612,
+            f"{replaced}{'é' * (256 - len(replaced) - 3)}...",
+        )
         assert (retrieval.camera, retrieval.obsid, retrieval.raft, retrieval.sensor) == (
             "COMCAM",
             "i",
@@ -144,9 +158,64 @@ async def test_each_status_is_one_event_on_sal(fresh_redis: PrivateRedis) -> Non
         assert harness.remote.evt_imageInOODS.get_oldest() is None
 
         async def mailbox_is_empty() -> bool:
-            return await mail_in(workers.redis, Worker.SAL) == []
+            return await messages_in(workers.redis, Worker.SAL) == []
 
         await eventually(mailbox_is_empty, "the mailbox to be empty")
+
+
+async def test_raft_that_does_not_fit_its_field_is_undef_and_logged_with_both_values(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    with capture_logs() as lines:
+        async with fake_workers_at_work(settings) as workers, csc_at_work(settings) as harness:
+            await workers.send(status(1, raft="R22S11", sensor="S11", obsid="i→j"))
+            event = await harness.remote.evt_imageInOODS.next(flush=False, timeout=limit())
+
+    assert (event.raft, event.sensor, event.obsid) == ("undef", "S11", "undef")
+    assert event.description == r"obsid=i\u2192j, raft=R22S11: ok"
+    assert [
+        (line["log_level"], line["field"], line["value"], line["published"])
+        for line in lines
+        if line["event"] == "event.value_replaced"
+    ] == [("warning", "obsid", "i→j", "undef"), ("warning", "raft", "R22S11", "undef")]
+
+
+async def test_second_exposure_of_an_image_name_is_refused_with_a_critical_message(
+    fresh_redis: PrivateRedis,
+) -> None:
+    first_at, again_at = 1795000000.0, 1795003600.0
+    settings = site(fresh_redis.port)
+    async with (
+        sender("CCCamera") as camera,
+        sender("CCHeaderService") as headers,
+        fake_workers_at_work(settings) as workers,
+    ):
+        async with csc_at_work(settings) as harness:
+            await harness.to("start", "enable")
+            start_integration(camera, "i", first_at)
+            end_readout(camera, "i", first_at)
+            await accepted(workers, 2)
+            header_ready(headers, "i")
+            await accepted(workers, 3)
+            start_integration(camera, "i", first_at)  # the same exposure: no refusal
+            start_integration(camera, "i", again_at)
+            message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
+            while "used again" not in message.message:
+                message = await harness.remote.evt_logMessage.next(flush=False, timeout=limit())
+            assert message.level == logging.CRITICAL
+        end_readout(camera, "i", again_at)  # while the CSC is down
+        async with csc_at_work(settings, resumed=True):
+            header_ready(headers, "i")
+
+            async def all_refused() -> bool:
+                record = await ImageLedger(workers.redis).read("i")
+                assert record is not None
+                return [set(refused.events) for refused in record.refused] == [set(EventKind)]
+
+            await eventually(all_refused, "the refused exposure in the record")
+        assert len(await accepted(workers, 3)) == 3
+        assert len(await read_dead_letters(workers.redis)) == 3
 
 
 async def test_restart_in_the_resume_window_resumes_state_session_and_missed_events(
@@ -197,7 +266,7 @@ async def test_restart_that_cannot_resume_begins_in_standby_without_a_session(
             past = clock.now().uptime - settings.resume_window - 1
             await workers.redis.hset(keys.CSC, "alive_uptime", past)
         elif how == "its session has ended":
-            await workers.redis.hset(keys.SESSION, "wanted", "down")
+            await workers.redis.hset(keys.SESSION, "is_active", "0")
 
         async with csc_at_work(settings, resumed=True) as harness:
             assert harness.csc.summary_state == salobj.State.STANDBY
@@ -257,7 +326,7 @@ async def test_program_resumes_after_a_kill_unless_no_resume_is_given(
         await redis.hset(keys.CSC, "state", int(salobj.State.ENABLED))
         await saved_state.write_alive(redis)
         await redis.hset(
-            keys.SESSION, mapping={"id": new_session_id(), "wanted": "up", "pairing": "paired"}
+            keys.SESSION, mapping={"id": new_session_id(), "is_active": "1", "pairing": "paired"}
         )
         for options, expected in (
             ((), salobj.State.ENABLED),

@@ -16,10 +16,10 @@ from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal.status_publisher import StatusPublisher, event_fields
 from tests.core.redis_helpers import (
     counter,
+    enqueue,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     read_dead_letters,
     read_fields,
     site,
@@ -87,7 +87,7 @@ class PublisherHarness:
 
     async def publish(self, *statuses: FileStatus) -> None:
         for status in statuses:
-            [entry] = await post(self.redis, Worker.SAL, status)
+            [entry] = await enqueue(self.redis, Worker.SAL, status)
             await self.publisher.publish(status, entry)
         await self.publisher.drain()
 
@@ -121,7 +121,7 @@ async def test_repeated_status_publishes_no_second_event_even_after_a_restart(
 
         assert len(harness.recorder.put) == 1
         assert await counter(harness.redis, f"duplicate_statuses:{status().topic}") == 2
-        assert await mail_in(harness.redis, Worker.SAL) == [], "all are acked"
+        assert await messages_in(harness.redis, Worker.SAL) == [], "all are acked"
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -228,4 +228,4 @@ async def test_event_that_sal_rejects_is_dead_lettered_and_the_next_one_is_publi
         [dead] = await read_dead_letters(harness.redis)
         assert b"does not fit" in dead["reason"]
         assert len(harness.recorder.put) == 1
-        assert await mail_in(harness.redis, Worker.SAL) == []
+        assert await messages_in(harness.redis, Worker.SAL) == []

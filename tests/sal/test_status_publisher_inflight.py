@@ -19,11 +19,11 @@ from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import status_publisher as publisher_module
 from ccarchiver_sim import pace
 from tests.core.redis_helpers import (
+    enqueue,
     eventually,
     holding,
     looking_into,
-    mail_in,
-    post,
+    messages_in,
     read_dead_letters,
     site,
 )
@@ -66,7 +66,7 @@ async def left_after(server: PrivateRedis, count: int, pause: float = 0.0) -> in
     discarded it, because a reply arrived during the put and was unread when the process died.
     """
     async with looking_into(site(server.port)) as redis:
-        await post(
+        await enqueue(
             redis,
             Worker.SAL,
             *(status(f"I{number // 9}", f"S{number % 9}") for number in range(count)),
@@ -78,10 +78,10 @@ async def left_after(server: PrivateRedis, count: int, pause: float = 0.0) -> in
         assert 0 < put <= count
 
         async def recorded() -> bool:
-            return len(await mail_in(redis, Worker.SAL)) <= count - put + 1
+            return len(await messages_in(redis, Worker.SAL)) <= count - put + 1
 
         await eventually(recorded, "the record of each published status, except at most one")
-        return put - (count - len(await mail_in(redis, Worker.SAL)))
+        return put - (count - len(await messages_in(redis, Worker.SAL)))
 
 
 @pytest.mark.processes
@@ -196,6 +196,6 @@ async def test_status_that_redis_cannot_record_is_dead_lettered(fresh_redis: Pri
 
         await harness.publish(status("I", "S00"))
 
-        [letter] = await read_dead_letters(redis)
-        assert b"a defect of the archiver" in letter["reason"]
-        assert await mail_in(redis, Worker.SAL) == []
+        [dead_letter] = await read_dead_letters(redis)
+        assert b"a defect of the archiver" in dead_letter["reason"]
+        assert await messages_in(redis, Worker.SAL) == []

@@ -219,7 +219,7 @@ class ArchiverEnd:
 
         return wait_for(f"message in {queue}", get, limit)
 
-    def take(self, queue: str, limit: float = LIMIT_S, **wanted: object) -> Body:
+    def receive(self, queue: str, limit: float = LIMIT_S, **wanted: object) -> Body:
         """Return the next message with the given fields; drop others."""
         while True:
             message = yaml.safe_load(self.take_raw(queue, limit))

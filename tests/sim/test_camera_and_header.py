@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,17 @@ import yaml
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.peers.camera.exposure import Exposure, image_name
 from ccarchiver_sim.peers.camera.remote_control import CommandError, parse
+from ccarchiver_sim.peers.common.daq import DaqCatalogue
 from ccarchiver_sim.testbed.child_process import ChildProcess
 from tests.sim.peer_rig import LIMIT_S, Peer, Peers, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 SETTLE_S = 1.0
 """Time for the header service to discover the camera."""
+DAY_MINUTES = 24 * 60
 
 
 def settled() -> tuple[str, str]:
@@ -85,10 +89,13 @@ def wait_announced(headers: Peer, prefix: str, count: int) -> list[str]:
 
 
 @pytest.mark.processes
-def test_each_image_of_the_camera_gets_a_header(sal_peers: Peers, headers: Peer) -> None:
+def test_each_image_of_the_camera_gets_a_header_and_is_in_the_daq(
+    sal_peers: Peers, headers: Peer, tmp_path: Path
+) -> None:
     camera = sal_peers.start(
         "camera", *settled(), "--images", "2", "--cadence", "0", "--exposure", "0.1",
-        "--date", "20261121", "--sequence-start", "7", wait_for_event=None,
+        "--date", "20261121", "--sequence-start", "7", "--daq", str(tmp_path / "daq"),
+        wait_for_event=None,
     )  # fmt: skip
 
     assert camera.process.wait_ended(LIMIT_S) == 0
@@ -100,6 +107,7 @@ def test_each_image_of_the_camera_gets_a_header(sal_peers: Peers, headers: Peer)
         ("endReadout", second),
     ]
     assert wait_announced(headers, "CC_O_20261121", 2) == [first, second]
+    assert DaqCatalogue(tmp_path / "daq").images(DAY_MINUTES, time.time()) == [first, second]
 
 
 @pytest.mark.processes

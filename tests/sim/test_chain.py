@@ -44,7 +44,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRe
 def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
     """Send the archiver's messages for one image and wait for each answer."""
     archiver.send("archive_ctrl_consume", wire_samples.new_item(image))
-    answer = archiver.take(
+    answer = archiver.receive(
         "cc_foreman_ack_publish", MSG_TYPE="NEW_CC_ARCHIVE_ITEM_ACK", IMAGE_ID=image
     )
     for name, message in (
@@ -53,12 +53,14 @@ def take_image(archiver: ArchiverEnd, image: str, header_url: str) -> None:
         ("HEADER_READY", wire_samples.header_ready(header_url, image)),
     ):
         archiver.send("f99_consume", message)
-        archiver.take("cc_foreman_ack_publish", MSG_TYPE=f"CC_FWDR_{name}_ACK", IMAGE_ID=image)
+        archiver.receive("cc_foreman_ack_publish", MSG_TYPE=f"CC_FWDR_{name}_ACK", IMAGE_ID=image)
 
 
 def take_files(archiver: ArchiverEnd, queue: str, image: str, status: object) -> list[str]:
     """Return the statuses of an image's nine files; a killed broker may repeat old statuses."""
-    reports = [archiver.take(queue, OBSID=image, STATUS_CODE=status) for _ in wire_samples.SENSORS]
+    reports = [
+        archiver.receive(queue, OBSID=image, STATUS_CODE=status) for _ in wire_samples.SENSORS
+    ]
     return [str(report["SENSOR"]) for report in reports]
 
 

@@ -38,7 +38,7 @@ def test_controller_creates_and_returns_the_directory_of_the_day(
     before = observing_day(dt.datetime.now(dt.UTC))
     archiver.send("archive_ctrl_consume", wire_samples.new_item())
 
-    answer = archiver.take("cc_foreman_ack_publish")
+    answer = archiver.receive("cc_foreman_ack_publish")
     day = Path(str(answer["TARGET_DIR"])).name
     assert day in (before, observing_day(dt.datetime.now(dt.UTC)))
     directory = site.settings.archive.forwarder_staging / day
@@ -62,7 +62,7 @@ def test_controller_answers_health_checks_on_its_configured_queue(
     peers.start("controller")
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
-    assert archiver.take("cc_foreman_ack_publish") == {
+    assert archiver.receive("cc_foreman_ack_publish") == {
         "MSG_TYPE": "ARCHIVE_HEALTH_CHECK_ACK",
         "COMPONENT": "ARCHIVE_CTRL",
         "ACK_BOOL": "TRUE",
@@ -94,8 +94,8 @@ def test_controller_links_a_file_into_both_trees_on_repeated_messages(
     requests: list[Body] = []
     for _ in range(2):
         archiver.send("archive_ctrl_consume", message)
-        requests.append(archiver.take("cc_publish_to_oods"))
-        ack = archiver.take("f99_consume")
+        requests.append(archiver.receive("cc_publish_to_oods"))
+        ack = archiver.receive("f99_consume")
         assert (ack["MSG_TYPE"], ack["SENSOR"], ack["JOB_NUM"]) == (
             "FILE_TRANSFER_COMPLETED_ACK",
             "S00",
@@ -126,7 +126,7 @@ def test_controller_replaces_a_file_that_is_sent_again(
         path = arrived(site)
         path.write_bytes(content)
         archiver.send("archive_ctrl_consume", wire_samples.file_transferred(str(path)))
-        archiver.take("cc_publish_to_oods")
+        archiver.receive("cc_publish_to_oods")
 
     for tree in (site.settings.archive.oods_staging, site.settings.archive.dbb_staging):
         assert [file.read_bytes() for file in (tree / "2026-11-22").iterdir()] == [b"whole"]
@@ -141,7 +141,7 @@ def test_controller_reports_files_it_cannot_link(
         filename = str(arrived(site).parent / name)
         archiver.send("archive_ctrl_consume", wire_samples.file_transferred(filename))
 
-        report = archiver.take("archive_ctrl_publish")
+        report = archiver.receive("archive_ctrl_publish")
         assert (report["MSG_TYPE"], report["STATUS_CODE"]) == ("IMAGE_IN_OODS", 1)
         assert (report["OBSID"], report["FILENAME"], report["SENSOR"]) == (
             wire_samples.IMAGE,
@@ -171,7 +171,7 @@ def test_controller_still_answers_after_invalid_messages(
         archiver.send("archive_ctrl_consume", poison)
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
 
-    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK_ACK"
+    assert archiver.receive("cc_foreman_ack_publish")["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK_ACK"
     wait_for("an empty queue", lambda: archiver.depth("archive_ctrl_consume") == 0)
 
 
@@ -191,7 +191,7 @@ def test_controller_fault_options_are_obeyed(archiver: ArchiverEnd, peers: Peers
     archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
     archiver.send("archive_ctrl_consume", wire_samples.new_item())
 
-    answer = archiver.take("cc_foreman_ack_publish")
+    answer = archiver.receive("cc_foreman_ack_publish")
     assert (answer["MSG_TYPE"], answer["ACK_BOOL"]) == ("NEW_CC_ARCHIVE_ITEM_ACK", "FALSE")
     assert answer["TARGET_DIR"] == hostile
 
@@ -207,5 +207,5 @@ def test_controller_ack_delay_applies_only_to_acknowledgements(
         wire_samples.file_transferred(str(arrived(site).parent / "gone.fits")),
     )
 
-    assert archiver.take("archive_ctrl_publish")["MSG_TYPE"] == "IMAGE_IN_OODS"
+    assert archiver.receive("archive_ctrl_publish")["MSG_TYPE"] == "IMAGE_IN_OODS"
     assert archiver.depth("cc_foreman_ack_publish") == 0

@@ -45,13 +45,13 @@ def target(tmp_path: Path) -> Path:
 
 
 def answers(archiver: ArchiverEnd, count: int) -> list[Body]:
-    return [archiver.take("cc_foreman_ack_publish") for _ in range(count)]
+    return [archiver.receive("cc_foreman_ack_publish") for _ in range(count)]
 
 
 def pair(archiver: ArchiverEnd) -> None:
     archiver.redis.set("ccarchiver_association", "comfwd")
     archiver.send("f99_consume", wire_samples.ASSOCIATED)
-    archiver.take("cc_foreman_ack_publish")
+    archiver.receive("cc_foreman_ack_publish")
 
 
 def test_forwarder_registers_and_writes_its_presence_key_before_its_queue_exists(
@@ -98,7 +98,7 @@ def test_second_consumer_of_a_forwarder_queue_exits_with_an_error(
     assert "another process consumes it" in second.log
 
 
-def test_forwarder_refuses_to_empty_the_archiver_database(
+def test_forwarder_does_not_empty_the_archiver_database(
     archiver: ArchiverEnd, peers: Peers
 ) -> None:
     archiver.redis.set("precious", "1")
@@ -132,11 +132,11 @@ def test_forwarder_registers_again_when_the_association_key_is_gone(
     peers.start("forwarder", *OWN_NAME)
     archiver.redis.delete("forwarder_list")
     archiver.send("f99_consume", wire_samples.ASSOCIATED)
-    archiver.take("cc_foreman_ack_publish")
+    archiver.receive("cc_foreman_ack_publish")
 
     wait_for("new entry in the list", lambda: archiver.redis.llen("forwarder_list") == 1)
     archiver.send("f99_consume", wire_samples.end_readout())
-    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "CC_FWDR_END_READOUT_ACK"
+    assert archiver.receive("cc_foreman_ack_publish")["MSG_TYPE"] == "CC_FWDR_END_READOUT_ACK"
     assert archiver.redis.llen("forwarder_list") == 1
 
 
@@ -173,7 +173,7 @@ def check_acknowledgements(archiver: ArchiverEnd, image: str) -> None:
 def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
     for sensor in wire_samples.SENSORS:
         filename = f"{target}//{image}-R22{sensor}.fits"
-        assert archiver.take("archive_ctrl_consume") == {
+        assert archiver.receive("archive_ctrl_consume") == {
             "MSG_TYPE": "FILE_TRANSFER_COMPLETED",
             "FILENAME": filename,
             "OBSID": image,
@@ -183,7 +183,7 @@ def check_nine_files(archiver: ArchiverEnd, image: str, target: Path) -> None:
             "JOB_NUM": "1",
             "REPLY_QUEUE": "f99_consume",
         }
-        assert archiver.take("telemetry_queue") == {
+        assert archiver.receive("telemetry_queue") == {
             "MSG_TYPE": "IMAGE_RETRIEVAL_FOR_ARCHIVING",
             "OBSID": image,
             "RAFT": "22",
@@ -220,7 +220,7 @@ def test_forwarder_drops_a_readout_before_the_parameters_until_it_is_resent(
     assert f"{wire_samples.IMAGE} is lost" in forwarder.log
     assert archiver.depth("telemetry_queue") == 0
     archiver.send("f99_consume", wire_samples.end_readout())
-    assert archiver.take("telemetry_queue")["STATUS_CODE"] == "0"
+    assert archiver.receive("telemetry_queue")["STATUS_CODE"] == "0"
 
 
 def test_forwarder_reports_a_header_that_cannot_be_fetched(
@@ -230,7 +230,7 @@ def test_forwarder_reports_a_header_that_cannot_be_fetched(
     peers.start("forwarder")
     archiver.send("f99_consume", wire_samples.header_ready(f"{header_url}-missing"))
 
-    report = archiver.take("telemetry_queue")
+    report = archiver.receive("telemetry_queue")
     assert (report["STATUS_CODE"], report["OBSID"]) == ("5610", wire_samples.IMAGE)
     assert (report["RAFT"], report["SENSOR"], report["FILENAME"]) == ("", "", "")
 
@@ -248,7 +248,7 @@ def test_forwarder_reports_a_missing_target_directory(
     ):
         archiver.send("f99_consume", message)
 
-    assert archiver.take("telemetry_queue")["STATUS_CODE"] == "5612"
+    assert archiver.receive("telemetry_queue")["STATUS_CODE"] == "5612"
     assert list(target.iterdir()) == []
 
 
@@ -269,7 +269,7 @@ def test_forwarder_still_answers_after_invalid_messages(
         archiver.send("f99_consume", poison)
     archiver.send("f99_consume", wire_samples.ASSOCIATED)
 
-    assert archiver.take("cc_foreman_ack_publish")["MSG_TYPE"] == "ASSOCIATED_ACK"
+    assert archiver.receive("cc_foreman_ack_publish")["MSG_TYPE"] == "ASSOCIATED_ACK"
 
 
 def test_forwarder_fault_options_are_obeyed(
@@ -297,7 +297,7 @@ def test_forwarder_fault_options_are_obeyed(
         "CC_FWDR_HEADER_READY_ACK",
     ]
     assert archiver.depth("cc_foreman_ack_publish") == 0
-    reports = [archiver.take("telemetry_queue") for _ in range(4)]
+    reports = [archiver.receive("telemetry_queue") for _ in range(4)]
     assert [report["SENSOR"] for report in reports] == ["S00", "S00", "S01", "S01"]
     assert archiver.depth("telemetry_queue") == 0
 
@@ -314,7 +314,7 @@ def test_forwarder_fail_code_is_reported(
     ):
         archiver.send("f99_consume", message)
 
-    report = archiver.take("telemetry_queue")
+    report = archiver.receive("telemetry_queue")
     assert (report["OBSID"], report["STATUS_CODE"], report["FILENAME"]) == (
         wire_samples.IMAGE,
         "5611",

@@ -44,7 +44,7 @@ def test_oods_ingests_a_file_once_and_reports_it_each_time(
     peers.start("oods")
     for _ in range(2):
         archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
-    reports = [archiver.take("oods_publish_to_cc") for _ in range(2)]
+    reports = [archiver.receive("oods_publish_to_cc") for _ in range(2)]
 
     assert reports[0] == reports[1]
     assert reports[0] == {
@@ -84,7 +84,7 @@ def test_oods_reports_damaged_and_missing_files(
         path = write_file(tmp_path, sensor)
         harm(path)
         archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(path), sensor=sensor))
-        report = archiver.take("oods_publish_to_cc")
+        report = archiver.receive("oods_publish_to_cc")
         assert (report["STATUS_CODE"], report["SENSOR"]) == (1, sensor)
         assert reason in str(report["DESCRIPTION"])
     assert rows(site) == []
@@ -100,7 +100,7 @@ def test_oods_rejects_a_file_of_another_image(
         wire_samples.ingest_request(str(image_file), image="CC_O_20261122_000099"),
     )
 
-    assert "its header says OBSID" in str(archiver.take("oods_publish_to_cc")["DESCRIPTION"])
+    assert "its header says OBSID" in str(archiver.receive("oods_publish_to_cc")["DESCRIPTION"])
 
 
 def test_oods_options_select_the_behaviour_of_other_releases(
@@ -111,7 +111,7 @@ def test_oods_options_select_the_behaviour_of_other_releases(
     archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
 
     for _ in range(2):
-        report = archiver.take("oods_publish_to_cc")
+        report = archiver.receive("oods_publish_to_cc")
         assert report["MSG_TYPE"] == "CC_FILE_INGEST_REQUEST"
         assert "RAFT" not in report
         assert "SENSOR" not in report
@@ -126,4 +126,4 @@ def test_oods_still_answers_after_invalid_messages(
         archiver.send("cc_publish_to_oods", poison)
     archiver.send("cc_publish_to_oods", wire_samples.ingest_request(str(image_file)))
 
-    assert archiver.take("oods_publish_to_cc")["STATUS_CODE"] == 0
+    assert archiver.receive("oods_publish_to_cc")["STATUS_CODE"] == 0

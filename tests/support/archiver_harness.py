@@ -14,7 +14,7 @@ from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
-from ccarchiver_sim.testbed.delivery_check import prove
+from ccarchiver_sim.testbed.delivery_check import check_delivery
 from ccarchiver_sim.testbed.rig import CAMERA, CONTROLLER, HEADER_SERVICE, OODS, Rig
 from ccarchiver_sim.testbed.wiretap import WireTap
 from tests.support.forked import ForkedPeer
@@ -133,7 +133,7 @@ class ArchiverHarness:
         name = self.next_name()
         self.tap.declare(queue_of(name))
         peer = self.start_forwarder(name, *options)
-        await asyncio.gather(peer.wait_ready(), peer.wait_said("serving"))
+        await asyncio.gather(peer.wait_ready(), peer.wait_printed("serving"))
         return peer
 
     async def add_new_forwarder(self, *options: str) -> Peer:
@@ -166,15 +166,15 @@ class ArchiverHarness:
 
     async def start_expecting_fault(self) -> int:
         """Send `start`, which must fail, and return the published error code."""
-        mark = self.sal.mark
+        position = self.sal.position
         # The CSC may reject the command or go to FAULT after it.
         with suppress(salobj.AckError):
             await self.sal.command("start")
-        return await self.fault_after(mark)
+        return await self.fault_after(position)
 
-    async def fault_after(self, mark: int) -> int:
+    async def fault_after(self, position: int) -> int:
         """Wait for FAULT and return the first error code published after a mark."""
-        code = await self.sal.wait_error(since=mark)
+        code = await self.sal.wait_error(since=position)
         await self.sal.wait_state(salobj.State.FAULT)
         return code
 
@@ -189,10 +189,10 @@ class ArchiverHarness:
     async def completed(self, name: str, limit: float = LIMIT_S) -> None:
         """Wait until an image is complete, on disk and on SAL."""
         await polling.wait_for(
-            lambda: prove(self.sal, self.rig.folder, name).is_complete(self.expected),
+            lambda: check_delivery(self.sal, self.rig.folder, name).is_complete(self.expected),
             limit,
             lambda: (
-                f"{name} complete; so far {prove(self.sal, self.rig.folder, name)}; "
+                f"{name} complete; so far {check_delivery(self.sal, self.rig.folder, name)}; "
                 f"state {self.sal.state}"
             ),
         )
@@ -207,10 +207,11 @@ class ArchiverHarness:
         """Wait until a message about an image has been published to a Forwarder's queue."""
         key = queue_of(forwarder.name)
         await polling.wait_for(
-            lambda: bool(self.tap.heard(message_type, key, IMAGE_ID=image)),
+            lambda: bool(self.tap.published(message_type, key, IMAGE_ID=image)),
             LIMIT_S,
             lambda: (
-                f"{message_type} of {image} to {key}; that queue was sent {self.tap.heard(key=key)}"
+                f"{message_type} of {image} to {key}; "
+                f"that queue was sent {self.tap.published(key=key)}"
             ),
         )
 

@@ -48,7 +48,7 @@ class FakeClock:
         """Return the variables for programs that use this clock."""
         return {"LD_PRELOAD": str(self._library), "CCARCHIVER_TEST_CLOCK": str(self._file)}
 
-    def step(self, by_s: int) -> None:
+    def jump(self, by_s: int) -> None:
         """Set the clock forward or back; all programs with this clock see it immediately."""
         self._offset_s += by_s
         with self._file.open("r+b") as file:  # the same file, because the programs have it mapped

@@ -19,6 +19,7 @@ from ccarchiver_core.domain.exposure import (
 )
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.store import file_status_fields
 from ccarchiver_core.store.image_ledger import AT_PREFIX, COUNT_FIELDS, ImageLedger
 from ccarchiver_core.store.transaction import Transaction
@@ -169,6 +170,18 @@ class LedgerBuilder:
         """Write an exposure that health has found stalled."""
         transaction = Transaction().set_fields(keys.image(obsid), {"state": ImageState.STALLED})
         await self.write(*self.transactions(obsid, job, at, progress), transaction)
+
+    async def refused(self, obsid: str, at: float) -> None:
+        """Write a later exposure of a name, which was refused at a Unix time."""
+        transaction = Transaction()
+        exposure = RefusedExposure(
+            number=1,
+            refused_at=at,
+            reason="imageIndex is 2 instead of 1",
+            event_times={EventKind.START: at},
+        )
+        ImageLedger.record_refused(transaction, obsid, exposure)
+        await self.write(transaction)
 
     async def unaccepted(self, obsid: str, at: float, state: ImageState) -> None:
         """Write an image that was not accepted: skipped or unannounced."""

@@ -26,10 +26,10 @@ const link = new Link({
     draw();
     refreshTimeline(received.overview.recent);
   },
-  onBeat(beat) {
-    problem = beat.problem;
+  onTick(tick) {
+    problem = tick.problem;
     for (const part of known?.overview.workers ?? []) {
-      if (part.heartbeat && part.worker in beat.beats) part.heartbeat.written_at = beat.beats[part.worker];
+      if (part.heartbeat && part.worker in tick.heartbeats) part.heartbeat.written_at = tick.heartbeats[part.worker];
     }
     drawAges();
   },

@@ -60,7 +60,7 @@ function noticeOf(link, snapshot, problem, lastGood) {
   if (problem) return ["problem", `The status server cannot read the archiver's state: ${problem}${since}.`];
   if (snapshot && !snapshot.overview.redis.answers) {
     const { address, error } = snapshot.overview.redis;
-    return ["redis", `Redis at ${address} does not answer: ${error}${since}.`];
+    return ["redis", `Redis at ${address} ${error}${since}.`];
   }
   return ["", ""];
 }

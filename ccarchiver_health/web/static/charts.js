@@ -29,7 +29,7 @@ const TICKS = [0.01, 0.1, 1, 10];
 
 export function showLatencies(bounds, latencies) {
   show(byId("latencies"), latencies, () => {
-    const found = new Map(latencies.map((latency) => [latency.measure, latency]));
+    const found = new Map(latencies.map((latency) => [latency.stage, latency]));
     return ROWS.map(([title, names]) =>
       el(
         "div",
@@ -51,13 +51,13 @@ function quantile(bounds, counts, total, share) {
   return counts.length - 1;
 }
 
-function histogram(bounds, { measure, counts, total_s: totalS }) {
+function histogram(bounds, { stage, counts, total_s: totalS }) {
   const total = counts.reduce((sum, count) => sum + count, 0);
   const upTo = (place) => (place < bounds.length ? `≤ ${seconds(bounds[place])}` : `> ${seconds(bounds.at(-1))}`);
   const half = quantile(bounds, counts, total, 0.5);
   const most = quantile(bounds, counts, total, 0.9);
   const facts = total ? `p50 ${upTo(half)}, p90 ${upTo(most)}` : "none yet";
-  const name = NAMES[measure] ?? measure;
+  const name = NAMES[stage] ?? stage;
   const mean = total ? `, mean ${seconds(totalS / total)}` : "";
   const chart = svg("svg", {
     viewBox: `0 0 ${WIDTH} ${HEIGHT + 9}`,
@@ -79,7 +79,7 @@ function histogram(bounds, { measure, counts, total_s: totalS }) {
   }
   return el(
     "figure",
-    { "data-measure": measure },
+    { "data-stage": stage },
     el("figcaption", {}, el("b", {}, name), el("span", {}, `${total}`)),
     chart,
     el("p", { class: "facts" }, facts),

@@ -1,14 +1,14 @@
 // The event stream from the server: opened, monitored, and opened again when it is silent.
 
-// The server sends a beat every second. A slow Redis can delay one by two seconds.
+// The server sends a tick every second. A slow Redis can delay one by two seconds.
 const STALE_AFTER_MS = 4000;
 // A stream to a frozen server or through a dead tunnel never ends by itself.
 const REOPEN_AFTER_MS = 8000;
 const WATCH_EVERY_MS = 500;
 
 export class Link {
-  constructor({ onSnapshot, onBeat, onWatch }) {
-    this.handlers = { onSnapshot, onBeat, onWatch };
+  constructor({ onSnapshot, onTick, onWatch }) {
+    this.handlers = { onSnapshot, onTick, onWatch };
     this.receivedAt = performance.now();
     this.opened = performance.now();
     this.hasData = false;
@@ -36,17 +36,17 @@ export class Link {
     this.opened = performance.now();
     this.source = new EventSource("events");
     this.source.addEventListener("snapshot", (event) => {
-      this.take(event, (data) => this.handlers.onSnapshot(data));
+      this.receive(event, (data) => this.handlers.onSnapshot(data));
     });
-    this.source.addEventListener("beat", (event) => {
-      this.take(event, (data) => {
+    this.source.addEventListener("tick", (event) => {
+      this.receive(event, (data) => {
         this.serverTime = data.at;
-        this.handlers.onBeat(data);
+        this.handlers.onTick(data);
       });
     });
   }
 
-  take(event, handle) {
+  receive(event, handle) {
     const data = JSON.parse(event.data);
     this.receivedAt = performance.now();
     this.hasData = true;

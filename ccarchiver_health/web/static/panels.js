@@ -4,7 +4,7 @@ import { byId, el, setText, show } from "./dom.js";
 import { age, clock, mebibytes, plural, seconds } from "./format.js";
 
 const SEVERITY_GLYPHS = { critical: "✖", warning: "▲" };
-const BEAT_LATE_S = 3; // workers write a heartbeat every second
+const HEARTBEAT_LATE_S = 3; // workers write a heartbeat every second
 const NEW_S = 60; // a worker is marked for this time after its start, which may be unexpected
 
 export function showAlarms(alarms) {
@@ -32,28 +32,28 @@ export function showWorkers(workers, now) {
   workers.forEach((part, place) => {
     const card = list.children[place] ?? list.appendChild(workerCard());
     const { heartbeat } = part;
-    const beat = heartbeat ? now - heartbeat.written_at : Infinity;
+    const silence = heartbeat ? now - heartbeat.written_at : Infinity;
     const up = heartbeat && heartbeat.started ? now - Date.parse(heartbeat.started) / 1000 : 0;
-    const health = healthOf(heartbeat, beat);
+    const health = healthOf(heartbeat, silence);
     card.dataset.worker = part.worker;
     card.dataset.health = health;
     put(card, ".glyph", { down: "✖", degraded: "✖", late: "▲", well: "✔" }[health]);
     put(card, "strong", part.worker);
     const started = heartbeat && up < NEW_S ? `started ${age(up)} ago` : "";
-    put(card, ".mark", health === "late" ? `no heartbeat for ${age(beat)}` : started);
+    put(card, ".mark", health === "late" ? `no heartbeat for ${age(silence)}` : started);
     const doing = heartbeat ? heartbeat.degraded_reason || heartbeat.state : "down: no heartbeat";
     put(card, ".doing", doing);
     const facts = heartbeat ? processFacts(heartbeat, up) : "the process is not running, or hangs";
     put(card, ".facts", facts);
     const oldest = part.mailbox_oldest_s >= 1 ? `, oldest ${age(part.mailbox_oldest_s)}` : "";
-    put(card, ".mail", `${plural(part.mailbox_depth, "message")} waiting${oldest}`);
+    put(card, ".mailbox", `${plural(part.mailbox_depth, "message")} waiting${oldest}`);
   });
 }
 
-function healthOf(heartbeat, beat) {
+function healthOf(heartbeat, silence) {
   if (!heartbeat) return "down";
   if (heartbeat.degraded_reason) return "degraded";
-  return beat > BEAT_LATE_S ? "late" : "well";
+  return silence > HEARTBEAT_LATE_S ? "late" : "well";
 }
 
 function processFacts(heartbeat, up) {
@@ -68,7 +68,7 @@ function workerCard() {
     el("p", {}, el("span", { class: "glyph", "aria-hidden": "true" }), el("strong"), el("span", { class: "mark" })),
     el("p", { class: "doing" }),
     el("p", { class: "facts" }),
-    el("p", { class: "mail facts" }),
+    el("p", { class: "mailbox facts" }),
   );
 }
 
@@ -101,7 +101,7 @@ export function showPairing(pairing, now) {
 
 export function showServices(overview) {
   const { redis, rabbitmq } = overview;
-  const answers = redis.answers ? `answers in ${seconds(redis.latency_s)}` : `DOES NOT ANSWER: ${redis.error}`;
+  const answers = redis.answers ? `answers in ${seconds(redis.latency_s)}` : redis.error;
   const memory = redis.answers ? ` · ${mebibytes(redis.used_memory_bytes)} · Redis ${redis.version}` : "";
   const rows = [["Redis", `${redis.address} ${answers}${memory}`]];
   if (redis.durability) rows.push(["durability", redis.durability]);
@@ -112,7 +112,7 @@ export function showServices(overview) {
 const RATES = ["accepted", "complete", "failed", "stalled", "skipped"];
 
 export function showNight(snapshot, now) {
-  const { overview, letters } = snapshot;
+  const { overview, dead_letters: deadLetters } = snapshot;
   show(byId("rates"), overview.rates, (rates) =>
     RATES.map((name) =>
       el(
@@ -134,15 +134,15 @@ export function showNight(snapshot, now) {
         )
       : el("li", { class: "none" }, "every accepted image is complete or failed"),
   );
-  setText(byId("letters-count"), String(overview.dead_letters));
-  show(byId("letters"), letters, () =>
-    letters.length
-      ? letters.map((letter) =>
+  setText(byId("dead-letters-count"), String(overview.dead_letters));
+  show(byId("dead-letters"), deadLetters, () =>
+    deadLetters.length
+      ? deadLetters.map((entry) =>
           el(
             "li",
-            { title: `ccarchiver deadletter show ${letter.id}` },
-            el("b", {}, letter.at.slice(11, 19)),
-            ` ${letter.origin}${letter.obsid ? `, ${letter.obsid}` : ""}: ${letter.reason}`,
+            { title: `ccarchiver deadletter show ${entry.id}` },
+            el("b", {}, entry.at.slice(11, 19)),
+            ` ${entry.origin}${entry.obsid ? `, ${entry.obsid}` : ""}: ${entry.reason}`,
           ),
         )
       : el("li", { class: "none" }, "none"),

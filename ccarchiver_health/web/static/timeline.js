@@ -62,7 +62,7 @@ async function load() {
   }
 }
 
-function show({ summary, ccds, moments, waiting_on: waitingOn, target_dir: targetDir }) {
+function show({ summary, ccds, timeline, waiting_on: waitingOn, target_dir: targetDir }) {
   hasEnded = FINISHED.includes(summary.state);
   const took =
     summary.finished && summary.last_event_at ? Math.max(0, summary.finished - summary.last_event_at) : null;
@@ -78,7 +78,7 @@ function show({ summary, ccds, moments, waiting_on: waitingOn, target_dir: targe
     el("p", { class: "state", "data-state": summary.state }, stateWord(summary.state)),
     el("p", { class: "facts" }, facts.join(" · ")),
     el("ul", { class: "ccds" }, ...ccds.map(ccdItem)),
-    table(moments),
+    table(timeline),
   );
 }
 
@@ -87,35 +87,35 @@ function ccdItem(ccd) {
   return el("li", { title: ccd.filename }, cell(ccd, letter), ccdTitle(ccd));
 }
 
-function table(moments) {
-  const begin = Math.min(...moments.map((moment) => moment.at));
-  const length = Math.max(0.001, Math.max(...moments.map((moment) => moment.at)) - begin);
+function table(timeline) {
+  const begin = Math.min(...timeline.map((entry) => entry.at));
+  const length = Math.max(0.001, Math.max(...timeline.map((entry) => entry.at)) - begin);
   const head = ["UTC", "elapsed", "worker", "event", "", "took", ""].map((text) => el("th", { scope: "col" }, text));
-  const rows = moments.map((moment) =>
+  const rows = timeline.map((entry) =>
     el(
       "tr",
       {},
-      el("td", { class: "time" }, fineClock(moment.at)),
-      el("td", { class: "time" }, `+${(moment.at - begin).toFixed(3)}`),
-      el("td", { class: "who" }, moment.worker ?? "operator"),
-      el("td", { class: "what" }, moment.what),
-      el("td", { class: "axis" }, bar(moment, begin, length)),
-      el("td", { class: "time" }, moment.took_s === null ? "" : seconds(moment.took_s)),
-      el("td", { class: "detail" }, moment.detail),
+      el("td", { class: "time" }, fineClock(entry.at)),
+      el("td", { class: "time" }, `+${(entry.at - begin).toFixed(3)}`),
+      el("td", { class: "who" }, entry.worker ?? "operator"),
+      el("td", { class: "what" }, entry.what),
+      el("td", { class: "axis" }, bar(entry, begin, length)),
+      el("td", { class: "time" }, entry.took_s === null ? "" : seconds(entry.took_s)),
+      el("td", { class: "detail" }, entry.detail),
     ),
   );
   return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
 }
 
-function bar(moment, begin, length) {
-  const end = ((moment.at - begin) / length) * AXIS;
-  const width = Math.min(end, ((moment.took_s ?? 0) / length) * AXIS);
-  const kind = /\b(retrieved|ingested)$/u.exec(moment.what)?.[1] ?? "";
+function bar(entry, begin, length) {
+  const end = ((entry.at - begin) / length) * AXIS;
+  const width = Math.min(end, ((entry.took_s ?? 0) / length) * AXIS);
+  const kind = /\b(retrieved|ingested)$/u.exec(entry.what)?.[1] ?? "";
   return svg(
     "svg",
     { viewBox: `0 0 ${AXIS} 8`, preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("rect", { x: 0, y: 3.5, width: AXIS, height: 1, class: "grid" }),
     svg("rect", { x: end - width, y: 2, width, height: 4, class: `took ${kind}` }),
-    svg("rect", { x: Math.max(0, Math.min(AXIS - 1, end - 0.5)), y: 0, width: 1, height: 8, class: "moment" }),
+    svg("rect", { x: Math.max(0, Math.min(AXIS - 1, end - 0.5)), y: 0, width: 1, height: 8, class: "entry" }),
   );
 }

@@ -6,7 +6,7 @@ import itertools
 from typing_extensions import override
 
 from ccarchiver_core.keys import UNFINISHED
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.sal_source import END, HEADER, START, TOPICS
 from ccarchiver_sim.faults.scenario import Scenario
 
@@ -24,27 +24,27 @@ BURST = 15
 """Number of images whose events are all sent at once."""
 
 
-class OddOrders(Scenario):
+class EventSequences(Scenario):
     """Every sequence of the three events, duplicate events, missing events, a burst."""
 
-    name = "camera-odd-orders"
+    name = "camera-event-sequences"
     about = "every sequence of the three events, duplicates, missing events, and a burst of images"
     rate = 1.0
     ends_at_once = True
 
     @override
-    async def inject(self, stage: Stage) -> None:
+    async def inject(self, testbed: FaultTestbed) -> None:
         sequences = [*itertools.permutations(TOPICS), *DOUBLED]
-        await asyncio.gather(*(self._expose(stage, sequence) for sequence in sequences))
-        self._incomplete = [await self._expose(stage, sequence) for sequence in INCOMPLETE]
-        burst = [stage.sky.new_image() for _ in range(BURST)]
+        await asyncio.gather(*(self._expose(testbed, sequence) for sequence in sequences))
+        self._incomplete = [await self._expose(testbed, sequence) for sequence in INCOMPLETE]
+        burst = [testbed.sal_source.new_image() for _ in range(BURST)]
         for topic in TOPICS:
             for image in burst:
-                stage.sky.put(topic, image)
+                testbed.sal_source.put(topic, image)
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        async with stage.redis() as client:
+    async def check(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis() as client:
             unfinished = set(await client.zrange(UNFINISHED, 0, -1))
         forgotten = [image for image in self._incomplete if image not in unfinished]
         self.expect(
@@ -52,12 +52,12 @@ class OddOrders(Scenario):
             otherwise=f"the ledger lost images that wait for an event: {forgotten}",
         )
 
-    async def _expose(self, stage: Stage, sequence: tuple[str, ...]) -> str:
-        image = stage.sky.new_image()
+    async def _expose(self, testbed: FaultTestbed, sequence: tuple[str, ...]) -> str:
+        image = testbed.sal_source.new_image()
         for topic in sequence:
-            stage.sky.put(topic, image)
+            testbed.sal_source.put(topic, image)
             await asyncio.sleep(BETWEEN_S)
         return image
 
 
-SCENARIOS = [OddOrders]
+SCENARIOS = [EventSequences]

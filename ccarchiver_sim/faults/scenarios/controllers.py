@@ -5,16 +5,21 @@ from functools import partial
 
 from typing_extensions import override
 
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.parts import Part
 from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.services import ALL, Service
 from ccarchiver_sim.faults.timing import ACK_TIMEOUT_S, LATE_ACK_S
 from ccarchiver_sim.testbed.rig import CONTROLLER, OODS
 
+PARTS = {CONTROLLER: Part.CONTROLLER, OODS: Part.OODS}
+QUEUES = frozenset({Service.RABBITMQ})
+"""What a Controller and an OODS need to start."""
 HOSTILE = "/tmp/$(touch owned)/../../etc/;rm -rf ./"  # noqa: S108 - rejected, never used
 """Directory that the Forwarder would put into a shell command."""
 
 
-class Away(Scenario):
+class UnavailablePeer(Scenario):
     """A peer is killed and started again.
 
     Parameters
@@ -27,6 +32,8 @@ class Away(Scenario):
         Whether the longer outages need an operator.
     """
 
+    revive_needs = QUEUES
+
     def __init__(self, peer: str, outages: tuple[float, ...], *, may_fault: bool) -> None:
         super().__init__()
         self.name = f"{peer}-killed"
@@ -34,14 +41,15 @@ class Away(Scenario):
         self.outages = outages
         self.may_fault = may_fault
         self._peer = peer
+        self.parts = frozenset({PARTS[peer]})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        stage.peer_pool.holder(self._peer).kill()
+    async def inject(self, testbed: FaultTestbed) -> None:
+        testbed.peer_pool.holder(self._peer).kill()
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        await stage.peer_pool.make_whole()
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await testbed.peer_pool.restart(self._peer)
 
 
 class BadController(Scenario):
@@ -57,9 +65,13 @@ class BadController(Scenario):
         For how long.
     may_fault
         Whether the CSC may go to FAULT, so that an operator is needed.
-    refuses
+    rejects_images
         Whether images are rejected and must be among the dead letters.
     """
+
+    parts = frozenset({Part.CONTROLLER})
+    inject_needs = QUEUES
+    heal_needs = QUEUES
 
     def __init__(
         self,
@@ -69,39 +81,44 @@ class BadController(Scenario):
         *,
         outage: float = 3.0,
         may_fault: bool = True,
-        refuses: bool = False,
+        rejects_images: bool = False,
     ) -> None:
         super().__init__()
         self.name = name
         self.about = about
         self.outages = (outage,)
         self.may_fault = may_fault
+        # See `heal`.
+        self.lasts_until_restored = not may_fault
         self._options = options
-        self._refuses = refuses
+        self._rejects = rejects_images
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        stage.may_be_refused = self._refuses
-        await stage.peer_pool.replace(CONTROLLER, *self._options)
+    async def inject(self, testbed: FaultTestbed) -> None:
+        testbed.may_reject_images = self._rejects
+        await testbed.peer_pool.replace(CONTROLLER, *self._options)
 
     @override
-    async def heal(self, stage: Stage) -> None:
+    async def heal(self, testbed: FaultTestbed) -> None:
         # A slow Controller still has answers to send, which would be lost with it.
         if self.may_fault:
-            await stage.peer_pool.replace(CONTROLLER)
+            await testbed.peer_pool.replace(CONTROLLER)
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        stage.may_be_refused = False
-        if not self.may_fault:
-            await stage.peer_pool.replace(CONTROLLER)
-        if self._refuses:
-            refused = stage.oracle.refused(stage.oracle.run)
-            self.notes.append(f"{len(refused)} images rejected, each with a dead letter")
+    async def check(self, testbed: FaultTestbed) -> None:
+        if self._rejects:
+            rejected = testbed.oracle.rejected(testbed.oracle.run)
+            self.notes.append(f"{len(rejected)} images rejected, each with a dead letter")
             self.expect(
-                condition=bool(refused),
+                condition=bool(rejected),
                 otherwise="no image became a dead letter, but all were rejected",
             )
+
+    @override
+    async def restore(self, testbed: FaultTestbed) -> None:
+        testbed.may_reject_images = False
+        if not self.may_fault:
+            await testbed.peer_pool.replace(CONTROLLER)
 
 
 class Repeating(Scenario):
@@ -110,31 +127,39 @@ class Repeating(Scenario):
     name = "statuses-doubled"
     about = "Forwarder and OODS send every status twice; each causes one event"
     outages: tuple[float, ...] = (1.0,)
+    lasts_until_restored = True
+    parts = frozenset({Part.ALL_FORWARDERS, Part.OODS})
+    inject_needs = ALL
 
     @override
-    async def prepare(self, stage: Stage) -> None:
+    async def prepare(self, testbed: FaultTestbed) -> None:
         await asyncio.gather(
-            stage.peer_pool.set_bad_forwarders(("--duplicate-telemetry",)),
-            stage.peer_pool.replace(OODS, "--duplicate"),
+            testbed.peer_pool.set_bad_forwarders(("--duplicate-telemetry",)),
+            testbed.peer_pool.replace(OODS, "--duplicate"),
         )
 
     @override
-    async def inject(self, stage: Stage) -> None:
+    async def inject(self, testbed: FaultTestbed) -> None:
         """Do nothing: `prepare` has started the faulty peers."""
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        doubled = sum(trace.duplicates for trace in stage.oracle.of(stage.oracle.run))
+    async def check(self, testbed: FaultTestbed) -> None:
+        doubled = sum(trace.duplicates for trace in testbed.oracle.of(testbed.oracle.run))
         self.expect(
             condition=doubled == 0,
             otherwise=f"{doubled} events were duplicated although no worker died",
         )
-        await asyncio.gather(stage.peer_pool.retire_bad_forwarders(), stage.peer_pool.replace(OODS))
+
+    @override
+    async def restore(self, testbed: FaultTestbed) -> None:
+        await asyncio.gather(
+            testbed.peer_pool.retire_bad_forwarders(), testbed.peer_pool.replace(OODS)
+        )
 
 
 SCENARIOS = [
-    partial(Away, CONTROLLER, (1.0,), may_fault=False),
-    partial(Away, OODS, (1.0, 5.0, 30.0), may_fault=False),
+    partial(UnavailablePeer, CONTROLLER, (1.0,), may_fault=False),
+    partial(UnavailablePeer, OODS, (1.0, 5.0, 30.0), may_fault=False),
     partial(
         BadController,
         "controller-silent",
@@ -157,14 +182,14 @@ SCENARIOS = [
         "the Controller rejects images (ACK_BOOL FALSE): dead letters and FAULT, "
         "others are delivered",
         ("--negative",),
-        refuses=True,
+        rejects_images=True,
     ),
     partial(
         BadController,
         "controller-hostile",
         "the Controller names a directory that would be a shell command: dead letters and FAULT",
         ("--target-dir", HOSTILE),
-        refuses=True,
+        rejects_images=True,
     ),
     Repeating,
 ]

@@ -6,8 +6,10 @@ from functools import partial
 from typing_extensions import override
 
 from ccarchiver_core.keys import FORWARDER_LIST
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.parts import Part
 from ccarchiver_sim.faults.scenario import OUTAGES_S, Scenario
+from ccarchiver_sim.faults.services import ALL, Service
 from ccarchiver_sim.faults.timing import FACTOR, LATE_ACK_S
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.peer_process import Peer
@@ -38,6 +40,8 @@ class Misbehaving(Scenario):
     """
 
     ends_at_once = True
+    parts = frozenset({Part.ALL_FORWARDERS})
+    inject_needs = ALL
 
     def __init__(self, name: str, about: str, *options: tuple[str, ...]) -> None:
         super().__init__()
@@ -46,13 +50,13 @@ class Misbehaving(Scenario):
         self._options = options
 
     @override
-    async def inject(self, stage: Stage) -> None:
+    async def inject(self, testbed: FaultTestbed) -> None:
         # The paired Forwarder is replaced during exposures, which also causes a takeover.
-        await stage.peer_pool.set_bad_forwarders(*self._options)
+        await testbed.peer_pool.set_bad_forwarders(*self._options)
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        await stage.peer_pool.retire_bad_forwarders()
+    async def restore(self, testbed: FaultTestbed) -> None:
+        await testbed.peer_pool.retire_bad_forwarders()
 
 
 class Killed(Scenario):
@@ -61,17 +65,26 @@ class Killed(Scenario):
     name = "forwarder-killed"
     about = "the paired Forwarder is killed, then once its successor; new ones start later"
     outages: tuple[float, ...] = (0.5, 5.0)
+    parts = frozenset({Part.PAIRED_FORWARDER})
+    revive_needs = ALL
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        (await paired(stage)).kill()
+    async def aim(self, testbed: FaultTestbed) -> None:
+        self._target = await paired(testbed)
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        survivors = [peer for peer in stage.peer_pool.forwarders if peer.is_running]
+    async def inject(self, testbed: FaultTestbed) -> None:
+        self._target.kill()
+
+    @override
+    async def heal(self, testbed: FaultTestbed) -> None:
+        survivors = [peer for peer in testbed.peer_pool.forwarders if peer.is_running]
         if survivors:
             survivors[0].kill()
-        await stage.peer_pool.make_whole()
+
+    @override
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await testbed.peer_pool.make_whole()
 
 
 class Frozen(Scenario):
@@ -83,14 +96,18 @@ class Frozen(Scenario):
         "then the first continues its old instructions"
     )
     outages: tuple[float, ...] = (4.0 * FACTOR, 15.0 * FACTOR)
+    parts = frozenset({Part.PAIRED_FORWARDER})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        self._frozen = await paired(stage)
+    async def aim(self, testbed: FaultTestbed) -> None:
+        self._frozen = await paired(testbed)
+
+    @override
+    async def inject(self, testbed: FaultTestbed) -> None:
         self._frozen.freeze()
 
     @override
-    async def heal(self, stage: Stage) -> None:
+    async def heal(self, testbed: FaultTestbed) -> None:
         self._frozen.thaw()
 
 
@@ -100,15 +117,17 @@ class PresenceFlaps(Scenario):
     name = "presence-flaps"
     about = "the Forwarder's presence key disappears, for less and for more than the grace period"
     outages: tuple[float, ...] = (0.5, 2.0, 0.9, 1.1)
+    inject_needs = frozenset({Service.REDIS, Service.REDIS_WRITES})
+    heal_needs = inject_needs
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        async with stage.redis() as client:
+    async def inject(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis() as client:
             await client.delete(PRESENCE_KEY)
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        async with stage.redis() as client:
+    async def heal(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis() as client:
             await client.set(PRESENCE_KEY, "pong", ex=10)
 
 
@@ -120,11 +139,13 @@ class BadList(Scenario):
         "stale, duplicate and malformed entries precede the good one when the paired Forwarder dies"
     )
     ends_at_once = True
+    parts = frozenset({Part.PAIRED_FORWARDER})
+    inject_needs = frozenset({Service.REDIS, Service.REDIS_WRITES})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        one = await paired(stage)
-        others = [peer for peer in stage.peer_pool.forwarders if peer is not one]
+    async def inject(self, testbed: FaultTestbed) -> None:
+        one = await paired(testbed)
+        others = [peer for peer in testbed.peer_pool.forwarders if peer is not one]
         stale = json.dumps(
             {"hostname": "dead", "ip_address": "127.0.0.1", "consume_queue": "dead_consume"}
         )
@@ -135,14 +156,14 @@ class BadList(Scenario):
                 "consume_queue": f"{others[0].name}_consume",
             }
         )
-        async with stage.redis() as client:
+        async with testbed.redis() as client:
             # The archiver takes entries from the right, so these come first.
             await client.rpush(FORWARDER_LIST, double, double, stale, stale, *GARBAGE)
         one.kill()
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        await stage.peer_pool.make_whole()
+    async def restore(self, testbed: FaultTestbed) -> None:
+        await testbed.peer_pool.make_whole()
 
 
 class FlushesItsDatabase(Scenario):
@@ -151,10 +172,11 @@ class FlushesItsDatabase(Scenario):
     name = "forwarder-flushdb"
     about = "FLUSHDB on the Forwarders' own database, repeatedly"
     outages: tuple[float, ...] = (0.3, 0.3, 0.3)
+    inject_needs = frozenset({Service.REDIS, Service.REDIS_WRITES})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        async with stage.redis(stage.settings.forwarder_redis_db) as client:
+    async def inject(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis(testbed.settings.forwarder_redis_db) as client:
             await client.flushdb()
 
 
@@ -165,25 +187,28 @@ class NoneLeft(Scenario):
     about = "all Forwarders die; one starts within the grace period, or after it, with an operator"
     outages: tuple[float, ...] = (3.0, 30.0)
     may_fault = True
+    unattended: tuple[float, ...] | None = (3.0,)
+    parts = frozenset({Part.PAIRED_FORWARDER})
+    revive_needs = ALL
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        for peer in stage.peer_pool.forwarders:
+    async def inject(self, testbed: FaultTestbed) -> None:
+        for peer in testbed.peer_pool.forwarders:
             if peer.is_running:
                 peer.kill()
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        await stage.peer_pool.make_whole()
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await testbed.peer_pool.make_whole()
 
 
-async def paired(stage: Stage) -> Peer:
+async def paired(testbed: FaultTestbed) -> Peer:
     """Wait until a Forwarder is paired, and return it."""
     found: list[Peer] = []
 
     async def is_paired() -> bool:
         try:
-            found.append(await stage.peer_pool.paired())
+            found.append(await testbed.peer_pool.paired())
         except LookupError:
             return False
         return True

@@ -6,8 +6,10 @@ import signal
 from typing_extensions import override
 
 from ccarchiver_core.keys import Worker
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.parts import WORKER_PARTS, Part
 from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.services import Service
 from ccarchiver_sim.faults.timing import PAST_LEASE_S
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.child_process import ChildProcess
@@ -19,11 +21,13 @@ HUNG_LIMIT_S = 90.0
 """More than WATCHDOG_TIMEOUT and the start of the new process."""
 
 
-def second_instance(stage: Stage, worker: str) -> ChildProcess:
+def second_instance(testbed: FaultTestbed, worker: str) -> ChildProcess:
     """Return another instance of a worker; start it from the main thread."""
     name = f"second-{worker}"
-    log = stage.rig.folder.logs / f"{name}.out"
-    return ChildProcess(name, [f"run_ccarchiver_{worker}"], env=stage.rig.worker_env, log_path=log)
+    log = testbed.rig.folder.logs / f"{name}.out"
+    return ChildProcess(
+        name, [f"run_ccarchiver_{worker}"], env=testbed.rig.worker_env, log_path=log
+    )
 
 
 async def stop(instance: ChildProcess) -> None:
@@ -39,23 +43,29 @@ class SecondInstance(Scenario):
         "a second instance of each worker starts: it names the running one and ends; "
         "the first continues"
     )
+    parts = frozenset({Part.SECOND_INSTANCES})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        await asyncio.gather(*(self._start(stage, worker) for worker in WORKERS))
+    async def inject(self, testbed: FaultTestbed) -> None:
+        await asyncio.gather(*(self._start(testbed, worker) for worker in WORKERS))
 
-    async def _start(self, stage: Stage, worker: str) -> None:
-        holder = stage.worker_pid(worker)
-        second = second_instance(stage, worker)
+    async def _start(self, testbed: FaultTestbed, worker: str) -> None:
+        holder = testbed.worker_pid(worker)
+        second = second_instance(testbed, worker)
         second.start()
         try:
             await polling.wait_for(
-                lambda: not second.is_running, END_LIMIT_S, f"the second {worker} to end"
+                lambda: not second.is_running or self._is_replaced(testbed, worker, holder),
+                END_LIMIT_S,
+                f"the second {worker} to end",
             )
         except polling.WaitError as error:
             self.failures.append(str(error))
         finally:
             await stop(second)
+        if not self.is_alone:
+            # With another fault the first can lose its lease, and then the second continues.
+            return
         self.expect(
             condition=second.exit_code not in {0, None}, otherwise=f"second {worker}: ended with 0"
         )
@@ -64,8 +74,11 @@ class SecondInstance(Scenario):
             otherwise=f"second {worker}: does not name {holder}",
         )
         self.expect(
-            condition=stage.worker_pid(worker) == holder, otherwise=f"the first {worker} ended"
+            condition=testbed.worker_pid(worker) == holder, otherwise=f"the first {worker} ended"
         )
+
+    def _is_replaced(self, testbed: FaultTestbed, worker: str, holder: int | None) -> bool:
+        return not self.is_alone and testbed.worker_pid(worker) != holder
 
 
 class FrozenPastLease(Scenario):
@@ -77,6 +90,8 @@ class FrozenPastLease(Scenario):
         "the first continues and ends"
     )
     outages: tuple[float, ...] = (PAST_LEASE_S,) * len(WORKERS)
+    variants: tuple[str, ...] = WORKERS
+    heal_needs = frozenset({Service.REDIS})
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,34 +100,45 @@ class FrozenPastLease(Scenario):
         self._pid: int | None = None
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        self._worker = next_of(WORKERS, self._left, stage)
-        self.notes.append(self._worker)
-        self._pid = stage.signal_worker(self._worker, signal.SIGSTOP)
+    def parts_of(self, variant: str) -> frozenset[Part]:
+        return frozenset({WORKER_PARTS[variant], Part.SECOND_INSTANCES})
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        second = second_instance(stage, self._worker)
+    async def inject(self, testbed: FaultTestbed) -> None:
+        self._worker = self.variant or next_of(WORKERS, self._left, testbed)
+        self.notes.append(self._worker)
+        self._pid = testbed.signal_worker(self._worker, signal.SIGSTOP)
+
+    @override
+    async def heal(self, testbed: FaultTestbed) -> None:
+        second = second_instance(testbed, self._worker)
         second.start()
         try:
             await polling.wait_for_async(
-                lambda: self._leads(stage, second.pid), END_LIMIT_S, "the second to get the lease"
+                lambda: self._is_over(testbed, second.pid),
+                END_LIMIT_S,
+                "the second to get the lease",
             )
-            stage.signal_worker(self._worker, signal.SIGCONT)
+            testbed.signal_worker(self._worker, signal.SIGCONT)
             await polling.wait_for(
-                lambda: stage.worker_pid(self._worker) != self._pid,
+                lambda: testbed.worker_pid(self._worker) != self._pid,
                 END_LIMIT_S,
                 f"the first {self._worker} to detect that it was replaced, and to end",
             )
         except polling.WaitError as error:
             self.failures.append(str(error))
         finally:
-            if stage.worker_pid(self._worker) == self._pid:
-                stage.signal_worker(self._worker, signal.SIGCONT)
+            if testbed.worker_pid(self._worker) == self._pid:
+                testbed.signal_worker(self._worker, signal.SIGCONT)
             await stop(second)
 
-    async def _leads(self, stage: Stage, pid: int) -> bool:
-        async with stage.redis() as client:
+    async def _is_over(self, testbed: FaultTestbed, second: int) -> bool:
+        # With another fault the worker can be frozen for so long that the watchdog ends it.
+        is_ended = not self.is_alone and testbed.worker_pid(self._worker) != self._pid
+        return is_ended or await self._leads(testbed, second)
+
+    async def _leads(self, testbed: FaultTestbed, pid: int) -> bool:
+        async with testbed.redis() as client:
             holder = await client.get(Worker(self._worker).lease)
         return holder is not None and f'"pid": {pid},' in holder
 
@@ -127,30 +153,35 @@ class Hung(Scenario):
     )
     ends_at_once = True
     outages: tuple[float, ...] = (0.0,) * len(WORKERS)
+    variants: tuple[str, ...] = WORKERS
 
     def __init__(self) -> None:
         super().__init__()
         self._left: list[str] = []
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        worker = next_of(WORKERS, self._left, stage)
+    def parts_of(self, variant: str) -> frozenset[Part]:
+        return frozenset({WORKER_PARTS[variant]})
+
+    @override
+    async def inject(self, testbed: FaultTestbed) -> None:
+        worker = self.variant or next_of(WORKERS, self._left, testbed)
         self.notes.append(worker)
-        pid = stage.signal_worker(worker, signal.SIGSTOP)
+        pid = testbed.signal_worker(worker, signal.SIGSTOP)
         try:
             await polling.wait_for(
-                lambda: stage.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process"
+                lambda: testbed.worker_pid(worker) not in {None, pid}, HUNG_LIMIT_S, "a new process"
             )
         except polling.WaitError as error:
             self.failures.append(f"{worker} hung: {error}")
-            stage.signal_worker(worker, signal.SIGCONT)
+            testbed.signal_worker(worker, signal.SIGCONT)
 
 
-def next_of(all_of_them: tuple[str, ...], left: list[str], stage: Stage) -> str:
+def next_of(all_of_them: tuple[str, ...], left: list[str], testbed: FaultTestbed) -> str:
     """Return a random item that was not chosen before, until all were."""
     if not left:
         left += all_of_them
-        stage.random.shuffle(left)
+        testbed.random.shuffle(left)
     return left.pop()
 
 

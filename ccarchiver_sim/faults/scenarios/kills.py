@@ -5,9 +5,10 @@ import signal
 
 from typing_extensions import override
 
-from ccarchiver_sim.faults.catch_up import let_it_catch_up
+from ccarchiver_sim.faults.catch_up import wait_until_caught_up
 from ccarchiver_sim.faults.failpoints import POINTS
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.parts import WORKER_PARTS, Part
 from ccarchiver_sim.faults.scenario import Scenario
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.supervisor import WORKERS
@@ -44,57 +45,61 @@ class KillWorkers(Scenario):
         self._decks: dict[str, list[str]] = {}
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        await asyncio.gather(*(self._kill(stage, worker) for worker in self.victims))
+    def parts_of(self, variant: str) -> frozenset[Part]:
+        return frozenset(WORKER_PARTS[worker] for worker in self.victims)
 
     @override
-    async def heal(self, stage: Stage) -> None:
+    async def inject(self, testbed: FaultTestbed) -> None:
+        await asyncio.gather(*(self._kill(testbed, worker) for worker in self.victims))
+
+    @override
+    async def heal(self, testbed: FaultTestbed) -> None:
         for worker, pid in self._pids.items():
             await polling.wait_for(
                 # Bound now because the loop continues; mypy takes a default for another signature.
-                lambda worker=worker, pid=pid: stage.worker_pid(worker) not in {None, pid},  # type: ignore[misc]
+                lambda worker=worker, pid=pid: testbed.worker_pid(worker) not in {None, pid},  # type: ignore[misc]
                 BACK_LIMIT_S,
                 f"a new process of {worker}",
             )
-        await asyncio.sleep(stage.random.uniform(0.0, LONGEST_PAUSE_S))
-        stage.observe()
-        if len(stage.oracle.outstanding(stage.oracle.run)) > MOST_OUTSTANDING:
-            await let_it_catch_up(stage)
+        await asyncio.sleep(testbed.random.uniform(0.0, LONGEST_PAUSE_S))
+        testbed.observe()
+        if len(testbed.oracle.outstanding(testbed.oracle.run)) > MOST_OUTSTANDING:
+            await wait_until_caught_up(testbed)
 
-    async def _kill(self, stage: Stage, worker: str) -> None:
-        point = self._draw(stage, worker)
-        await asyncio.sleep(stage.random.uniform(0.0, 1.0 / self.rate))
+    async def _kill(self, testbed: FaultTestbed, worker: str) -> None:
+        point = self._draw(testbed, worker)
+        await asyncio.sleep(testbed.random.uniform(0.0, 1.0 / self.rate))
         await polling.wait_for(
-            lambda: stage.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run"
+            lambda: testbed.worker_pid(worker) is not None, BACK_LIMIT_S, f"{worker} to run"
         )
-        pid = stage.worker_pid(worker)
+        pid = testbed.worker_pid(worker)
         if pid is None:
             return
         self._pids[worker] = pid
-        if point != ANYWHERE and not await self._kill_at(stage, worker, point, pid):
+        if point != ANYWHERE and not await self._kill_at(testbed, worker, point, pid):
             point = ANYWHERE
-        if point == ANYWHERE and stage.worker_pid(worker) == pid:
-            stage.signal_worker(worker, signal.SIGKILL)
+        if point == ANYWHERE and testbed.worker_pid(worker) == pid:
+            testbed.signal_worker(worker, signal.SIGKILL)
         self.notes.append(f"{worker} at {point}")
 
     @staticmethod
-    async def _kill_at(stage: Stage, worker: str, point: str, pid: int) -> bool:
+    async def _kill_at(testbed: FaultTestbed, worker: str, point: str, pid: int) -> bool:
         """Arm a failpoint and return whether the worker died there."""
-        stage.arm(point)
+        testbed.arm(point)
         try:
             await polling.wait_for(
-                lambda: stage.worker_pid(worker) != pid, REACH_LIMIT_S, "the worker's death"
+                lambda: testbed.worker_pid(worker) != pid, REACH_LIMIT_S, "the worker's death"
             )
         except polling.WaitError:
-            return not stage.disarm(point)
-        return not stage.disarm(point)
+            return not testbed.disarm(point)
+        return not testbed.disarm(point)
 
-    def _draw(self, stage: Stage, worker: str) -> str:
+    def _draw(self, testbed: FaultTestbed, worker: str) -> str:
         """Return a random failpoint for the next kill; none is repeated before all were used."""
         deck = self._decks.setdefault(worker, [])
         if not deck:
             deck += [*POINTS[worker], *[ANYWHERE] * max(1, len(POINTS[worker]) // ANYWHERE_SHARE)]
-            stage.random.shuffle(deck)
+            testbed.random.shuffle(deck)
         return deck.pop()
 
 

@@ -4,11 +4,12 @@ from typing_extensions import override
 
 from ccarchiver_core.keys import COUNTERS
 from ccarchiver_sim.faults import raw_publisher
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.scenario import Scenario
+from ccarchiver_sim.faults.services import Service
 from ccarchiver_sim.testbed import polling
 
-LETTERS_LIMIT_S = 60.0
+DEAD_LETTERS_LIMIT_S = 60.0
 """Limit for all bad messages to become dead letters, which usually takes a tenth of a second."""
 TOO_LONG = 1_000_000
 """Size in bytes above MAX_MESSAGE_BYTES, which is 256 KiB."""
@@ -38,34 +39,35 @@ class BadMessages(Scenario):
         "and unexpected acknowledgements"
     )
     ends_at_once = True
+    inject_needs = frozenset({Service.REDIS, Service.RABBITMQ})
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        settings = stage.settings
+    async def inject(self, testbed: FaultTestbed) -> None:
+        settings = testbed.settings
         queues = (
             settings.forwarder_publish_queue,
             settings.telemetry_queue,
             settings.queue_from_oods,
             settings.archive_ctrl_publish_queue,
         )
-        self._before = await self._letters(stage)
+        self._before = await self._dead_letters(testbed)
         self._sent = len(queues) * len(MALFORMED)
         await raw_publisher.publish(
-            stage.rig, [(queue, text) for queue in queues for text in MALFORMED]
+            testbed.rig, [(queue, text) for queue in queues for text in MALFORMED]
         )
         await raw_publisher.publish(
-            stage.rig, [(settings.forwarder_publish_queue, body) for body in self._unasked()]
+            testbed.rig, [(settings.forwarder_publish_queue, body) for body in self._unasked()]
         )
 
     @override
-    async def finish(self, stage: Stage) -> None:
+    async def check(self, testbed: FaultTestbed) -> None:
         async def all_there() -> bool:
-            return await self._letters(stage) - self._before >= self._sent
+            return await self._dead_letters(testbed) - self._before >= self._sent
 
         try:
-            await polling.wait_for_async(all_there, LETTERS_LIMIT_S, "dead letters")
+            await polling.wait_for_async(all_there, DEAD_LETTERS_LIMIT_S, "dead letters")
         except polling.WaitError:
-            found = await self._letters(stage) - self._before
+            found = await self._dead_letters(testbed) - self._before
             self.failures.append(
                 f"{self._sent} bad messages were sent, {found} are among the dead letters"
             )
@@ -81,8 +83,8 @@ class BadMessages(Scenario):
         ]
 
     @staticmethod
-    async def _letters(stage: Stage) -> int:
-        async with stage.redis() as client:
+    async def _dead_letters(testbed: FaultTestbed) -> int:
+        async with testbed.redis() as client:
             return int(await client.hget(COUNTERS, "dead_letters") or 0)
 
 

@@ -4,55 +4,58 @@ import asyncio
 
 from typing_extensions import override
 
-from ccarchiver_sim.faults.fault_testbed import Stage
+from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.parts import Part
 from ccarchiver_sim.faults.scenario import OUTAGES_S, Scenario
+from ccarchiver_sim.faults.services import ALL, Service
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
 
-MEMORY_LIMIT = "maxmemory"
-REPLICAS_WANTED = "min-replicas-to-write"
 END_LIMIT_S = 60.0
 """Limit for the next write of Redis, which fails: the workers write several times a second."""
 DEATH_S = 1.0
 """Time for a simulated Forwarder that fails to write a long traceback and end."""
 
 
-class RedisFull(Scenario):
+class _RejectedWrites(Scenario):
+    """A parameter of Redis makes every write fail until it is 0 again."""
+
+    outages: tuple[float, ...] = OUTAGES_S
+    parameter: str
+    removes = frozenset({Service.REDIS_WRITES})
+    inject_needs = frozenset({Service.REDIS})
+    heal_needs = inject_needs
+    revive_needs = ALL
+
+    @override
+    async def inject(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis() as client:
+            await client.config_set(self.parameter, 1)
+
+    @override
+    async def heal(self, testbed: FaultTestbed) -> None:
+        async with testbed.redis() as client:
+            await client.config_set(self.parameter, 0)
+
+    @override
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await new_forwarders(testbed)
+
+
+class RedisFull(_RejectedWrites):
     """The memory limit of Redis is below its use: with noeviction every write fails."""
 
     name = "redis-full"
     about = "Redis is full (noeviction): it rejects every write, for 1, 5, 30 (and 120) s"
-    outages: tuple[float, ...] = OUTAGES_S
-
-    @override
-    async def inject(self, stage: Stage) -> None:
-        async with stage.redis() as client:
-            await client.config_set(MEMORY_LIMIT, 1)
-
-    @override
-    async def heal(self, stage: Stage) -> None:
-        async with stage.redis() as client:
-            await client.config_set(MEMORY_LIMIT, 0)
-        await new_forwarders(stage)
+    parameter = "maxmemory"
 
 
-class RedisRefusesWrites(Scenario):
+class RedisRejectsWrites(_RejectedWrites):
     """Redis requires a missing replica, and rejects writes as with a read-only disk."""
 
-    name = "redis-refuses-writes"
+    name = "redis-rejects-writes"
     about = "Redis reads but rejects writes (NOREPLICAS), for 1, 5, 30 (and 120) s"
-    outages: tuple[float, ...] = OUTAGES_S
-
-    @override
-    async def inject(self, stage: Stage) -> None:
-        async with stage.redis() as client:
-            await client.config_set(REPLICAS_WANTED, 1)
-
-    @override
-    async def heal(self, stage: Stage) -> None:
-        async with stage.redis() as client:
-            await client.config_set(REPLICAS_WANTED, 0)
-        await new_forwarders(stage)
+    parameter = "min-replicas-to-write"
 
 
 class DiskFull(Scenario):
@@ -61,19 +64,25 @@ class DiskFull(Scenario):
     name = "redis-disk-full"
     about = "Redis' disk is full (fsync always): it ends; restarted after 1, 5, 30 (and 120) s"
     outages: tuple[float, ...] = OUTAGES_S
+    parts = frozenset({Part.REDIS, Part.REDIS_FILE})
+    removes = frozenset({Service.REDIS, Service.REDIS_WRITES})
+    revive_needs = ALL
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        redis = stage.rig.redis
+    async def inject(self, testbed: FaultTestbed) -> None:
+        redis = testbed.rig.redis
         redis.fill_disk()
         await polling.wait_for(
             lambda: not redis.is_running, END_LIMIT_S, "Redis to end because its disk is full"
         )
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        await stage.rig.start_broker(stage.rig.redis)
-        await new_forwarders(stage)
+    async def heal(self, testbed: FaultTestbed) -> None:
+        await testbed.rig.start_broker(testbed.rig.redis)
+
+    @override
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await new_forwarders(testbed)
 
 
 class DiskFullEverySecond(Scenario):
@@ -85,44 +94,52 @@ class DiskFullEverySecond(Scenario):
         "for 1, 5, 30 (and 120) s"
     )
     outages: tuple[float, ...] = OUTAGES_S
+    parts = frozenset({Part.REDIS_FILE})
+    removes = frozenset({Service.REDIS_WRITES})
+    inject_needs = frozenset({Service.REDIS})
+    heal_needs = inject_needs
+    revive_needs = ALL
 
     @override
-    async def prepare(self, stage: Stage) -> None:
-        await self._set_fsync(stage, "everysec")
+    async def prepare(self, testbed: FaultTestbed) -> None:
+        await self._set_fsync(testbed, "everysec")
 
     @override
-    async def inject(self, stage: Stage) -> None:
-        stage.rig.redis.fill_disk()
+    async def inject(self, testbed: FaultTestbed) -> None:
+        testbed.rig.redis.fill_disk()
         await polling.wait_for_async(
-            lambda: self._refuses(stage), END_LIMIT_S, "Redis to reject writes"
+            lambda: self._rejects_writes(testbed), END_LIMIT_S, "Redis to reject writes"
         )
 
     @override
-    async def heal(self, stage: Stage) -> None:
-        stage.rig.redis.free_disk()
-        await new_forwarders(stage)
+    async def heal(self, testbed: FaultTestbed) -> None:
+        testbed.rig.redis.free_disk()
 
     @override
-    async def finish(self, stage: Stage) -> None:
-        await self._set_fsync(stage, "always")
+    async def revive(self, testbed: FaultTestbed) -> None:
+        await new_forwarders(testbed)
 
-    async def _refuses(self, stage: Stage) -> bool:
-        async with stage.redis() as client:
+    @override
+    async def restore(self, testbed: FaultTestbed) -> None:
+        await self._set_fsync(testbed, "always")
+
+    async def _rejects_writes(self, testbed: FaultTestbed) -> bool:
+        async with testbed.redis() as client:
             return str((await client.info("persistence"))["aof_last_write_status"]) == "err"
 
     @staticmethod
-    async def _set_fsync(stage: Stage, when: str) -> None:
-        async with stage.redis() as client:
+    async def _set_fsync(testbed: FaultTestbed, when: str) -> None:
+        async with testbed.redis() as client:
             await client.config_set("appendfsync", when)
 
 
-async def new_forwarders(stage: Stage) -> None:
+async def new_forwarders(testbed: FaultTestbed) -> None:
     """Replace Forwarders that died because they could not write their presence key.
 
     Their failure is not the archiver's.
     """
     await asyncio.sleep(scaled(DEATH_S))
-    await stage.peer_pool.make_whole()
+    await testbed.peer_pool.make_whole()
 
 
-SCENARIOS = [RedisFull, RedisRefusesWrites, DiskFull, DiskFullEverySecond]
+SCENARIOS = [RedisFull, RedisRejectsWrites, DiskFull, DiskFullEverySecond]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,9 +20,10 @@ from ccarchiver_sim.peers.camera.exposure import (
 from ccarchiver_sim.peers.camera.remote_control import run_commands
 from ccarchiver_sim.peers.camera.shutter import Shutter
 from ccarchiver_sim.peers.common.async_run import pause, run_async_peer
-from ccarchiver_sim.peers.common.cli import LogLevel, app_of
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.daq import DaqCatalogue
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.sal import sal_component
+from ccarchiver_sim.program import LogLevel, app_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,6 +67,10 @@ def camera(  # noqa: PLR0913 - each is an option of the command
     component: Annotated[
         str, typer.Option(help="Name on SAL: CCCamera, ATCamera, MTCamera.")
     ] = COMPONENT,
+    daq: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which it lists the images that it took, for SCAN."),
+    ] = None,
     log_level: LogLevel = "WARNING",
 ) -> None:
     """Run a simulated camera, by default ComCam: take images or execute commands from stdin.
@@ -89,8 +95,9 @@ def camera(  # noqa: PLR0913 - each is an option of the command
         async with sal_component(component) as on_sal:
             if await pause(stop, settle):
                 return
-            shutter = Shutter(on_sal, stop, readout)
-            say("ready", peer="camera")
+            catalogue = None if daq is None else DaqCatalogue(daq)
+            shutter = Shutter(on_sal, stop, readout, catalogue)
+            print_event("ready", peer="camera")
             if stdin:
                 await run_commands(shutter, stop)
             else:

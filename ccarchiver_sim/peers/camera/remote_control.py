@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from ccarchiver_sim.peers.camera.exposure import Exposure
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.camera.shutter import Shutter
@@ -99,7 +99,7 @@ async def _carry_out(line: str, shutter: Shutter) -> bool:
     try:
         action, exposure = parse(line)
     except CommandError as error:
-        say("error", line=line.strip(), problem=str(error))
+        print_event("error", line=line.strip(), problem=str(error))
         return True
     if exposure is None:
         return False

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ccarchiver_sim.peers.common.async_run import pause
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.sal import tai_now
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ccarchiver_sim.peers.camera.exposure import Exposure
+    from ccarchiver_sim.peers.common.daq import DaqCatalogue
     from ccarchiver_sim.peers.common.sal import SalComponent
 
 
@@ -28,12 +29,21 @@ class Shutter:
         Event that ends the exposures.
     readout : `float`
         Seconds from the end of an exposure to the end of its readout.
+    daq : `DaqCatalogue` or `None`
+        Catalogue to which each image is added when it is read out.
     """
 
-    def __init__(self, component: SalComponent, stop: asyncio.Event, readout: float) -> None:
+    def __init__(
+        self,
+        component: SalComponent,
+        stop: asyncio.Event,
+        readout: float,
+        daq: DaqCatalogue | None = None,
+    ) -> None:
         self._component = component
         self._stop = stop
         self._readout = readout
+        self._daq = daq
         self._started: dict[str, float] = {}
 
     def start(self, exposure: Exposure) -> None:
@@ -41,14 +51,16 @@ class Shutter:
         started = tai_now()
         self._started[exposure.image] = started
         self._component.put("startIntegration", **exposure.start_integration(started))
-        _tell("startIntegration", exposure)
+        _print_put("startIntegration", exposure)
 
     def end(self, exposure: Exposure) -> None:
         """End the readout of an exposure, even if the exposure never began."""
         now = tai_now()
         started = self._started.pop(exposure.image, now)
+        if self._daq is not None:
+            self._daq.add(exposure.image)
         self._component.put("endReadout", **exposure.end_readout(started, now))
-        _tell("endReadout", exposure)
+        _print_put("endReadout", exposure)
 
     async def take(self, exposure: Exposure) -> None:
         """Take one exposure; if the camera is stopped before its end, it has no endReadout."""
@@ -69,5 +81,5 @@ class Shutter:
                 return
 
 
-def _tell(topic: str, exposure: Exposure) -> None:
-    say("put", topic=topic, image=exposure.image, index=exposure.index, time=time.time())
+def _print_put(topic: str, exposure: Exposure) -> None:
+    print_event("put", topic=topic, image=exposure.image, index=exposure.index, time=time.time())

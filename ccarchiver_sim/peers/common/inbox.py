@@ -42,7 +42,7 @@ class Inbox:
         self._waiting.put(delivery)
 
     def run(
-        self, handlers: Mapping[str, Callable[[Message], None]], settle: Callable[[Delivery], None]
+        self, handlers: Mapping[str, Callable[[Message], None]], ack: Callable[[Delivery], None]
     ) -> None:
         """Handle deliveries until the peer ends.
 
@@ -50,7 +50,7 @@ class Inbox:
         ----------
         handlers : mapping
             Handler for each MSG_TYPE.
-        settle : callable
+        ack : callable
             Called with each delivery after it was handled or skipped.
         """
         while not self._loop.stop.is_set():
@@ -59,7 +59,7 @@ class Inbox:
             except queue.Empty:
                 continue
             _handle(delivery, handlers)
-            settle(delivery)
+            ack(delivery)
 
 
 def _handle(delivery: Delivery, handlers: Mapping[str, Callable[[Message], None]]) -> None:

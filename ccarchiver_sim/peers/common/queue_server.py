@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ccarchiver_sim.peers.common.inbox import Inbox
-from ccarchiver_sim.peers.common.rabbit import RabbitLink
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.rabbit import RabbitConnection
+from ccarchiver_sim.peers.common.runloop import print_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ccarchiver_sim.peers.common.rabbit import Intake
+    from ccarchiver_sim.peers.common.rabbit import ConsumerOptions
     from ccarchiver_sim.peers.common.runloop import RunLoop
     from ccarchiver_sim.peers.common.site import Site
     from ccarchiver_sim.peers.common.wire import Message
@@ -26,23 +26,23 @@ class QueueServer:
         The process's run loop.
     site : `Site`
         Address of RabbitMQ and the credentials.
-    intake : `Intake`
+    options : `ConsumerOptions`
         Queue and how to consume it.
     exchange : `str`
         Exchange to which answers are published.
     """
 
-    def __init__(self, loop: RunLoop, site: Site, intake: Intake, exchange: str) -> None:
+    def __init__(self, loop: RunLoop, site: Site, options: ConsumerOptions, exchange: str) -> None:
         self._loop = loop
-        self._intake = intake
+        self._options = options
         self._about: dict[str, object] = {}
         self._is_ready = False
         self._inbox = Inbox(loop)
-        self.link = RabbitLink(
+        self.link = RabbitConnection(
             loop=loop,
             broker=site.settings.brokers[0],
             credentials=site.credentials,
-            intake=intake,
+            options=options,
             exchange=exchange,
             on_delivery=self._inbox.put,
             on_serving=self._on_serving,
@@ -64,11 +64,11 @@ class QueueServer:
             If the queue cannot be served and an operator must correct the cause.
         """
         self._about = about
-        if not self._intake.declare:
+        if not self._options.declare:
             # Another program may declare the queue only after this peer is ready.
-            self._say_ready()
+            self._print_ready()
         self.link.start()
-        worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.settle))
+        worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.ack))
         try:
             self._loop.wait()
         finally:
@@ -76,10 +76,10 @@ class QueueServer:
             self.link.close()
 
     def _on_serving(self) -> None:
-        say("serving", queue=self._intake.queue)
+        print_event("serving", queue=self._options.queue)
         if not self._is_ready:
-            self._say_ready()
+            self._print_ready()
 
-    def _say_ready(self) -> None:
+    def _print_ready(self) -> None:
         self._is_ready = True
-        self._loop.ready(queue=self._intake.queue, **self._about)
+        self._loop.ready(queue=self._options.queue, **self._about)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
+    from ccarchiver_core.config.addresses import BrokerAddress
     from ccarchiver_core.config.credentials import Credentials
-    from ccarchiver_core.config.site_sections import BrokerAddress
     from ccarchiver_sim.peers.common.runloop import RunLoop
 
 MESSAGE_EXCHANGE: Final = "message"
@@ -50,7 +50,7 @@ QUEUE_POLL_S: Final = 0.2
 """Interval of checks for a queue that another program declares; well below any deadline for an
 answer."""
 
-PATIENCE_S: Final = 1.0
+IN_USE_GRACE_S: Final = 1.0
 """Time after the start in which a rejected queue is no error: a consumer that was just killed may
 still hold it."""
 
@@ -74,7 +74,7 @@ AMQPConnectorException, which is not an AMQPError."""
 
 
 @dataclass(frozen=True)
-class Intake:
+class ConsumerOptions:
     """How a peer consumes its queue.
 
     Parameters
@@ -111,11 +111,11 @@ class _Publish:
 
 
 @dataclass(frozen=True)
-class _Settle:
+class _Ack:
     delivery: Delivery
 
 
-class RabbitLink:
+class RabbitConnection:
     """A connection that consumes one queue and publishes; safe to use from any thread.
 
     Parameters
@@ -126,7 +126,7 @@ class RabbitLink:
         Address of the broker.
     credentials : `Credentials`
         User and password.
-    intake : `Intake`
+    options : `ConsumerOptions`
         Queue and how to consume it.
     exchange : `str`
         Exchange to which to publish.
@@ -142,7 +142,7 @@ class RabbitLink:
         loop: RunLoop,
         broker: BrokerAddress,
         credentials: Credentials,
-        intake: Intake,
+        options: ConsumerOptions,
         exchange: str,
         on_delivery: Callable[[Delivery], None],
         on_serving: Callable[[], None],
@@ -150,22 +150,22 @@ class RabbitLink:
         self._loop = loop
         self._address = broker.text
         self._parameters = connection_parameters(broker, credentials)
-        self._intake = intake
+        self._options = options
         self._exchange = exchange
         self._on_delivery = on_delivery
         self._on_serving = on_serving
-        self._outbox: deque[_Publish | _Settle] = deque()
+        self._outbox: deque[_Publish | _Ack] = deque()
         self._empty = threading.Condition()
         self._live: BlockingConnection | None = None
         self._epoch = 0
         self._served = False
-        self._patience_ends = 0.0
+        self._grace_ends = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Connect in the background."""
-        self._patience_ends = time.monotonic() + PATIENCE_S
+        self._grace_ends = time.monotonic() + IN_USE_GRACE_S
         self._thread = self._loop.spawn("rabbit", self._run)
 
     def publish(self, queue: str, body: bytes) -> None:
@@ -185,10 +185,10 @@ class RabbitLink:
         timer.daemon = True
         timer.start()
 
-    def settle(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery) -> None:
         """Acknowledge a delivery after all earlier publications are confirmed."""
-        if not self._intake.exclusive:
-            self._outbox.append(_Settle(delivery))
+        if not self._options.exclusive:
+            self._outbox.append(_Ack(delivery))
             self._wake()
 
     def flush(self, timeout: float = FLUSH_S) -> bool:
@@ -254,22 +254,22 @@ class RabbitLink:
         try:
             self._serve(connection)
         except pika.exceptions.ChannelClosedByBroker as error:
-            self._refused(error)
+            self._on_channel_closed(error)
         except CONNECTION_ERRORS as error:
             log.warning("lost RabbitMQ at %s (%s); reconnecting", self._address, _reason(error))
         finally:
             self._live = None
             _close_quietly(connection)
 
-    def _refused(self, error: pika.exceptions.ChannelClosedByBroker) -> None:
+    def _on_channel_closed(self, error: pika.exceptions.ChannelClosedByBroker) -> None:
         """Raise PeerError if the broker has closed the channel for an operator's error, or wait."""
         if (
             error.reply_code == ACCESS_REFUSED
             and not self._served
-            and time.monotonic() > self._patience_ends
+            and time.monotonic() > self._grace_ends
         ):
             raise PeerError(
-                f"queue {self._intake.queue} at {self._address} is in use ({error.reply_text}): "
+                f"queue {self._options.queue} at {self._address} is in use ({error.reply_text}): "
                 "another process consumes it; "
                 "stop that process or set another --consume-queue for this one"
             ) from error
@@ -280,12 +280,12 @@ class RabbitLink:
 
     def _open_channel(self, connection: BlockingConnection) -> BlockingChannel | None:
         """Return a channel on which the queue exists; None if the peer ends before."""
-        queue = self._intake.queue
+        queue = self._options.queue
         waiting = False
         while not self._closing.is_set():
             channel = connection.channel()
             channel.confirm_delivery()
-            if self._intake.declare:
+            if self._options.declare:
                 channel.exchange_declare(MESSAGE_EXCHANGE, exchange_type="direct", durable=True)
                 channel.queue_declare(queue, durable=True)
                 channel.queue_bind(queue, MESSAGE_EXCHANGE, routing_key=queue)
@@ -295,7 +295,7 @@ class RabbitLink:
             except pika.exceptions.ChannelClosedByBroker as error:
                 if error.reply_code != NOT_FOUND:
                     raise
-                if not self._intake.wait_for_queue:
+                if not self._options.wait_for_queue:
                     raise PeerError(
                         f"queue {queue} does not exist at {self._address}; the archiver declares "
                         "it when it pairs: start the archiver first or use --wait-for-queue"
@@ -316,8 +316,8 @@ class RabbitLink:
         channel = self._open_channel(connection)
         if channel is None:
             return
-        queue = self._intake.queue
-        if not self._intake.exclusive:
+        queue = self._options.queue
+        if not self._options.exclusive:
             channel.basic_qos(prefetch_count=PREFETCH)
         self._epoch += 1
         epoch = self._epoch
@@ -331,7 +331,7 @@ class RabbitLink:
             self._on_delivery(Delivery(body=body, tag=method.delivery_tag, epoch=epoch))
 
         channel.basic_consume(
-            queue, on_message, auto_ack=self._intake.exclusive, exclusive=self._intake.exclusive
+            queue, on_message, auto_ack=self._options.exclusive, exclusive=self._options.exclusive
         )
         self._live = connection
         self._served = True

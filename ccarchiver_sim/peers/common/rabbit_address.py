@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import pika
 
 if TYPE_CHECKING:
+    from ccarchiver_core.config.addresses import BrokerAddress
     from ccarchiver_core.config.credentials import Credentials
-    from ccarchiver_core.config.site_sections import BrokerAddress
 
 HEARTBEAT_S: Final = 10
 """A broker that hangs is detected after three of these: soon enough for a peer in a fault

@@ -19,7 +19,7 @@ TIMEOUT_S: Final = 3.0
 RETRY_S: Final = 0.5
 """Wait between attempts while Redis is unavailable."""
 
-REFUSALS: Final = (
+UNAVAILABLE_ERRORS: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
     redis.exceptions.BusyLoadingError,
@@ -54,7 +54,7 @@ class RedisDatabase:
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
-        self._away = False
+        self._is_unavailable = False
 
     def attempt(self, what: str, command: Callable[[redis.Redis], Result]) -> Result | None:
         """Run a command once and return its result, or None if Redis is unavailable.
@@ -63,22 +63,22 @@ class RedisDatabase:
         """
         try:
             result = command(self.client)
-        except REFUSALS as error:
-            if not self._away:
+        except UNAVAILABLE_ERRORS as error:
+            if not self._is_unavailable:
                 log.warning(
                     "no Redis at %s (%s); could not %s; retrying until it answers",
                     self.where,
                     error,
                     what,
                 )
-            self._away = True
+            self._is_unavailable = True
             return None
-        if self._away:
+        if self._is_unavailable:
             log.info("Redis at %s answers", self.where)
-        self._away = False
+        self._is_unavailable = False
         return result
 
-    def insist(
+    def retry_until_done(
         self, what: str, command: Callable[[redis.Redis], Result], stop: threading.Event
     ) -> Result | None:
         """Repeat a command until it succeeds; return None only if the peer ends before."""

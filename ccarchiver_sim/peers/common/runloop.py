@@ -28,7 +28,7 @@ class PeerError(Exception):
     """The peer must end; the text names the problem, the place and the remedy."""
 
 
-def say(event: str, **fields: object) -> None:
+def print_event(event: str, **fields: object) -> None:
     """Write one JSON line to stdout, for a driver that follows this process."""
     line = json.dumps({"event": event, **fields}, default=str)
     with _stdout_lock:
@@ -81,7 +81,7 @@ class RunLoop:
 
     def ready(self, **fields: object) -> None:
         """Print on stdout that the peer serves now."""
-        say("ready", peer=self.name, **fields)
+        print_event("ready", peer=self.name, **fields)
 
     def wait(self) -> None:
         """Wait until the peer ends; raise the error if it failed.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lsst.ts.utils import current_tai
 
-from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 from ccarchiver_sim.peers.common.runloop import PeerError
 
-with spared():
+with stubbed_imports():
     from lsst.ts.salobj import Controller, Remote
     from lsst.ts.salobj.topics import RemoteEvent
 

@@ -48,8 +48,8 @@ def start_logging(level: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    # pika logs each part of a connection at INFO and each loss several times at ERROR; RabbitLink
-    # logs it once.
+    # pika logs each part of a connection at INFO and each loss several times at ERROR;
+    # RabbitConnection logs it once.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccarchiver_sim.peers.common.cli import LogLevel, MuteOption, app_of
 from ccarchiver_sim.peers.common.site import Site, run_peer
 from ccarchiver_sim.peers.controller.options import ControllerOptions
 from ccarchiver_sim.peers.controller.service import ArchiveController
+from ccarchiver_sim.program import LogLevel, MuteOption, app_of
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.queue_server import QueueServer
-from ccarchiver_sim.peers.common.rabbit import MESSAGE_EXCHANGE, Intake
+from ccarchiver_sim.peers.common.rabbit import MESSAGE_EXCHANGE, ConsumerOptions
 from ccarchiver_sim.peers.controller import messages
 from ccarchiver_sim.peers.controller.staging import LinkError, Staging, make_day_directory
 
@@ -43,7 +43,7 @@ class ArchiveController:
             source=archive.forwarder_staging, oods=archive.oods_staging, dbb=archive.dbb_staging
         )
         self._server = QueueServer(
-            loop, site, Intake(queue=settings.archive_ctrl_consume_queue), MESSAGE_EXCHANGE
+            loop, site, ConsumerOptions(queue=settings.archive_ctrl_consume_queue), MESSAGE_EXCHANGE
         )
         self._link = self._server.link
 

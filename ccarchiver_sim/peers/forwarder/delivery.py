@@ -13,10 +13,10 @@ from ccarchiver_sim.peers.forwarder.options import COPY_FAILED, HEADER_FAILED, P
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ccarchiver_sim.peers.common.rabbit import RabbitLink
+    from ccarchiver_sim.peers.common.rabbit import RabbitConnection
     from ccarchiver_sim.peers.common.site import Site
     from ccarchiver_sim.peers.forwarder.options import ForwarderOptions
-    from ccarchiver_sim.peers.forwarder.scoreboard import Order
+    from ccarchiver_sim.peers.forwarder.scoreboard import Instruction
     from ccarchiver_sim.peers.forwarder.sensors import Sensor
 
 EXIT_DIED: Final = 70
@@ -25,9 +25,9 @@ EXIT_DIED: Final = 70
 log = logging.getLogger(__name__)
 
 
-def die(link: RabbitLink, why: str) -> None:
+def die(link: RabbitConnection, reason: str) -> None:
     """End the process as a crash does, after all publications are confirmed."""
-    log.warning("ending at once: %s", why)
+    log.warning("ending at once: %s", reason)
     link.flush()
     os._exit(EXIT_DIED)
 
@@ -41,33 +41,37 @@ class Delivery:
         Settings with the queues and the checksum type.
     options : `ForwarderOptions`
         Identity and misbehaviour of this Forwarder.
-    link : `RabbitLink`
+    link : `RabbitConnection`
         Connection on which to publish.
     """
 
-    def __init__(self, site: Site, options: ForwarderOptions, link: RabbitLink) -> None:
+    def __init__(self, site: Site, options: ForwarderOptions, link: RabbitConnection) -> None:
         self._site = site
         self._options = options
         self._link = link
         self._folder = options.work_dir / "fits"
 
     def deliver(
-        self, image_id: str, order: Order, sensors: tuple[Sensor, ...], header_file: Path
+        self,
+        image_id: str,
+        instruction: Instruction,
+        sensors: tuple[Sensor, ...],
+        header_file: Path,
     ) -> bool:
         """Deliver an image; return False if it failed, after a status to the archiver."""
-        wanted_failure = self._options.misbehaviour.fail_code
-        if wanted_failure is not None:
-            self.report_failure(image_id, wanted_failure, "failing on request (--fail-code)")
+        simulated_failure = self._options.misbehaviour.fail_code
+        if simulated_failure is not None:
+            self.report_failure(image_id, simulated_failure, "failing on request (--fail-code)")
             return False
         files: list[Path] = []
         try:
-            target = transfer.Target.parse(order.target)
+            target = transfer.Target.parse(instruction.target)
             keywords = header.read_keywords(header_file)
             for sensor in sensors:
                 path = self._folder / sensor.filename(image_id)
                 files.append(path)
                 self._make_and_copy(image_id, sensor, path, keywords, target)
-            self._report_files(image_id, order, sensors, target)
+            self._report_files(image_id, instruction, sensors, target)
         except header.HeaderError as error:
             self.report_failure(image_id, HEADER_FAILED, str(error))
         except fitsfile.PixelError as error:
@@ -76,7 +80,7 @@ class Delivery:
             self.report_failure(image_id, COPY_FAILED, str(error))
         else:
             header_file.unlink(missing_ok=True)
-            log.info("%s: all %d files delivered to %s", image_id, len(files), order.target)
+            log.info("%s: all %d files delivered to %s", image_id, len(files), instruction.target)
             return True
         finally:
             for path in files:
@@ -102,17 +106,21 @@ class Delivery:
         log.info("%s copied, %s %s", path.name, checksum_type, checksum)
 
     def _report_files(
-        self, image_id: str, order: Order, sensors: tuple[Sensor, ...], target: transfer.Target
+        self,
+        image_id: str,
+        instruction: Instruction,
+        sensors: tuple[Sensor, ...],
+        target: transfer.Target,
     ) -> None:
         settings = self._site.settings
         for number, sensor in enumerate(sensors, start=1):
             name = sensor.filename(image_id)
             path = target.path_of(name)
             notice = messages.transfer_completed(
-                image_id, sensor, path, order, self._options.identity.consume_queue
+                image_id, sensor, path, instruction, self._options.identity.consume_queue
             )
             self._link.publish(settings.archive_ctrl_consume_queue, wire.encode_quoted(notice))
-            description = f"{name} is successfully transferred to {order.target}"
+            description = f"{name} is successfully transferred to {instruction.target}"
             self._telemetry(messages.retrieved(image_id, sensor, path, description))
             if number == self._options.misbehaviour.die_mid_transfer:
                 die(self._link, f"{number} files of {image_id} delivered (--die-mid-transfer)")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ccarchiver_sim.peers.common.cli import LogLevel, MuteOption, app_of
 from ccarchiver_sim.peers.common.site import Site, run_peer
 from ccarchiver_sim.peers.forwarder.options import (
     FAIL_CODES,
@@ -19,6 +18,7 @@ from ccarchiver_sim.peers.forwarder.options import (
     Misbehaviour,
 )
 from ccarchiver_sim.peers.forwarder.service import Forwarder
+from ccarchiver_sim.program import LogLevel, MuteOption, app_of
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop
@@ -76,6 +76,13 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
     duplicate_telemetry: Annotated[
         bool, typer.Option("--duplicate-telemetry", help="Send every status of a file twice.")
     ] = False,
+    daq: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the camera's images; without it, SCAN has no answer."),
+    ] = None,
+    scan_time: Annotated[
+        float, typer.Option(min=0, help="Seconds for which it does nothing else during a SCAN.")
+    ] = 0.0,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a simulated Forwarder until SIGTERM or Ctrl-C.
@@ -102,6 +109,7 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
         die_after=die_after,
         die_mid_transfer=die_mid_transfer,
         duplicate_telemetry=duplicate_telemetry,
+        scan_time=scan_time,
     )
 
     def work(loop: RunLoop) -> None:
@@ -113,6 +121,7 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
                 redis_db=site.settings.forwarder_redis_db if redis_db is None else redis_db,
                 wait_for_queue=wait_for_queue,
                 work_dir=work_dir or Path(temporary),
+                daq=daq,
             )
             Forwarder(loop, site, options).run()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.wire import Message
     from ccarchiver_sim.peers.forwarder.options import Identity
-    from ccarchiver_sim.peers.forwarder.scoreboard import Order
+    from ccarchiver_sim.peers.forwarder.scoreboard import Instruction
     from ccarchiver_sim.peers.forwarder.sensors import Sensor
 
 TRANSFERRED: int = 0
@@ -29,6 +29,11 @@ def associated_ack(presence_key: str, ack_id: str) -> Message:
     return {"MSG_TYPE": "ASSOCIATED_ACK", "ASSOCIATION_KEY": presence_key, "ACK_ID": ack_id}
 
 
+def scan_ack() -> Message:
+    """Return the answer to SCAN, which names neither the SCAN nor its key."""
+    return {"MSG_TYPE": "SCAN_ACK"}
+
+
 def list_entry(identity: Identity) -> Message:
     """Return the entry in the list of free Forwarders."""
     return {
@@ -39,7 +44,7 @@ def list_entry(identity: Identity) -> Message:
 
 
 def transfer_completed(
-    image_id: str, sensor: Sensor, filename: str, order: Order, reply_queue: str
+    image_id: str, sensor: Sensor, filename: str, instruction: Instruction, reply_queue: str
 ) -> Message:
     """Return the message to the Controller that a file is in its staging directory."""
     return {
@@ -48,8 +53,8 @@ def transfer_completed(
         "OBSID": image_id,
         "RAFT": sensor.raft,
         "SENSOR": sensor.name,
-        "SESSION_ID": order.session_id,
-        "JOB_NUM": order.job_num,
+        "SESSION_ID": instruction.session_id,
+        "JOB_NUM": instruction.job_num,
         "REPLY_QUEUE": reply_queue,
     }
 

@@ -52,6 +52,8 @@ class Misbehaviour:
         Number of files of an image after which the process ends.
     duplicate_telemetry : `bool`
         Whether to send every status of a file twice.
+    scan_time : `float`
+        Seconds for which a SCAN blocks the Forwarder.
     """
 
     ack_delay: float = 0.0
@@ -60,6 +62,7 @@ class Misbehaviour:
     die_after: str | None = None
     die_mid_transfer: int | None = None
     duplicate_telemetry: bool = False
+    scan_time: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +74,4 @@ class ForwarderOptions:
     redis_db: int
     wait_for_queue: bool
     work_dir: Path
+    daq: Path | None = None

@@ -24,8 +24,8 @@ RENEWED_EVERY_S: Final = 3
 
 PRESENCE_VALUE: Final = "pong"
 
-FIRST_LOOK_S: Final = 0.5
-LOOKS_EVERY_S: Final = 10.0
+FIRST_CHECK_S: Final = 0.5
+CHECK_INTERVAL_S: Final = 10.0
 """Times at which a paired Forwarder checks the association key: soon after ASSOCIATED, then at this
 interval."""
 
@@ -49,19 +49,19 @@ class Presence:
         self._loop = loop
         self._identity = identity
         self._database = database
-        self._watch = threading.Event()
+        self._checks_ended = threading.Event()
 
     def register(self) -> None:
         """Add this Forwarder to the list of free ones."""
         entry = wire.encode_quoted(messages.list_entry(self._identity)).decode()
-        self._database.insist(
+        self._database.retry_until_done(
             f"add this Forwarder to {FORWARDER_LIST}",
             lambda client: client.lpush(FORWARDER_LIST, entry),
             self._loop.stop,
         )
         log.info("added to %s at %s: %s", FORWARDER_LIST, self._database.where, entry)
 
-    def beat(self) -> None:
+    def renew_forever(self) -> None:
         """Renew the presence key until the peer ends; runs in a thread."""
         key = self._identity.presence_key
         while not self._loop.stop.is_set():
@@ -70,17 +70,17 @@ class Presence:
             )
             self._loop.stop.wait(RENEWED_EVERY_S)
 
-    def watch(self, association_key: str) -> None:
+    def start_checks(self, association_key: str) -> None:
         """Start to check the association key, after the end of an earlier check."""
-        self._watch.set()
-        self._watch = threading.Event()
-        watch = self._watch
-        self._loop.spawn("watch", lambda: self._look(association_key, watch))
+        self._checks_ended.set()
+        self._checks_ended = threading.Event()
+        ended = self._checks_ended
+        self._loop.spawn("checks", lambda: self._check(association_key, ended))
 
-    def _look(self, association_key: str, ended: threading.Event) -> None:
-        pause = FIRST_LOOK_S
+    def _check(self, association_key: str, ended: threading.Event) -> None:
+        pause = FIRST_CHECK_S
         while not self._pause(pause, ended):
-            pause = LOOKS_EVERY_S
+            pause = CHECK_INTERVAL_S
             found = self._database.attempt(
                 f"check {association_key}", lambda client: client.exists(association_key)
             )
@@ -93,5 +93,5 @@ class Presence:
                 return
 
     def _pause(self, seconds: float, ended: threading.Event) -> bool:
-        """Wait some seconds; return whether the watch or the peer ended in the meantime."""
+        """Wait some seconds; return whether the checks or the peer ended in the meantime."""
         return ended.wait(seconds) or self._loop.stop.is_set()

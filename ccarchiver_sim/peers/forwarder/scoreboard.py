@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class Instruction:
     """Contents of an image's CC_FWDR_XFER_PARAMS."""
 
     target: str
@@ -22,10 +22,10 @@ class Order:
 
 
 @dataclass
-class ImageRecord:
+class ImageProgress:
     """One image: its instruction, the CCDs that are read out, and its header file."""
 
-    order: Order | None = None
+    instruction: Instruction | None = None
     read_out: tuple[Sensor, ...] = ()
     header: Path | None = None
 
@@ -34,11 +34,11 @@ class ImageRecord:
 class Scoreboard:
     """All images in progress. Only one thread uses it."""
 
-    images: dict[str, ImageRecord] = field(default_factory=dict)
+    images: dict[str, ImageProgress] = field(default_factory=dict)
 
-    def record(self, image_id: str) -> ImageRecord:
+    def record(self, image_id: str) -> ImageProgress:
         """Return the record of an image; create it if necessary."""
-        return self.images.setdefault(image_id, ImageRecord())
+        return self.images.setdefault(image_id, ImageProgress())
 
     def forget(self, image_id: str) -> None:
         """Remove the record of a delivered image."""

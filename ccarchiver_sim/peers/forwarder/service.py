@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.queue_server import QueueServer
-from ccarchiver_sim.peers.common.rabbit import DEFAULT_EXCHANGE, Intake
+from ccarchiver_sim.peers.common.rabbit import DEFAULT_EXCHANGE, ConsumerOptions
 from ccarchiver_sim.peers.common.redis_db import RedisDatabase
 from ccarchiver_sim.peers.common.runloop import PeerError
 from ccarchiver_sim.peers.forwarder import header, messages
 from ccarchiver_sim.peers.forwarder.delivery import Delivery, die
 from ccarchiver_sim.peers.forwarder.options import HEADER_FAILED
 from ccarchiver_sim.peers.forwarder.presence import Presence
-from ccarchiver_sim.peers.forwarder.scoreboard import Order, Scoreboard
+from ccarchiver_sim.peers.forwarder.scan import Scan
+from ccarchiver_sim.peers.forwarder.scoreboard import Instruction, Scoreboard
 from ccarchiver_sim.peers.forwarder.sensors import UnknownBoardError, sensors_of
 
 if TYPE_CHECKING:
@@ -66,14 +67,15 @@ class Forwarder:
             settings.redis_host, settings.redis_port, settings.archiver_redis_db
         )
         self._presence = Presence(loop, options.identity, self._archiver_database)
+        self._scan = Scan(loop, options, self._archiver_database)
         self._scoreboard = Scoreboard()
-        intake = Intake(
+        consumer_options = ConsumerOptions(
             queue=options.identity.consume_queue,
             declare=False,
             exclusive=True,
             wait_for_queue=options.wait_for_queue,
         )
-        self._server = QueueServer(loop, site, intake, DEFAULT_EXCHANGE)
+        self._server = QueueServer(loop, site, consumer_options, DEFAULT_EXCHANGE)
         self._link = self._server.link
         self._delivery = Delivery(site, options, self._link)
         self._short_name = settings.short_name
@@ -87,11 +89,11 @@ class Forwarder:
         PeerError
             If the Forwarder cannot work, for example because its queue is missing.
         """
-        self._own_database.insist(
+        self._own_database.retry_until_done(
             "empty this Forwarder's own database", lambda client: client.flushdb(), self._loop.stop
         )
         self._presence.register()
-        self._loop.spawn("presence", self._presence.beat)
+        self._loop.spawn("presence", self._presence.renew_forever)
         identity = self._options.identity
         about = {
             "name": identity.name,
@@ -113,6 +115,7 @@ class Forwarder:
             f"{prefix}_HEADER_READY": self._on_header_ready,
             f"{prefix}_HEALTH_CHECK": self._acknowledge,
             "FILE_TRANSFER_COMPLETED_ACK": self._on_transfer_ack,
+            "SCAN": self._on_scan,
         }
         return {
             message_type: self._mortal(message_type, handler)
@@ -136,7 +139,7 @@ class Forwarder:
             reply_queue,
             messages.associated_ack(self._options.identity.presence_key, ack_id),
         )
-        self._presence.watch(key)
+        self._presence.start_checks(key)
         log.info("paired; the archiver is alive while key %s exists", key)
 
     def _on_xfer_params(self, message: Message) -> None:
@@ -156,7 +159,7 @@ class Forwarder:
             )
         except UnknownBoardError as error:
             raise wire.WireError(f"{image_id}: {error}") from error
-        self._scoreboard.record(image_id).order = Order(
+        self._scoreboard.record(image_id).instruction = Instruction(
             target=wire.text(message, "TARGET_LOCATION"),
             session_id=wire.text(message, "SESSION_ID"),
             job_num=wire.text(message, "JOB_NUM"),
@@ -167,13 +170,13 @@ class Forwarder:
         self._acknowledge(message)
         image_id = wire.text(message, "IMAGE_ID")
         record = self._scoreboard.record(image_id)
-        if record.order is None:
+        if record.instruction is None:
             log.error(
                 "%s is lost: END_READOUT arrived before XFER_PARAMS, so its boards are unknown",
                 image_id,
             )
             return
-        record.read_out = record.order.sensors
+        record.read_out = record.instruction.sensors
         self._assemble(image_id)
 
     def _on_header_ready(self, message: Message) -> None:
@@ -192,12 +195,17 @@ class Forwarder:
     def _on_transfer_ack(self, message: Message) -> None:
         log.debug("the Controller has %s", wire.optional_text(message, "FILENAME"))
 
+    def _on_scan(self, message: Message) -> None:
+        reply_queue = wire.text(message, "REPLY_QUEUE")
+        if self._scan.list_images(message):
+            self._answer("SCAN", reply_queue, messages.scan_ack())
+
     def _assemble(self, image_id: str) -> None:
         """Deliver the image if it is read out and has a header."""
         record = self._scoreboard.record(image_id)
-        if record.order is None or not record.read_out or record.header is None:
+        if record.instruction is None or not record.read_out or record.header is None:
             return
-        if self._delivery.deliver(image_id, record.order, record.read_out, record.header):
+        if self._delivery.deliver(image_id, record.instruction, record.read_out, record.header):
             self._scoreboard.forget(image_id)
 
     def _acknowledge(self, message: Message) -> None:

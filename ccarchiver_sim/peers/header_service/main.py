@@ -10,12 +10,12 @@ import typer
 
 from ccarchiver_sim.peers.camera.exposure import COMPONENT as CAMERA
 from ccarchiver_sim.peers.common.async_run import run_async_peer
-from ccarchiver_sim.peers.common.cli import LogLevel, app_of
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.sal import sal_component
 from ccarchiver_sim.peers.header_service.header_file import COMPONENT
 from ccarchiver_sim.peers.header_service.service import HeaderService
 from ccarchiver_sim.peers.header_service.web import serve_folder
+from ccarchiver_sim.program import LogLevel, app_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,7 +61,7 @@ def header_service(
                         delay=delay,
                     )
                     await service.start(camera)
-                    say("ready", peer="header_service", url=address)
+                    print_event("ready", peer="header_service", url=address)
                     await service.run()
 
     raise typer.Exit(run_async_peer("header_service", log_level, work))

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ccarchiver_sim.peers.common.async_run import pause
-from ccarchiver_sim.peers.common.runloop import say
+from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.header_service import header_file
 from ccarchiver_sim.peers.header_service.web import MIME_TYPE
 
@@ -107,4 +107,6 @@ class HeaderService:
             mimeType=MIME_TYPE,
             id=image,
         )
-        say("put", topic="largeFileObjectAvailable", image=image, url=url, checksum=checksum)
+        print_event(
+            "put", topic="largeFileObjectAvailable", image=image, url=url, checksum=checksum
+        )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ccarchiver_sim.peers.common.cli import LogLevel, app_of
 from ccarchiver_sim.peers.common.site import Site, run_peer
 from ccarchiver_sim.peers.oods.options import OodsOptions
 from ccarchiver_sim.peers.oods.service import Oods
+from ccarchiver_sim.program import LogLevel, app_of
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.queue_server import QueueServer
-from ccarchiver_sim.peers.common.rabbit import MESSAGE_EXCHANGE, Intake
+from ccarchiver_sim.peers.common.rabbit import MESSAGE_EXCHANGE, ConsumerOptions
 from ccarchiver_sim.peers.oods import messages
 from ccarchiver_sim.peers.oods.catalogue import Catalogue
 from ccarchiver_sim.peers.oods.inspection import BadFileError, inspect
@@ -40,7 +40,7 @@ class Oods:
         self._settings = settings
         self._options = options
         self._server = QueueServer(
-            loop, site, Intake(queue=settings.queue_to_oods), MESSAGE_EXCHANGE
+            loop, site, ConsumerOptions(queue=settings.queue_to_oods), MESSAGE_EXCHANGE
         )
         self._link = self._server.link
 

@@ -22,8 +22,14 @@ def hash_password(password: str) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def write_definitions(path: Path, user: str, password: str, vhosts: Sequence[str]) -> None:
-    """Write a definitions file with one user who has all permissions in each virtual host."""
+def write_definitions(
+    path: Path, user: str, password: str, vhosts: Sequence[str], queue_type: str | None = None
+) -> None:
+    """Write a definitions file with one user who has all permissions in each virtual host.
+
+    `queue_type` is the default type of queues in these virtual hosts, if not that of RabbitMQ.
+    """
+    metadata = {} if queue_type is None else {"metadata": {"default_queue_type": queue_type}}
     definitions = {
         "users": [
             {
@@ -33,7 +39,7 @@ def write_definitions(path: Path, user: str, password: str, vhosts: Sequence[str
                 "tags": "administrator",
             }
         ],
-        "vhosts": [{"name": vhost} for vhost in vhosts],
+        "vhosts": [{"name": vhost, **metadata} for vhost in vhosts],
         "permissions": [
             {"user": user, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"}
             for vhost in vhosts

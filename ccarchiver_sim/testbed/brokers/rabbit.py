@@ -3,9 +3,11 @@
 import os
 import secrets
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pika
 from typing_extensions import override
 
 from ccarchiver_sim import pace
@@ -25,6 +27,8 @@ rabbitmq."""
 SERVER_VARIABLE = "RABBITMQ_SERVER"
 """Environment variable with the path of the program on other systems."""
 CONTROL_NAME = "rabbitmqctl"
+MEMORY_FRACTION = "0.4"
+"""RabbitMQ's default for vm_memory_high_watermark."""
 """Name of the control program, which is in the server program's folder."""
 CONTROL_LIMIT_S = 60.0
 """One command takes about a second and a half, most of it for the start of Erlang."""
@@ -65,6 +69,8 @@ class PrivateRabbit(PrivateServer):
         of clients with a certificate.
     joins
         A running node whose cluster this server joins; users and virtual hosts are the cluster's.
+    queue_type
+        Type of the queues that clients declare without a type, if not RabbitMQ's own default.
     """
 
     name = "rabbitmq-server"
@@ -79,8 +85,10 @@ class PrivateRabbit(PrivateServer):
         *,
         tls: ServerTls | None = None,
         joins: "PrivateRabbit | None" = None,
+        queue_type: str | None = None,
     ) -> None:
         super().__init__(folder, port)
+        self.queue_type: str | None = joins.queue_type if joins else queue_type
         self._joins = joins
         self._tls = tls
         self.tls_port = free_port() if tls else 0
@@ -210,7 +218,7 @@ class PrivateRabbit(PrivateServer):
 
     def _write_definitions(self) -> Path:
         path = self.folder / "definitions.json"
-        write_definitions(path, self.user, self.password, self.vhosts)
+        write_definitions(path, self.user, self.password, self.vhosts, self.queue_type)
         return path
 
     def control_environment(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -221,6 +229,40 @@ class PrivateRabbit(PrivateServer):
         """
         folder = Path(self._program()).parent
         return {**env, **self._environment(), "PATH": f"{folder}{os.pathsep}{env['PATH']}"}
+
+    def control(self, *words: str) -> str:
+        """Run ``rabbitmqctl`` on this server, which takes a second or more; return its output.
+
+        Raises
+        ------
+        subprocess.CalledProcessError
+            If it fails.
+        """
+        return subprocess.run(
+            [CONTROL_NAME, "-q", "-n", self.node, *words],
+            env=self.control_environment(os.environ),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Version of the running server, for example (3, 10, 8)."""
+        credentials = pika.PlainCredentials(self.user, self.password)
+        parameters = pika.ConnectionParameters(LOOPBACK, self.port, self.vhosts[0], credentials)
+        with pika.BlockingConnection(parameters) as connection:
+            # pika offers no public access to what the server says of itself.
+            properties = connection._impl.server_properties  # noqa: SLF001
+        return tuple(int(number) for number in str(properties["version"]).split("."))
+
+    def raise_memory_alarm(self) -> None:
+        """Let the server find too little memory, so that it accepts no messages."""
+        self.control("set_vm_memory_high_watermark", "absolute", "1MB")
+
+    def end_memory_alarm(self) -> None:
+        """Let the server find enough memory again."""
+        self.control("set_vm_memory_high_watermark", MEMORY_FRACTION)
 
     def _environment(self) -> dict[str, str]:
         """Return the variables that limit the server to its own folder."""

@@ -61,6 +61,8 @@ class PrivateRedis(PrivateServer):
         self._tls = tls
         self.tls_port = free_port() if tls else 0
         self._replica_of = replica_of
+        self.extra: dict[str, str] = {}
+        """More lines of its configuration; change it before the first start."""
 
     def fill_disk(self) -> None:
         """Forbid growth of the server's files: its next append fails, as on a full disk.
@@ -112,6 +114,7 @@ class PrivateRedis(PrivateServer):
             }
         if self._replica_of is not None:
             settings["replicaof"] = f"{LOOPBACK} {self._replica_of}"
+        settings |= self.extra
         argv = [self.name]
         for key, value in settings.items():
             argv += [f"--{key}", value]

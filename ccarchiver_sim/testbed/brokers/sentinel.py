@@ -19,7 +19,7 @@ FAILOVER_TIMEOUT_MS = 5000
 
 
 class PrivateSentinel(PrivateServer):
-    """A single Sentinel, which decides alone. A site has three, on three hosts.
+    """A Sentinel; a site has three, on three hosts.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class PrivateSentinel(PrivateServer):
         Initial port of the master.
     extra
         Additional lines of its configuration.
+    quorum
+        Number of Sentinels that must agree that the master is down. By default it decides alone.
     """
 
     name = "redis-sentinel"
@@ -45,9 +47,11 @@ class PrivateSentinel(PrivateServer):
         master: str,
         master_port: int,
         extra: Sequence[str] = (),
+        quorum: int = 1,
     ) -> None:
         super().__init__(folder, port)
         self._extra = tuple(extra)
+        self._quorum = quorum
         self._master = master
         self._master_port = master_port
 
@@ -61,7 +65,7 @@ class PrivateSentinel(PrivateServer):
             f"port {self.port}",
             f"bind {LOOPBACK}",
             f"dir {self.folder}",
-            f"sentinel monitor {self._master} {LOOPBACK} {self._master_port} 1",
+            f"sentinel monitor {self._master} {LOOPBACK} {self._master_port} {self._quorum}",
             f"sentinel down-after-milliseconds {self._master} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {self._master} {FAILOVER_TIMEOUT_MS}",
             *self._extra,

@@ -117,6 +117,10 @@ class PrivateServer(ABC):
         """Raise a ChildError with the end of the log if the server is not running."""
         self._server().require_running()
 
+    def how_it_ended(self) -> str | None:
+        """Return name, exit status and log of a server that has ended; None for another one."""
+        return None if self._child is None else self._child.how_it_ended()
+
     def stop(self) -> None:
         """Stop the server cleanly and keep its data. Safe to repeat."""
         if self._child is not None:

@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 from typing_extensions import override
 
 from ccarchiver_core.base import error_codes
-from ccarchiver_core.config import settings, site_sections
+from ccarchiver_core.config import site_schema, site_sections
 from docs._ext.reference.api import api_lines
 from docs._ext.reference.error_codes import error_code_lines
 from docs._ext.reference.interface import DEFINITIONS, interface_lines
@@ -64,7 +64,7 @@ class SettingsReference(Written):
 
     @override
     def read_from(self) -> Iterable[Path]:
-        return [REPLACED, Path(inspect.getfile(settings)), Path(inspect.getfile(site_sections))]
+        return [REPLACED, Path(inspect.getfile(site_schema)), Path(inspect.getfile(site_sections))]
 
     @override
     def lines(self) -> list[str]:

@@ -285,7 +285,7 @@ async def test_rejected_credentials_are_reported_without_the_password(
 
     text = "".join(traceback.format_exception(caught.value))
     assert f"127.0.0.1:{rabbit_server.port} (vhost {fresh_vhost})" in str(caught.value)
-    assert "ACCESS_REFUSED" in str(caught.value)
+    assert "rejects the user or the password" in str(caught.value)
     assert SECRET not in text
     assert SECRET not in caplog.text
 
@@ -355,3 +355,17 @@ async def test_hung_or_stopped_broker_closes_the_connection_and_fails_its_calls(
                 assert await stopped.closed
                 with pytest.raises(AmqpError):
                     await stopped.publish("q", b"x", message_id="m")
+
+
+async def test_queue_that_another_connection_owns_does_not_count_as_missing(
+    rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with (
+        opened(rabbit_server, fresh_vhost) as connection,
+        on_the_wire(rabbit_server, fresh_vhost) as other,
+    ):
+        assert await connection.inspect("q") is None
+        other.channel.queue_declare("q", exclusive=True)
+
+        with pytest.raises(AmqpError, match="RESOURCE_LOCKED"):
+            await connection.inspect("q")

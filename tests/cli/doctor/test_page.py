@@ -46,7 +46,9 @@ def test_port_without_a_listener_is_a_warning() -> None:
     port = free_port()
     finding = only(run_check(page.check, site_of(STATUS_PORT=port)))
     assert finding.level is Level.WARNING
-    assert f"127.0.0.1:{port}" in finding.found
+    assert finding.found == (
+        f"the status page at 127.0.0.1:{port} refused the connection (nothing listens there)"
+    )
     assert "ccarchiver:health" in finding.remedy
 
 

@@ -90,7 +90,7 @@ def begin_session(site: Site) -> None:
     async def write() -> None:
         redis = make_client(site.settings)
         await transact(
-            redis, ("HSET", keys.SESSION, "id", "s1", "wanted", "up", "pairing", "searching")
+            redis, ("HSET", keys.SESSION, "id", "s1", "is_active", "1", "pairing", "searching")
         )
         await redis.aclose()
 
@@ -277,7 +277,8 @@ def test_unreachable_rabbitmq_is_reported(site: Site) -> None:
     unreachable = site_of(BASE_BROKER_ADDR=f"127.0.0.1:{port}/%2ftest_cc")
     finding = only(run_check(server_checks.reach, unreachable))
     assert finding.level is Level.FAILURE
-    assert f"127.0.0.1:{port} (vhost /test_cc): no connection: " in finding.found
+    assert f"127.0.0.1:{port} (vhost /test_cc): it refused the connection" in finding.found
+    assert finding.remedy.startswith("start RabbitMQ on that host, or correct BASE_BROKER_ADDR")
     assert only(run_check(server_checks.reach, site)).level is Level.OK
 
 

@@ -123,7 +123,7 @@ def test_unreachable_redis_is_reported_with_address_and_ends_the_checks() -> Non
     site = site_of(REDIS_HOST=LOOPBACK, REDIS_PORT=port)
     finding = only(run_check(redis_server.reach, site))
     assert finding.level is Level.FAILURE
-    assert f"Redis at 127.0.0.1:{port} (database 14) does not answer" in finding.found
+    assert f"Redis at 127.0.0.1:{port} (database 14) refused the connection" in finding.found
     assert f"redis-cli -h 127.0.0.1 -p {port} ping" in finding.remedy
     with pytest.raises(NotCheckedError, match="Redis does not answer"):
         run_check(redis_server.persistence, site)
@@ -141,7 +141,7 @@ def test_frozen_redis_is_reported_in_time(tmp_path: Path) -> None:
         ("redis.clock", Level.WARNING),
         ("worker", Level.WARNING),
     ]
-    assert "no answer" in findings[0].found
+    assert "accepted the connection but did not answer within 5 s" in findings[0].found
     assert {one.found for one in findings[1:]} == {"not checked: Redis does not answer"}
 
 

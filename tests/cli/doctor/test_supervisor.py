@@ -147,8 +147,8 @@ def test_stopped_event_listener_is_a_warning() -> None:
         for name in supervisor.PROGRAMS
     ]
     listener = {
-        "group": "watch",
-        "name": "watch",
+        "group": "event_listener",
+        "name": "event_listener",
         "statename": "BACKOFF",
         "description": "",
         "pid": 0,

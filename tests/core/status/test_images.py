@@ -58,7 +58,7 @@ async def test_summaries_count_events_and_retrieved_and_ingested_files(
         ledger_builder = LedgerBuilder(redis, settings)
         await ledger_builder.exposure("whole", 1, 100.0)
         await ledger_builder.exposure("part", 2, 200.0, Progress.RETRIEVED, files=4)
-        await ledger_builder.failed("failed", 3, 300.0, "refused", 5752)
+        await ledger_builder.failed("failed", 3, 300.0, "rejected", 5752)
 
         whole, part, failed = await ImageLedger(redis).read_summaries(
             ["whole", "part", "gone", "failed"]
@@ -78,6 +78,6 @@ async def test_summaries_count_events_and_retrieved_and_ingested_files(
             0,
             None,
         )
-        assert (failed.failed, failed.failed_code) == ("refused", 5752)
+        assert (failed.failed, failed.failed_code) == ("rejected", 5752)
         assert await names_between(redis, 100.0, 200.0) == ["whole"]
         assert await newest_names(redis, 2) == ["failed", "part"]

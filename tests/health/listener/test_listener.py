@@ -24,7 +24,7 @@ from ccarchiver_core.status.overview import collect
 from ccarchiver_core.store.supervised_processes import read_processes
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.child_process import ChildProcess, base_environment
-from tests.core.redis_helpers import eventually, looking_into, mail_in, site
+from tests.core.redis_helpers import eventually, looking_into, messages_in, site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parent.parent.parent.parent
-LISTENER = "eventlistener:watch"
+LISTENER = "eventlistener:event_listener"
 HOST = "a-container"
 """Name of a container that shares its host with another one."""
 STOP_LIMIT_S = 30.0
@@ -101,7 +101,7 @@ async def state_of(redis: Redis, name: str, *states: ProcessState) -> Supervised
 async def exits(redis: Redis) -> list[SupervisedProcess]:
     return [
         message.process
-        for message in await mail_in(redis, Worker.HEALTH)
+        for message in await messages_in(redis, Worker.HEALTH)
         if isinstance(message, ProcessExited)
     ]
 
@@ -196,12 +196,12 @@ async def test_supervisord_events_are_recorded_even_after_a_redis_outage(
                 await state_of(redis, "ccarchiver:sal", ProcessState.STOPPED)
                 assert await exits(redis) == recorded
                 shown = alarms_of(await collect(redis, settings))
-                [away] = [alarm for alarm in shown if "ccarchiver:sal" in alarm.text]
-                assert away.name == AlarmName.WORKER_UNAVAILABLE
-                assert "it was stopped" in away.text
+                [stopped] = [alarm for alarm in shown if "ccarchiver:sal" in alarm.text]
+                assert stopped.name == AlarmName.WORKER_UNAVAILABLE
+                assert "it was stopped" in stopped.text
                 states = {program.name: program.state for program in supervisord.programs() or []}
-                assert states["watch"] == "RUNNING"
+                assert states["event_listener"] == "RUNNING"
                 assert child.is_running
         log = (folder / "supervisord.log").read_text(encoding="utf-8")
         assert "overflow" not in log
-        assert log.count("spawned: 'watch'") == 1, "the listener was never restarted"
+        assert log.count("spawned: 'event_listener'") == 1, "the listener was never restarted"

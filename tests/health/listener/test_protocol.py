@@ -8,12 +8,13 @@ import pytest
 
 from ccarchiver_core.domain.supervised_process import ProcessState
 from ccarchiver_health.listener import protocol
-from ccarchiver_health.listener.event_recorder import program_of
+from ccarchiver_health.listener.event_recorder import process_of
 from ccarchiver_health.listener.protocol import Event, EventBuffer, listen
 from ccarchiver_sim.pace import within
 
 HEADER = (
-    "ver:3.0 server:supervisor serial:21 pool:watch poolserial:10 eventname:{name} len:{length}\n"
+    "ver:3.0 server:supervisor serial:21 pool:event_listener poolserial:10 eventname:{name} "
+    "len:{length}\n"
 )
 
 
@@ -43,7 +44,7 @@ async def test_each_event_is_acknowledged_and_parsed(capsys: pytest.CaptureFixtu
     )
 
     assert capsys.readouterr().out == "READY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"
-    first, second = (program_of(event) for event in events)
+    first, second = (process_of(event) for event in events)
     assert first is not None
     assert second is not None
     assert (first.name, first.state, first.tries, first.has_crashed) == (
@@ -81,37 +82,37 @@ async def test_pipe_closed_within_an_event_means_supervisord_has_ended() -> None
     ],
 )
 def test_event_of_another_version_is_ignored(name: str, facts: dict[str, str]) -> None:
-    assert program_of(Event(name, facts, 1.0)) is None
+    assert process_of(Event(name, facts, 1.0)) is None
 
 
 async def test_newest_event_of_each_program_is_kept_beside_a_crash_loop() -> None:
-    kept = EventBuffer()
+    buffer = EventBuffer()
     quiet, failing = (
         {"groupname": "g", "processname": "health"},
         {"groupname": "g", "processname": "sal"},
     )
-    kept.put(Event("PROCESS_STATE_FATAL", quiet, 0.0))
-    kept.put(Event("PROCESS_STATE_RUNNING", quiet, 1.0))
-    for number in range(2 * protocol.KEPT):
-        kept.put(Event("PROCESS_STATE_BACKOFF", failing, float(number)))
+    buffer.put(Event("PROCESS_STATE_FATAL", quiet, 0.0))
+    buffer.put(Event("PROCESS_STATE_RUNNING", quiet, 1.0))
+    for number in range(2 * protocol.MAX_EVENTS):
+        buffer.put(Event("PROCESS_STATE_BACKOFF", failing, float(number)))
 
-    first = await kept.first()
+    first = await buffer.first()
     assert (first.name, first.facts) == ("PROCESS_STATE_RUNNING", quiet)
 
 
 async def test_newest_events_are_kept_and_an_event_dropped_while_sending_is_sent_once() -> None:
-    kept = EventBuffer()
-    events = [Event(str(number), {}, 0.0) for number in range(protocol.KEPT + 2)]
-    for event in events[: protocol.KEPT]:
-        kept.put(event)
-    sending = await kept.first()
-    for event in events[protocol.KEPT :]:
-        kept.put(event)
-    kept.done(sending)
+    buffer = EventBuffer()
+    events = [Event(str(number), {}, 0.0) for number in range(protocol.MAX_EVENTS + 2)]
+    for event in events[: protocol.MAX_EVENTS]:
+        buffer.put(event)
+    sending = await buffer.first()
+    for event in events[protocol.MAX_EVENTS :]:
+        buffer.put(event)
+    buffer.remove(sending)
 
-    assert kept.dropped == 2
+    assert buffer.dropped == 2
     for event in events[2:]:
-        assert await kept.first() is event
-        kept.done(event)
+        assert await buffer.first() is event
+        buffer.remove(event)
     async with within(10):
-        await kept.empty()
+        await buffer.wait_until_empty()

@@ -69,7 +69,7 @@ async def test_page_that_fails_is_restarted(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_runner, "FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(page_runner, "SETTLE_S", 0.0)
+    monkeypatch.setattr(page_runner, "START_DELAY_S", 0.0)
     real, starts = page_runner._load, list[int]()
 
     def load() -> page_runner.Maker:

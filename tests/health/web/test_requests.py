@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import Worker
 from ccarchiver_health.web import assets
-from ccarchiver_health.web.security import HEADERS, may_be_asked_as, own_names
+from ccarchiver_health.web.security import HEADERS, is_valid_host, own_names
 from tests.core.redis_helpers import holding, looking_into
 from tests.health.web.web_client import accept, page_site, served, write_csc_state, write_heartbeats
 
@@ -98,7 +98,7 @@ async def test_head_returns_only_the_headers(fresh_redis: PrivateRedis) -> None:
         assert (await client.ask("/events", "HEAD")).status == 405, (
             "HEAD is not supported for a stream"
         )
-        assert server.feed.listening == 0
+        assert server.broadcaster.listening == 0
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,10 @@ async def test_head_returns_only_the_headers(fresh_redis: PrivateRedis) -> None:
         ("[::1]:8094", True),
         ("archiver01.site", True),
         ("archiver01.site:8094", True),
+        ("status.site", True),
+        ("Comcam.Site:443", True),
+        ("other.site", False),
+        ("x.status.site", False),
         ("rebound.example", False),
         ("rebound.example:8094", False),
         ("localhost.rebound.example", False),
@@ -122,8 +126,9 @@ async def test_head_returns_only_the_headers(fresh_redis: PrivateRedis) -> None:
     ],
 )
 def test_only_hosts_that_cannot_be_rebound_are_allowed(host: str, *, allowed: bool) -> None:
-    names = own_names(Settings.model_validate({"STATUS_HOST": "archiver01.site"}))
-    assert may_be_asked_as(host, names) is allowed
+    site = {"STATUS_HOST": "archiver01.site", "STATUS_NAMES": "Status.site, comcam.site"}
+    names = own_names(Settings.model_validate(site))
+    assert is_valid_host(host, names) is allowed
 
 
 async def test_request_with_a_rebound_host_name_is_rejected(fresh_redis: PrivateRedis) -> None:
@@ -131,10 +136,17 @@ async def test_request_with_a_rebound_host_name_is_rejected(fresh_redis: Private
         for path in ("/", "/healthz", "/events", "/api/snapshot"):
             answer = await client.ask(path, Host="rebound.example")
             assert answer.status == 421
-            assert "STATUS_HOST" in answer.text
+            assert "STATUS_NAMES" in answer.text
         assert (await client.ask("/", Host="localhost:9000")).status == 200, (
             "the host name that an SSH tunnel uses"
         )
+
+
+async def test_page_answers_under_the_name_of_a_proxy(fresh_redis: PrivateRedis) -> None:
+    settings = page_site(fresh_redis.port, STATUS_NAMES=["archiver.example"])
+    async with served(settings) as (_server, client):
+        assert (await client.ask("/", Host="archiver.example")).status == 200
+        assert (await client.ask("/", Host="rebound.example")).status == 421
 
 
 async def test_cross_site_request_is_rejected(fresh_redis: PrivateRedis) -> None:
@@ -142,16 +154,16 @@ async def test_cross_site_request_is_rejected(fresh_redis: PrivateRedis) -> None
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     async with served(page_site(fresh_redis.port)) as (server, client):
         assert (await client.ask("/events", **behind)).status == 403
-        assert server.feed.listening == 0
+        assert server.broadcaster.listening == 0
         assert (await client.ask("/", **followed)).status == 200
 
 
 async def test_healthz_returns_503_on_a_critical_alarm(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     async with looking_into(settings) as redis, served(settings) as (_server, client):
-        away = await client.ask("/healthz")
-        assert (away.status, away.json["status"]) == (503, "critical")
-        assert {alarm["name"] for alarm in away.json["alarms"]} >= {"worker_unavailable"}
+        unhealthy = await client.ask("/healthz")
+        assert (unhealthy.status, unhealthy.json["status"]) == (503, "critical")
+        assert {alarm["name"] for alarm in unhealthy.json["alarms"]} >= {"worker_unavailable"}
         await write_heartbeats(redis)
         await write_csc_state(redis, STANDBY)
 
@@ -185,9 +197,7 @@ async def test_api_image_finds_an_image_with_any_name(fresh_redis: PrivateRedis)
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert answer.json["summary"]["obsid"] == MARKUP
-        assert [moment["what"] for moment in answer.json["moments"]] == [
-            "startIntegration received"
-        ]
+        assert [entry["what"] for entry in answer.json["timeline"]] == ["startIntegration received"]
         assert len(answer.json["ccds"]) == settings.files_per_image
         assert (await client.ask("/api/image?name=nothing")).status == 404
         assert (await client.ask("/api/image")).status == 404

@@ -8,7 +8,7 @@ import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
-from ccarchiver_health.web import sse as feed_module
+from ccarchiver_health.web import sse
 from ccarchiver_health.web.snapshot import read_snapshot
 from ccarchiver_health.web.sse import MAX_CLIENTS, Client
 from ccarchiver_sim.testbed.brokers import PrivateRedis
@@ -25,9 +25,9 @@ ENABLED, FAULT = 2, 3
 
 async def listeners(server: StatusServer, count: int) -> None:
     async def counted() -> bool:
-        return server.feed.listening == count
+        return server.broadcaster.listening == count
 
-    await eventually(counted, f"{count} clients; connected: {server.feed.listening}")
+    await eventually(counted, f"{count} clients; connected: {server.broadcaster.listening}")
 
 
 async def test_new_client_receives_a_full_snapshot_at_once(fresh_redis: PrivateRedis) -> None:
@@ -49,7 +49,7 @@ async def test_new_client_receives_a_full_snapshot_at_once(fresh_redis: PrivateR
 async def test_snapshot_is_sent_only_after_a_change(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "WHOLE_EVERY_S", 3600.0)
+    monkeypatch.setattr(sse, "COMPLETE_EVERY_S", 3600.0)
     settings = page_site(fresh_redis.port)
     async with (
         looking_into(settings) as redis,
@@ -58,7 +58,7 @@ async def test_snapshot_is_sent_only_after_a_change(
         client.listening() as stream,
     ):
         await stream.snapshot()
-        assert [(await stream.next())[0] for _ in range(3)] == ["beat"] * 3
+        assert [(await stream.next())[0] for _ in range(3)] == ["tick"] * 3
         await accept(sal, "an image")
         found = await stream.snapshot_with(
             "the image", "overview.recent.0.summary.obsid", "an image"
@@ -71,16 +71,16 @@ async def test_snapshot_is_sent_only_after_a_change(
         await stream.snapshot_with(
             "the bridge's state", "overview.workers.1.heartbeat.state", "another state"
         )
-        beat = await stream.beat()
-        assert set(beat["beats"]) == {"bridge"}
+        tick = await stream.tick()
+        assert set(tick["heartbeats"]) == {"bridge"}
 
 
 async def test_redis_is_not_polled_without_clients(fresh_redis: PrivateRedis) -> None:
     settings = page_site(fresh_redis.port)
     async with looking_into(settings) as redis, served(settings) as (server, client):
         async with client.listening() as stream:
-            await stream.beat()
-            assert server.feed.looks > 0
+            await stream.tick()
+            assert server.broadcaster.polls > 0
         await listeners(server, 0)
 
         async def commands() -> int:
@@ -89,7 +89,7 @@ async def test_redis_is_not_polled_without_clients(fresh_redis: PrivateRedis) ->
         async def only_the_tests_own() -> bool:
             """Return whether Redis had only this test's own request in two intervals."""
             before = await commands()
-            await asyncio.sleep(2 * feed_module.INTERVAL_S)
+            await asyncio.sleep(2 * sse.INTERVAL_S)
             return await commands() - before == 1
 
         await eventually(only_the_tests_own, "no poll of Redis any more")
@@ -99,11 +99,11 @@ async def test_many_clients_cost_redis_no_more_than_one(fresh_redis: PrivateRedi
     async with served(page_site(fresh_redis.port)) as (server, client), AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(client.listening()) for _ in range(MAX_CLIENTS)]
         for stream in streams:
-            await stream.beat()
-        before = server.feed.looks
+            await stream.tick()
+        before = server.broadcaster.polls
         for stream in streams:
-            await stream.beat()
-        assert server.feed.looks - before <= 2
+            await stream.tick()
+        assert server.broadcaster.polls - before <= 2
 
 
 async def test_number_of_clients_is_limited_and_a_closed_one_is_replaced(
@@ -117,7 +117,7 @@ async def test_number_of_clients_is_limited_and_a_closed_one_is_replaced(
         refused = await client.ask("/events")
         assert refused.status == 503
         assert str(MAX_CLIENTS) in refused.text
-        assert server.feed.listening == MAX_CLIENTS
+        assert server.broadcaster.listening == MAX_CLIENTS
         assert (await client.ask("/healthz")).status == 503, (
             "other requests are answered: no worker has a heartbeat"
         )
@@ -131,11 +131,11 @@ async def test_number_of_clients_is_limited_and_a_closed_one_is_replaced(
 async def test_slow_client_has_only_the_newest_snapshot_queued() -> None:
     client = Client()
     for number in range(1000):
-        client.offer(b"snapshot %d " % number, b"beat %d" % number)
-    client.offer(b"", b"last beat")
-    assert await client.take() == b"snapshot 999 last beat"
+        client.offer(b"snapshot %d " % number, b"tick %d" % number)
+    client.offer(b"", b"last tick")
+    assert await client.next_chunk() == b"snapshot 999 last tick"
     client.close()
-    assert await client.take() is None
+    assert await client.next_chunk() is None
 
 
 @pytest.mark.processes
@@ -181,7 +181,7 @@ async def test_unreadable_record_is_reported_and_the_stream_continues(
         served(settings) as (_server, client),
         client.listening() as stream,
     ):
-        assert (await stream.beat())["problem"] == ""
+        assert (await stream.tick())["problem"] == ""
         await redis.hset(
             keys.image("odd"), mapping={"obsid": "odd", "state": "of a later version", "at": 1}
         )
@@ -189,13 +189,13 @@ async def test_unreadable_record_is_reported_and_the_stream_continues(
         await redis.incr(Worker.SAL.fencing_token)  # like any transaction, it makes the page poll
 
         async def reported() -> bool:
-            return "of a later version" in (await stream.beat())["problem"]
+            return "of a later version" in (await stream.tick())["problem"]
 
         await eventually(reported, "the reported problem")
         await redis.delete(keys.image("odd"))
         await redis.zrem(keys.IMAGES, "odd")
 
         async def over() -> bool:
-            return bool((await stream.beat())["problem"] == "")
+            return bool((await stream.tick())["problem"] == "")
 
         await eventually(over, "the end of the problem")

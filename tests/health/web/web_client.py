@@ -111,11 +111,11 @@ class Stream:
             if name == "snapshot":
                 return data
 
-    async def beat(self) -> dict[str, Any]:
-        """Return the next beat."""
+    async def tick(self) -> dict[str, Any]:
+        """Return the next tick."""
         while True:
             name, data = await self.next()
-            if name == "beat":
+            if name == "tick":
                 return data
 
     async def snapshot_with(self, what: str, path: str, wanted: object) -> dict[str, Any]:

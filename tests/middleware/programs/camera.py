@@ -4,9 +4,9 @@
 import asyncio
 import sys
 
-from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 
-with spared():
+with stubbed_imports():
     from lsst.ts import salobj
 
 

@@ -11,9 +11,9 @@ import sys
 
 from ts_dds_cyclone import history, jobs
 
-from ccarchiver_core.runtime.stub_unused_imports import spared
+from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 
-with spared():
+with stubbed_imports():
     from lsst.ts import salobj
 
 EVENTS = ["summaryState", "heartbeat"]

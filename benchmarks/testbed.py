@@ -33,7 +33,7 @@ HEADER_URL = "http://127.0.0.1:8000/CCHeaderService_header_{image}.yaml"
 """No process fetches it: the scripted Forwarder moves no files."""
 QUIET_S = 10.0
 """What has not arrived this long after the last arrival counts as missing."""
-ASK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 Part = TypeVar("Part")
 BOARDS_OF_COMCAM = ("22/0", "22/1", "22/2")
 """Nine CCDs."""
@@ -41,8 +41,8 @@ ONE_BOARD = ("22/0",)
 """Three CCDs, for measurements that do not depend on their number."""
 
 
-class Stage:
-    """The system under test, as a measurement uses it; `staged` creates it.
+class BenchmarkTestbed:
+    """The system under test, as a measurement uses it; `open_testbed` creates it.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class Stage:
         self.rig = Rig(settings, parent=parent)
         self.rig.observer = Commander()
         self.settings = load_settings(self.rig.folder.site_file)
-        self.receipts = EventTimes()
-        self.far = self._helper("sink")
-        self.peers = self._helper("peers")
+        self.event_times = EventTimes()
+        self.sink = self._make_probe("sink")
+        self.peers = self._make_probe("peers")
         self.redis = make_client(self.settings)
         self.floor_redis = make_client(floor_settings(self.settings))
         self._camera: SalComponent | None = None
@@ -67,10 +67,10 @@ class Stage:
         self._link: AmqpConnection | None = None
         self._images = 0
 
-    def _helper(self, name: str) -> Probe:
-        helper = Probe(name, f"benchmarks.{name}", env=self.rig.env, logs=self.rig.folder.logs)
-        self.rig.peers[name] = helper
-        return helper
+    def _make_probe(self, name: str) -> Probe:
+        probe = Probe(name, f"benchmarks.{name}", env=self.rig.env, logs=self.rig.folder.logs)
+        self.rig.peers[name] = probe
+        return probe
 
     @property
     def floor_camera(self) -> SalComponent:
@@ -98,10 +98,10 @@ class Stage:
         self._headers = await stack.enter_async_context(sal_component(HEADER_SERVICE))
         with applied({PARTITION: floor_partition(rig.sal[PARTITION])}):
             self._floor = await stack.enter_async_context(sal_component(CAMERA))
-        for helper in (self.far, self.peers):
-            helper.launch()
+        for probe in (self.sink, self.peers):
+            probe.launch()
         rig.supervisor.start()
-        await asyncio.gather(self.far.wait_ready(), self.peers.wait_ready(), rig.start_workers())
+        await asyncio.gather(self.sink.wait_ready(), self.peers.wait_ready(), rig.start_workers())
 
     async def enable(self) -> None:
         """Bring the CSC to ENABLED."""
@@ -137,7 +137,7 @@ class Stage:
                 if topic == START
                 else exposure.end_readout(tai, tai)
             )
-        self.receipts.note(PUT + topic, image, now())
+        self.event_times.record(PUT + topic, image, now())
         component.put(topic, **fields)
 
     # ---- recorded times
@@ -154,16 +154,16 @@ class Stage:
         """
         quiet = Deadline(quiet_s)
         while True:
-            fresh = [*await self.far.take(), *await self.peers.take()]
-            self.receipts.add(fresh)
-            missing = self.receipts.missing(kind, keys)
+            new_times = [*await self.sink.collect(), *await self.peers.collect()]
+            self.event_times.add(new_times)
+            missing = self.event_times.missing(kind, keys)
             if not missing:
                 return []
-            if fresh:
+            if new_times:
                 quiet = Deadline(quiet_s)
             elif quiet.has_passed():
                 return missing
-            await asyncio.sleep(ASK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def command_stats(self) -> dict[str, int]:
         """Return Redis's counts of executed commands by name, including those within scripts."""
@@ -175,14 +175,14 @@ class Stage:
 
 def _entered(part: Part | None) -> Part:
     if part is None:
-        raise RuntimeError("the stage was not entered")
+        raise RuntimeError("the testbed was not entered")
     return part
 
 
 @asynccontextmanager
-async def staged(
+async def open_testbed(
     settings: Mapping[str, object], *, parent: Path | None = None, configuration: Path | None = None
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[BenchmarkTestbed]:
     """Run a whole archiver, not yet ENABLED, for the time of a block; then end all its processes.
 
     Parameters
@@ -194,17 +194,17 @@ async def staged(
     configuration
         File of supervisord; the repository's own if None.
     """
-    stage = Stage(settings, parent)
+    testbed = BenchmarkTestbed(settings, parent)
     if configuration is not None:
-        stage.rig.supervisor = Supervisor(stage.rig.env, stage.rig.folder.logs, configuration)
+        testbed.rig.supervisor = Supervisor(testbed.rig.env, testbed.rig.folder.logs, configuration)
     try:
         async with AsyncExitStack() as stack:
-            await stage.open(stack)
-            yield stage
+            await testbed.open(stack)
+            yield testbed
     except Exception as error:
-        error.add_note(f"logs: {stage.rig.folder.logs}")
+        error.add_note(f"logs: {testbed.rig.folder.logs}")
         raise
     except BaseException:  # interrupted: the logs are not needed
-        stage.rig.folder.remove()
+        testbed.rig.folder.remove()
         raise
-    stage.rig.folder.remove()
+    testbed.rig.folder.remove()

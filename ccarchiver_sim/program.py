@@ -1,10 +1,12 @@
-"""Common options and helpers of the peers' command lines."""
+"""Command lines of the simulators and of the benchmarks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ccarchiver_core.base.help_layout import use_help_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,4 +44,5 @@ def app_of(command: Callable[..., None]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command()(command)
+    use_help_layout(app)
     return app

@@ -1,0 +1,150 @@
+"""Decision whether an event belongs to an exposure of which other events are known.
+
+An image name alone does not decide it: a camera that begins its numbering again uses names a second
+time. The camera's own time of the start of the exposure decides, if the events have it. A camera
+that puts an event again keeps that time; `sent_at` changes, so it decides only without that time.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from ccarchiver_core.domain.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ccarchiver_core.domain.exposure import ExposureEvent
+
+TOLERANCE_S = 0.001
+"""Difference below which two times of one camera are equal. No exposure is that short."""
+
+
+class Match(enum.Enum):
+    """Whether an event belongs to an exposure."""
+
+    SAME = "same"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+    """Its data do not show it."""
+
+
+class Verdict(NamedTuple):
+    """The result of a comparison, with the difference as a text if it is another exposure."""
+
+    match: Match
+    difference: str = ""
+
+
+_SAME, _UNKNOWN = Verdict(Match.SAME), Verdict(Match.UNKNOWN)
+
+
+def compare(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> Verdict:
+    """Return whether an event belongs to the exposure whose events are known.
+
+    Notes
+    -----
+    Events of different kinds are never found to be of different exposures. An unusual camera that
+    measures their times in two ways must not lose its images.
+    """
+    earlier = known.get(event.kind)
+    if earlier is None:
+        return _of_other_kinds(known, event)
+    if event.sent_at and earlier.sent_at == event.sent_at:
+        return _SAME  # the same sample, for example from the DDS history
+    match earlier, event:
+        case StartIntegration(), StartIntegration():
+            return _starts(earlier, event, known)
+        case EndReadout(), EndReadout():
+            return _ends(earlier, event)
+        case HeaderReady(), HeaderReady():
+            return _headers(earlier, event)
+        case _:
+            return _UNKNOWN
+
+
+def _of_other_kinds(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> Verdict:
+    times = (_acquisition_start(one) for one in known.values())
+    found = any(_are_equal(one, _acquisition_start(event)) is True for one in times)
+    return _SAME if found else _UNKNOWN
+
+
+def _starts(
+    earlier: StartIntegration, event: StartIntegration, known: Mapping[EventKind, ExposureEvent]
+) -> Verdict:
+    verdict = _by_time(
+        "timestampAcquisitionStart", earlier.acquisition_start, event.acquisition_start
+    )
+    if verdict is not None:
+        return verdict
+    fields = (
+        ("imageDate", earlier.image_date, event.image_date),
+        ("imageIndex", earlier.image_index, event.image_index),
+        ("imagesInSequence", earlier.images_in_sequence, event.images_in_sequence),
+        ("exposureTime", earlier.exposure_time, event.exposure_time),
+    )
+    differences = list(_differences(fields))
+    if differences:
+        return Verdict(Match.OTHER, ", ".join(differences))
+    if EventKind.END in known and event.sent_at and earlier.sent_at:
+        return Verdict(Match.OTHER, "it was sent after the endReadout of the first exposure")
+    return _UNKNOWN
+
+
+def _ends(earlier: EndReadout, event: EndReadout) -> Verdict:
+    for name, before, now in (
+        ("timestampAcquisitionStart", earlier.acquisition_start, event.acquisition_start),
+        ("timestampEndOfReadout", earlier.end_of_readout, event.end_of_readout),
+    ):
+        verdict = _by_time(name, before, now)
+        if verdict is not None:
+            return verdict
+    fields = (
+        ("imageDate", earlier.image_date or event.image_date, event.image_date),
+        ("imageIndex", earlier.image_index, event.image_index),
+        ("imagesInSequence", earlier.images_in_sequence, event.images_in_sequence),
+    )
+    differences = list(_differences(fields))
+    return Verdict(Match.OTHER, ", ".join(differences)) if differences else _UNKNOWN
+
+
+def _headers(earlier: HeaderReady, event: HeaderReady) -> Verdict:
+    differences = list(_differences((("url", earlier.url, event.url),)))
+    if differences:
+        return Verdict(Match.OTHER, ", ".join(differences))
+    # A header service can write the header of one exposure again with another content.
+    is_same = bool(event.checksum) and earlier.checksum == event.checksum
+    return _SAME if is_same else _UNKNOWN
+
+
+def _differences(fields: tuple[tuple[str, object, object], ...]) -> Iterator[str]:
+    for name, before, now in fields:
+        if before != now and not (_is_nan(before) and _is_nan(now)):
+            yield f"{name} is {now} instead of {before}"
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _by_time(name: str, before: float, now: float) -> Verdict | None:
+    """Return the verdict of a time of the camera; None if one of the events does not have it."""
+    are_equal = _are_equal(before, now)
+    if are_equal is None:
+        return None
+    if are_equal:
+        return _SAME
+    return Verdict(Match.OTHER, f"{name} is {now:.3f} instead of {before:.3f}")
+
+
+def _are_equal(before: float, now: float) -> bool | None:
+    """Return whether two times are equal; None if one of them is not known."""
+    if not all(math.isfinite(time) and time > 0 for time in (before, now)):
+        return None
+    return abs(before - now) < TOLERANCE_S
+
+
+def _acquisition_start(event: ExposureEvent) -> float:
+    return 0.0 if isinstance(event, HeaderReady) else event.acquisition_start

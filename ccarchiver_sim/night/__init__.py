@@ -1,0 +1,1 @@
+"""The night: exposures at a real cadence, random faults, and an operator who does nothing."""
