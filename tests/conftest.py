@@ -27,7 +27,7 @@ hypothesis.settings.register_profile("same", derandomize=True, database=None, **
 hypothesis.settings.register_profile("random", **UNHURRIED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-pytest_plugins = ["tests.support.hang_limit", "tests.support.marks"]
+pytest_plugins = ["tests.support.hang_limit", "tests.support.leaks", "tests.support.marks"]
 
 OURS = ("IIP_", "LSST_", "CCARCHIVER_")
 """Prefixes of the environment variables that the archiver reads."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_bridge.backpressure import Backpressure
 from ccarchiver_bridge.context import BridgeContext
+from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.domain.worker_messages import SessionStarted
 from ccarchiver_core.keys import Worker
 from ccarchiver_sim.pace import within
@@ -51,7 +52,7 @@ async def test_room_is_read_once_and_never_exceeded(fresh_redis: PrivateRedis) -
         waiting = asyncio.create_task(backpressure.reserve(1))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done, "the mailbox is full now"
-        waiting.cancel()
+        await cancel_and_wait(waiting)
 
 
 async def xlen_calls(redis: Redis) -> int:

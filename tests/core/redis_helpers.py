@@ -14,7 +14,7 @@ from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.replies import read_hash, text
 from ccarchiver_core.runtime.worker import WorkerContext
 from ccarchiver_core.store.image_ledger import ImageLedger
-from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.pace import Deadline, scaled
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ LIMIT_S = 60.0
 """Limit of a wait. It costs time only when a test fails."""
 
 POLL_S = 0.01
+
+CANCEL_AGAIN_S = 1.0
+"""Seconds after which a task that has not ended is cancelled again."""
 
 T = TypeVar("T")
 
@@ -85,11 +88,12 @@ async def end(task: asyncio.Task[None]) -> None:
 
     Notes
     -----
-    One cancellation is not always enough: see ``test_redis_client``.
+    One cancellation is not always enough: see ``test_redis_client``. A second one that comes while
+    the task closes a connection of redis-py leaves it open.
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
+        await asyncio.wait({task}, timeout=scaled(CANCEL_AGAIN_S))
     if not task.cancelled():
         task.result()
 

@@ -17,7 +17,7 @@ from ccarchiver_core.keys import COUNTERS
 from ccarchiver_sim.faults.proxy import TcpProxy
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed.brokers.ports import free_port
-from tests.core.redis_helpers import looking_into
+from tests.core.redis_helpers import end, looking_into
 from tests.support.archiver_harness import running_archiver, short
 from tests.support.redis_group import RedisGroup
 
@@ -44,8 +44,10 @@ async def moving_address(group: RedisGroup) -> AsyncIterator[int]:
     """Return a port that leads to the master, for the Forwarders, which do not know Sentinels."""
     async with TcpProxy(free_port(), group.first.port) as proxy:
         moving = asyncio.create_task(follow(group, proxy))
-        yield proxy.port
-        moving.cancel()
+        try:
+            yield proxy.port
+        finally:
+            await end(moving)
 
 
 async def follow(group: RedisGroup, proxy: TcpProxy) -> None:
