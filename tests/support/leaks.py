@@ -1,7 +1,7 @@
 """Find what a test leaves open in that test, not in a later one that has nothing to do with it.
 
-A connection or task that nobody closed or awaited warns when Python's collector of garbage frees
-it, which happens at any time. Warnings are errors, so a test fails for it.
+A connection that is not closed or a task that is not awaited warns when the garbage collector of
+Python frees it, which happens at any time. Warnings are errors, so a test fails for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 import pytest
 
 OPENING_MARKS = {"processes", "integration"}
-"""Marks of the tests that open much. To collect takes a tenth of a second, too long for all."""
+"""Marks of the tests that open much. A collection takes a tenth of a second each time."""
 
 
 @pytest.hookimpl(trylast=True)
