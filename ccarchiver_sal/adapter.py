@@ -26,10 +26,18 @@ if TYPE_CHECKING:
 
 DdsError = dds.DDSException
 
+STAND_IN = "ts_dds_cyclone"
+"""Package of the stand-in for ts-dds, on Cyclone DDS."""
+
 RESULT_LENGTH = salobj.MAX_RESULT_LEN - len("Failed: ")
 """Longest reason in the acknowledgement of a failed command, after salobj's own words."""
 
 _log = structlog.get_logger(__name__)
+
+
+def is_stand_in() -> bool:
+    """Return whether the project's own ``ts-dds`` is installed, and not the genuine one."""
+    return bool(DdsError.__module__.partition(".")[0] == STAND_IN)
 
 
 class ExpectedError(salobj.ExpectedError):  # type: ignore[misc]  # salobj has no types

@@ -20,6 +20,7 @@ from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.dependency_monitor import DependencyMonitor
 from ccarchiver_sal.event_intake import EventIntake, topics_of
+from ccarchiver_sal.interface_watch import InterfaceWatch
 from ccarchiver_sal.saved_state import SavedState
 from ccarchiver_sal.session_control import END_LIMIT, SessionControl, StartFailure
 from ccarchiver_sal.status_publisher import StatusPublisher
@@ -65,6 +66,7 @@ class CCArchiverCsc(TypedCsc):
             EventSource(self, name, topics, self._intake.handle, self._intake.handle_history)
             for name, topics in topics_of(context.settings.sal).items()
         ]
+        self._interface_watch = InterfaceWatch.of_the_bus(context.heartbeat)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transition = ""
         self._starting: asyncio.Task[None] | None = None
@@ -103,6 +105,8 @@ class CCArchiverCsc(TypedCsc):
                 )
         self._spawn(self._work())
         self._spawn(self._dependency_monitor.run())
+        if self._interface_watch is not None:
+            self._spawn(self._interface_watch.run())
 
     @override
     async def close_tasks(self) -> None:

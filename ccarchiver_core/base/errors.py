@@ -23,5 +23,9 @@ class DataLostError(FencedError):
     """Redis has lost its data. Stop, and start again."""
 
 
+class InterfaceChangedError(CcArchiverError):
+    """The network interface of SAL has another address. Exit; the next start uses the new one."""
+
+
 class RejectedError(CcArchiverError):
     """A message that is invalid. Store it as a dead letter with this reason."""

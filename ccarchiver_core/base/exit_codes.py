@@ -17,6 +17,9 @@ EXIT_LEASE_HELD = 75
 EXIT_OUTPUT = 74
 """Standard output cannot be written, for example on a full disk (EX_IOERR)."""
 
+EXIT_INTERFACE_CHANGED = 71
+"""The network interface has another address (EX_OSERR); supervisord starts the CSC again."""
+
 EXIT_FENCED = 70
 """Another instance has acquired the lease of this one (EX_SOFTWARE)."""
 

@@ -12,8 +12,19 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import __version__
-from ccarchiver_core.base.errors import CcArchiverError, ConfigError, FencedError, LeaseHeldError
-from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_FENCED, EXIT_LEASE_HELD
+from ccarchiver_core.base.errors import (
+    CcArchiverError,
+    ConfigError,
+    FencedError,
+    InterfaceChangedError,
+    LeaseHeldError,
+)
+from ccarchiver_core.base.exit_codes import (
+    EXIT_CONFIG,
+    EXIT_FENCED,
+    EXIT_INTERFACE_CHANGED,
+    EXIT_LEASE_HELD,
+)
 from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.config.settings import Settings, load_settings
 from ccarchiver_core.log import logs
@@ -127,6 +138,9 @@ def exit_code_of(error: BaseException) -> int:
         case FencedError():
             _log.critical("worker.fenced", error=str(error))
             return EXIT_FENCED
+        case InterfaceChangedError():
+            _log.critical("worker.interface_changed", error=str(error))
+            return EXIT_INTERFACE_CHANGED
         case ConfigError():
             _log.critical("worker.configuration", error=str(error))
             return EXIT_CONFIG

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
-import sys
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -13,8 +10,8 @@ import dds
 import pytest
 from ts_dds_cyclone.settings import cyclone_configuration, domain_id, exclusive_ownership
 
-from ccarchiver_sim import pace
 from tests.middleware.process import HERE, LIMIT_S, ROOT, Peer
+from tests.support.namespaces import needs_namespace, run_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,38 +111,9 @@ def test_domains_and_partitions_are_separate(
     del idl
 
 
-UNSHARE = shutil.which("unshare") or ""
-CLONE_NEWNET, CLONE_NEWUSER = 0x40000000, 0x10000000
-
-
-def can_make_namespaces() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        flags = CLONE_NEWNET | (CLONE_NEWUSER if os.getuid() else 0)
-        os._exit(0 if ctypes.CDLL(None).unshare(flags) == 0 else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
 @pytest.mark.processes
-@pytest.mark.skipif(
-    not UNSHARE or not can_make_namespaces(),
-    reason="this machine lets us make no network namespace",
-)
+@needs_namespace
 def test_processes_meet_on_a_machine_with_only_loopback(idl: Path) -> None:
     """Check that two processes in their own network namespace communicate."""
-    ended = pace.run(
-        [
-            UNSHARE,
-            "--net",
-            *(["--map-root-user"] if os.getuid() else []),
-            sys.executable,
-            "-u",
-            str(HERE / "programs" / "alone.py"),
-            str(idl),
-        ],
-        LIMIT_S,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    ended = run_alone(HERE / "programs" / "alone.py", [str(idl)], ROOT, LIMIT_S, os.environ)
     assert (ended.returncode, ended.stdout.split()) == (0, ["lo", "[0,", "1,", "2]"]), ended.stderr
