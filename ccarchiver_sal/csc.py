@@ -287,6 +287,10 @@ class CCArchiverCsc(TypedCsc):
         """Publish on SAL that an exposure is not archived; see `CscStatus`."""
         self.log.critical(report)
 
+    def on_events_missed(self, report: str) -> None:
+        """Publish on SAL that events are lost; see `CscStatus`."""
+        self.log.critical(report)
+
     @property
     def is_faulted(self) -> bool:
         """Whether the CSC is in FAULT."""

@@ -28,3 +28,6 @@ class CscStatus(Protocol):
 
     def on_exposure_refused(self, report: str) -> None:
         """Handle an exposure that is not archived because its image name was used before."""
+
+    def on_events_missed(self, report: str) -> None:
+        """Handle events that were sent and never arrived; their images may not be archived."""

@@ -28,6 +28,7 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
 from ccarchiver_sal.known_image import KnownImage
+from ccarchiver_sal.sequence_gaps import SequenceGaps
 from ccarchiver_sal.watermarks import Watermark, Watermarks
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class _IntakeEvent:
     is_enabled: bool
     is_faulted: bool
     session_id: str
+    missed: int
+    """Number of events of this topic and sender that were sent before and never arrived."""
 
 
 @dataclass
@@ -131,6 +134,7 @@ class EventIntake:
         self._known: collections.OrderedDict[str, KnownImage] = collections.OrderedDict()
         self._watermarks = Watermarks()
         self._gaps: list[str] = []
+        self._sequence_gaps = SequenceGaps()
         self._job = 0
 
     async def load(self) -> None:
@@ -171,12 +175,14 @@ class EventIntake:
         _log.info("history.read", topic=topic, known=len(history) - new, new=new)
         for sample in known if is_resumed else history:
             self._watermarks.advance(topic, sample.origin, Watermark.of(sample))
+            self._sequence_gaps.missing_before(sample)
         for sample in new_events if is_resumed else ():
             self.handle(sample)
 
     def handle(self, sample: Sample) -> None:
         """Put one event into the buffer. This never blocks."""
         obsid, event = convert(sample)
+        missed = self._sequence_gaps.missing_before(sample)
         if len(self._waiting) >= self._context.settings.max_buffered_events:
             if not self._overflowed:
                 self._overflowed = True
@@ -196,6 +202,7 @@ class EventIntake:
                 self._status.is_enabled,
                 self._status.is_faulted,
                 self._status.session_id,
+                missed,
             )
         )
         self._arrived.set()
@@ -258,6 +265,8 @@ class EventIntake:
         kind = received.event.kind
         self._watermarks.advance(kind, received.origin, received.watermark)
         self._watermarks.write(batch.transaction, [kind])
+        if received.missed:
+            self._report_missed(batch, received)
         if self._dead_letter_if_invalid(batch, received):
             return
         known = await self._known_image(batch, received)
@@ -282,6 +291,16 @@ class EventIntake:
             self._skip(batch, received, known)
         else:
             self._accept(batch, received, known)
+
+    def _report_missed(self, batch: _Batch, received: _IntakeEvent) -> None:
+        kind, number = received.event.kind, received.missed
+        batch.transaction.count("events_missed", number)
+        batch.lines.add(
+            self._status.on_events_missed,
+            f"{kind}: {number} event{'s' if number > 1 else ''} of {received.origin} before that "
+            f"of {received.obsid} did not arrive: SAL was cut off for too long; "
+            "compare ccarchiver night with the camera's images",
+        )
 
     def _dead_letter_if_invalid(self, batch: _Batch, received: _IntakeEvent) -> bool:
         kind = received.event.kind

@@ -77,6 +77,11 @@ COUNTERS = (
         "events_skipped",
     ),
     _one(
+        "events_missed",
+        "SAL events of images that were sent and never arrived.",
+        "events_missed",
+    ),
+    _one(
         "exposures_refused",
         "Exposures not archived because their image name was used before.",
         "exposures_refused",

@@ -82,6 +82,7 @@ class IntakeHarness:
         self.session_id = "the session"
         self.overflows: list[str] = []
         self.refusals: list[str] = []
+        self.missed: list[str] = []
         self.intake: EventIntake | None = None
         self._number = 0
 
@@ -90,6 +91,9 @@ class IntakeHarness:
 
     def on_exposure_refused(self, report: str) -> None:
         self.refusals.append(report)
+
+    def on_events_missed(self, report: str) -> None:
+        self.missed.append(report)
 
     def expose(self, image: str, acquired_at: float, *topics: str) -> None:
         """Receive events of one exposure."""
@@ -206,6 +210,28 @@ async def test_a_repeated_event_is_counted_and_not_passed_on(fresh_redis: Privat
             harness.receive((START, "a"), (END, "a"), (HEADER, "a"))
             assert await harness.passed_on(3) == [(START, "a", 1), (END, "a", 1), (HEADER, "a", 1)]
             await harness.counted("duplicate_events", 3)
+
+
+async def test_events_that_never_arrived_are_reported_and_counted(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        harness.receive_history(sample(START, "a", 7))
+        harness.receive_samples(
+            sample(START, "b", 8),
+            sample(END, "b", 2),
+            sample(START, "e", 11),  # those of c and d are missing
+            sample(START, "e", 11),  # a repetition
+            sample(START, "f", 1, sender="CCCamera:4712"),  # the camera was started again
+            sample(START, "g", 3, sender="CCCamera:4712"),
+        )
+        await harness.counted("events_missed", 3)
+        await harness.buffer_empty()
+
+        two, one = harness.missed
+        assert "2 events of CCCamera:4711 before that of e did not arrive" in two
+        assert "1 event of CCCamera:4712 before that of g did not arrive" in one
+        assert await counter(harness.redis, "events_missed") == 3
 
 
 async def test_job_numbers_continue_after_a_restart(fresh_redis: PrivateRedis) -> None:
