@@ -171,6 +171,8 @@ class EventIntake:
                 f"keep those between {newest:.3f} and {history[0].sent_at:.3f} (TAI, Unix "
                 "seconds): they are lost"
             )
+        elif is_resumed:
+            self._sequence_gaps.continue_from(topic, self._watermarks.sequences(topic))
         new = len(new_events) if is_resumed else 0
         _log.info("history.read", topic=topic, known=len(history) - new, new=new)
         for sample in known if is_resumed else history:

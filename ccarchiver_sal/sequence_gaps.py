@@ -20,6 +20,10 @@ class SequenceGaps:
     def __init__(self) -> None:
         self._last: dict[str, dict[str, int]] = {}
 
+    def continue_from(self, topic: str, sequences: dict[str, int]) -> None:
+        """Continue from the last events that an earlier process has received."""
+        self._last[topic] = dict(sequences)
+
     def missing_before(self, sample: Sample) -> int:
         """Return how many events are missing between the last one and this one.
 

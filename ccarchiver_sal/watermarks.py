@@ -93,6 +93,10 @@ class Watermarks:
         watermarks = list(self._newest.get(topic, {}).values())
         return watermarks[-1].sent_at if watermarks else None
 
+    def sequences(self, topic: str) -> dict[str, int]:
+        """Return the number of the newest event of each sender."""
+        return {origin: mark.sequence for origin, mark in self._newest.get(topic, {}).items()}
+
     def advance(self, topic: str, origin: str, watermark: Watermark) -> None:
         """Record a sender's newest event; call it in the order of the events."""
         origins = self._newest.setdefault(topic, {})

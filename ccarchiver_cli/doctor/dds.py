@@ -28,7 +28,8 @@ CYCLONE = "CYCLONEDDS_URI"
 MAX_DOMAIN = 230
 """Highest domain; above it DDS has no port numbers."""
 
-OWNERSHIPS = ("shared", "exclusive")
+OWNERSHIPS = ("shared", "ackcmd", "exclusive")
+PEER, PEERS = "LSST_DDS_PEER", ("cyclone", "opensplice")
 LOOPBACK = "lo"
 """Default of LSST_DDS_INTERFACE."""
 
@@ -62,7 +63,11 @@ def evaluate_environment(name: str, environ: Mapping[str, str]) -> Iterator[Find
         yield failure(name, f"{DOMAIN} is {domain!r}, not a number from 0 to {MAX_DOMAIN}", where)
     ownership = environ.get(OWNERSHIP, "shared").strip().lower()
     if ownership not in OWNERSHIPS:
-        yield failure(name, f"{OWNERSHIP} is {ownership!r}, neither shared nor exclusive", where)
+        known = ", ".join(OWNERSHIPS)
+        yield failure(name, f"{OWNERSHIP} is {ownership!r}, none of {known}", where)
+    peer = environ.get(PEER, PEERS[0]).strip().lower()
+    if peer not in PEERS:
+        yield failure(name, f"{PEER} is {peer!r}, neither {' nor '.join(PEERS)}", where)
 
 
 def interface(_site: Site) -> Iterator[Finding]:

@@ -14,8 +14,18 @@ DOMAIN = "LSST_DDS_DOMAIN_ID"
 PARTITION = "LSST_DDS_PARTITION_PREFIX"
 SITE = "LSST_SITE"
 DDS_CONFIGURATION = "CYCLONEDDS_URI"
-PASSED_ON = (DDS_CONFIGURATION, "RABBITMQ_SERVER")
+PASSED_ON = (
+    DDS_CONFIGURATION,
+    "LD_LIBRARY_PATH",
+    "LSST_DDS_OWNERSHIP",
+    "LSST_DDS_PEER",
+    "LSST_DDS_QOS",
+    "RABBITMQ_SERVER",
+    "TS_IDL_DIR",
+)
 """Variables that a machine may need, and that every program of a run then gets."""
+OPENSPLICE = "OSPL_"
+"""Prefix of the variables of genuine OpenSplice, which every program of a run gets too."""
 
 FIRST_DOMAIN = 1
 LAST_DOMAIN = 99
@@ -43,7 +53,11 @@ def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]
     programs = str(Path(sys.executable).parent)
     return (
         base
-        | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        | {
+            name: value
+            for name, value in os.environ.items()
+            if name in PASSED_ON or name.startswith(OPENSPLICE)
+        }
         | {
             "PATH": os.pathsep.join([programs, base.get("PATH", os.defpath)]),
             "HOME": str(folder.root),

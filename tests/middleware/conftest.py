@@ -30,6 +30,7 @@ def choose_bus(monkeypatch: pytest.MonkeyPatch) -> None:
         "CYCLONEDDS_URI",
         "LSST_DDS_INTERFACE",
         "LSST_DDS_OWNERSHIP",
+        "LSST_DDS_PEER",
         "LSST_DDS_HISTORYSYNC",
     ):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import dds
 import ddsutil
+from cyclonedds.qos import Policy
 from lsst.ts import ddsconfig
-from ts_dds_cyclone import native
+from ts_dds_cyclone import incompatibility, native
+from typing_extensions import override
 
 from ccarchiver_sim.pace import Deadline, scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PROFILES = {"command_": "CommandProfile", "logevent_": "EventProfile", "ackcmd": "AckcmdProfile"}
@@ -34,10 +38,51 @@ def profile_of(topic: str) -> str:
     )
 
 
+LOGGED: list[str] = []
+"""Warnings that the stand-in has logged in this process since the newest `End` was created."""
+
+
+class _Keeper(logging.Handler):
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        LOGGED.append(record.getMessage())
+
+
+logging.getLogger("dds").addHandler(_Keeper())
+
+
+class GenuineQos:
+    """The policies of a profile, unchanged, as genuine programs request and offer them."""
+
+    is_durable = False
+    """The endpoint has no companion and no filter of the stand-in."""
+
+    def __init__(self, profile: dds.Qos) -> None:
+        durability = (
+            Policy.Durability.Transient if profile.is_durable else Policy.Durability.Volatile
+        )
+        exclusive = profile.ownership.kind is dds.DDSOwnershipKind.EXCLUSIVE
+        self._c_qos = native.to_c_qos(
+            [
+                Policy.Reliability.Reliable(profile.reliability.max_blocking_time.value),
+                durability,
+                Policy.History.KeepLast(profile.history.depth),
+                Policy.DestinationOrder.ByReceptionTimestamp,
+                Policy.Ownership.Exclusive if exclusive else Policy.Ownership.Shared,
+            ]
+        )
+
+    def c_object(self, entity: object) -> Any:  # noqa: ANN401 (a C pointer)
+        """Return the policies, the same for a reader and a writer."""
+        del entity
+        return self._c_qos
+
+
 class End:
     """Creates readers and writers by the SAL name of a topic."""
 
     def __init__(self, idl: Path, depth: int | None = None) -> None:
+        LOGGED.clear()
         self.parsed = ddsutil.parse_idl_file(idl)
         self.participant = dds.DomainParticipant()
         self.depth = depth
@@ -70,10 +115,13 @@ class End:
             made, self._qos(provider.get_writer_qos())
         )
 
-    def reader(self, topic: str, query: str = "") -> None:
+    def reader(
+        self, topic: str, query: str = "", qos_of: Callable[[dds.Qos], dds.Qos] | None = None
+    ) -> None:
         made, provider = self._topic(topic)
+        qos = self._qos(provider.get_reader_qos())
         reader = self.readers[topic] = self.subscriber.create_datareader(
-            made, self._qos(provider.get_reader_qos())
+            made, qos if qos_of is None else qos_of(qos)
         )
         condition = (
             dds.QueryCondition(reader, READ_STATES, query)
@@ -82,6 +130,17 @@ class End:
         )
         self.conditions[topic] = condition
         self.wait_set.attach(condition)
+
+    def genuine_reader(self, topic: str) -> None:
+        """Create a reader with the policies of genuine programs, whatever the settings are."""
+        self.reader(topic, qos_of=GenuineQos)
+
+    def genuine_writer(self, topic: str) -> None:
+        """Create a writer with the policies of genuine programs, whatever the settings are."""
+        made, provider = self._topic(topic)
+        self.writers[topic] = self.publisher.create_datawriter(
+            made, GenuineQos(provider.get_writer_qos())
+        )
 
     def write(self, topic: str, values: dict[str, Any]) -> None:
         self.writers[topic].write(self.types[topic].topic_data_class(**values))
@@ -98,6 +157,11 @@ class End:
             self.write_many(topic, count, 100)
             count += 100
         return count
+
+    def warnings(self) -> list[str]:
+        """Check for peers that do not match, and return the warnings logged until now."""
+        incompatibility.check(now=True)
+        return list(LOGGED)
 
     def is_open(self) -> bool:
         return bool(self.participant.is_open)

@@ -38,7 +38,7 @@ def start(program: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subpro
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
     )
 
 

@@ -28,7 +28,7 @@ def provider(profile: str) -> dds.QosProvider:
 @pytest.mark.parametrize(
     ("profile", "durable", "ownership"),
     [
-        ("EventProfile", True, dds.DDSOwnershipKind.EXCLUSIVE),
+        ("EventProfile", True, dds.DDSOwnershipKind.SHARED),
         ("TelemetryProfile", False, dds.DDSOwnershipKind.SHARED),
         ("CommandProfile", False, dds.DDSOwnershipKind.SHARED),
         ("AckcmdProfile", False, dds.DDSOwnershipKind.EXCLUSIVE),
@@ -53,11 +53,13 @@ def test_qos_profiles_match_the_wire_contract(
 def test_durable_topics_keep_history_for_late_joiners() -> None:
     """Check durable topics: without the depth of DurabilityService, Cyclone keeps one sample."""
     qos = provider("EventProfile").get_topic_qos()
-    shown = str(cyclone_policies(qos, EntityKind.TOPIC, exclusive=False))
+    shown = str(cyclone_policies(qos, EntityKind.TOPIC, exclusive=False, mixed=False))
     assert "DurabilityService" in shown
     assert "TransientLocal" in shown
     assert "Ownership.Shared" in shown
-    assert "Ownership.Exclusive" in str(cyclone_policies(qos, EntityKind.READER, exclusive=True))
+    assert "Ownership.Exclusive" in str(
+        cyclone_policies(qos, EntityKind.READER, exclusive=True, mixed=False)
+    )
 
 
 def test_qos_policies_can_be_changed() -> None:

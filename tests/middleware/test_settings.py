@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import dds
 import pytest
-from ts_dds_cyclone.settings import cyclone_configuration, domain_id, exclusive_ownership
+from ts_dds_cyclone.settings import (
+    Ownership,
+    cyclone_configuration,
+    domain_id,
+    is_mixed_bus,
+    ownership,
+)
 
 from tests.middleware.process import HERE, LIMIT_S, ROOT, Peer
 from tests.support.namespaces import needs_namespace, run_alone
@@ -76,12 +82,25 @@ def test_default_domain_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ownership_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not exclusive_ownership()
+    assert ownership() is Ownership.SHARED
+    monkeypatch.setenv("LSST_DDS_PEER", "OpenSplice")
+    assert ownership() is Ownership.ACKCMD
     monkeypatch.setenv("LSST_DDS_OWNERSHIP", "EXCLUSIVE")
-    assert exclusive_ownership()
+    assert ownership() is Ownership.EXCLUSIVE
     monkeypatch.setenv("LSST_DDS_OWNERSHIP", "both")
-    with pytest.raises(dds.DDSException, match="'shared' or 'exclusive'"):
-        exclusive_ownership()
+    with pytest.raises(dds.DDSException, match="'shared', 'ackcmd', 'exclusive'"):
+        ownership()
+
+
+def test_peers_of_the_bus_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_mixed_bus()
+    monkeypatch.setenv("LSST_DDS_PEER", "cyclone")
+    assert not is_mixed_bus()
+    monkeypatch.setenv("LSST_DDS_PEER", "opensplice")
+    assert is_mixed_bus()
+    monkeypatch.setenv("LSST_DDS_PEER", "rti")
+    with pytest.raises(dds.DDSException, match="'cyclone' or 'opensplice'"):
+        is_mixed_bus()
 
 
 def test_missing_interface_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

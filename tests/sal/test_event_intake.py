@@ -234,6 +234,25 @@ async def test_events_that_never_arrived_are_reported_and_counted(
         assert await counter(harness.redis, "events_missed") == 3
 
 
+async def test_events_that_a_restart_missed_are_reported_though_there_is_no_history(
+    fresh_redis: PrivateRedis,
+) -> None:
+    """A sender that is no stand-in keeps no history for this reader."""
+    settings = site(fresh_redis.port)
+    async with looking_into(settings) as client:
+        harness = IntakeHarness(client)
+        async with intake_at_work(settings, harness):
+            harness.receive_samples(sample(START, "a", 1))
+            await harness.passed_on(1)
+        async with intake_at_work(settings, harness):
+            assert harness.intake is not None
+            harness.intake.handle_history(START, [], KEPT)
+            harness.receive_samples(sample(START, "d", 4))
+            await harness.counted("events_missed", 2)
+            await harness.buffer_empty()
+        assert "2 events" in harness.missed[0]
+
+
 async def test_job_numbers_continue_after_a_restart(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with looking_into(settings) as client:

@@ -53,5 +53,5 @@ def run_alone(
         limit_s,
         capture_output=True,
         text=True,
-        env={**env, "PYTHONPATH": str(root)},
+        env={**env, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])},
     )

@@ -190,6 +190,7 @@ def test_expired_leap_table_that_stops_salobj_is_a_failure(monkeypatch: pytest.M
         ({PREFIX: "summit", "LSST_DDS_DOMAIN_ID": "231"}, "LSST_DDS_DOMAIN_ID is '231'"),
         ({PREFIX: "summit", "LSST_DDS_DOMAIN_ID": "zero"}, "LSST_DDS_DOMAIN_ID is 'zero'"),
         ({PREFIX: "summit", "LSST_DDS_OWNERSHIP": "mine"}, "LSST_DDS_OWNERSHIP is 'mine'"),
+        ({PREFIX: "summit", "LSST_DDS_PEER": "rti"}, "LSST_DDS_PEER is 'rti'"),
     ],
 )
 def test_wrong_dds_environment_is_reported(environ: dict[str, str], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from ts_dds_cyclone import native
+from ts_dds_cyclone import incompatibility, native
 from ts_dds_cyclone.cyclone_qos import EntityKind
 from ts_dds_cyclone.errors import PRECONDITION_NOT_MET, DDSException, checked
-from ts_dds_cyclone.settings import cyclone_configuration, domain_id
+from ts_dds_cyclone.settings import cyclone_configuration, domain_id, is_mixed_bus
 from ts_dds_cyclone.shutdown import call_at_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ts_dds_cyclone.qos import Qos
     from ts_dds_cyclone.reader import DataReader
     from ts_dds_cyclone.topic_class import TopicDataClass, TypeSupport
@@ -25,6 +28,11 @@ __all__ = ["DataWriter", "DomainParticipant", "Entity", "Publisher", "Subscriber
 
 def _c_qos(qos: Qos | None, kind: EntityKind) -> Any:  # noqa: ANN401 (a C pointer or None)
     return None if qos is None else qos.c_object(kind)
+
+
+def _partitions(qos: Qos | None) -> tuple[str, ...]:
+    """Return the partitions of a publisher or subscriber; the default one has an empty name."""
+    return tuple(qos.partition.ps if qos is not None else ()) or ("",)
 
 
 class Entity:
@@ -66,9 +74,14 @@ class Entity:
         """Record that the parent was deleted, and this entity with it."""
         self._handle = None
 
-    def __del__(self) -> None:
-        """Delete an unreferenced entity: salobj does not close its wait sets and conditions."""
-        self.close()
+    def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Delete an unreferenced entity: salobj does not close its wait sets and conditions.
+
+        At the end of the interpreter, the modules that this needs may be gone. All participants are
+        closed by then.
+        """
+        if not _is_finalizing():
+            self.close()
 
 
 class _Domains:
@@ -200,6 +213,7 @@ class Publisher(Entity):
         self._handle = checked(
             native.create_publisher(participant.handle, c_qos, None), "create a publisher"
         )
+        self.partitions = _partitions(qos)
         participant.adopt(self)
 
     def create_datawriter(
@@ -222,6 +236,7 @@ class Subscriber(Entity):
         self._handle = checked(
             native.create_subscriber(participant.handle, c_qos, None), "create a subscriber"
         )
+        self.partitions = _partitions(qos)
         participant.adopt(self)
 
     def create_datareader(
@@ -233,8 +248,23 @@ class Subscriber(Entity):
         return DataReader(self, topic, qos, listener)
 
 
+class _Companion(Entity):
+    """Second writer of a topic, which keeps its history for late readers of our own kind."""
+
+    def __init__(self, publisher: Publisher, topic: Topic, qos: Qos) -> None:
+        c_qos = qos.c_object(EntityKind.COMPANION)
+        handle = native.create_writer(publisher.handle, topic.handle, c_qos, None)
+        self._handle = checked(handle, f"create a second writer of {topic.name}")
+        publisher.participant.adopt(self)
+
+
 class DataWriter(Entity):
-    """Writer of samples of one topic."""
+    """Writer of samples of one topic.
+
+    On a bus with OpenSplice peers, a writer of events has a companion that keeps the history: the
+    writer itself must offer TRANSIENT, for which Cyclone keeps nothing. Both write each sample with
+    the same timestamp, and a reader of our own kind takes the second one for a duplicate.
+    """
 
     def __init__(
         self, publisher: Publisher, topic: Topic, qos: Qos | None = None, listener: None = None
@@ -247,6 +277,19 @@ class DataWriter(Entity):
         handle = native.create_writer(publisher.handle, topic.handle, c_qos, None)
         self._handle = checked(handle, f"create a writer of {topic.name}")
         publisher.participant.adopt(self)
+        self._companion: Entity | None = None
+        if qos is not None and qos.is_durable and is_mixed_bus():
+            self._companion = _Companion(publisher, topic, qos)
+        incompatibility.watch(
+            self, topic.name, publisher.participant, publisher.partitions, is_reader=False
+        )
+
+    @override
+    def close(self) -> None:
+        """Delete the writer and its companion."""
+        super().close()
+        if self._companion is not None:
+            self._companion.close()
 
     def write(self, data: TopicDataClass) -> None:
         """Write one sample.
@@ -264,7 +307,12 @@ class DataWriter(Entity):
             )
             raise TypeError(message)
         sample = self._support.encode(data)
-        result = native.write(self.handle, sample)
+        if self._companion is None:
+            result = native.write(self.handle, sample)
+        else:
+            now = time.time_ns()
+            result = native.write_at(self.handle, sample, now)
+            result = min(result, native.write_at(self._companion.handle, sample, now))
         if result < 0:
             checked(result, f"write {self._topic.name}")
 

@@ -8,13 +8,16 @@ arrive after it and must be recognised.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from ts_dds_cyclone import native
 from ts_dds_cyclone.errors import BAD_PARAMETER, checked
 from ts_dds_cyclone.jobs import note_job_of_this_thread
+from ts_dds_cyclone.settings import is_mixed_bus
 from ts_dds_cyclone.shutdown import must_stop
 
 if TYPE_CHECKING:
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 
     from ts_dds_cyclone.reader import DataReader
 
-__all__ = ["DuplicateFilter", "LateHistory", "settle"]
+__all__ = ["DuplicateFilter", "LateHistory", "note_missing_history", "settle"]
+
+_log = logging.getLogger("dds")
 
 SETTLE_PARTICIPANT = 0.5
 """Seconds after a participant was created in which others are discovered. With 0.25 s some of the
@@ -82,6 +87,16 @@ def settle(readers: Iterable[DataReader], participant_created: float, limit: flo
         if now >= limit or must_stop() is not None:
             return False
         time.sleep(POLL_INTERVAL)
+
+
+@functools.cache
+def note_missing_history() -> None:
+    """Log once that the history of OpenSplice's writers is missing."""
+    if is_mixed_bus():
+        _log.info(
+            "events that OpenSplice peers sent before this program started do not arrive: they are "
+            "in OpenSplice's durability service, which Cyclone cannot query"
+        )
 
 
 def _has_new_match(reader: DataReader) -> bool:

@@ -8,15 +8,18 @@ their own function objects, because those of the cyclonedds package have other a
 from __future__ import annotations
 
 import ctypes as ct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cyclonedds import _clayer
+from cyclonedds.builtin_types import cqos_to_qos, endpoint_constructor
 from cyclonedds.internal import DDS
 from cyclonedds.qos import Qos as CycloneQos
 from cyclonedds.qos import _CQos
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cyclonedds.builtin_types import DcpsEndpoint
 
 __all__ = [
     "LIBRARY",
@@ -34,6 +37,9 @@ __all__ = [
     "create_writer",
     "delete",
     "detach",
+    "endpoints",
+    "incompatible",
+    "qos_of",
     "set_guard_condition",
     "take",
     "take_status",
@@ -41,6 +47,7 @@ __all__ = [
     "triggered",
     "wait",
     "write",
+    "write_at",
 ]
 
 LIBRARY = 0x7FFF0100
@@ -80,10 +87,36 @@ _wait = _function(
 )
 _take_status = _function("dds_take_status", ct.c_int32, _entity, ct.POINTER(_status), _status)
 
+
+_IncompatibleStatus = ct.c_uint32 * 3
+"""Number of peers that did not match, its change, and the policy of the last one."""
+
+_requested_incompatible = _function(
+    "dds_get_requested_incompatible_qos_status",
+    ct.c_int32,
+    _entity,
+    ct.POINTER(ct.c_uint32),
+)
+_offered_incompatible = _function(
+    "dds_get_offered_incompatible_qos_status",
+    ct.c_int32,
+    _entity,
+    ct.POINTER(ct.c_uint32),
+)
+
+_get_qos = _function("dds_get_qos", ct.c_int32, _entity, _pointer)
+
+_PUBLICATIONS, _SUBSCRIPTIONS = 0x7FFF0003, 0x7FFF0004
+"""Cyclone's handles of the built-in topics that list all writers and all readers."""
+_MANY = 10_000
+"""Endpoints that are read at most; a component has some hundred topics."""
+
 take: Callable[[int, int, int], Any] = _clayer.ddspy_take
 """Take up to n samples; return a list of (bytes, sample info) or an error code."""
 write: Callable[[int, bytes], int] = _clayer.ddspy_write
 """Write one encoded sample."""
+write_at: Callable[[int, bytes, int], int] = _clayer.ddspy_write_ts
+"""Write one encoded sample with a source timestamp: UTC in nanoseconds since 1970."""
 
 
 def wait(wait_set: int, n: int, timeout_ns: int) -> tuple[int, list[int]]:
@@ -103,6 +136,38 @@ def take_status(entity: int, mask: int) -> tuple[int, int]:
 def create_topic(participant: int, name: str, idl: Any, qos: Any) -> int:  # noqa: ANN401
     """Create a topic of a cyclonedds IDL class; ``qos`` is from `to_c_qos` or None."""
     return int(_clayer.ddspy_topic_create(participant, name, idl, qos, None))
+
+
+def incompatible(entity: int, *, is_reader: bool) -> tuple[int, int]:
+    """Return how many peers did not match a reader or writer, and the policy of the last one."""
+    status = _IncompatibleStatus()
+    read = _requested_incompatible if is_reader else _offered_incompatible
+    if read(entity, status) < 0:
+        return 0, 0
+    return status[0], status[2]
+
+
+def endpoints(participant: int, *, writers: bool) -> list[DcpsEndpoint]:
+    """Return the known writers or readers of all participants."""
+    reader = create_reader(participant, _PUBLICATIONS if writers else _SUBSCRIPTIONS, None, None)
+    if reader < 0:
+        return []
+    try:
+        found = _clayer.ddspy_read_endpoint(reader, _MANY, endpoint_constructor, cqos_to_qos)
+    finally:
+        delete(reader)
+    return [] if isinstance(found, int) else [one for one in found if one.sample_info.valid_data]
+
+
+def qos_of(entity: int) -> CycloneQos:
+    """Return the policies that are in force for an entity; none if it is closed."""
+    c_qos = _CQos.cqos_create()  # type: ignore[no-untyped-call] # cyclonedds has no types
+    try:
+        if _get_qos(entity, c_qos) < 0:
+            return CycloneQos()
+        return cast("CycloneQos", _CQos.cqos_to_qos(c_qos))  # type: ignore[no-untyped-call] # likewise
+    finally:
+        _CQos.cqos_destroy(c_qos)  # type: ignore[no-untyped-call] # likewise
 
 
 def to_c_qos(policies: list[Any]) -> Any:  # noqa: ANN401 (a C pointer)

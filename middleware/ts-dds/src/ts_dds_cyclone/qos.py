@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ts_dds_cyclone.cyclone_qos import EntityKind, cyclone_policies
+from ts_dds_cyclone.cyclone_qos import EntityKind, cyclone_policies, is_exclusive
 from ts_dds_cyclone.errors import DDSException
 from ts_dds_cyclone.kinds import (
     DDSDestinationOrderKind,
@@ -23,7 +23,7 @@ from ts_dds_cyclone.kinds import (
     DDSReliabilityKind,
 )
 from ts_dds_cyclone.native import to_c_qos
-from ts_dds_cyclone.settings import exclusive_ownership
+from ts_dds_cyclone.settings import is_mixed_bus, ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,10 +148,11 @@ class Qos:
 
         It is cached until the policies change, because hundreds of readers share one Qos.
         """
-        exclusive = exclusive_ownership() and self.ownership.kind is DDSOwnershipKind.EXCLUSIVE
+        exclusive, mixed = is_exclusive(self, ownership()), is_mixed_bus()
         key = (
             entity,
             exclusive,
+            mixed,
             self.durability.kind,
             self.history.kind,
             self.history.depth,
@@ -163,5 +164,7 @@ class Qos:
             tuple(self.partition.ps),
         )
         if key not in self._c_objects:
-            self._c_objects[key] = to_c_qos(cyclone_policies(self, entity, exclusive=exclusive))
+            self._c_objects[key] = to_c_qos(
+                cyclone_policies(self, entity, exclusive=exclusive, mixed=mixed)
+            )
         return self._c_objects[key]

@@ -6,13 +6,20 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ts_dds_cyclone import native
+from ts_dds_cyclone import incompatibility, native
 from ts_dds_cyclone.cdr import HEADER
 from ts_dds_cyclone.conditions import QueryCondition, ReadCondition
 from ts_dds_cyclone.cyclone_qos import EntityKind
 from ts_dds_cyclone.entities import Entity, Subscriber, Topic
 from ts_dds_cyclone.errors import BAD_PARAMETER, DDSException, checked
-from ts_dds_cyclone.history import LATE_AT_MOST, LATE_QUIET, DuplicateFilter, LateHistory, settle
+from ts_dds_cyclone.history import (
+    LATE_AT_MOST,
+    LATE_QUIET,
+    DuplicateFilter,
+    LateHistory,
+    note_missing_history,
+    settle,
+)
 from ts_dds_cyclone.kinds import NANOSECONDS, DDSDuration, DDSStateKind
 
 if TYPE_CHECKING:
@@ -92,6 +99,9 @@ class DataReader(Entity):
         self._handle = checked(handle, f"create a reader of {topic.name}")
         subscriber.readers.add(self)
         self.participant.adopt(self)
+        incompatibility.watch(
+            self, topic.name, self.participant, subscriber.partitions, is_reader=True
+        )
 
     def create_readcondition(self, masks: Iterable[DDSStateKind]) -> ReadCondition:
         """Return a condition that is met when there are samples in these states."""
@@ -122,6 +132,8 @@ class DataReader(Entity):
             return False
         for reader in readers:
             reader.note_settled()
+        incompatibility.check(now=True)
+        note_missing_history()
         return True
 
     def note_settled(self) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import os
 from xml.sax.saxutils import quoteattr
 
 from ts_dds_cyclone.errors import DDSException
 
-__all__ = ["cyclone_configuration", "domain_id", "exclusive_ownership"]
+__all__ = ["Ownership", "cyclone_configuration", "domain_id", "is_mixed_bus", "ownership"]
 
 MAX_DOMAIN_ID = 230
 """RTPS computes port numbers from the domain; for a larger domain they exceed 16 bits."""
+CYCLONE, OPENSPLICE = "cyclone", "opensplice"
+"""Values of LSST_DDS_PEER: which DDS the other programs on the bus use."""
 LOOPBACK = "lo"
 """Default interface: peers are often on the archiver's host, and no data leaves it by default."""
 
@@ -27,18 +30,54 @@ def domain_id() -> int:
     return int(text)
 
 
-def exclusive_ownership() -> bool:
-    """Return whether the ownership of the profiles is used (LSST_DDS_OWNERSHIP=exclusive).
+class Ownership(enum.Enum):
+    """Which topics have EXCLUSIVE ownership (LSST_DDS_OWNERSHIP)."""
 
-    By default every topic is SHARED. With EXCLUSIVE ownership, readers ignore a writer that was
-    killed and restarted until the lease of the old writer ends, seconds later. With OpenSplice
-    peers both sides must request the same ownership, so a site can change it.
+    SHARED = "shared"
+    """None. With EXCLUSIVE ownership, readers ignore a writer that was killed and restarted until
+    the lease of the old writer ends, seconds later."""
+    ACKCMD = "ackcmd"
+    """Acknowledgements only, as in the profiles of ts_ddsconfig 0.9.0 and later."""
+    EXCLUSIVE = "exclusive"
+    """Acknowledgements and events, as in the profiles until ts_ddsconfig 0.8.0."""
+
+
+def is_mixed_bus() -> bool:
+    """Return whether OpenSplice peers are on the bus (LSST_DDS_PEER=opensplice).
+
+    Raises
+    ------
+    DDSException
+        If the variable has another value than the two.
     """
-    text = os.environ.get("LSST_DDS_OWNERSHIP", "shared").strip().lower()
-    if text not in {"shared", "exclusive"}:
-        message = f"LSST_DDS_OWNERSHIP={text!r} must be 'shared' or 'exclusive'"
+    text = os.environ.get("LSST_DDS_PEER", "").strip().lower() or CYCLONE
+    if text not in {CYCLONE, OPENSPLICE}:
+        message = f"LSST_DDS_PEER={text!r} must be {CYCLONE!r} or {OPENSPLICE!r}"
         raise DDSException(message)
-    return text == "exclusive"
+    return text == OPENSPLICE
+
+
+def ownership() -> Ownership:
+    """Return which topics have EXCLUSIVE ownership.
+
+    All programs on a bus need the same: readers and writers with different ownership exchange
+    nothing. So the default is that of the peers: none among stand-ins, and on a bus with OpenSplice
+    that of the observatory's present profiles.
+
+    Raises
+    ------
+    DDSException
+        If LSST_DDS_OWNERSHIP has none of the known values.
+    """
+    text = os.environ.get("LSST_DDS_OWNERSHIP", "").strip().lower()
+    if not text:
+        return Ownership.ACKCMD if is_mixed_bus() else Ownership.SHARED
+    try:
+        return Ownership(text)
+    except ValueError:
+        known = ", ".join(repr(member.value) for member in Ownership)
+        message = f"LSST_DDS_OWNERSHIP={text!r} must be one of {known}"
+        raise DDSException(message) from None
 
 
 def cyclone_configuration() -> str | None:

@@ -6,7 +6,7 @@ import functools
 import threading
 from typing import TYPE_CHECKING
 
-from ts_dds_cyclone import native
+from ts_dds_cyclone import incompatibility, native
 from ts_dds_cyclone.conditions import Condition, GuardCondition
 from ts_dds_cyclone.entities import Entity
 from ts_dds_cyclone.errors import BAD_PARAMETER, DDSException, checked
@@ -106,6 +106,7 @@ class WaitSet(Entity):
                     message = f"Waiting for DDS ended because {reason}"
                     raise DDSException(message)
                 checked(result, "wait for conditions")
+                incompatibility.check()
                 left -= SLICE_NS
                 if result > 0 or left <= 0:
                     break
