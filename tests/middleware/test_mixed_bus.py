@@ -39,6 +39,7 @@ def test_genuine_reader_receives_all_live_samples(
     genuine.ask("genuine_reader", topic)
     end.writer(topic)
     assert end.matched(topic)
+    assert genuine.ask("match_changes", topic)
     end.write_many(topic, 0, KEPT)
     assert genuine.ask("collect", topic, KEPT) == list(range(KEPT))
     assert end.warnings() == []
@@ -54,6 +55,7 @@ def test_samples_of_a_genuine_writer_arrive(
     genuine.ask("genuine_writer", topic)
     end.reader(topic)
     assert end.match_changes(topic)
+    assert genuine.ask("matched", topic)
     genuine.ask("write_many", topic, 0, KEPT)
     assert end.collect(topic, KEPT) == list(range(KEPT))
     assert end.warnings() == []

@@ -1,7 +1,7 @@
 """Report endpoints that exchange nothing because their quality of service does not match.
 
 DDS is silent about them: it only counts them in a status of the reader or writer. The statuses are
-read from time to time, because a callback inside Cyclone can block the interpreter for ever.
+read from time to time, because a callback inside Cyclone can block the interpreter.
 """
 
 from __future__ import annotations
