@@ -118,6 +118,7 @@ class CCArchiverCsc(TypedCsc):
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._status_publisher.close()
 
     # ------------------------------------------------------------------ commands
 
@@ -332,6 +333,7 @@ class CCArchiverCsc(TypedCsc):
 
     async def _load_previous(self) -> None:
         """Load what an earlier process left, and end its session unless the CSC resumes it."""
+        self._status_publisher.open()
         await self._intake.load()
         await self._control.load()
         if self._saved is None and self._control.id:

@@ -19,6 +19,7 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import completion_metrics
 from ccarchiver_sal.event_texts import UNDEFINED
+from ccarchiver_sal.recent_puts import RecentPuts
 
 if TYPE_CHECKING:
     import asyncio
@@ -87,6 +88,15 @@ class StatusPublisher:
         self._csc = csc
         self._images: collections.OrderedDict[str, _Published] = collections.OrderedDict()
         self._in_flight: list[tuple[FileStatus, str, asyncio.Future[Outcome]]] = []
+        self._recent_puts = RecentPuts(context.settings.log_dir)
+
+    def open(self) -> None:
+        """Read which events earlier processes have put; call it when the lease is held."""
+        self._recent_puts.open()
+
+    def close(self) -> None:
+        """Close the file of recent puts. Safe to repeat."""
+        self._recent_puts.close()
 
     async def publish(self, status: FileStatus, entry_id: str) -> None:
         """Publish one status as an event, unless it equals the last published one of its file.
@@ -95,9 +105,9 @@ class StatusPublisher:
 
         Notes
         -----
-        The event is published before the record is written. So after a crash in between, or just
-        after it (decision 7), the restarted worker publishes the event again. In the opposite
-        sequence the event would be lost.
+        The event is published before the record is written; in the opposite sequence it would be
+        lost. `RecentPuts` has the events whose records a crash of this worker and Redis has lost.
+        So only an event that is published, but not yet among them, is published again.
         """
         published = await self._published_of(status.obsid)
         transaction = Transaction().ack(keys.Worker.SAL, entry_id)
@@ -109,9 +119,8 @@ class StatusPublisher:
         # All queries happen before the event: nothing waits between the event and its record.
         last = await self._if_last(status, published)
         await self._context.transactions.wait_until_safe()
-        failpoint.hit(f"sal.before_{status.topic}")
         try:
-            self._csc.put_event(status.topic, event_fields(status))
+            self._put(status, entry_id)
         except ValueError as error:
             reason = f"SAL rejects the event: {error}"
             self._dead_letter(transaction, status, reason)
@@ -123,7 +132,6 @@ class StatusPublisher:
                 reason=reason,
             )
             return
-        failpoint.hit(f"sal.after_{status.topic}")
         if not published.is_known:
             ImageLedger.create_unaccepted(transaction, status.obsid, ImageState.UNANNOUNCED)
         published.add(status)
@@ -169,6 +177,17 @@ class StatusPublisher:
                 transaction = Transaction().ack(keys.Worker.SAL, entry_id)
                 self._dead_letter(transaction, status, reason)
                 await self._context.transactions.apply(transaction)
+
+    def _put(self, status: FileStatus, entry_id: str) -> None:
+        """Put the event, unless an earlier process did so and its record was lost."""
+        if self._recent_puts.has(entry_id, status):
+            _log.info("status.already_put", **_log_keys(status))
+        else:
+            failpoint.hit(f"sal.before_{status.topic}")
+            self._csc.put_event(status.topic, event_fields(status))
+            failpoint.hit(f"sal.after_{status.topic}")
+        # Also one of an earlier process: its slot must not be overwritten before its record exists.
+        self._recent_puts.add(entry_id, status)
 
     async def _submit(self, transaction: Transaction, status: FileStatus, entry_id: str) -> None:
         outcome = await self._context.transactions.submit(transaction)

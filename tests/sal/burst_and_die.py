@@ -1,7 +1,8 @@
 """A program that publishes statuses as the CSC does, and kills itself: ``port count pause pid``.
 
-It prints the number of published events. With a pause of 0 it kills itself after the last event.
-With a longer pause it suspends Redis (``pid``), and kills itself after that many seconds.
+It prints the published events, one a line: image, tab, sensor. With a pause of 0 it kills itself
+after the last event. With a longer pause it suspends Redis (``pid``), and kills itself after that
+many seconds.
 """
 
 from __future__ import annotations
@@ -22,30 +23,35 @@ from tests.core.redis_helpers import site
 if TYPE_CHECKING:
     from ccarchiver_sal.adapter import TypedCsc
 
+EVENT_MARK = "put "
+"""Begins the line of an event; the other lines are of the log."""
+
 PUT_TAKES_S = 0.0005
 """Approximate duration of a real put."""
 
 
-class Counting:
-    """Replaces the CSC and counts its events."""
+class Listing:
+    """Replaces the CSC and lists its events."""
 
-    put = 0
+    def __init__(self) -> None:
+        self._put: list[str] = []
 
     def put_event(self, topic: str, values: dict[str, str | int]) -> None:
-        del topic, values
-        self.put += 1
+        del topic
+        self._put.append(f"{EVENT_MARK}{values['obsid']}\t{values['sensor']}\n")
         time.sleep(PUT_TAKES_S)
 
     def die(self) -> None:
-        sys.stdout.write(f"{self.put}\n")
+        sys.stdout.write("".join(self._put))
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(port: int, count: int, pause: float) -> None:
-    context, csc = WorkerContext(Worker.SAL, site(port)), Counting()
+    context, csc = WorkerContext(Worker.SAL, site(port)), Listing()
     await context.lease.acquire()
     publisher = StatusPublisher(context, cast("TypedCsc", csc))
+    publisher.open()
     entries = await context.mailbox.read() or await context.mailbox.read()
     for obsid in {entry.message.obsid for entry in entries}:  # type: ignore[union-attr]  # all are statuses
         await publisher._published_of(obsid)  # the images are in the cache

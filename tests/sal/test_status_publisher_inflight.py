@@ -18,6 +18,7 @@ from ccarchiver_core.keys import Worker, image
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import status_publisher as publisher_module
 from ccarchiver_sim import pace
+from ccarchiver_sim.testbed.brokers import PrivateRedis
 from tests.core.redis_helpers import (
     enqueue,
     eventually,
@@ -27,10 +28,11 @@ from tests.core.redis_helpers import (
     read_dead_letters,
     site,
 )
+from tests.sal.burst_and_die import EVENT_MARK
 from tests.sal.test_status_publisher import PublisherHarness
 
 if TYPE_CHECKING:
-    from ccarchiver_sim.testbed.brokers import PrivateRedis
+    from pathlib import Path
 
 LIMIT_S = 60.0
 FEW = 25
@@ -51,12 +53,13 @@ def status(obsid: str, sensor: str) -> FileStatus:
     )
 
 
-def burst_and_die(server: PrivateRedis, count: int, pause: float = 0.0) -> int:
+def burst_and_die(server: PrivateRedis, count: int, pause: float = 0.0) -> list[str]:
+    """Run a CSC that publishes statuses and kills itself. Return the events that it has put."""
     words = [str(server.port), str(count), str(pause), str(server.pid)]
     program = [sys.executable, "-m", "tests.sal.burst_and_die", *words]
     done = pace.run(program, LIMIT_S, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    return int(done.stdout.splitlines()[-1])  # the lines before are log lines on stdout
+    return [line for line in done.stdout.splitlines() if line.startswith(EVENT_MARK)]
 
 
 async def left_after(server: PrivateRedis, count: int, pause: float = 0.0) -> int:
@@ -72,7 +75,7 @@ async def left_after(server: PrivateRedis, count: int, pause: float = 0.0) -> in
             *(status(f"I{number // 9}", f"S{number % 9}") for number in range(count)),
         )
         try:
-            put = await asyncio.to_thread(burst_and_die, server, count, pause)
+            put = len(await asyncio.to_thread(burst_and_die, server, count, pause))
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert 0 < put <= count
@@ -97,6 +100,29 @@ async def test_csc_killed_while_redis_hangs_repeats_at_most_one_event(
     fresh_redis: PrivateRedis,
 ) -> None:
     assert await left_after(fresh_redis, 97, pause=1.0) <= 1
+
+
+@pytest.mark.processes
+async def test_csc_and_redis_killed_together_repeat_at_most_one_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their records in flight are lost with both."""
+    monkeypatch.setenv("IIP_LOG_DIR", str(tmp_path))
+    statuses = [status(f"I{number // 9}", f"S{number % 9}") for number in range(97)]
+    with PrivateRedis(tmp_path / "redis") as server:
+        async with looking_into(site(server.port)) as redis:
+            await enqueue(redis, Worker.SAL, *statuses)
+        before = await asyncio.to_thread(burst_and_die, server, len(statuses), 1.0)
+        server.kill()  # it was suspended, and has read no record of these events
+        await asyncio.to_thread(server.start)
+        async with looking_into(site(server.port)) as redis:
+            left = len(await messages_in(redis, Worker.SAL))
+        after = await asyncio.to_thread(burst_and_die, server, left)
+
+    assert len(before) > 1
+    assert left == len(statuses), "all records are lost"
+    assert len({*before, *after}) == len(statuses), "each event is put"
+    assert len({*before} & {*after}) <= 1
 
 
 async def test_wait_until_safe_reads_the_replies_that_have_arrived(
