@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from ccarchiver_core.redis.replies import MAILBOX_BLOCK_S
 from ccarchiver_core.redis.server_check import CheckedConnection
 from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT, CONNECT_TIMEOUT, TimeoutRedis
+from ccarchiver_core.redis.waiting_pool import WaitingPool
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
@@ -22,6 +23,14 @@ def _access(settings: Settings) -> dict[str, Any]:
     from ccarchiver_core.redis.auth import connection_options  # noqa: PLC0415
 
     return connection_options(settings)
+
+
+def _connection_class(*, is_encrypted: bool) -> type[CheckedConnection]:
+    if not is_encrypted:
+        return CheckedConnection
+    from ccarchiver_core.redis.auth import EncryptedCheckedConnection  # noqa: PLC0415  see above
+
+    return EncryptedCheckedConnection
 
 
 def make_client(settings: Settings, *, blocking: bool = False) -> TimeoutRedis:
@@ -66,16 +75,13 @@ def make_client(settings: Settings, *, blocking: bool = False) -> TimeoutRedis:
 
         client = make_sentinel_client(settings, options, single_connection_client=blocking)
     else:
-        client = TimeoutRedis(
+        pool = WaitingPool(
+            connection_class=_connection_class(is_encrypted=options.pop("ssl", False)),
             host=settings.redis_host,
             port=settings.redis_port,
-            single_connection_client=blocking,
             **options,
         )
-        client.connection_pool.connection_class = CheckedConnection
-        if settings.redis_tls.use:
-            from ccarchiver_core.redis.auth import EncryptedCheckedConnection  # noqa: PLC0415
-
-            client.connection_pool.connection_class = EncryptedCheckedConnection
+        client = TimeoutRedis(connection_pool=pool, single_connection_client=blocking)
+        client.auto_close_connection_pool = True  # no other client uses this pool
     client.timeout = COMMAND_TIMEOUT + (MAILBOX_BLOCK_S if blocking else 0.0)
     return client

@@ -8,7 +8,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
@@ -20,6 +19,7 @@ from ccarchiver_core.redis.master_watch import MasterWatch
 from ccarchiver_core.redis.sentinels import Address, Sentinels
 from ccarchiver_core.redis.server_check import CheckedConnection
 from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT, CONNECT_TIMEOUT, TimeoutRedis
+from ccarchiver_core.redis.waiting_pool import WaitingPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ class EncryptedMasterConnection(MasterConnection, EncryptedConnection):
     """An encrypted connection to the master that the Sentinels name."""
 
 
-class MasterPool(ConnectionPool):
+class MasterPool(WaitingPool):
     """The connections of one client. While it is open, it watches the Sentinels.
 
     Parameters

@@ -46,7 +46,7 @@ async def test_replica_is_refused_even_without_permissions(
         **login,
     )
     with pytest.raises(RedisConnectionError, match="as master, but it is a replica"):
-        await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        await pool.get_connection()
     await pool.aclose()
 
 

@@ -136,7 +136,7 @@ async def test_attempt_to_connect_ends_when_the_master_is_replaced(
     pool = MasterPool(
         sentinels(only), connection_class=MasterConnection, retry=Retry(NoBackoff(), 0)
     )
-    connecting = asyncio.create_task(pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py's
+    connecting = asyncio.create_task(pool.get_connection())
     async with within(LIMIT_S):
         await started.wait()
         only.epoch, only.master = 2, NEW
