@@ -14,6 +14,7 @@ from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.connection_failures import failure_remedy
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
+from ccarchiver_core.redis.server_check import RejectedConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,7 +62,7 @@ def query_redis(question: Callable[[Redis, Settings], Awaitable[Answer]]) -> Ans
         keys = redis_address_keys(settings)
         text = f"does not answer in the protocol of Redis; correct {keys}, or REDIS_TLS"
         code = EXIT_CONFIG
-    except exceptions.AuthenticationError as error:
+    except (exceptions.AuthenticationError, RejectedConnectionError) as error:
         text, code = describe(error), EXIT_UNAVAILABLE
     except UNAVAILABLE_ERRORS as error:
         text = f"{describe(error)}; {failure_remedy(error, redis_address_keys(settings))}"

@@ -18,7 +18,7 @@ from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.tls import REMEDY, is_of_tls
 from ccarchiver_core.redis.connection_failures import failure_remedy
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
-from ccarchiver_core.redis.server_check import WrongServerError
+from ccarchiver_core.redis.server_check import RejectedConnectionError, WrongServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,10 +60,7 @@ def reach(site: Site) -> Iterator[Finding]:
     except ConfigError as error:
         yield failure("redis", str(error), "correct that, then run ccarchiver doctor again")
         return
-    except exceptions.AuthenticationError as error:
-        yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
-        return
-    except WrongServerError as error:
+    except (exceptions.AuthenticationError, RejectedConnectionError, WrongServerError) as error:
         yield failure("redis", f"Redis at {settings.redis_address} {describe(error)}", "")
         return
     except exceptions.ResponseError as error:

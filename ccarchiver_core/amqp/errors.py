@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 ACCESS_DENIED = {403, 530}
 """AMQP reply codes to a login whose user may not use the virtual host, or if there is none."""
+
+_OVER_LIMIT = re.compile(r"NOT_ALLOWED.*connection limit.*is reached")
+"""RabbitMQ's text to a login for which a virtual host, a user or the node has no connection left.
+
+The code is 530, as for a virtual host that does not exist.
+"""
 
 STATUS_COMMAND = "on the broker's host: rabbitmqctl status"
 
@@ -53,7 +60,7 @@ def describe_failed_connection(error: BaseException, limit_s: float) -> str:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
             return "it rejects the user or the password"
         case _ if _is_access_denied(error):
-            return f"the user may not use the virtual host: {explain(error)}"
+            return _access_text(error)
         case _ if _is_timeout(error):
             accepted = (
                 "" if isinstance(cause_of(error), TimeoutError) else "accepts a connection but "
@@ -69,7 +76,6 @@ def describe_failed_connection(error: BaseException, limit_s: float) -> str:
 
 def remedy_for_failed_connection(settings: Settings, error: BaseException) -> str:
     """Return what to type or to correct so that RabbitMQ can be connected to."""
-    vhost = settings.vhost
     match error:
         case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
             return (
@@ -77,11 +83,7 @@ def remedy_for_failed_connection(settings: Settings, error: BaseException) -> st
                 "rabbitmqctl change_password USER"
             )
         case _ if _is_access_denied(error):
-            permit = f"rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
-            return (
-                f"rabbitmqctl add_vhost {vhost}; {permit} (on the broker's host), "
-                "or correct the virtual host in BASE_BROKER_ADDR"
-            )
+            return _access_remedy(settings.vhost, error)
         case _ if is_of_tls(explain(error)):
             return REMEDY
         case _ if isinstance(cause_of(error), ConnectionRefusedError):
@@ -96,6 +98,32 @@ def _is_access_denied(error: BaseException) -> bool:
     if isinstance(error, exceptions.ConnectionClosedByBroker):
         return error.reply_code in ACCESS_DENIED
     return isinstance(error, exceptions.ProbableAccessDeniedError)
+
+
+def _access_text(error: BaseException) -> str:
+    if (reason := _over_limit(error)) is not None:
+        return f"it accepts no further connection: {reason}"
+    return f"the user may not use the virtual host: {explain(error)}"
+
+
+def _access_remedy(vhost: str, error: BaseException) -> str:
+    if _over_limit(error) is not None:
+        return (
+            "end other connections (rabbitmqctl list_connections user vhost peer_host), or "
+            f"raise the limit: rabbitmqctl clear_vhost_limits -p {vhost}; "
+            "rabbitmqctl clear_user_limits USER max-connections"
+        )
+    permit = f"rabbitmqctl set_permissions -p {vhost} USER '.*' '.*' '.*'"
+    return (
+        f"rabbitmqctl add_vhost {vhost}; {permit} (on the broker's host), "
+        "or correct the virtual host in BASE_BROKER_ADDR"
+    )
+
+
+def _over_limit(error: BaseException) -> str | None:
+    """Return RabbitMQ's text about a limit of connections; None for another error."""
+    found = _OVER_LIMIT.search(explain(error))
+    return None if found is None else found[0]
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import ssl
 from redis import exceptions
 
 from ccarchiver_core.config.tls import REMEDY as TLS_REMEDY
+from ccarchiver_core.redis.server_check import RejectedConnectionError
 from ccarchiver_core.redis.timeout_redis import NoAnswerError
 
 _ERRNO = re.compile(r"\[Errno (-?\d+)\]")
@@ -84,7 +85,7 @@ def cause_of(error: BaseException) -> Cause:
 
 def describe_failure(error: BaseException) -> str:
     """Return what happened. The text continues a sentence that begins "Redis at ADDRESS"."""
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, NoAnswerError | RejectedConnectionError):
         return str(error)
     cause = cause_of(error)
     match cause:

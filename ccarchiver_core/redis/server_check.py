@@ -27,10 +27,38 @@ They continue a sentence that begins "Redis at ADDRESS".
 """
 
 
+_PROTECTED_MODE_CODE = "DENIED"
+"""Code of the text by which a Redis in protected mode rejects a connection."""
+
+_TOO_MANY = "max number of clients"
+"""Beginning of the text by which a Redis rejects a connection because it has too many."""
+
+_PROTECTED_MODE_REMEDY = (
+    "give the Redis user `default` a password, or, if only trusted hosts can reach Redis, set "
+    "protected-mode no in redis.conf"
+)
+
+REJECTED = "rejected the connection"
+"""Beginning of the text about a rejected connection."""
+
+_TOO_MANY_REMEDY = (
+    "end other clients of this Redis, or raise maxclients in redis.conf and restart Redis; "
+    "redis-cli cannot connect meanwhile either"
+)
+
+
 class WrongServerError(exceptions.ResponseError):
     """The server is of a kind that the archiver cannot use, so that waiting does not help.
 
     The text continues a sentence that begins "Redis at ADDRESS".
+    """
+
+
+class RejectedConnectionError(exceptions.ConnectionError):
+    """The server has rejected a new connection. The archiver waits: a person can correct this.
+
+    The text has the server's reason and the remedy. It continues a sentence that begins "Redis at
+    ADDRESS".
     """
 
 
@@ -43,10 +71,20 @@ class CheckedConnection(Connection):
     Notes
     -----
     HELLO needs no permission (the flag ``no_auth`` of the command), unlike ROLE and INFO.
+
+    A server that rejects a connection sends a text and closes the connection at once. The second
+    command that is sent to it fails, and asyncio then discards the text without reading it.
+    Therefore the first command is sent alone, and its reply is read before the second one is sent:
+    AUTH if there is a login, otherwise HELLO.
     """
 
     @override
     async def on_connect_check_health(self, check_health: bool = True) -> None:
+        if not (self.credential_provider or self.username or self.password):
+            self._parser.on_connect(self)  # type: ignore[no-untyped-call]  # redis-py has no type
+            await self._check_server()
+            await super().on_connect_check_health(check_health)
+            return
         try:
             await super().on_connect_check_health(check_health)
         except exceptions.ResponseError:
@@ -61,7 +99,12 @@ class CheckedConnection(Connection):
         except exceptions.ReadOnlyError:
             await self.disconnect(nowait=True)
             raise
-        except exceptions.ResponseError as error:
+        except (exceptions.ResponseError, exceptions.ConnectionError) as error:
+            if (text := _rejection(error)) is not None:
+                await self.disconnect(nowait=True)
+                raise RejectedConnectionError(text) from error
+            if not isinstance(error, exceptions.ResponseError):
+                raise
             if str(error).startswith("UNBLOCKED") and _STATE_CHANGED in str(error):
                 await self.disconnect(nowait=True)
                 raise exceptions.ConnectionError("the server has become a replica") from error
@@ -77,7 +120,7 @@ class CheckedConnection(Connection):
         """
         await self.send_command("HELLO", check_health=False)
         try:
-            raw: Sequence[object] = await super().read_response()
+            raw: Sequence[object] = await self.read_response()
         except (exceptions.ResponseError, exceptions.AuthenticationError):
             return  # the next command reports it: a missing login, or a very old server
         words = [word.decode() if isinstance(word, bytes) else str(word) for word in raw]
@@ -93,3 +136,17 @@ class CheckedConnection(Connection):
         """
         if (text := _KINDS.get(hello.get("mode", ""))) is not None:
             raise WrongServerError(text)
+
+
+def _rejection(error: BaseException) -> str | None:
+    """Return why the server rejected the connection, with the remedy; None for another error."""
+    text = " ".join(str(error).split())
+    code, _, rest = text.partition(" ")
+    if text.startswith(_TOO_MANY):
+        reason, remedy = text, _TOO_MANY_REMEDY
+    elif code == _PROTECTED_MODE_CODE:
+        # The server's text goes on with a page about its settings.
+        reason, remedy = rest.partition(". ")[0], _PROTECTED_MODE_REMEDY
+    else:
+        return None
+    return f"{REJECTED}: {reason}; {remedy}"

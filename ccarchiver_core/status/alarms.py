@@ -13,6 +13,7 @@ from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.config.tls import is_of_tls
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
+from ccarchiver_core.redis.server_check import REJECTED
 from ccarchiver_core.store.csc_state import FAULT
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ SAME_TEXT = 60
 They are enough to name the peer and the cause.
 """
 
-LOGIN_ERRORS = ("username-password", "authentication")
-"""Parts of Redis' error text that mean a rejected login."""
+REJECTIONS = ("username-password", "authentication", REJECTED)
+"""Parts of the error text that mean that Redis rejects the login or the connection."""
 
 ERROR_NEW_S = 600.0
 """Seconds for which a worker's last error is an alarm."""
@@ -110,7 +111,7 @@ def _redis_remedy(error: str) -> str:
 
     A Redis that rejects the connection or the login must not be restarted.
     """
-    if is_of_tls(error) or any(word in error.lower() for word in LOGIN_ERRORS):
+    if is_of_tls(error) or any(word in error.lower() for word in REJECTIONS):
         return "Redis runs, but rejects the connection: ccarchiver doctor prints what to correct"
     return (
         "start Redis, or restart it if it hangs; the workers continue by themselves when it is back"
