@@ -12,10 +12,22 @@ from ccarchiver_sim.faults.scenarios import (
     kills,
     messages,
     network,
+    queues,
     storage,
 )
 
-FAMILIES = (kills, camera, messages, network, storage, forwarders, instances, brokers, controllers)
+FAMILIES = (
+    kills,
+    camera,
+    messages,
+    network,
+    storage,
+    forwarders,
+    instances,
+    brokers,
+    queues,
+    controllers,
+)
 """Scenarios that need an operator come last, so that their after-effects cannot affect others."""
 
 MAKERS: dict[str, Callable[[], Scenario]] = {
@@ -37,6 +49,7 @@ SHORT: tuple[str, ...] = (
     "worker-frozen",
     "redis-killed",
     "rabbitmq-killed",
+    "rabbitmq-rejects",
     "controller-silent",
     "controller-negative",
 )

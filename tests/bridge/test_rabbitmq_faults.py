@@ -37,13 +37,12 @@ def low_memory(rabbit: PrivateRabbit) -> Iterator[None]:
 
 @contextmanager
 def rejecting(rabbit: PrivateRabbit, vhost: str, queue: str) -> Iterator[None]:
-    """Let a queue reject each message that its consumer does not get at once."""
-    definition = '{"max-length": 0, "overflow": "reject-publish"}'
-    rabbit.control("set_policy", "-p", vhost, "full", f"^{queue}$", definition)
+    """Let a queue reject messages for the duration of a block."""
+    rabbit.reject_messages(vhost, queue)
     try:
         yield
     finally:
-        rabbit.control("clear_policy", "-p", vhost, "full")
+        rabbit.accept_messages(vhost)
 
 
 async def degraded(harness: BridgeHarness, *parts: str) -> str:

@@ -11,6 +11,7 @@ from tests.sim import wire_samples
 from tests.sim.peer_rig import wait_for
 
 if TYPE_CHECKING:
+    from ccarchiver_sim.testbed.brokers import PrivateRabbit
     from tests.sim.peer_rig import ArchiverEnd, Body, Peers, SiteFolder
 
 
@@ -115,6 +116,22 @@ def test_controller_links_a_file_into_both_trees_on_repeated_messages(
         "SENSOR": "S00",
         "FILENAME": str(linked),
     }
+
+
+def test_controller_answers_others_while_the_queue_of_a_forwarder_rejects_messages(
+    archiver: ArchiverEnd, peers: Peers, site: SiteFolder, rabbit: PrivateRabbit, vhost: str
+) -> None:
+    archiver.declare()
+    peers.start("controller")
+    rabbit.reject_messages(vhost, "f99_consume")
+    try:
+        archiver.send("archive_ctrl_consume", wire_samples.file_transferred(str(arrived(site))))
+        archiver.receive("cc_publish_to_oods")
+        archiver.send("archive_ctrl_consume", wire_samples.ARCHIVE_HEALTH_CHECK)
+        assert archiver.receive("cc_foreman_ack_publish")["MSG_TYPE"] == "ARCHIVE_HEALTH_CHECK_ACK"
+    finally:
+        rabbit.accept_messages(vhost)
+    assert archiver.receive("f99_consume")["MSG_TYPE"] == "FILE_TRANSFER_COMPLETED_ACK"
 
 
 def test_controller_replaces_a_file_that_is_sent_again(

@@ -2,7 +2,8 @@
 
 A separate thread does only input and output, so that a peer that is busy with files still answers
 the broker's heartbeats. A message to publish stays in an outbox until the broker has confirmed it.
-A restart of the broker can therefore repeat a message, but never lose one.
+A restart of the broker can therefore repeat a message, but never lose one. A message that the
+broker rejects is sent again later, after those that follow it.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ interruption, long in an outage."""
 IDLE_S: Final = 0.5
 """Time that the thread waits without work; publishing and stopping end the wait at once or after
 this time."""
+
+REJECTED_RETRY_S: Final = 0.5
+"""Wait before a message that the broker rejected is sent again: below the deadline of an answer."""
 
 QUEUE_POLL_S: Final = 0.2
 """Interval of checks for a queue that another program declares; well below any deadline for an
@@ -370,6 +374,15 @@ class RabbitConnection:
                 self._address,
                 entry.body[:200],
             )
+        except pika.exceptions.NackError:
+            # The outbox must not wait for one full queue: others wait for their answers.
+            log.warning(
+                "queue %s at %s rejects a message; sending it again in %g s",
+                entry.queue,
+                self._address,
+                REJECTED_RETRY_S,
+            )
+            self.publish_later(entry.queue, entry.body, REJECTED_RETRY_S)
 
 
 def _close_quietly(connection: BlockingConnection) -> None:

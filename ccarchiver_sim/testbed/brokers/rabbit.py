@@ -1,5 +1,6 @@
 """A private RabbitMQ server."""
 
+import json
 import os
 import secrets
 import signal
@@ -27,9 +28,11 @@ rabbitmq."""
 SERVER_VARIABLE = "RABBITMQ_SERVER"
 """Environment variable with the path of the program on other systems."""
 CONTROL_NAME = "rabbitmqctl"
+"""Name of the control program, which is in the server program's folder."""
 MEMORY_FRACTION = "0.4"
 """RabbitMQ's default for vm_memory_high_watermark."""
-"""Name of the control program, which is in the server program's folder."""
+FULL_POLICY = "full"
+"""Name of the policy with which a queue rejects messages."""
 CONTROL_LIMIT_S = 60.0
 """One command takes about a second and a half, most of it for the start of Erlang."""
 READY_LIMIT_S = 90.0
@@ -263,6 +266,18 @@ class PrivateRabbit(PrivateServer):
     def end_memory_alarm(self) -> None:
         """Let the server find enough memory again."""
         self.control("set_vm_memory_high_watermark", MEMORY_FRACTION)
+
+    def reject_messages(self, vhost: str, queue: str) -> None:
+        """Let a queue reject every message, as a full one does.
+
+        A message that its consumer gets at once may be accepted.
+        """
+        definition = json.dumps({"max-length": 0, "overflow": "reject-publish"})
+        self.control("set_policy", "-p", vhost, FULL_POLICY, f"^{queue}$", definition)
+
+    def accept_messages(self, vhost: str) -> None:
+        """End `reject_messages`."""
+        self.control("clear_policy", "-p", vhost, FULL_POLICY)
 
     def _environment(self) -> dict[str, str]:
         """Return the variables that limit the server to its own folder."""
