@@ -15,16 +15,24 @@ import structlog
 from typing_extensions import override
 
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_core.sal_interface.idl_file import EVENT
 from ccarchiver_sal.event_texts import UNDEFINED, fit_event, fit_free_text
 
 with stubbed_imports():
+    from lsst.ts import idl as ts_idl
     from lsst.ts import salobj
     from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ccarchiver_core.sal_interface.comparison import Comparison
 
 DdsError = dds.DDSException
+
+METHOD = "do_"
+"""Prefix of the methods that salobj calls for commands."""
 
 STAND_IN = "ts_dds_cyclone"
 """Package of the stand-in for ts-dds, on Cyclone DDS."""
@@ -38,6 +46,12 @@ _log = structlog.get_logger(__name__)
 def is_stand_in() -> bool:
     """Return whether the project's own ``ts-dds`` is installed, and not the genuine one."""
     return bool(DdsError.__module__.partition(".")[0] == STAND_IN)
+
+
+def idl_folder() -> Path:
+    """Return the folder from which salobj reads the IDL files."""
+    folder: Path = ts_idl.get_idl_dir()
+    return folder
 
 
 class ExpectedError(salobj.ExpectedError):  # type: ignore[misc]  # salobj has no types
@@ -171,12 +185,34 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
 
     Parameters
     ----------
-    name : `str`
-        SAL component name.
+    interface : `Comparison`
+        The component's IDL, and what it lacks.
+
+    Notes
+    -----
+    salobj requires a method ``do_X`` for exactly the commands of the IDL, which differ between
+    releases. A method for which the IDL has no command is therefore hidden from `dir`, and a
+    command without a method is rejected when it arrives.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name, index=None, initial_state=salobj.State.STANDBY)
+    def __init__(self, interface: Comparison) -> None:
+        self._interface = interface
+        known = {name.removeprefix(METHOD) for name in dir(type(self)) if name.startswith(METHOD)}
+        for command in interface.idl.commands - known:
+            setattr(self, f"{METHOD}{command}", _reject_command)
+        super().__init__(
+            name=interface.idl.component, index=None, initial_state=salobj.State.STANDBY
+        )
+
+    @override
+    def __dir__(self) -> Iterable[str]:
+        """Return the attributes without the methods of commands that the IDL does not have."""
+        commands = self._interface.idl.commands
+        return [
+            name
+            for name in super().__dir__()
+            if not name.startswith(METHOD) or name.removeprefix(METHOD) in commands
+        ]
 
     def resume_in(self, state: State) -> None:
         """Start in this state instead of STANDBY; call it before `start` runs."""
@@ -184,6 +220,8 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
 
     def put_event(self, topic: str, values: dict[str, str | int]) -> None:
         """Put an event, even one equal to the last.
+
+        An event that the IDL at hand lacks is left out, and so is a field.
 
         Parameters
         ----------
@@ -193,7 +231,12 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
             Fields of the event. A text that does not fit its field is replaced, see
             `ccarchiver_sal.event_texts`.
         """
+        sal_name = f"{EVENT}{topic}"
+        if sal_name in self._interface.left_out_topics:
+            return
         event = getattr(self, f"evt_{topic}")
+        fields = self._interface.idl.topics[sal_name].fields
+        values = {name: value for name, value in values.items() if name in fields}
         fitted = fit_event(values, self._lengths(topic))
         for field, value in fitted.replaced.items():
             _log.warning(
@@ -230,3 +273,10 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         """Code and text of the last errorCode event."""
         data = self.evt_errorCode.data
         return int(data.errorCode), str(data.errorReport)
+
+
+async def _reject_command(data: object) -> None:
+    """Reject a command of the IDL that this CSC does not execute."""
+    del data
+    reason = "this CSC does not support the command"
+    raise ExpectedError(reason)

@@ -20,6 +20,7 @@ from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
 from ccarchiver_sal.dependency_monitor import DependencyMonitor
 from ccarchiver_sal.event_intake import EventIntake, topics_of
+from ccarchiver_sal.idl_check import read_interfaces
 from ccarchiver_sal.interface_watch import InterfaceWatch
 from ccarchiver_sal.saved_state import SavedState
 from ccarchiver_sal.session_control import END_LIMIT, SessionControl, StartFailure
@@ -47,13 +48,19 @@ class CCArchiverCsc(TypedCsc):
         Redis, lease, mailbox, settings. If Redis is unavailable, the lease may not be held yet.
     saved : `SavedState` or None
         State to resume after a restart; None to start in STANDBY.
+
+    Raises
+    ------
+    ConfigError
+        If an IDL file is missing, or lacks a topic or field that the archiver needs.
     """
 
     valid_simulation_modes = (0,)
     version = __version__
 
     def __init__(self, context: WorkerContext, saved: SavedState | None = None) -> None:
-        super().__init__(context.settings.sal.archiver)
+        interfaces = read_interfaces(context.settings.sal)
+        super().__init__(interfaces[context.settings.sal.archiver])
         self._context = context
         self._saved = saved
         self._control = SessionControl(context)

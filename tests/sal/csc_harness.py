@@ -77,33 +77,40 @@ async def sender(component: str) -> AsyncIterator[Any]:
 
 def start_integration(camera: Any, image: str, acquired_at: float = 0.0) -> None:  # noqa: ANN401  salobj has no types
     """Send the camera's startIntegration; the time of the exposure's start is in TAI seconds."""
-    camera.evt_startIntegration.set_put(
+    _put(
+        camera.evt_startIntegration,
         imageName=image,
         imageIndex=0,
         imagesInSequence=1,
         imageDate="20261122",
         exposureTime=1.0,
         timestampAcquisitionStart=acquired_at,
-        force_output=True,
     )
 
 
 def end_readout(camera: Any, image: str, acquired_at: float = 0.0) -> None:  # noqa: ANN401  salobj has no types
     """Send the camera's endReadout; the time of the exposure's start is in TAI seconds."""
-    camera.evt_endReadout.set_put(
+    _put(
+        camera.evt_endReadout,
         imageName=image,
         imageIndex=0,
         imagesInSequence=1,
         timestampAcquisitionStart=acquired_at,
-        force_output=True,
     )
 
 
 def header_ready(headers: Any, image: str) -> None:  # noqa: ANN401  salobj has no types
     """Send the header service's largeFileObjectAvailable."""
-    headers.evt_largeFileObjectAvailable.set_put(
+    _put(
+        headers.evt_largeFileObjectAvailable,
         id=image,
         url=f"http://127.0.0.1:8000/{image}.yaml",
         generator="CCHeaderService",
-        force_output=True,
     )
+
+
+def _put(event: Any, **fields: object) -> None:  # noqa: ANN401  salobj has no types
+    """Put an event with those of the fields that its IDL has."""
+    known = event.metadata.field_info
+    present = {name: value for name, value in fields.items() if name in known}
+    event.set_put(**present, force_output=True)

@@ -55,8 +55,14 @@ class SalComponent:
         self._remotes: list[Any] = []
 
     def put(self, event: str, **fields: str | float | bool) -> None:
-        """Send an event, even if it equals the previous one."""
-        getattr(self._controller, f"evt_{event}").set_put(force_output=True, **fields)
+        """Send an event, even if it equals the previous one.
+
+        Fields that the IDL at hand lacks are left out: they differ between its releases.
+        """
+        topic = getattr(self._controller, f"evt_{event}")
+        known = topic.metadata.field_info
+        present = {name: value for name, value in fields.items() if name in known}
+        topic.set_put(force_output=True, **present)
 
     async def listen(
         self, component: str, callbacks: Mapping[str, Callable[[Fields], None]]
