@@ -87,7 +87,7 @@ setup(
     extras_require={
         "middleware": [
             "ccarchiver-genuine-first==1.0.0+ccarchiver",
-            "ccarchiver-idl==1.1.0+ccarchiver",
+            "ccarchiver-idl==1.2.0+ccarchiver",
             "ts-dds==0.1.0+ccarchiver",
             "ts-ddsconfig==0.1.0+ccarchiver",
             "ts-utils==0.1.0+ccarchiver",

@@ -152,10 +152,14 @@ class CCArchiverCsc(TypedCsc):
                 raise ExpectedError(f"{failure.code}: {failure.report}")
 
     async def end_start(self, data: object) -> None:
-        """Publish which settings are in force."""
+        """Publish which settings are in force.
+
+        The log message is for the IDL of CCArchiver, which has no events for them.
+        """
         del data
         text = self._context.settings.model_dump_json()
         version = f"{__version__}:{hashlib.sha256(text.encode()).hexdigest()[:SETTINGS_DIGITS]}"
+        self.log.info("settings %s are in force", version)
         self.put_event("settingsApplied", {"settingsVersion": version, "otherSettingsEvents": ""})
         self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
 

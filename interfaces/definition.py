@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["GENERICS_FILE", "load_component", "load_definitions"]
+__all__ = ["GENERICS_FILE", "Generics", "load_component", "load_definitions"]
 
 GENERICS_FILE = "generics.yaml"
-"""Topics that all components share."""
+"""Topics that components share."""
+_MANDATORY = "mandatory"
+"""Category of the generic topics that every component with generic topics has."""
+_CATEGORIES = frozenset({_MANDATORY, "csc", "configurable"})
 _SECTIONS = {
     "commands": TopicKind.COMMAND,
     "events": TopicKind.EVENT,
@@ -24,6 +28,7 @@ _SECTIONS = {
 _HEADINGS = {"version", "component", "description", "indexed", "generics"}
 _LIKE = "like"
 _KEYS_OF_A_SISTER = {"component", "description", _LIKE}
+_CATEGORY = "category"
 _FIELD_KEYS = {"type", "units", "description", "max_length", "count"}
 
 
@@ -62,14 +67,55 @@ def _field(name: str, facts: Any, where: str) -> Field:  # noqa: ANN401 (YAML)
         raise InterfaceError(message) from e
 
 
-def _topics(content: dict[str, Any], path: Path) -> Iterator[Topic]:
+@dataclass(frozen=True)
+class Generics:
+    """The generic topics with the category of each, None for one that is added by its name."""
+
+    topics: tuple[tuple[Topic, str | None], ...] = ()
+
+    def selected(self, names: object, where: str) -> tuple[Topic, ...]:
+        """Return the mandatory topics and those that a component names.
+
+        Raises
+        ------
+        InterfaceError
+            If the names are no list of categories and SAL names of topics.
+        """
+        known = _CATEGORIES | {topic.sal_name for topic, _ in self.topics}
+        if not isinstance(names, list) or not known.issuperset(names):
+            message = (
+                f"{where}: generics must be a list of categories "
+                f"({', '.join(sorted(_CATEGORIES))}) or topics (command_enterControl)"
+            )
+            raise InterfaceError(message)
+        wanted = {_MANDATORY, *names}
+        return tuple(
+            topic
+            for topic, category in self.topics
+            if category in wanted or topic.sal_name in wanted
+        )
+
+
+def _categories(content: dict[str, Any], path: Path) -> Iterator[str | None]:
+    for section in _SECTIONS:
+        for name, facts in (content.get(section) or {}).items():
+            category = facts.get(_CATEGORY)
+            if category is not None and category not in _CATEGORIES:
+                message = f"{path}, {section}, {name}: unknown category {category}"
+                raise InterfaceError(message)
+            yield category
+
+
+def _topics(
+    content: dict[str, Any], path: Path, more_keys: frozenset[str] = frozenset()
+) -> Iterator[Topic]:
     for section, kind in _SECTIONS.items():
         for name, facts in (content.get(section) or {}).items():
             where = f"{path}, {section}, {name}"
             if not isinstance(facts, dict) or not facts.get("description"):
                 message = f"{where}: must be a mapping with a description"
                 raise InterfaceError(message)
-            unknown = sorted(set(facts) - {"description", "fields"})
+            unknown = sorted(set(facts) - {"description", "fields"} - more_keys)
             if unknown:
                 message = f"{where}: unknown key {', '.join(unknown)}"
                 raise InterfaceError(message)
@@ -77,7 +123,7 @@ def _topics(content: dict[str, Any], path: Path) -> Iterator[Topic]:
             yield Topic(name, kind, facts["description"], fields)
 
 
-def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
+def load_component(path: Path, generics: Generics) -> Component:
     """Read one component.
 
     Parameters
@@ -86,7 +132,7 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
         Its YAML file. One that says ``like: CCCamera`` has the topics of the component in
         ``CCCamera.yaml`` beside it.
     generics
-        Topics to add to a component that says ``generics: true``.
+        Topics to add to a component, as its ``generics`` say.
 
     Raises
     ------
@@ -101,16 +147,14 @@ def load_component(path: Path, generics: tuple[Topic, ...]) -> Component:
     if _LIKE in content:
         return _sister(name, content, path, generics)
     own = tuple(_topics(content, path))
-    if content.get("generics", False):
-        own += generics
+    if "generics" in content:
+        own += generics.selected(content["generics"], str(path))
     return Component(
         name, str(content.get("description", "")), bool(content.get("indexed", False)), own
     )
 
 
-def _sister(
-    name: str, content: dict[str, Any], path: Path, generics: tuple[Topic, ...]
-) -> Component:
+def _sister(name: str, content: dict[str, Any], path: Path, generics: Generics) -> Component:
     like = content[_LIKE]
     if not isinstance(like, str) or not like.isidentifier():
         message = f"{path}: like must be the name of a component"
@@ -139,6 +183,8 @@ def load_definitions(folder: Path) -> tuple[str, list[Component]]:
     if not isinstance(version, str) or version.split() != [version]:
         message = f"{generics_path}: version must be one word"
         raise InterfaceError(message)
-    generics = tuple(_topics(content, generics_path))
+    topics = tuple(_topics(content, generics_path, frozenset({_CATEGORY})))
+    categories = tuple(_categories(content, generics_path))
+    generics = Generics(tuple(zip(topics, categories, strict=True)))
     paths = sorted(path for path in folder.glob("*.yaml") if path.name != GENERICS_FILE)
     return version, [load_component(path, generics) for path in paths]

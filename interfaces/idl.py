@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from interfaces.model import IDL_TYPES, STRING, Component, Field, Topic
-from interfaces.private import acknowledgement_topic, complete_fields, index_field
+from interfaces.declaration import declaration
+from interfaces.private import acknowledgement_topic, complete_fields
+from interfaces.suffix import constant_line, topic_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["component_idl", "file_name", "revision_code"]
+    from interfaces.model import Component, Field, Topic
+    from interfaces.release import Release
+
+__all__ = ["component_idl", "file_name"]
 
 GENERATOR_VERSION = "ccarchiver-1"
 """Stands where SAL writes its own version."""
-REVISION_CODE_LENGTH = 8
-"""Hexadecimal digits; private_revCode has room for 8 characters."""
 
 
 def file_name(component: str) -> str:
     """Return the name under which salobj looks for a component's IDL."""
     return f"sal_revCoded_{component}.idl"
-
-
-def _idl_type(field: Field) -> str:
-    if field.type == "char":
-        return f"{STRING}<{field.count}>"
-    if field.type == STRING and field.max_length is not None:
-        return f"{STRING}<{field.max_length}>"
-    return IDL_TYPES[field.type]
-
-
-def _declaration(field: Field) -> str:
-    is_array = field.count > 1 and field.type != "char"
-    return f"{_idl_type(field)}\t{field.name}{f'[{field.count}]' if is_array else ''};"
 
 
 def _quotable(text: str) -> str:
@@ -44,36 +32,25 @@ def _quotable(text: str) -> str:
 
 def _field_line(field: Field, mark: str) -> str:
     metadata = f'(Units="{_quotable(field.units)}",Description="{_quotable(field.description)}")'
-    return f"\t  {_declaration(field)}{mark} // @Metadata={metadata}"
+    return f"\t  {declaration(field)};{mark} // @Metadata={metadata}"
 
 
-def revision_code(component: Component, topic: Topic) -> str:
-    """Return a code that changes exactly when names, types or order of the fields do.
-
-    Units and descriptions do not count: samples of two definitions that differ in them alone
-    are the same on the wire.
-    """
-    private, public = complete_fields(component, topic)
-    words = [component.name, topic.sal_name, *(_declaration(field) for field in private + public)]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:REVISION_CODE_LENGTH]
-
-
-def _topic_lines(component: Component, topic: Topic) -> Iterable[str]:
-    struct = f"{topic.sal_name}_{revision_code(component, topic)}"
-    private, public = complete_fields(component, topic)
+def _topic_lines(component: Component, topic: Topic, release: Release) -> Iterable[str]:
+    struct = f"{topic.sal_name}_{topic_suffix(component, topic, release)}"
+    private, public = complete_fields(component, topic, release)
     yield f'struct {struct} {{ // @Metadata=(Description="{_quotable(topic.description)}")'
     for field in private:
         yield _field_line(field, " //private")
     for field in public:
         yield _field_line(field, "")
     yield "\t};"
-    keys = f" {index_field(component.name).name}" if component.indexed else ""
+    keys = f" {release.index_name(component.name)}" if component.indexed else ""
     yield f"#pragma keylist {struct}{keys}"
     for constant in topic.constants:
-        yield f"\t const long {topic.name}_{constant.name}={constant.value};"
+        yield "\t" + constant_line(constant.name, constant.value, release)
 
 
-def component_idl(component: Component, version: str) -> str:
+def component_idl(component: Component, version: str, release: Release) -> str:
     """Return a component's IDL; the same definition gives the same bytes.
 
     Parameters
@@ -82,6 +59,8 @@ def component_idl(component: Component, version: str) -> str:
         The interface.
     version
         Version of the definitions, a word without spaces; salobj reports it as the XML version.
+    release
+        Release of SAL whose layout the IDL has.
     """
     topics = list(component.topics)
     if component.has_commands:
@@ -90,9 +69,8 @@ def component_idl(component: Component, version: str) -> str:
     lines = [
         f"// SAL_VERSION={GENERATOR_VERSION} XML_VERSION={version}",
         f"module {component.name} {{",
-        *(f"\t const long {c.name}={c.value};" for c in component.constants),
     ]
     for topic in topics:
-        lines += _topic_lines(component, topic)
+        lines += _topic_lines(component, topic, release)
     lines.append("};")
     return "\n".join(lines) + "\n"

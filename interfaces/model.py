@@ -22,7 +22,6 @@ IDL_TYPES = {
     "boolean": "boolean",
     "byte": "octet",
     "octet": "octet",
-    "char": STRING,
     "short": "short",
     "int": "long",
     "long": "long",
@@ -36,7 +35,7 @@ IDL_TYPES = {
     STRING: STRING,
 }
 """SAL's types and the IDL types for them, as the observatory's generator has them: int is the
-32-bit long, byte is octet, and char, alone or counted, is a string of that many characters."""
+32-bit long, and byte is octet."""
 
 
 class InterfaceError(ValueError):
@@ -67,6 +66,8 @@ class Field:
         Most characters of a string; None if unbounded, or no string.
     count
         Number of elements; 1 for a scalar.
+    is_counted_alone
+        Whether a field with one element is an array of length 1 and no scalar.
     """
 
     name: str
@@ -75,6 +76,12 @@ class Field:
     units: str = "unitless"
     max_length: int | None = None
     count: int = 1
+    is_counted_alone: bool = False
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the field is an array."""
+        return self.count > 1 or self.is_counted_alone
 
     def __post_init__(self) -> None:
         """Refuse what IDL cannot express."""
@@ -90,7 +97,7 @@ class Field:
         if any(type(size) is not int or size < 1 for size in sizes):
             message = f"field {self.name}: count and max_length must be whole numbers of at least 1"
             raise InterfaceError(message)
-        if self.type == STRING and self.count > 1:
+        if self.type == STRING and self.is_array:
             message = f"field {self.name}: SAL has no arrays of strings"
             raise InterfaceError(message)
         if self.max_length is not None and self.type != STRING:
@@ -100,15 +107,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Constant:
-    """One value of an enumeration."""
+    """One value of an enumeration: its complete name, and the value as it is written."""
 
     name: str
-    value: int
+    value: str
 
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic without its private fields; ``constants`` are the values its enumerations name."""
+    """One topic without its private fields; ``constants`` follow it in the IDL."""
 
     name: str
     kind: TopicKind
@@ -138,7 +145,6 @@ class Component:
     description: str
     indexed: bool
     topics: tuple[Topic, ...]
-    constants: tuple[Constant, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse doubled topics."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from interfaces.model import STRING, Component, Constant, Field, InterfaceError, Topic, TopicKind
+from interfaces.enumerations import ComponentEnumerations, index_constants
+from interfaces.model import STRING, Component, Field, InterfaceError, Topic, TopicKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["load_xml"]
+__all__ = ["XmlInterfaces", "load_xml", "read_xml"]
 
 _TOPIC_TAGS = {
     "SALCommand": TopicKind.COMMAND,
@@ -23,8 +25,12 @@ _MANDATORY = "mandatory"
 """Category of the generic topics that every component has."""
 _ALL = "yes"
 """What old releases say for a component that has all generic topics."""
-FIRST_VALUE = 1
-"""SAL counts the names of an enumeration from 1, unless they give values."""
+_TEXTS = frozenset({STRING, "char"})
+"""Types of the XML that become strings."""
+_ARRAY_OF_ONE = "IsJavaArray"
+"""Element of an item that is an array even if its Count is 1."""
+_KINDS = ("Telemetry", "Commands", "Events")
+"""Files of a component, in the sequence in which SAL reads them; the generic topics follow."""
 UNBOUNDED = 1
 """SAL's IDL_Size for a string of any length."""
 
@@ -72,44 +78,31 @@ def _number(element: ET.Element, tag: str, default: int, where: str) -> int:
         raise InterfaceError(message) from e
 
 
-def _value(text: str, where: str) -> int:
-    try:
-        # A leading 0 does not mean octal here, but 0x does mean hexadecimal.
-        return int(text, 16) if text.lower().startswith("0x") else int(text)
-    except ValueError as e:
-        message = f"{where}: enumeration value {text!r} is not a whole number"
-        raise InterfaceError(message) from e
-
-
-def _constants(text: str, where: str) -> Iterator[Constant]:
-    value = FIRST_VALUE - 1
-    for entry in text.split(","):
-        name, _, given = entry.partition("=")
-        if not name.strip():
-            continue
-        value = _value(given.strip(), where) if given.strip() else value + 1
-        yield Constant(name.strip(), value)
-
-
 def _field(item: ET.Element, where: str) -> Field:
     name = _text(item, "EFDB_Name")
     sal_type = " ".join(_text(item, "IDL_Type").split())
     size = _number(item, "IDL_Size", UNBOUNDED, where)
+    count = _number(item, "Count", 1, where)
     try:
-        return Field(
+        field = Field(
             name=name,
-            type=sal_type,
+            type=STRING if sal_type in _TEXTS else sal_type,
             description=_text(item, "Description"),
             units=_text(item, "Units") or "unitless",
-            max_length=size if sal_type == STRING and size > UNBOUNDED else None,
-            count=_number(item, "Count", 1, where),
         )
+        if field.type == STRING:  # SAL ignores the count of a string
+            return replace(field, max_length=size if size > UNBOUNDED else None)
+        is_array_of_one = item.find(_ARRAY_OF_ONE) is not None
+        return replace(field, count=count, is_counted_alone=is_array_of_one)
     except InterfaceError as e:
         message = f"{where}: {e}"
         raise InterfaceError(message) from e
 
 
-def _topic(element: ET.Element, kind: TopicKind, owner: str, path: Path) -> Topic:
+def _topic(
+    element: ET.Element, owner: str, path: Path, enumerations: ComponentEnumerations
+) -> Topic:
+    kind = _TOPIC_TAGS[element.tag]
     full_name = _text(element, "EFDB_Topic")
     prefix = f"{owner}_{kind.value}"
     if not full_name.startswith(prefix) or full_name == prefix:
@@ -117,40 +110,49 @@ def _topic(element: ET.Element, kind: TopicKind, owner: str, path: Path) -> Topi
         raise InterfaceError(message)
     where = f"{path}, {full_name}"
     items = element.findall("item")
+    name = full_name.removeprefix(prefix)
+    texts = [found.text or "" for item in items for found in item.findall("Enumeration")]
     return Topic(
-        name=full_name.removeprefix(prefix),
+        name=name,
         kind=kind,
         description=_text(element, "Description") or _text(element, "Explanation"),
         fields=tuple(_field(item, where) for item in items),
-        constants=tuple(c for item in items for c in _constants(_text(item, "Enumeration"), where)),
+        constants=enumerations.of_topic(name, texts, where),
     )
 
 
-def _topics(root: ET.Element, owner: str, path: Path) -> Iterator[tuple[Topic, str]]:
-    """Yield topics and their categories."""
-    for tag, kind in _TOPIC_TAGS.items():
-        for element in root.iter(tag):
-            yield _topic(element, kind, owner, path), _text(element, "Category")
-
-
-def _added_generics(
-    subsystem: ET.Element, generics: Iterable[tuple[Topic, str]]
+def _topics_of(
+    root: Iterable[ET.Element], owner: str, path: Path, enumerations: ComponentEnumerations
 ) -> Iterator[Topic]:
-    wanted = {
-        _MANDATORY,
-        *(w.strip() for w in _text(subsystem, "AddedGenerics").split(",") if w.strip()),
-    }
+    for element in root:
+        if element.tag in _TOPIC_TAGS:
+            yield _topic(element, owner, path, enumerations)
+        elif element.tag == "Enumeration":
+            enumerations.add_shared(element.text or "", str(path))
+        else:  # a set of topics
+            yield from _topics_of(element, owner, path, enumerations)
+
+
+def _is_wanted(element: ET.Element, wanted: set[str], *, everything: bool, named: bool) -> bool:
+    """Return whether a component has a generic topic."""
+    sal_name = _text(element, "EFDB_Topic").removeprefix(f"{_GENERIC}_")
+    category = (
+        _text(element, "Category") if named else CATEGORIES_BEFORE_THEY_WERE_NAMED.get(sal_name, "")
+    )
+    return everything or category in wanted or sal_name in wanted
+
+
+def _added_generics(subsystem: ET.Element, generics: ET.Element) -> list[ET.Element]:
+    added = _text(subsystem, "AddedGenerics").split(",")
+    wanted = {_MANDATORY, *(name.strip() for name in added if name.strip())}
     everything = _text(subsystem, "Generics").lower() == _ALL
-    pairs = list(generics)
-    categories_are_named = any(category for _, category in pairs)
-    for topic, named in pairs:
-        category = (
-            named
-            if categories_are_named
-            else CATEGORIES_BEFORE_THEY_WERE_NAMED.get(topic.sal_name, "")
-        )
-        if everything or category in wanted or topic.sal_name in wanted:
-            yield topic
+    elements = [element for element in generics.iter() if element.tag in _TOPIC_TAGS]
+    named = any(_text(element, "Category") for element in elements)
+    return [
+        element
+        for element in elements
+        if _is_wanted(element, wanted, everything=everything, named=named)
+    ]
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -162,31 +164,50 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _component(
-    subsystem: ET.Element, folder: Path, generics: Iterable[tuple[Topic, str]]
+    subsystem: ET.Element, folder: Path, generics: ET.Element, generics_path: Path
 ) -> Component:
     name = _text(subsystem, "Name")
+    enumerations = ComponentEnumerations(name)
     topics: dict[str, Topic] = {}
-    constants: list[Constant] = []
-    for kind in ("Commands", "Events", "Telemetry"):
-        for path in sorted(folder.rglob(f"{name}_{kind}.xml")):
-            root = _parse(path)
-            topics |= {topic.sal_name: topic for topic, _ in _topics(root, name, path)}
-            for element in root.findall("Enumeration"):
-                constants += _constants(element.text or "", str(path))
+    last_of_first_file = ""
+    for path in (path for kind in _KINDS for path in sorted(folder.rglob(f"{name}_{kind}.xml"))):
+        found = {
+            topic.sal_name: topic for topic in _topics_of(_parse(path), name, path, enumerations)
+        }
+        topics |= found
+        last_of_first_file = last_of_first_file or next(reversed(found), "")
     # A component may define a generic topic in its own way.
-    generic = {topic.sal_name: topic for topic in _added_generics(subsystem, generics)}
-    index = _text(subsystem, "IndexEnumeration").lower()
+    generic = {
+        topic.sal_name: topic
+        for topic in _topics_of(
+            _added_generics(subsystem, generics), _GENERIC, generics_path, enumerations
+        )
+    }
+    topics = generic | topics
+    indices = _text(subsystem, "IndexEnumeration")
+    is_indexed = indices.lower() not in {"", "no"}
+    if is_indexed and last_of_first_file:
+        topic = topics[last_of_first_file]
+        constants = (*topic.constants, *index_constants(indices))
+        topics[last_of_first_file] = replace(topic, constants=constants)
     return Component(
         name=name,
         description=_text(subsystem, "Description"),
-        indexed=index not in {"", "no"},
-        topics=tuple((generic | topics).values()),
-        constants=tuple(constants),
+        indexed=is_indexed,
+        topics=tuple(topics.values()),
     )
 
 
-def load_xml(folder: Path, names: Sequence[str] = ()) -> list[Component]:
-    """Read components from the observatory's XML.
+@dataclass(frozen=True)
+class XmlInterfaces:
+    """The components that could be read, and the errors of the others."""
+
+    components: tuple[Component, ...]
+    errors: tuple[InterfaceError, ...]
+
+
+def read_xml(folder: Path, names: Sequence[str] = ()) -> XmlInterfaces:
+    """Read components from the observatory's XML; a wrong one does not affect the others.
 
     Parameters
     ----------
@@ -199,13 +220,31 @@ def load_xml(folder: Path, names: Sequence[str] = ()) -> list[Component]:
     Raises
     ------
     InterfaceError
-        If a file is missing or wrong; the message says where.
+        If one of the two files that all components share is missing or wrong.
     """
     generics_path = _find(folder, "SALGenerics.xml")
-    generics = list(_topics(_parse(generics_path), _GENERIC, generics_path))
-    subsystems = _parse(_find(folder, "SALSubsystems.xml"))
-    return [
-        _component(subsystem, folder, generics)
-        for subsystem in subsystems.iter("SALSubsystem")
-        if not names or _text(subsystem, "Name") in names
-    ]
+    generics = _parse(generics_path)
+    components: list[Component] = []
+    errors: list[InterfaceError] = []
+    for subsystem in _parse(_find(folder, "SALSubsystems.xml")).iter("SALSubsystem"):
+        if names and _text(subsystem, "Name") not in names:
+            continue
+        try:
+            components.append(_component(subsystem, folder, generics, generics_path))
+        except InterfaceError as e:
+            errors.append(e)
+    return XmlInterfaces(tuple(components), tuple(errors))
+
+
+def load_xml(folder: Path, names: Sequence[str] = ()) -> list[Component]:
+    """Read components from the observatory's XML; see `read_xml`.
+
+    Raises
+    ------
+    InterfaceError
+        If a file is missing or wrong; the message says where.
+    """
+    interfaces = read_xml(folder, names)
+    if interfaces.errors:
+        raise interfaces.errors[0]
+    return list(interfaces.components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import ddsutil
@@ -10,9 +11,10 @@ from lsst.ts import idl as ts_idl
 from lsst.ts import salobj
 
 from interfaces.__main__ import COMMITTED_IDL, DEFINITIONS, main
-from interfaces.definition import load_component, load_definitions
+from interfaces.definition import Generics, load_component, load_definitions
 from interfaces.idl import component_idl, file_name
-from interfaces.model import InterfaceError
+from interfaces.model import InterfaceError, Topic, TopicKind
+from interfaces.release import Release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +50,7 @@ def test_salobj_and_ddsutil_read_the_idl_alike(name: str) -> None:
     metadata = salobj.parse_idl(name, path)
     types = ddsutil.parse_idl_file(path).types
     assert metadata.sal_version
-    assert metadata.xml_version == "10.0.0"
+    assert metadata.xml_version == "10.1.0"
     for sal_name, topic in metadata.topic_info.items():
         parsed = types[f"{name}::{sal_name}_{topic.version_hash}"]
         assert list(topic.field_info) == [field.name for field in parsed.fields]
@@ -119,7 +121,7 @@ def test_idl_matches_the_wire_contract() -> None:
         ("long", None),
     ]
     assert fields_of("CCArchiver", "command_start")[6:] == [("settingsToApply", "string", 256)]
-    assert fields_of("CCArchiver", "command_enable")[6:] == [("value", "boolean", None)]
+    assert fields_of("CCArchiver", "command_enable")[6:] == []
     assert fields_of("CCArchiver", "command_resetFromFault")[6:] == [("value", "boolean", None)]
     assert fields_of("CCArchiver", "ackcmd")[6:] == [
         ("ack", "long", None),
@@ -162,16 +164,17 @@ def test_bad_sister_definition_is_rejected(tmp_path: Path, text: str, message: s
     path = tmp_path / "X.yaml"
     path.write_text(text)
     with pytest.raises(InterfaceError, match=message):
-        load_component(path, ())
+        load_component(path, Generics())
 
 
 def test_topic_hash_depends_only_on_its_fields(tmp_path: Path) -> None:
     def codes(old: str = "", new: str = "") -> list[str]:
         path = tmp_path / "CCCamera.yaml"
-        text = (DEFINITIONS / "CCCamera.yaml").read_text()
+        text = re.sub("(?m)^generics: .*$", "", (DEFINITIONS / "CCCamera.yaml").read_text())
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        lines = component_idl(load_component(path, ()), "x").splitlines()
+        component = load_component(path, Generics())
+        lines = component_idl(component, "x", Release.SAL_6).splitlines()
         return [line.split()[1].rsplit("_", 1)[1] for line in lines if line.startswith("struct")]
 
     end, start = codes()
@@ -228,16 +231,49 @@ def test_bad_definition_is_rejected(tmp_path: Path, text: str, message: str) -> 
     path = tmp_path / "X.yaml"
     path.write_text(text)
     with pytest.raises(InterfaceError, match=message) as caught:
-        load_component(path, ())
+        load_component(path, Generics())
     assert str(path) in str(caught.value)
 
 
 def test_duplicate_topic_name_is_rejected(tmp_path: Path) -> None:
-    generics = load_definitions(DEFINITIONS)[1][0].topics
+    generics = Generics(((Topic("summaryState", TopicKind.EVENT), "csc"),))
     path = tmp_path / "X.yaml"
-    path.write_text("component: X\ngenerics: true\nevents: {summaryState: {description: d}}")
+    path.write_text("component: X\ngenerics: [csc]\nevents: {summaryState: {description: d}}")
     with pytest.raises(InterfaceError, match="logevent_summaryState is there twice"):
         load_component(path, generics)
+
+
+GENERICS = Generics(
+    (
+        (Topic("heartbeat", TopicKind.EVENT), "mandatory"),
+        (Topic("summaryState", TopicKind.EVENT), "csc"),
+        (Topic("enterControl", TopicKind.COMMAND), None),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "topics"),
+    [
+        ("[]", ["heartbeat"]),
+        ("[csc]", ["heartbeat", "summaryState"]),
+        ("[command_enterControl]", ["heartbeat", "enterControl"]),
+    ],
+)
+def test_component_has_the_generic_topics_that_it_names(
+    tmp_path: Path, names: str, topics: list[str]
+) -> None:
+    path = tmp_path / "X.yaml"
+    path.write_text(f"component: X\ngenerics: {names}")
+    assert [topic.name for topic in load_component(path, GENERICS).topics] == topics
+
+
+@pytest.mark.parametrize("names", ["true", "[cscs]", "csc"])
+def test_unknown_generic_topics_are_rejected(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "X.yaml"
+    path.write_text(f"component: X\ngenerics: {names}")
+    with pytest.raises(InterfaceError, match="generics must be a list"):
+        load_component(path, GENERICS)
 
 
 @pytest.mark.parametrize("text", ["version: 1 0", "version: 10", "events: {}"])

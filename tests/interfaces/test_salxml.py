@@ -10,8 +10,10 @@ import pytest
 from lsst.ts import salobj
 
 from interfaces.__main__ import main
+from interfaces.declaration import declaration
 from interfaces.idl import component_idl
 from interfaces.model import Component, Constant, Field, InterfaceError, Topic, TopicKind
+from interfaces.release import Release
 from interfaces.salxml import load_xml
 
 XML = Path(__file__).parent / "data" / "xml"
@@ -65,34 +67,109 @@ def test_xml_with_all_types_becomes_idl(tmp_path: Path) -> None:
         assert topic_type.keys == ("TestID",)
 
 
-def test_enumerations_become_constants() -> None:
+def test_enumerations_become_constants_after_a_topic() -> None:
     (component,) = load_xml(XML)
-    assert component.constants == (
-        Constant("Mood_Calm", 1),
-        Constant("Mood_Cross", 2),
-        Constant("Mood_Sleepy", 7),
-        Constant("Mood_Asleep", 8),
+    (scalars,) = (t for t in component.topics if t.sal_name == "logevent_scalars")
+    assert scalars.constants == (
+        Constant("scalars_Int0ValueEnum_Zero", "0"),
+        Constant("scalars_Int0ValueEnum_Two", "2"),
+        Constant("scalars_Int0ValueEnum_Four", "04"),
+        Constant("scalars_Int0ValueEnum_Five", "0x05"),
+        Constant("Test_shared_Mood_Calm", "1"),
+        Constant("Test_shared_Mood_Cross", "2"),
+        Constant("Test_shared_Mood_Sleepy", "7"),
+        Constant("Test_shared_Mood_Asleep", "8"),
     )
-    text = component_idl(component, "x")
-    assert "\t const long Mood_Asleep=8;\n" in text
-    assert "\t const long scalars_Int0ValueEnum_Five=5;\n" in text
+    text = component_idl(component, "x", Release.SAL_6)
+    assert text.count("\t const long Test_shared_Mood_Asleep=8;\n") == 1
+    assert "\t const long scalars_Int0ValueEnum_Five=0x05;\n" in text
+    assert "\t const long long Test_shared_Mood_Asleep=8;\n" in component_idl(
+        component, "x", Release.SAL_7
+    )
 
 
-def test_char_becomes_a_string() -> None:
-    """This is how the observatory's generator converts it."""
-    fields = (Field("one", "char"), Field("many", "char", count=7))
-    topic = Topic("letters", TopicKind.TELEMETRY, "Letters.", fields)
-    text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
-    assert "\t  string<1>\tone;" in text
-    assert "\t  string<7>\tmany;" in text
-    assert "XID" not in text
+def test_indices_become_constants_after_the_last_topic_of_the_first_file() -> None:
+    (component,) = load_xml(XML)
+    having = [
+        topic.sal_name
+        for topic in component.topics
+        if Constant("indexEnumeration_any", "1") in topic.constants
+    ]
+    assert having == ["arrays"]
+
+
+def test_strings_with_a_count_are_no_arrays(xml: Path) -> None:
+    change(
+        xml,
+        "Test_Commands.xml",
+        "<IDL_Size>20</IDL_Size>\n      <Units>unitless</Units>\n      <Count>1</Count>",
+        "<Units>unitless</Units>\n      <Count>9</Count>",
+    )
+    (component,) = load_xml(xml)
+    (topic,) = (t for t in component.topics if t.sal_name == "command_setScalars")
+    (field,) = (f for f in topic.fields if f.name == "string0")
+    assert declaration(field) == "string\tstring0"
+
+
+def test_item_with_count_1_can_be_an_array(xml: Path) -> None:
+    path = xml / "Test" / "Test_Telemetry.xml"
+    text = path.read_text()
+    mark = "<EFDB_Name>int0</EFDB_Name>"
+    path.write_text(text.replace(mark, f"{mark}\n<IsJavaArray/>", 1))
+    (component,) = load_xml(xml)
+    (topic,) = (t for t in component.topics if t.sal_name == "scalars")
+    declarations = [declaration(field) for field in topic.fields]
+    assert "long\tint0[1]" in declarations
+    assert "long\tlong0" in declarations
+
+
+@pytest.mark.parametrize(
+    ("version", "index", "result", "has_priority"),
+    [("11.1.1", "TestID", "string<256>", True), ("12.0.0", "salIndex", "string", False)],
+)
+def test_layout_is_that_of_the_sal_release(
+    tmp_path: Path, version: str, index: str, result: str, *, has_priority: bool
+) -> None:
+    assert main(["--xml", str(XML), "--xml-version", version, "--output", str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    types = ddsutil.parse_idl_file(path).types
+    by_name = {name.rsplit("_", 1)[0]: one for name, one in types.items()}
+    event = [field.name for field in by_name["Test::logevent_heartbeat"].fields]
+    assert event[0] == index
+    assert ("priority" in event) == has_priority
+    acknowledgement = by_name["Test::ackcmd"]
+    assert acknowledgement.keys == (index,)
+    names = [field.name for field in acknowledgement.fields]
+    assert names[5:9] == ["private_origin", index, "ack", "error"]
+    (line,) = [line for line in path.read_text().splitlines() if "\tresult;" in line]
+    assert line.startswith(f"\t  {result}\tresult;")
+
+
+def test_release_of_sal_can_be_chosen(tmp_path: Path) -> None:
+    options = ["--xml", str(XML), "--xml-version", "mine", "--output", str(tmp_path)]
+    assert main([*options, "--sal", "7"]) == 0
+    (path,) = tmp_path.iterdir()
+    assert "priority" not in path.read_text()
+
+
+def test_bad_component_does_not_keep_others_from_being_written(
+    xml: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = xml / "SALSubsystems.xml"
+    other = "<SALSubsystem><Name>Bad</Name></SALSubsystem></SALSubsystemSet>"
+    path.write_text(path.read_text().replace("</SALSubsystemSet>", other))
+    (xml / "Bad_Events.xml").write_text("<SALEventSet>")
+    output = tmp_path / "idl"
+    assert main(["--xml", str(xml), "--output", str(output)]) == 2
+    assert [path.name for path in output.iterdir()] == ["sal_revCoded_Test.idl"]
+    assert "Bad_Events.xml" in capsys.readouterr().err
 
 
 def test_multiline_texts_become_one_line() -> None:
     topic = Topic(
         "t", TopicKind.TELEMETRY, 'a "quoted"\n  text', (Field("f", "int", 'x\n"y"', "m"),)
     )
-    text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x")
+    text = component_idl(Component("X", "", indexed=False, topics=(topic,)), "x", Release.SAL_6)
     assert "Description=\"a 'quoted' text\"" in text
     assert '// @Metadata=(Units="m",Description="x \'y\'")' in text
 

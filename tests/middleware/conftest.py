@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interfaces.generate import write
+from interfaces.release import Release
 from interfaces.salxml import load_xml
 from tests.middleware.process import Peers
 from tests.middleware.settling import settle_at_the_machines_pace
@@ -56,7 +57,7 @@ def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture(scope="session")
 def idl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generate the IDL of the indexed component Test, which has fields of all types."""
-    (path,) = write(load_xml(XML, ["Test"]), "test", tmp_path_factory.mktemp("idl"))
+    (path,) = write(load_xml(XML, ["Test"]), "test", Release.SAL_6, tmp_path_factory.mktemp("idl"))
     return path
 
 

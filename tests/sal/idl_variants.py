@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ccarchiver_core.config.site_sections import SalNames
@@ -25,10 +25,7 @@ SETTINGS_EVENTS = (
     "logevent_settingsApplied",
     "logevent_appliedSettingsMatchStart",
 )
-"""Of configurable components only; CCArchiver has them in no release."""
-
-WITH_A_VALUE = "command_resetFromFault"
-"""The one command without a meaningful field that has `value` in every release."""
+"""Of configurable components only, such as the cameras; CCArchiver has them in no release."""
 
 _STRUCT = re.compile(r"struct (\w+)_\w+ \{")
 
@@ -57,15 +54,24 @@ class Variant:
 
     sal: str
     xml: str
-    changes: tuple[Callable[[Topic], Topic | None], ...] = field(default=())
+    changes: tuple[Callable[[Topic], Topic | None], ...] = ()
+    settings_events: bool = False
+    """Whether the archiver has the settings events."""
 
     def write(self, folder: Path) -> Path:
         """Write the IDL of the three components of ComCam; return the folder."""
         for component in SalNames().all:
-            topics = [self._changed(topic) for topic in _committed(component)]
+            topics = [self._changed(topic) for topic in self._original(component)]
             text = _text(component, self, [topic for topic in topics if topic is not None])
             (folder / file_name(component)).write_text(text)
         return folder
+
+    def _original(self, component: str) -> list[Topic]:
+        topics = _committed(component)
+        if self.settings_events and component == SalNames().archiver:
+            camera = _committed(SalNames().camera)
+            topics += [topic for topic in camera if topic.name in SETTINGS_EVENTS]
+        return topics
 
     def _changed(self, topic: Topic) -> Topic | None:
         changed: Topic | None = topic
@@ -110,21 +116,10 @@ def _text(component: str, variant: Variant, topics: Iterable[Topic]) -> str:
     return "\n".join([*lines, "};"]) + "\n"
 
 
-def _as_the_observatory(topic: Topic) -> Topic | None:
-    """Apply what all of the observatory's releases have in common."""
-    if topic.name in SETTINGS_EVENTS or topic.name == "command_enterControl":
-        return None
-    if topic.name.startswith("command_") and topic.name != WITH_A_VALUE:
-        return topic.without("value")
-    return topic
-
-
-def _as_xml_10_1(topic: Topic) -> Topic:
-    if topic.name in {"command_setLogLevel", "logevent_logLevel"}:
-        return topic.having(subsystem="\tstring\tsubsystem;")
-    if topic.name == "logevent_logMessage":
-        return topic.having(timestamp="\tdouble\ttimestamp;")
-    return topic
+def _as_xml_10_0(topic: Topic) -> Topic:
+    return (
+        topic.without("subsystem") if topic.name.endswith("ogLevel") else topic.without("timestamp")
+    )
 
 
 def _as_sal_7(topic: Topic) -> Topic:
@@ -158,8 +153,10 @@ def _as_needed(topic: Topic) -> Topic | None:
     return topic.without(*(name for name in topic.fields if name not in kept))
 
 
-OWN = Variant("ccarchiver-1", "10.0.0")
-SAL_6 = Variant("6.1.1", "10.1.0", (_as_the_observatory, _as_xml_10_1))
-SAL_7_XML_12 = Variant("7.0.0", "12.0.0", (_as_the_observatory, _as_xml_10_1, _as_sal_7))
-SAL_7_XML_15 = replace(SAL_7_XML_12, sal="7.4.1", xml="15.0.0")
+XML_10_0 = Variant("5.1.1", "10.0.0", (_as_xml_10_0,))
+XML_10_1 = Variant("6.1.1", "10.1.0")
+CONFIGURABLE = Variant("6.1.1", "10.1.0-configurable", settings_events=True)
+"""CCArchiver with the settings events, as archivers had before their release 10."""
+XML_12 = Variant("7.0.0", "12.0.0", (_as_sal_7,))
+XML_15 = Variant("7.4.1", "15.0.0", (_as_sal_7,))
 MINIMAL = Variant("7.4.1", "minimal", (_as_needed,))

@@ -68,9 +68,6 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
                 timeout=limit(),
             )
             await self.assert_next_sample(self.remote.evt_heartbeat, timeout=limit())
-            await self.assert_next_sample(
-                self.remote.evt_settingVersions, recommendedSettingsLabels="", timeout=limit()
-            )
             await self.assert_next_sample(self.remote.evt_simulationMode, mode=0, timeout=limit())
             await self.assert_next_sample(self.remote.evt_logLevel, timeout=limit())
             await self.remote.cmd_setLogLevel.set_start(level=10, timeout=limit())
@@ -78,9 +75,9 @@ class TestStandard(salobj.BaseCscTestCase, unittest.IsolatedAsyncioTestCase):  #
             message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
             while "a log message" not in message.message:
                 message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
-            await self.remote.cmd_start.set_start(settingsToApply="", timeout=limit())
-            applied = await self.remote.evt_settingsApplied.next(flush=False, timeout=limit())
-            assert applied.settingsVersion.startswith(f"{__version__}:")
+            await self.remote.cmd_start.start(timeout=limit())
+            while f"settings {__version__}:" not in message.message:
+                message = await self.remote.evt_logMessage.next(flush=False, timeout=limit())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from lsst.ts import salobj
 from structlog.testing import capture_logs
 
+from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.site_sections import SalNames
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 VARIANTS = {
-    "this project": idl_variants.OWN,
-    "SAL 6, XML 10.1": idl_variants.SAL_6,
-    "SAL 7, XML 12": idl_variants.SAL_7_XML_12,
-    "SAL 7, XML 15": idl_variants.SAL_7_XML_15,
+    "XML 10.0": idl_variants.XML_10_0,
+    "SAL 6, XML 10.1": idl_variants.XML_10_1,
+    "configurable": idl_variants.CONFIGURABLE,
+    "SAL 7, XML 12": idl_variants.XML_12,
+    "SAL 7, XML 15": idl_variants.XML_15,
     "minimal": idl_variants.MINIMAL,
 }
 
@@ -105,7 +107,7 @@ async def test_csc_archives_an_image_with_the_idl_of(
 
 
 def test_left_out_topics_are_logged_in_one_line(use: Callable[[Variant], Path]) -> None:
-    folder = use(idl_variants.SAL_6)
+    folder = use(idl_variants.XML_10_1)
     with capture_logs() as lines:
         read_interfaces(SalNames())
     (line,) = [line for line in lines if line["event"] == "interface.left_out"]
@@ -153,7 +155,7 @@ async def test_csc_is_refused_without_a_needed_part_of(
     fresh_redis: PrivateRedis,
     use: Callable[[Variant], Path],
 ) -> None:
-    folder = use(idl_variants.SAL_7_XML_15.but(change))
+    folder = use(idl_variants.XML_15.but(change))
     context = WorkerContext(Worker.SAL, site(fresh_redis.port))
     with pytest.raises(ConfigError) as caught:
         CCArchiverCsc(context)
@@ -164,10 +166,26 @@ async def test_csc_is_refused_without_a_needed_part_of(
     assert "\n" not in message
 
 
+async def test_settings_are_published_if_the_idl_has_the_events(
+    fresh_redis: PrivateRedis, use: Callable[[Variant], Path]
+) -> None:
+    use(idl_variants.CONFIGURABLE)
+    settings = site(fresh_redis.port)
+    async with fake_workers_at_work(settings), csc_at_work(settings) as harness:
+        available = await harness.remote.evt_settingVersions.next(flush=False, timeout=limit())
+        assert available.recommendedSettingsLabels == ""
+        await harness.remote.cmd_start.set_start(settingsToApply="", timeout=limit())
+        applied = await harness.remote.evt_settingsApplied.next(flush=False, timeout=limit())
+        assert applied.settingsVersion.startswith(f"{__version__}:")
+        event = harness.remote.evt_appliedSettingsMatchStart
+        matches = await event.next(flush=False, timeout=limit())
+        assert matches.appliedSettingsMatchStartIsTrue
+
+
 async def test_csc_is_refused_without_an_idl_file(
     fresh_redis: PrivateRedis, use: Callable[[Variant], Path]
 ) -> None:
-    path = use(idl_variants.OWN) / "sal_revCoded_CCCamera.idl"
+    path = use(idl_variants.XML_10_1) / "sal_revCoded_CCCamera.idl"
     path.unlink()
     context = WorkerContext(Worker.SAL, site(fresh_redis.port))
     with pytest.raises(ConfigError, match="no IDL of CCCamera") as caught:
@@ -185,7 +203,7 @@ async def test_command_that_the_csc_does_not_know_is_rejected(
         is_known = topic.name == "command_setAuthList"
         return Topic("command_polish", topic.fields) if is_known else topic
 
-    use(idl_variants.SAL_6.but(renamed))
+    use(idl_variants.XML_10_1.but(renamed))
     async with csc_at_work(site(fresh_redis.port)) as harness:
         with pytest.raises(salobj.AckError, match="does not support the command"):
             await harness.to("polish")
