@@ -183,6 +183,7 @@ def _component(
             _added_generics(subsystem, generics), _GENERIC, generics_path, enumerations
         )
     }
+    last_of_first_file = last_of_first_file or next(reversed(generic), "")
     topics = generic | topics
     indices = _text(subsystem, "IndexEnumeration")
     is_indexed = indices.lower() not in {"", "no"}

@@ -1,6 +1,6 @@
 """Checks of DDS, the bus of SAL.
 
-They check its environment variables, the network interface and the IDL files of the components.
+They check its environment variables and the network interface.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok
-from ccarchiver_core.config.site_sections import SalNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,27 +146,3 @@ def _cyclone(name: str, configuration: str) -> Finding:
         found = f"{CYCLONE} names {path}, which cannot be read"
         return failure(name, found, f"correct or unset {CYCLONE}")
     return ok(name, f"set by {CYCLONE}, so it is not checked; {INTERFACE} has no effect")
-
-
-def idl(site: Site) -> Iterator[Finding]:
-    """Check whether the IDL files of the components are installed."""
-    name = "dds.idl"
-    # Imported here: a broken installation must be the finding of this check only.
-    from lsst.ts.idl import get_idl_dir  # noqa: PLC0415
-
-    folder = get_idl_dir()
-    names = SalNames() if site.settings_or_none is None else site.settings_or_none.sal
-    components = names.all
-    missing = [
-        component
-        for component in components
-        if not (folder / f"sal_revCoded_{component}.idl").is_file()
-    ]
-    if missing:
-        yield failure(
-            name,
-            f"{folder} has no IDL for {', '.join(missing)}: the CSC does not start",
-            "pip install ./middleware/ccarchiver-idl, or make_idl_files.py " + " ".join(missing),
-        )
-        return
-    yield ok(name, f"{', '.join(components)} in {folder}")

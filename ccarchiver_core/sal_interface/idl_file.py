@@ -23,7 +23,7 @@ UNKNOWN = "?"
 
 _VERSIONS = re.compile(r"//\s*SAL_VERSION=(?P<sal>\S+)\s+XML_VERSION=(?P<xml>\S+)")
 _TOPIC = re.compile(r"\s*struct\s+(?P<name>\w+)_(?P<suffix>[0-9A-Za-z]+)\s*\{")
-_END = re.compile(r"\s*\}\s*;")
+_CONSTANT = "const "
 _FIELD = re.compile(
     r"\s*(?P<type>[a-z]+(?:[ \t]+[a-z]+)*(?:<\d+>)?)\s+(?P<name>\w+)\s*(?P<array>\[\d+\])?\s*;"
 )
@@ -39,6 +39,8 @@ class IdlTopic:
     """Revision code at the end of its DDS name; it changes with the fields."""
     fields: Mapping[str, str]
     """IDL type of each field, with its length: ``string<8>``, ``long[4]``."""
+    constants: tuple[str, ...] = ()
+    """The lines of the constants after the topic, such as ``const long state_ENABLED=2;``."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,17 @@ def read_idl(folder: Path, component: str) -> IdlFile:
 
 
 def _topics(lines: list[str]) -> Iterator[IdlTopic]:
-    start: re.Match[str] | None = None
+    name = suffix = ""
     fields: dict[str, str] = {}
+    constants: list[str] = []
     for line in lines:
-        if start is None:
-            start, fields = _TOPIC.match(line), {}
+        if start := _TOPIC.match(line):
+            if name:
+                yield IdlTopic(name, suffix, fields, tuple(constants))
+            name, suffix, fields, constants = start["name"], start["suffix"], {}, []
         elif match := _FIELD.match(line):
             fields[match["name"]] = " ".join(match["type"].split()) + (match["array"] or "")
-        elif _END.match(line):
-            yield IdlTopic(start["name"], start["suffix"], fields)
-            start = None
+        elif line.lstrip().startswith(_CONSTANT):
+            constants.append(line.strip())
+    if name:
+        yield IdlTopic(name, suffix, fields, tuple(constants))

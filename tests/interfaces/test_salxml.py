@@ -98,6 +98,13 @@ def test_indices_become_constants_after_the_last_topic_of_the_first_file() -> No
     assert having == ["arrays"]
 
 
+def test_component_without_own_files_has_the_indices_after_a_generic_topic(xml: Path) -> None:
+    shutil.rmtree(xml / "Test")
+    (component,) = load_xml(xml)
+    having = [topic.sal_name for topic in component.topics if topic.constants]
+    assert having == [component.topics[-1].sal_name]
+
+
 def test_strings_with_a_count_are_no_arrays(xml: Path) -> None:
     change(
         xml,

@@ -232,12 +232,3 @@ def test_cyclonedds_uri_must_name_an_existing_file(
     assert only(run_check(dds.interface, NOWHERE)).level is Level.FAILURE
     (tmp_path / "none.xml").touch()
     assert only(run_check(dds.interface, NOWHERE)).level is Level.OK
-
-
-def test_idl_must_exist_for_every_component() -> None:
-    assert only(run_check(dds.idl, NOWHERE)).level is Level.OK, (
-        "without a site the check uses the names of ComCam"
-    )
-    finding = only(run_check(dds.idl, site_of(SAL={"CAMERA": "NoSuchThing"})))
-    assert finding.level is Level.FAILURE
-    assert "has no IDL for NoSuchThing" in finding.found
