@@ -90,6 +90,8 @@ def _print_result(console: Console, result: Result) -> None:
         f"{result.seconds:g} s in all",
         markup=False,
     )
+    if result.incomplete:
+        console.print(f"  {result.incomplete} images lack events of dropped statuses")
     for text in result.failures:
         console.print(f"  {text}", style="red", markup=False)
 

@@ -49,6 +49,8 @@ class Trace:
     """For each status topic, the CCDs with a good event, and the time of the first one."""
     is_dead_lettered: bool = False
     """Whether it is among the dead letters, in a scenario in which that is correct."""
+    droppable: set[str] = field(default_factory=set)
+    """Status topics whose messages RabbitMQ may have dropped together with their queue."""
     published: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
     @property
@@ -134,6 +136,35 @@ class Oracle:
         """Return the images of a run that are among the dead letters."""
         return [trace for trace in self.of(run) if trace.is_dead_lettered]
 
+    def record_deleted_queue(self, topic: str, began: float, ended: float) -> None:
+        """Record that the queue of a status topic was missing for a time.
+
+        The deployed peers publish statuses without a confirmation. RabbitMQ drops those that are in
+        the queue, or that arrive while it is missing. So each image that was in progress may stay
+        without events of this topic. An image whose last event was put later must be complete.
+        """
+        for trace in self.accepted(self.run):
+            at = self.delivered_at(trace)
+            if trace.last_put <= ended and (at is None or at >= began):
+                trace.droppable.add(topic)
+
+    def incomplete(self, run: int) -> list[Trace]:
+        """Return the accepted images of a run that lack only events that may have been dropped."""
+        return [trace for trace in self.accepted(run) if self._is_incomplete(trace)]
+
+    def lacks(self, trace: Trace, topic: str) -> bool:
+        """Return whether an image has no good event of a topic for one of its CCDs."""
+        return not self._expected <= trace.good[topic].keys()
+
+    def _is_incomplete(self, trace: Trace) -> bool:
+        lacking = {topic for topic in STATUS_TOPICS if self.lacks(trace, topic)}
+        return (
+            bool(lacking)
+            and lacking <= trace.droppable
+            and not trace.is_dead_lettered
+            and self._files_missing(trace.obsid) == 0
+        )
+
     def of(self, run: int) -> list[Trace]:
         """Return the traces of a run."""
         return [trace for trace in self.traces.values() if trace.run == run]
@@ -157,11 +188,16 @@ class Oracle:
         return at
 
     def outstanding(self, run: int) -> list[Trace]:
-        """Return the accepted images of a run that are not delivered yet."""
+        """Return the accepted images of a run that are not delivered yet.
+
+        Those that lack only events that may have been dropped do not count.
+        """
         return [
             trace
             for trace in self.accepted(run)
-            if not trace.is_dead_lettered and self.delivered_at(trace) is None
+            if not trace.is_dead_lettered
+            and self.delivered_at(trace) is None
+            and not self._is_incomplete(trace)
         ]
 
     def describe(self, trace: Trace) -> str:

@@ -11,6 +11,9 @@ from ccarchiver_sim.faults.scenario import LONGEST_USUAL_S, Scenario
 
 JOINT = " + "
 """Between the two names of a pair."""
+FEW_PARTNERS = 6
+"""A scenario with fewer unused partners is drawn before the others. Otherwise the last unused ones
+often exclude each other: there are six for the Controller alone."""
 LATEST_S = 1.0
 """Most seconds from the begin of the first fault to the begin of the second one."""
 
@@ -41,6 +44,11 @@ EXCLUSIONS = (
         frozenset({"redis-stopped", "redis-killed"}),
         "with fsync everysec on a full disk, Redis has answered writes that it cannot store before "
         "it ends; the archiver requires fsync always",
+    ),
+    Exclusion(
+        frozenset({"rabbitmq-queue-deleted"}),
+        frozenset({"network-lost-replies"}),
+        "deliveries that are lost with a connection return to their queue, which is deleted",
     ),
 )
 """Combinations that the parts of the scenarios do not exclude."""
@@ -125,9 +133,15 @@ def draw_pairs(
     drawn = []
     for _ in range(count):
         chance.shuffle(names)
+        partners = _count_partners(names, uses)
         pair = min(
             names,
-            key=lambda pair: (max(uses[name] for name in pair), taken[pair], _total(uses, pair)),
+            key=lambda pair: (
+                max(uses[name] for name in pair),
+                taken[pair],
+                _total(uses, pair),
+                min(FEW_PARTNERS, *(partners[name] for name in pair)),
+            ),
         )
         # Own choices, so that one pair alone is repeated as it was among others.
         own = random.Random(f"pair {seed} {pair} {taken[pair]}")  # noqa: S311 - as above
@@ -135,6 +149,14 @@ def draw_pairs(
         uses.update(pair)
         taken[pair] += 1
     return drawn
+
+
+def _count_partners(names: Sequence[tuple[str, str]], uses: Counter[str]) -> Counter[str]:
+    """Return for each scenario with how many others it can be drawn next, both least used."""
+    fewest = min(uses[name] for pair in names for name in pair)
+    return Counter(
+        name for pair in names if all(uses[one] == fewest for one in pair) for name in pair
+    )
 
 
 def _total(uses: Counter[str], names: Iterable[str]) -> int:

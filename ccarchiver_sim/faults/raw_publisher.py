@@ -1,4 +1,4 @@
-"""Publisher of raw bytes to queues, as a faulty peer would, and a reader of queue lengths."""
+"""A client of RabbitMQ that publishes raw bytes, as a faulty peer would, and inspects queues."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -46,6 +46,30 @@ def depths(rig: Rig, queues: Sequence[str]) -> list[int]:
             else:
                 channel.close()
     return found
+
+
+def _count_consumers(rig: Rig, queue: str) -> int:
+    with _connected(rig) as connection:
+        try:
+            declared = connection.channel().queue_declare(queue, passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            return 0
+        return int(declared.method.consumer_count)
+
+
+async def count_consumers(rig: Rig, queue: str) -> int:
+    """Return the number of consumers of a queue, 0 if it does not exist."""
+    return await asyncio.to_thread(_count_consumers, rig, queue)
+
+
+def _delete_queue(rig: Rig, queue: str) -> None:
+    with _connected(rig) as connection:
+        connection.channel().queue_delete(queue)
+
+
+async def delete_queue(rig: Rig, queue: str) -> None:
+    """Delete a queue with its messages, its binding and its consumers."""
+    await asyncio.to_thread(_delete_queue, rig, queue)
 
 
 async def publish(rig: Rig, messages: Sequence[tuple[str, bytes]]) -> None:

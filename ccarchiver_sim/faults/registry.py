@@ -50,6 +50,7 @@ SHORT: tuple[str, ...] = (
     "redis-killed",
     "rabbitmq-killed",
     "rabbitmq-rejects",
+    "rabbitmq-queue-deleted",
     "controller-silent",
     "controller-negative",
 )

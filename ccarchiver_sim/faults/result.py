@@ -31,6 +31,9 @@ class Result:
     lost: int
     dead_lettered: int
     """Images that are kept as dead letters with the reason, where that is correct."""
+    incomplete: int
+    """Images without the events of statuses that RabbitMQ dropped with a queue. The archiver cannot
+    know of these statuses, and shows such an image as unfinished."""
     duplicated: int
     """Status events that were published twice, because of the time between an event and its
     record."""
@@ -59,11 +62,12 @@ def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> R
     """Return the figures of a scenario run."""
     traces = oracle.of(run)
     accepted = [trace for trace in traces if trace.is_accepted]
+    incomplete = {trace.obsid for trace in oracle.incomplete(run)}
     recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
     for trace in accepted:
         at = oracle.delivered_at(trace)
         if at is None:
-            lost += not trace.is_dead_lettered
+            lost += not trace.is_dead_lettered and trace.obsid not in incomplete
             dead_lettered += trace.is_dead_lettered
             continue
         held_up_by = [
@@ -76,7 +80,8 @@ def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> R
         scenario=scenario,
         faults=len(faults),
         accepted=len(accepted),
-        delivered=len(accepted) - lost - dead_lettered,
+        delivered=len(accepted) - lost - dead_lettered - len(incomplete),
+        incomplete=len(incomplete),
         dead_lettered=dead_lettered,
         lost=lost,
         duplicated=sum(trace.duplicates for trace in traces),
@@ -95,6 +100,7 @@ def total(results: Sequence[Result]) -> Result:
         delivered=sum(result.delivered for result in results),
         lost=sum(result.lost for result in results),
         dead_lettered=sum(result.dead_lettered for result in results),
+        incomplete=sum(result.incomplete for result in results),
         duplicated=sum(result.duplicated for result in results),
         recovered=sum(result.recovered for result in results),
         slowest_recovery_s=max((result.slowest_recovery_s for result in results), default=0.0),

@@ -90,8 +90,8 @@ def _print(console: Console, night: Night, seed: int) -> None:
     result = night.result
     console.print(
         f"{night.taken} exposures, {result.accepted} accepted, {result.delivered} delivered, "
-        f"{result.lost} lost, {result.duplicated} events duplicated, {night.slow} late without a "
-        "fault",
+        f"{result.lost} lost, {result.incomplete} without events of dropped statuses, "
+        f"{result.duplicated} events duplicated, {night.slow} late without a fault",
         markup=False,
     )
     if night.slowest is not None:

@@ -165,3 +165,42 @@ def test_total_adds_up_the_results() -> None:
     whole = total([one, one])
     assert (whole.accepted, whole.lost) == (2, 2)
     assert not whole.passed
+
+
+def test_image_in_progress_may_lack_the_statuses_of_a_deleted_queue() -> None:
+    oracle = oracle_with()
+    put_all(oracle, at=10.0)
+    for _, sensor in CCDS:
+        report(oracle, RETRIEVED, sensor, 11.0)
+    oracle.record_deleted_queue(INGESTED, began=10.5, ended=10.6)
+    result = verdict(oracle)
+    assert (result.delivered, result.incomplete, result.lost) == (0, 1, 0)
+    assert oracle.outstanding(1) == []
+    report_all(oracle, at=12.0)
+    result = verdict(oracle)
+    assert (result.delivered, result.incomplete) == (1, 0)
+
+
+def test_deleted_queue_explains_no_missing_event_of_another_topic() -> None:
+    oracle = oracle_with()
+    put_all(oracle, at=10.0)
+    oracle.record_deleted_queue(INGESTED, began=10.5, ended=10.6)
+    assert verdict(oracle).lost == 1
+
+
+def test_deleted_queue_explains_no_missing_file() -> None:
+    oracle = oracle_with(missing_files=1)
+    put_all(oracle, at=10.0)
+    for _, sensor in CCDS:
+        report(oracle, RETRIEVED, sensor, 11.0)
+    oracle.record_deleted_queue(INGESTED, began=10.5, ended=10.6)
+    assert verdict(oracle).lost == 1
+
+
+def test_image_from_after_the_queue_was_restored_must_be_complete() -> None:
+    oracle = oracle_with()
+    put_all(oracle, at=10.7)
+    for _, sensor in CCDS:
+        report(oracle, RETRIEVED, sensor, 11.0)
+    oracle.record_deleted_queue(INGESTED, began=10.5, ended=10.6)
+    assert verdict(oracle).lost == 1

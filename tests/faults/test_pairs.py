@@ -21,8 +21,9 @@ def test_named_pair_is_repeated_as_it_was_among_others() -> None:
         assert draw_pairs(1, 1, is_short=False, within=[(names[0], names[1])]) == [pair]
 
 
-def test_every_scenario_is_used_before_one_is_used_again() -> None:
-    drawn = draw_pairs(3, (len(MAKERS) + 1) // 2, is_short=True)
+@pytest.mark.parametrize("seed", range(10))
+def test_every_scenario_is_used_before_one_is_used_again(seed: int) -> None:
+    drawn = draw_pairs(seed, (len(MAKERS) + 1) // 2, is_short=True)
     uses = Counter(choice.scenario for pair in drawn for choice in (pair.first, pair.second))
     assert set(uses) == set(MAKERS)
 
