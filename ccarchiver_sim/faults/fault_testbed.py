@@ -17,9 +17,11 @@ from lsst.ts import salobj
 from typing_extensions import override
 
 from ccarchiver_core.base.failpoint import FOLDER_VARIABLE
+from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.keys import DEAD_LETTERS
 from ccarchiver_sim.faults import timing
+from ccarchiver_sim.faults.moving_address import follow_master
 from ccarchiver_sim.faults.oracle import STATUS_TOPICS, Oracle
 from ccarchiver_sim.faults.peer_pool import PeerPool
 from ccarchiver_sim.faults.proxy import TcpProxy
@@ -27,6 +29,7 @@ from ccarchiver_sim.faults.sal_recorder import SalRecorder
 from ccarchiver_sim.faults.sal_source import SalSource
 from ccarchiver_sim.faults.services import Services
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
+from ccarchiver_sim.testbed.brokers.redis_group import RedisGroup
 from ccarchiver_sim.testbed.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.sal_observer import SUMMARY_STATE
@@ -47,12 +50,30 @@ SENSORS_PER_BOARD = 3
 
 
 class CampaignRig(Rig):
-    """A rig whose workers use a site file of their own, with the addresses of the proxies."""
+    """A rig whose workers use a site file of their own, with the addresses of the proxies.
 
-    def __init__(self, settings: Mapping[str, object], parent: Path | None = None) -> None:
+    Parameters
+    ----------
+    settings, parent
+        See `Rig`.
+    with_redis_group
+        Whether to have a master of Redis with replicas and Sentinels. The workers then ask the
+        Sentinels, and only the peers use the proxy, which must lead to the master.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, object],
+        parent: Path | None = None,
+        *,
+        with_redis_group: bool = False,
+    ) -> None:
         self.redis_port = free_port()
         self.rabbit_port = free_port()
         super().__init__(settings, parent=parent)
+        self.redis_group: RedisGroup | None = None
+        if with_redis_group:
+            self._use_redis_group(RedisGroup(self.folder.brokers / "redis-group"))
         self.failpoints = self.folder.root / "failpoints"
         self.failpoints.mkdir(mode=PRIVATE_DIRECTORY_MODE)
         worker_env = self.env | {
@@ -63,6 +84,12 @@ class CampaignRig(Rig):
         self.supervisor = Supervisor(worker_env, self.folder.logs)
         self.sal_recorder = SalRecorder()
         self.observer = self.sal_recorder
+
+    def _use_redis_group(self, group: RedisGroup) -> None:
+        self._own_brokers.remove(self.redis)
+        self._own_brokers += group.all_servers
+        self.redis_group, self.redis = group, group.first
+        self.write_site(**group.addresses, REDIS_PORT=self.redis_port)
 
     @override
     def write_site(self, **changes: object) -> None:
@@ -94,6 +121,8 @@ class FaultTestbed:
         Folder in which to create the run folder.
     settings
         Keys of the site file that take precedence over `SETTINGS`.
+    with_redis_group
+        Whether Redis is a master with replicas and Sentinels; see `CampaignRig`.
     """
 
     def __init__(
@@ -101,8 +130,10 @@ class FaultTestbed:
         seed: int,
         parent: Path | None = None,
         settings: Mapping[str, object] = MappingProxyType({}),
+        *,
+        with_redis_group: bool = False,
     ) -> None:
-        self.rig = CampaignRig({**SETTINGS, **settings}, parent)
+        self.rig = CampaignRig({**SETTINGS, **settings}, parent, with_redis_group=with_redis_group)
         self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
         self.redis_proxy = TcpProxy(self.rig.redis_port, self.rig.redis.port)
         self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)
@@ -137,19 +168,30 @@ class FaultTestbed:
                 self.oracle.left_enabled(event.received)
 
     def redis(self, database: int | None = None) -> redis.asyncio.Redis:
-        """Return a client of a database, by default the archiver's, that bypasses the proxy."""
+        """Return a client of a database, by default the archiver's; no network fault affects it."""
         db = self.settings.archiver_redis_db if database is None else database
         return redis.asyncio.Redis(
-            host=LOOPBACK, port=self.rig.redis.port, db=db, decode_responses=True
+            host=LOOPBACK, port=self._redis_port, db=db, decode_responses=True
         )
+
+    @property
+    def _redis_port(self) -> int:
+        # The master of a group can be any of its servers; the proxy leads to it.
+        is_group = self.rig.redis_group is not None
+        return self.redis_proxy.port if is_group else self.rig.redis.port
+
+    @property
+    def redis_group(self) -> RedisGroup:
+        """The Redis group; only a scenario with `needs_redis_group` may use it."""
+        if self.rig.redis_group is None:
+            raise RuntimeError("this testbed has one Redis; make it with_redis_group")
+        return self.rig.redis_group
 
     async def report_rejected(self) -> None:
         """Report the images among the dead letters to the oracle."""
         # Read as bytes: dead letters hold messages that are not text.
         database = self.settings.archiver_redis_db
-        async with redis.asyncio.Redis(
-            host=LOOPBACK, port=self.rig.redis.port, db=database
-        ) as client:
+        async with redis.asyncio.Redis(host=LOOPBACK, port=self._redis_port, db=database) as client:
             entries = await client.xrange(DEAD_LETTERS)
         for _, entry in cast("list[tuple[bytes, dict[bytes, bytes]]]", entries):
             self.oracle.record_rejected(entry[b"obsid"].decode())
@@ -210,6 +252,10 @@ class FaultTestbed:
     async def open(self) -> None:
         """Start brokers, workers and peers, and bring the CSC to ENABLED."""
         await self.rig.start_brokers()
+        if self.rig.redis_group is not None:
+            await self.rig.redis_group.wait_ready()
+            following = asyncio.create_task(follow_master(self.rig.redis_group, self.redis_proxy))
+            self._stack.push_async_callback(cancel_and_wait, following)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.rig.start_workers())
             tasks.create_task(self.peer_pool.make_whole())

@@ -53,19 +53,17 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
     code
         Zero if nothing was lost and no other check failed.
     """
-    testbed = FaultTestbed(campaign.seed)
-    folder = testbed.rig.folder
-    console.print(f"run folder: {folder.root}, seed {campaign.seed}")
     results: list[Result] = []
+    testbeds: list[FaultTestbed] = []
     code = EXIT_FAILED
+    scenarios = [make() for make in campaign.scenarios]
     try:
-        async with testbed:
-            await testbed.open()
-            runner = Runner(testbed, campaign.plan, console.print)
-            console.print("brokers, workers and peers are up")
-            for make in campaign.scenarios:
-                results.append(await runner.run(make()))
-                _print_result(console, results[-1])
+        for with_redis_group in (False, True):
+            chosen = [one for one in scenarios if one.needs_redis_group is with_redis_group]
+            if chosen:
+                testbed = FaultTestbed(campaign.seed, with_redis_group=with_redis_group)
+                testbeds.append(testbed)
+                await _run_on(testbed, chosen, campaign, results, console)
         code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
     except asyncio.CancelledError:
         console.print("campaign: interrupted; all programs that it started have ended")
@@ -75,11 +73,31 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
             console.print(table_of(results, campaign.seed))
         if campaign.json is not None:
             write_json(campaign.json, results, campaign.seed)
-        if campaign.keep or code == EXIT_FAILED:
-            console.print(f"logs: {folder.logs}")
-        else:
-            folder.remove()
+        for folder in (testbed.rig.folder for testbed in testbeds):
+            if campaign.keep or code == EXIT_FAILED:
+                console.print(f"logs: {folder.logs}")
+            else:
+                folder.remove()
     return code
+
+
+async def _run_on(
+    testbed: FaultTestbed,
+    scenarios: Sequence[Scenario],
+    campaign: Campaign,
+    results: list[Result],
+    console: Console,
+) -> None:
+    """Run scenarios on one testbed and add their results."""
+    console.print(f"run folder: {testbed.rig.folder.root}, seed {campaign.seed}")
+    async with testbed:
+        await testbed.open()
+        runner = Runner(testbed, campaign.plan, console.print)
+        kind = ", Redis with replicas and Sentinels" if testbed.rig.redis_group else ""
+        console.print(f"brokers, workers and peers are up{kind}")
+        for scenario in scenarios:
+            results.append(await runner.run(scenario))
+            _print_result(console, results[-1])
 
 
 def _print_result(console: Console, result: Result) -> None:

@@ -50,6 +50,12 @@ EXCLUSIONS = (
         frozenset({"network-lost-replies"}),
         "deliveries that are lost with a connection return to their queue, which is deleted",
     ),
+    Exclusion(
+        frozenset({"redis-failover-killed", "redis-failover-frozen", "redis-failover-requested"}),
+        frozenset({"redis-full", "redis-rejects-writes", "network-lost-replies"}),
+        "it concerns one Redis server or the proxy before it, and after a failover the workers use "
+        "another server",
+    ),
 )
 """Combinations that the parts of the scenarios do not exclude."""
 

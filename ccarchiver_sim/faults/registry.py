@@ -7,6 +7,7 @@ from ccarchiver_sim.faults.scenarios import (
     brokers,
     camera,
     controllers,
+    failover,
     forwarders,
     instances,
     kills,
@@ -27,8 +28,10 @@ FAMILIES = (
     brokers,
     queues,
     controllers,
+    failover,
 )
-"""Scenarios that need an operator come last, so that their after-effects cannot affect others."""
+"""Scenarios that need an operator come last, so that their after-effects cannot affect others. Then
+those with a Redis group run, on another testbed."""
 
 MAKERS: dict[str, Callable[[], Scenario]] = {
     make().name: make for family in FAMILIES for make in family.SCENARIOS
@@ -55,4 +58,4 @@ SHORT: tuple[str, ...] = (
     "controller-negative",
 )
 """One scenario of each kind: death, freeze, rejection, bad input, network loss. `scripts/check`
-runs them."""
+runs them. Those with a Redis group are only in the longer campaigns: they need another testbed."""

@@ -42,6 +42,10 @@ class Scenario(ABC):
     may_fault: bool = False
     """Whether the CSC may go to FAULT, because the fault needs an operator."""
 
+    needs_redis_group: bool = False
+    """Whether Redis must be a master with replicas and Sentinels, for which the campaign starts
+    another testbed."""
+
     unattended: tuple[float, ...] | None = None
     """Outages that end before an operator is needed; None for all of them, or for no outage if
     `may_fault` is set."""

@@ -30,6 +30,7 @@ class TwoFaults(Scenario):
         self.name = pair.name
         self.about = " and ".join(scenario.about for scenario in self._both)
         self.may_fault = any(scenario.may_fault for scenario in self._both)
+        self.needs_redis_group = any(scenario.needs_redis_group for scenario in self._both)
         longest = max(pair.first.outage, pair.second.outage, 1.0)
         self.rate = min(BACKLOG / longest, *(scenario.rate for scenario in self._both))
 

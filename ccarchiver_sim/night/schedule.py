@@ -65,9 +65,14 @@ def candidates() -> list[str]:
     """Return the scenarios that the archiver must survive without an operator.
 
     The others need one by contract, however short they are: a Controller that rejects images or
-    leaves an instruction without an answer makes the CSC go to FAULT.
+    leaves an instruction without an answer makes the CSC go to FAULT. Those with a Redis group are
+    left out too: the others act on the one Redis server that a night has.
     """
-    return [name for name, make in MAKERS.items() if make().unattended_outages()]
+    return [
+        name
+        for name, make in MAKERS.items()
+        if make().unattended_outages() and not make().needs_redis_group
+    ]
 
 
 def draw_schedule(plan: NightPlan) -> Schedule:

@@ -23,8 +23,8 @@ from ccarchiver_core.status import overview
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sim.pace import scaled, within
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from ccarchiver_sim.testbed.brokers.redis_group import RedisGroup
 from tests.core.redis_helpers import LIMIT_S, counter, end, holding, looking_into
-from tests.support.redis_group import RedisGroup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -68,6 +68,10 @@ def test_faults_that_need_an_operator_are_left_out() -> None:
     assert MAKERS["forwarders-gone"]().unattended_outages() == (3.0,)
 
 
+def test_faults_that_need_a_redis_group_are_left_out() -> None:
+    assert not [name for name in candidates() if MAKERS[name]().needs_redis_group]
+
+
 def test_outages_are_unattended_and_scaled() -> None:
     for seed in range(20):
         for fault in draw_schedule(NightPlan(2.0, 0.1, seed)).faults:

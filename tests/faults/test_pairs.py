@@ -65,6 +65,12 @@ def test_exclusions_name_existing_scenarios() -> None:
         ("redis-killed", "redis-frozen", False),
         ("controller-slow", "controller-killed", False),
         ("redis-full", "redis-disk-full", False),
+        ("rabbitmq-queue-deleted", "rabbitmq-killed", True),
+        ("rabbitmq-queue-deleted", "kill-bridge", False),
+        ("redis-failover-killed", "kill-sal", True),
+        ("redis-failover-killed", "redis-failover-frozen", False),
+        ("redis-failover-killed", "redis-killed", False),
+        ("redis-failover-killed", "redis-full", False),
     ],
 )
 def test_only_faults_of_different_parts_exist_together(

@@ -14,12 +14,13 @@ from lsst.ts import salobj
 
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.keys import COUNTERS
+from ccarchiver_sim.faults.moving_address import follow_master
 from ccarchiver_sim.faults.proxy import TcpProxy
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed.brokers.ports import free_port
+from ccarchiver_sim.testbed.brokers.redis_group import RedisGroup
 from tests.core.redis_helpers import end, looking_into
 from tests.support.archiver_harness import running_archiver, short
-from tests.support.redis_group import RedisGroup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,28 +37,17 @@ BEFORE, AFTER = 2, 3
 CADENCE_S = 1.0
 MARGIN_S = 3.0
 """Time that the slowest image may take longer than the failover and the slowest one before it."""
-POLL_S = 0.02
 
 
 @asynccontextmanager
 async def moving_address(group: RedisGroup) -> AsyncIterator[int]:
     """Return a port that leads to the master, for the Forwarders, which do not know Sentinels."""
     async with TcpProxy(free_port(), group.first.port) as proxy:
-        moving = asyncio.create_task(follow(group, proxy))
+        moving = asyncio.create_task(follow_master(group, proxy))
         try:
             yield proxy.port
         finally:
             await end(moving)
-
-
-async def follow(group: RedisGroup, proxy: TcpProxy) -> None:
-    """Lead the proxy to each promoted server."""
-    target = group.first.port
-    while True:
-        if (found := await group.master_port()) != target:
-            target = found
-            proxy.redirect(target)
-        await asyncio.sleep(POLL_S)
 
 
 async def test_no_image_is_lost_and_none_waits_longer_than_the_failover(

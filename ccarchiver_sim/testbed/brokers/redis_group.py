@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Self, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ccarchiver_sim.pace import Deadline
-from ccarchiver_sim.testbed.brokers import PrivateRedis, PrivateSentinel
+from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
+from ccarchiver_sim.testbed.brokers.redis import PrivateRedis
+from ccarchiver_sim.testbed.brokers.sentinel import PrivateSentinel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,7 @@ MASTER = "archiver-redis"
 REPLICAS = 2
 SENTINELS, QUORUM = 3, 2
 LIMIT_S = 60.0
-POLL_S = 0.01
+"""Limit for a failover, which takes 3 s, and for a former master to become a replica, 10 s."""
 
 
 class RedisGroup:
@@ -59,6 +61,11 @@ class RedisGroup:
         return self.first, *self.replicas
 
     @property
+    def all_servers(self) -> tuple[PrivateServer, ...]:
+        """All servers, with the Sentinels."""
+        return *self.servers, *self.sentinels
+
+    @property
     def addresses(self) -> dict[str, object]:
         """Settings of the site file."""
         return {
@@ -68,7 +75,7 @@ class RedisGroup:
 
     def __enter__(self) -> Self:
         with self._stack:
-            for server in (*self.servers, *self.sentinels):
+            for server in self.all_servers:
                 self._stack.enter_context(server)
             self._stack = self._stack.pop_all()
         return self
@@ -86,12 +93,11 @@ class RedisGroup:
 
     async def wait_ready(self) -> None:
         """Wait until each Sentinel knows all servers and the replicas have the master's data."""
-        deadline = Deadline(LIMIT_S)
         for server in self.sentinels:
             async with _client(server) as sentinel:
-                while not await self._is_ready(sentinel):
-                    assert not deadline.has_passed(), "the replicas or the Sentinels are not ready"
-                    await asyncio.sleep(POLL_S)
+                await polling.wait_for_async(
+                    partial(self._is_ready, sentinel), LIMIT_S, "the replicas and the Sentinels"
+                )
 
     @staticmethod
     async def _is_ready(sentinel: Redis) -> bool:
@@ -121,10 +127,11 @@ class RedisGroup:
 
     async def wait_promoted(self, instead_of: PrivateRedis) -> None:
         """Wait until the Sentinels have promoted a replica."""
-        deadline = Deadline(LIMIT_S)
-        while await self.master_port() == instead_of.port:
-            assert not deadline.has_passed(), "no replica was promoted"
-            await asyncio.sleep(POLL_S)
+
+        async def is_promoted() -> bool:
+            return await self.master_port() != instead_of.port
+
+        await polling.wait_for_async(is_promoted, LIMIT_S, "a replica to be promoted")
 
     async def kill_master(self) -> None:
         """Kill the master and wait for the promotion."""
@@ -140,19 +147,24 @@ class RedisGroup:
         master.thaw()
 
     async def replace_master(self) -> None:
-        """Make a Sentinel replace the running master, as an operator does for maintenance."""
+        """Replace the running master, and wait for the promotion."""
         master = await self.master()
-        async with _client(self.sentinels[0]) as sentinel:
-            assert await sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)  # type: ignore[no-untyped-call]  # redis-py's
+        await self.request_failover()
         await self.wait_promoted(master)
+
+    async def request_failover(self) -> None:
+        """Make a Sentinel replace the running master, as an operator does for maintenance."""
+        async with _client(self.sentinels[0]) as sentinel:
+            await sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)  # type: ignore[no-untyped-call]  # redis-py's
 
     async def wait_demoted(self) -> None:
         """Wait until the first master has become a replica."""
         async with _client(self.first) as first:
-            deadline = Deadline(LIMIT_S)
-            while await _role(first) != b"slave":
-                assert not deadline.has_passed(), "the first master was not made a replica"
-                await asyncio.sleep(POLL_S)
+
+            async def is_replica() -> bool:
+                return await _role(first) == b"slave"
+
+            await polling.wait_for_async(is_replica, LIMIT_S, "the first master to be a replica")
 
 
 def _client(server: PrivateServer) -> Redis:
