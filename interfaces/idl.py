@@ -62,10 +62,9 @@ def component_idl(component: Component, version: str, release: Release) -> str:
     release
         Release of SAL whose layout the IDL has.
     """
-    topics = list(component.topics)
+    topics = sorted(component.topics, key=lambda topic: topic.sal_name)
     if component.has_commands:
         topics.append(acknowledgement_topic())
-    topics.sort(key=lambda topic: topic.sal_name)
     lines = [
         f"// SAL_VERSION={GENERATOR_VERSION} XML_VERSION={version}",
         f"module {component.name} {{",

@@ -16,7 +16,11 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.worker import WorkerContext
 from ccarchiver_sal.csc import CCArchiverCsc
 from ccarchiver_sal.idl_check import read_interfaces
+from interfaces.generate import write
+from interfaces.release import Release
+from interfaces.salxml import load_xml
 from tests.core.redis_helpers import eventually, site
+from tests.interfaces.test_salxml import XML
 from tests.sal import idl_variants
 from tests.sal.csc_harness import (
     csc_at_work,
@@ -208,3 +212,15 @@ async def test_command_that_the_csc_does_not_know_is_rejected(
         with pytest.raises(salobj.AckError, match="does not support the command"):
             await harness.to("polish")
         await harness.remote.cmd_setLogLevel.set_start(level=20, timeout=limit())
+
+
+async def test_salobj_6_does_not_know_the_index_of_sal_7(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archiver's components have no index, so it is not affected."""
+    write(load_xml(XML, ["Test"]), "15.0.0", Release.SAL_7, tmp_path)
+    monkeypatch.setattr("lsst.ts.idl.get_idl_dir", lambda: tmp_path)
+    async with salobj.Domain() as domain:
+        assert not salobj.SalInfo(domain, "Test").indexed
+        with pytest.raises(ValueError, match="not an indexed SAL component"):
+            salobj.SalInfo(domain, "Test", index=1)
