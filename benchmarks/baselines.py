@@ -111,7 +111,7 @@ class Floor:
         link, redis = self._testbed.link, self._testbed.floor_redis
         keys = self._new_keys(count)
         for key in keys:
-            self._sal(key)
+            await self._sal(key)
         found = {SAL: await self._rate(FLOOR_SAL, keys)}
         keys = self._new_keys(count)
         for batch in (keys[at : at + BATCH] for at in range(0, count, BATCH)):
@@ -145,7 +145,7 @@ class Floor:
 
     async def _send_through_hops(self, keys: list[str]) -> None:
         for key in keys:
-            self._sal(key)
+            await self._sal(key)
             await asyncio.sleep(SPACING_S)
             await self._redis(key)
             await asyncio.sleep(SPACING_S)
@@ -158,11 +158,11 @@ class Floor:
         first, self._count = self._count, self._count + count
         return [f"floor_{number:06d}" for number in range(first, first + count)]
 
-    def _sal(self, key: str) -> None:
+    async def _sal(self, key: str) -> None:
         tai = tai_now()
         fields = Exposure(key).end_readout(tai, tai)
         self._testbed.event_times.record(PUT + FLOOR_SAL, key)
-        self._testbed.floor_camera.put(END, **fields)
+        await self._testbed.floor_camera.put(END, **fields)
 
     async def _redis(self, key: str) -> None:
         entry = {"message": worker_message_text(key), "key": key}

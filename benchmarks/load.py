@@ -145,7 +145,7 @@ async def _camera_bursts(
     for topic, instruction in BURST_INSTRUCTIONS.items():
         show_progress(f"{count} {topic} at once")
         for image in images:
-            testbed.put(topic, image)
+            await testbed.put(topic, image)
         lost = await testbed.collect(GOT + instruction, images)
         begin, arrived = (
             testbed.event_times.of(PUT + topic),
@@ -175,7 +175,7 @@ async def _steady(testbed: BenchmarkTestbed, rate: Rate, show_progress: ShowProg
     async def expose(number: int, image: str) -> None:
         await asyncio.sleep(begin + number / rate.exposures_per_second - time.monotonic())
         for topic in (START, END, HEADER):
-            testbed.put(topic, image)
+            await testbed.put(topic, image)
             await asyncio.sleep(EVENT_SPACING_S)
 
     await asyncio.gather(*(expose(number, image) for number, image in enumerate(images)))

@@ -84,7 +84,7 @@ async def expose(testbed: BenchmarkTestbed, images: list[str], done: Callable[[]
     testbed.peers.send_command(**{PACE: SPACING_S})
     for image in images:
         for topic in (START, END, HEADER):
-            testbed.put(topic, image)
+            await testbed.put(topic, image)
             await asyncio.sleep(SPACING_S)
         # The statuses of its files arrive during this pause. An earlier query would disturb them.
         await asyncio.sleep(SPACING_S * 2 * len(testbed.settings.ccds))

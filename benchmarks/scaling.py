@@ -91,7 +91,7 @@ async def _measure(
     }
     held = testbed.new_images(in_work - 1)
     for image in held:
-        testbed.put(START, image)
+        await testbed.put(START, image)
         await asyncio.sleep(HOLD_SPACING_S)
     await testbed.collect(GOT + BURST_INSTRUCTIONS[START], held)
     images = testbed.new_images(count)
@@ -114,8 +114,8 @@ async def _let_go(testbed: BenchmarkTestbed, held: list[str]) -> None:
     """Complete the images that were held in progress before the next measurement."""
     testbed.peers.send_command(**{PACE: 0})
     for image in held:
-        testbed.put(END, image)
-        testbed.put(HEADER, image)
+        await testbed.put(END, image)
+        await testbed.put(HEADER, image)
     await testbed.collect(GOT + INGESTED, paths.files_of(testbed, held))
 
 

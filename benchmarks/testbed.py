@@ -115,7 +115,7 @@ class BenchmarkTestbed:
         first, self._images = self._images + 1, self._images + count
         return [image_name(day, number) for number in range(first, first + count)]
 
-    def put(self, topic: str, image: str) -> None:
+    async def put(self, topic: str, image: str) -> None:
         """Send one event of an exposure and record its time."""
         tai = tai_now()
         if topic == HEADER:
@@ -138,7 +138,7 @@ class BenchmarkTestbed:
                 else exposure.end_readout(tai, tai)
             )
         self.event_times.record(PUT + topic, image, now())
-        component.put(topic, **fields)
+        await component.put(topic, **fields)
 
     # ---- recorded times
 

@@ -1,6 +1,8 @@
 """Thin typed adapter for the SAL library; the CSC imports salobj only here.
 
-salobj 6.9 has no types. Some of what the archiver needs is available only as its attributes.
+salobj has no types. Some of what the archiver needs is available only as its attributes. The CSC
+runs with salobj 6.9 and with salobj 7; `ccarchiver_core.sal_interface.salobj_calls` has the calls
+that differ.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing_extensions import override
 
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 from ccarchiver_core.sal_interface.idl_file import EVENT
+from ccarchiver_core.sal_interface.salobj_calls import finish, write_event
 from ccarchiver_sal.event_texts import UNDEFINED, fit_event, fit_free_text
 
 with stubbed_imports():
@@ -24,7 +27,7 @@ with stubbed_imports():
     from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ccarchiver_core.sal_interface.comparison import Comparison
@@ -37,8 +40,11 @@ METHOD = "do_"
 STAND_IN = "ts_dds_cyclone"
 """Package of the stand-in for ts-dds, on Cyclone DDS."""
 
-RESULT_LENGTH = salobj.MAX_RESULT_LEN - len("Failed: ")
-"""Longest reason in the acknowledgement of a failed command, after salobj's own words."""
+RESULT_LENGTH = 256 - len("Failed: ")
+"""Longest reason in the acknowledgement of a failed command, after salobj's own words.
+
+With SAL 7 the field is unlimited, but a peer with salobj 6.9 has no room for more.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -218,7 +224,7 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         """Start in this state instead of STANDBY; call it before `start` runs."""
         self._summary_state = salobj.State(state)
 
-    def put_event(self, topic: str, values: dict[str, str | int]) -> None:
+    async def put_event(self, topic: str, values: dict[str, str | int]) -> None:
         """Put an event, even one equal to the last.
 
         An event that the IDL at hand lacks is left out, and so is a field.
@@ -247,7 +253,7 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
                 value=value,
                 published=UNDEFINED,
             )
-        event.set_put(**fitted.values, force_output=True)
+        await write_event(event, fitted.values)
 
     def _lengths(self, topic: str) -> dict[str, int | None]:
         """Return the maximum length of each field of an event, as its IDL has it."""
@@ -255,18 +261,28 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         return {name: info.str_length for name, info in fields.items()}
 
     @override
-    def fault(self, code: int | None, report: str, traceback: str = "") -> None:
+    def fault(
+        self, code: int | None, report: str, traceback: str = ""
+    ) -> Coroutine[Any, Any, None] | None:
+        """Publish an error and go to FAULT.
+
+        The CSC is in FAULT when this returns. With salobj 7 the error is published when the result
+        is awaited; with salobj 6.9 there is no result.
+        """
         # salobj publishes no errorCode with a text that SAL cannot carry.
         lengths = self._lengths("errorCode")
-        super().fault(
+        publishing: Coroutine[Any, Any, None] | None = super().fault(
             code,
             fit_free_text(report, lengths.get("errorReport")),
             fit_free_text(traceback, lengths.get("traceback")),
         )
+        self._summary_state = salobj.State.FAULT
+        return publishing
 
-    def in_progress(self, command: str, data: object, timeout: float, text: str) -> None:
-        """Notify the sender of a command that it takes up to ``timeout`` more seconds."""
-        getattr(self, f"cmd_{command}").ack_in_progress(data, timeout=timeout, result=text)
+    async def in_progress(self, command: str, data: object, duration: float, text: str) -> None:
+        """Notify the sender of a command that it takes up to ``duration`` more seconds."""
+        topic = getattr(self, f"cmd_{command}")
+        await finish(topic.ack_in_progress(data, timeout=duration, result=text))
 
     @property
     def error_report(self) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from ccarchiver_core.base.errors import CcArchiverError, DataLostError
 from ccarchiver_core.domain.file_status import FileStatus
 from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted, SessionStopped
 from ccarchiver_core.redis.retry import retry_until_available
+from ccarchiver_core.sal_interface.salobj_calls import finish
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import saved_state
 from ccarchiver_sal.adapter import EventSource, ExpectedError, State, TypedCsc
@@ -94,7 +95,7 @@ class CCArchiverCsc(TypedCsc):
         # Before the CSC publishes ENABLED: no event may arrive before its reader exists.
         await asyncio.gather(*(source.start() for source in self._sources))
         await super().start()
-        self.put_event(
+        await self.put_event(
             "settingVersions", {"recommendedSettingsVersion": "", "recommendedSettingsLabels": ""}
         )
         if self._saved is not None:
@@ -102,7 +103,7 @@ class CCArchiverCsc(TypedCsc):
             for gap in self._intake.gaps:
                 self.log.critical(gap)
             if self._saved.state is State.FAULT:
-                self.put_event(
+                await self.put_event(
                     "errorCode",
                     {
                         "errorCode": self._saved.error_code,
@@ -145,7 +146,7 @@ class CCArchiverCsc(TypedCsc):
         """Pair and connect; on failure go to FAULT and fail the command with the reason."""
         settings = self._context.settings
         with self._exclusive_transition("start"):
-            self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
+            await self.in_progress("start", data, settings.start_limit, "pairing with a Forwarder")
             failure = await self._begin_session()
             if failure is not None:
                 self._go_to_fault(failure.code, failure.report)
@@ -160,8 +161,10 @@ class CCArchiverCsc(TypedCsc):
         text = self._context.settings.model_dump_json()
         version = f"{__version__}:{hashlib.sha256(text.encode()).hexdigest()[:SETTINGS_DIGITS]}"
         self.log.info("settings %s are in force", version)
-        self.put_event("settingsApplied", {"settingsVersion": version, "otherSettingsEvents": ""})
-        self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
+        await self.put_event(
+            "settingsApplied", {"settingsVersion": version, "otherSettingsEvents": ""}
+        )
+        await self.put_event("appliedSettingsMatchStart", {"appliedSettingsMatchStartIsTrue": 1})
 
     @override
     async def do_standby(self, data: object) -> None:
@@ -192,13 +195,13 @@ class CCArchiverCsc(TypedCsc):
     async def begin_standby(self, data: object) -> None:
         """End the session; when the command completes, the association key is gone."""
         with self._exclusive_transition("standby"):
-            self.in_progress("standby", data, END_LIMIT, "ending the session")
+            await self.in_progress("standby", data, END_LIMIT, "ending the session")
             await self._end_session()
 
     async def begin_exitControl(self, data: object) -> None:  # noqa: N802  salobj's name
         """End a session that still exists; the state of this CSC will not be resumed."""
         with self._exclusive_transition("exitControl"):
-            self.in_progress("exitControl", data, END_LIMIT, "ending the session")
+            await self.in_progress("exitControl", data, END_LIMIT, "ending the session")
             await self._end_session()
 
     async def do_resetFromFault(self, data: object) -> None:  # noqa: N802  salobj's name
@@ -269,8 +272,14 @@ class CCArchiverCsc(TypedCsc):
 
     def _go_to_fault(self, code: int, report: str) -> None:
         """Publish the error, go to FAULT, and end the session in the background."""
-        self.fault(code=code, report=report)
+        self._publish_fault(code, report)
         self._spawn(self._record_fault(Transaction(), code, report))
+
+    def _publish_fault(self, code: int, report: str) -> None:
+        """Publish the error and go to FAULT; the CSC is in FAULT when this returns."""
+        publishing = self.fault(code=code, report=report)
+        if publishing is not None:
+            self._spawn(publishing)
 
     async def _record_fault(self, transaction: Transaction, code: int, report: str) -> None:
         """Write the fault and the end of the session in one transaction.
@@ -374,7 +383,7 @@ class CCArchiverCsc(TypedCsc):
                 self._control.on_stopped(message)
             case SessionFailed() as message:
                 if self._control.on_failed(message) and self.disabled_or_enabled:
-                    self.fault(code=message.code, report=message.report)
+                    await finish(self.fault(code=message.code, report=message.report))
                     transaction = Transaction().ack(keys.Worker.SAL, entry.id)
                     await self._record_fault(transaction, message.code, message.report)
             case other:
@@ -413,7 +422,7 @@ class CCArchiverCsc(TypedCsc):
         self.failure = self.failure or error
         lost = _find(error, DataLostError)
         if lost is not None and self.disabled_or_enabled:
-            self.fault(code=ErrorCode.NO_FORWARDER, report=str(lost))
+            self._publish_fault(ErrorCode.NO_FORWARDER, str(lost))
         self._closing = asyncio.create_task(self.close())
 
 

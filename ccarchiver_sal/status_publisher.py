@@ -120,7 +120,7 @@ class StatusPublisher:
         last = await self._if_last(status, published)
         await self._context.transactions.wait_until_safe()
         try:
-            self._put(status, entry_id)
+            await self._put(status, entry_id)
         except ValueError as error:
             reason = f"SAL rejects the event: {error}"
             self._dead_letter(transaction, status, reason)
@@ -178,13 +178,13 @@ class StatusPublisher:
                 self._dead_letter(transaction, status, reason)
                 await self._context.transactions.apply(transaction)
 
-    def _put(self, status: FileStatus, entry_id: str) -> None:
+    async def _put(self, status: FileStatus, entry_id: str) -> None:
         """Put the event, unless an earlier process did so and its record was lost."""
         if self._recent_puts.has(entry_id, status):
             _log.info("status.already_put", **_log_keys(status))
         else:
             failpoint.hit(f"sal.before_{status.topic}")
-            self._csc.put_event(status.topic, event_fields(status))
+            await self._csc.put_event(status.topic, event_fields(status))
             failpoint.hit(f"sal.after_{status.topic}")
         # Also one of an earlier process: its slot must not be overwritten before its record exists.
         self._recent_puts.add(entry_id, status)

@@ -70,16 +70,16 @@ class SalSource:
         self._images += 1
         return image_name(observing_date(datetime.now(UTC)), self._images)
 
-    def start(self, image: str) -> None:
+    async def start(self, image: str) -> None:
         """Begin an exposure. A repeated event has the time of the first one."""
         began = self._began.setdefault(image, tai_now())
-        self._put(self._camera, START, image, Exposure(image).start_integration(began))
+        await self._put(self._camera, START, image, Exposure(image).start_integration(began))
 
-    def end(self, image: str) -> None:
+    async def end(self, image: str) -> None:
         """End an exposure, even if it was not begun."""
-        self._put(self._camera, END, image, self._end_readout(image))
+        await self._put(self._camera, END, image, self._end_readout(image))
 
-    def header(self, image: str) -> None:
+    async def header(self, image: str) -> None:
         """Write an image's header file and announce it."""
         fields = self._end_readout(image)
         content = header_file.render(header_file.header_lines(fields))
@@ -94,7 +94,7 @@ class SalSource:
             "mimeType": MIME_TYPE,
             "id": image,
         }
-        self._put(self._headers, HEADER, image, announcement)
+        await self._put(self._headers, HEADER, image, announcement)
 
     def _end_readout(self, image: str) -> dict[str, str | float | bool]:
         """Return the fields of an image's endReadout, the same each time."""
@@ -102,11 +102,11 @@ class SalSource:
         began = self._began.setdefault(image, now)
         return Exposure(image).end_readout(began, self._ended.setdefault(image, now))
 
-    def put(self, topic: str, image: str) -> None:
+    async def put(self, topic: str, image: str) -> None:
         """Put one of the three events."""
-        {START: self.start, END: self.end, HEADER: self.header}[topic](image)
+        await {START: self.start, END: self.end, HEADER: self.header}[topic](image)
 
-    def _put(
+    async def _put(
         self,
         component: SalComponent | None,
         topic: str,
@@ -116,4 +116,4 @@ class SalSource:
         if component is None:
             raise RuntimeError("the SAL source is not started; use it in an `async with` block")
         self._on_event(topic, image)
-        component.put(topic, **fields)
+        await component.put(topic, **fields)

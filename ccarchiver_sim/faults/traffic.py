@@ -58,7 +58,7 @@ class Traffic:
 
     async def _expose(self) -> None:
         image = self._sal_source.new_image()
-        self._sal_source.start(image)
+        await self._sal_source.start(image)
         await asyncio.sleep(EXPOSURE_S)
-        self._sal_source.end(image)
-        self._sal_source.header(image)
+        await self._sal_source.end(image)
+        await self._sal_source.header(image)

@@ -148,10 +148,10 @@ class NightRun:
     async def _expose(self, exposure: PlannedExposure) -> None:
         source = self._testbed.sal_source
         image = source.new_image()
-        source.start(image)
+        await source.start(image)
         await asyncio.sleep(exposure.duration)
-        source.end(image)
-        source.header(image)
+        await source.end(image)
+        await source.header(image)
         self._open -= 1
 
     async def _wait_until(self, at: float) -> None:

@@ -28,7 +28,7 @@ class LostHeader(Scenario):
     async def inject(self, testbed: FaultTestbed) -> None:
         self.image = testbed.sal_source.new_image()
         for topic in (START, END):
-            testbed.sal_source.put(topic, self.image)
+            await testbed.sal_source.put(topic, self.image)
         testbed.oracle.put(
             HEADER, self.image, testbed.oracle.traces[self.image].last_put, enabled=True
         )

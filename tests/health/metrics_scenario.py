@@ -33,7 +33,7 @@ PRESENCE_S = 600
 class _Sal:
     """Receives the events instead of SAL."""
 
-    def put_event(self, topic: str, values: dict[str, str | int]) -> None:
+    async def put_event(self, topic: str, values: dict[str, str | int]) -> None:
         """Ignore an event."""
 
 

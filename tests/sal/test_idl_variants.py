@@ -14,6 +14,7 @@ from ccarchiver_core.config.site_sections import SalNames
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.sal_interface.salobj_calls import finish
 from ccarchiver_sal.csc import CCArchiverCsc
 from ccarchiver_sal.idl_check import read_interfaces
 from interfaces.generate import write
@@ -105,7 +106,7 @@ async def test_csc_archives_an_image_with_the_idl_of(
                 "S00",
                 0,
             )
-        harness.csc.fault(code=5751, report="a fault of the test")
+        await finish(harness.csc.fault(code=5751, report="a fault of the test"))
         await harness.to("standby")
         await harness.to("exitControl")
 

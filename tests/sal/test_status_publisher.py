@@ -68,7 +68,7 @@ class Recorder:
         self.put: list[tuple[str, dict[str, str | int]]] = []
         self.reject = False
 
-    def put_event(self, topic: str, values: dict[str, str | int]) -> None:
+    async def put_event(self, topic: str, values: dict[str, str | int]) -> None:
         if self.reject:
             raise ValueError("does not fit")
         self.put.append((topic, values))

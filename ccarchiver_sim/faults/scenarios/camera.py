@@ -40,7 +40,7 @@ class EventSequences(Scenario):
         burst = [testbed.sal_source.new_image() for _ in range(BURST)]
         for topic in TOPICS:
             for image in burst:
-                testbed.sal_source.put(topic, image)
+                await testbed.sal_source.put(topic, image)
 
     @override
     async def check(self, testbed: FaultTestbed) -> None:
@@ -55,7 +55,7 @@ class EventSequences(Scenario):
     async def _expose(self, testbed: FaultTestbed, sequence: tuple[str, ...]) -> str:
         image = testbed.sal_source.new_image()
         for topic in sequence:
-            testbed.sal_source.put(topic, image)
+            await testbed.sal_source.put(topic, image)
             await asyncio.sleep(BETWEEN_S)
         return image
 

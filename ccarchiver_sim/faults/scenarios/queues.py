@@ -122,7 +122,7 @@ class QueueDeleted(Scenario):
         burst = [testbed.sal_source.new_image() for _ in range(BURST)]
         for topic in TOPICS:
             for image in burst:
-                testbed.sal_source.put(topic, image)
+                await testbed.sal_source.put(topic, image)
         queue = queue_of(testbed, which)
         began = time.monotonic()
         for _ in range(DELETIONS if which in STATUSES else 1):

@@ -106,9 +106,9 @@ async def _carry_out(line: str, shutter: Shutter) -> bool:
     if action == "take":
         await shutter.take(exposure)
     elif action == "start":
-        shutter.start(exposure)
+        await shutter.start(exposure)
     else:
-        shutter.end(exposure)
+        await shutter.end(exposure)
     return True
 
 

@@ -46,27 +46,27 @@ class Shutter:
         self._daq = daq
         self._started: dict[str, float] = {}
 
-    def start(self, exposure: Exposure) -> None:
+    async def start(self, exposure: Exposure) -> None:
         """Begin an exposure."""
         started = tai_now()
         self._started[exposure.image] = started
-        self._component.put("startIntegration", **exposure.start_integration(started))
+        await self._component.put("startIntegration", **exposure.start_integration(started))
         _print_put("startIntegration", exposure)
 
-    def end(self, exposure: Exposure) -> None:
+    async def end(self, exposure: Exposure) -> None:
         """End the readout of an exposure, even if the exposure never began."""
         now = tai_now()
         started = self._started.pop(exposure.image, now)
         if self._daq is not None:
             self._daq.add(exposure.image)
-        self._component.put("endReadout", **exposure.end_readout(started, now))
+        await self._component.put("endReadout", **exposure.end_readout(started, now))
         _print_put("endReadout", exposure)
 
     async def take(self, exposure: Exposure) -> None:
         """Take one exposure; if the camera is stopped before its end, it has no endReadout."""
-        self.start(exposure)
+        await self.start(exposure)
         if not await pause(self._stop, exposure.seconds + self._readout):
-            self.end(exposure)
+            await self.end(exposure)
 
     async def take_all(self, exposures: Sequence[Exposure], cadence: float) -> None:
         """Take exposures at intervals of `cadence` seconds, or longer if one takes longer."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lsst.ts.utils import current_tai
 
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_core.sal_interface.salobj_calls import write_event
 from ccarchiver_sim.peers.common.runloop import PeerError
 
 with stubbed_imports():
@@ -17,7 +18,7 @@ with stubbed_imports():
     from lsst.ts.salobj.topics import RemoteEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     Fields = Mapping[str, Any]
     """The fields of an event by name. `Any`, because only the interface definition has a field's
@@ -54,7 +55,7 @@ class SalComponent:
         self._controller = controller
         self._remotes: list[Any] = []
 
-    def put(self, event: str, **fields: str | float | bool) -> None:
+    async def put(self, event: str, **fields: str | float | bool) -> None:
         """Send an event, even if it equals the previous one.
 
         Fields that the IDL at hand lacks are left out: they differ between its releases.
@@ -62,7 +63,7 @@ class SalComponent:
         topic = getattr(self._controller, f"evt_{event}")
         known = topic.metadata.field_info
         present = {name: value for name, value in fields.items() if name in known}
-        topic.set_put(force_output=True, **present)
+        await write_event(topic, present)
 
     async def listen(
         self, component: str, callbacks: Mapping[str, Callable[[Fields], None]]
@@ -129,8 +130,8 @@ async def sal_component(name: str) -> AsyncIterator[SalComponent]:
         await component.close()
 
 
-def _with_fields(callback: Callable[[Fields], None]) -> Callable[[Any], None]:
-    def call(sample: Any) -> None:  # noqa: ANN401 - salobj's own classes have no types
+def _with_fields(callback: Callable[[Fields], None]) -> Callable[[Any], Awaitable[None]]:
+    async def call(sample: Any) -> None:  # noqa: ANN401 - salobj's own classes have no types
         callback(sample.get_vars())
 
     return call

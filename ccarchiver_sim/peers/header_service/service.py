@@ -97,7 +97,7 @@ class HeaderService:
             return
         url = f"{self._address}/{name}"
         checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        self._component.put(
+        await self._component.put(
             "largeFileObjectAvailable",
             url=url,
             generator=self._name,
