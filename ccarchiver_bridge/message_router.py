@@ -70,6 +70,7 @@ class MessageRouter:
         """
         transaction = Transaction()
         acks: list[tuple[Ack, Delivery]] = []
+        rejected: list[tuple[Delivery, str]] = []
         for delivery in batch:
             try:
                 message = self._decoder.read(delivery.body)
@@ -78,7 +79,8 @@ class MessageRouter:
                 else:
                     self._add(transaction, message, delivery.queue)
             except RejectedError as error:
-                self._add_rejection(transaction, delivery, str(error))
+                rejected.append((delivery, str(error)))
+        self._add_rejections(transaction, rejected)
         if len(acks) == 1:
             await self._handle_ack(*acks[0])
         elif acks:
@@ -86,6 +88,8 @@ class MessageRouter:
                 for ack, delivery in acks:
                     group.create_task(self._handle_ack(ack, delivery))
         if transaction.commands:
+            # An instruction to a peer is more urgent than the next of many statuses.
+            await self._bridge.transactions.let_effects_pass()
             failpoint.hit("bridge.before_status_transaction")
             await self._bridge.transactions.apply(transaction)
             failpoint.hit("bridge.before_amqp_ack")
@@ -115,20 +119,35 @@ class MessageRouter:
 
     async def _apply_rejection(self, delivery: Delivery, reason: str) -> None:
         transaction = Transaction()
-        self._add_rejection(transaction, delivery, reason)
+        self._add_rejections(transaction, [(delivery, reason)])
         await self._bridge.transactions.apply(transaction)
 
-    def _add_rejection(self, transaction: Transaction, delivery: Delivery, reason: str) -> None:
+    def _add_rejections(
+        self, transaction: Transaction, rejected: list[tuple[Delivery, str]]
+    ) -> None:
+        """Make rejected deliveries of one queue dead letters, with one log line for all.
+
+        A line for each would take more time than the rest, and a file status may wait behind
+        thousands of messages that no program knows. The dead letters have each reason.
+        """
+        if not rejected:
+            return
+        first, reason = rejected[0]
         _log.warning(
-            "message.dead_lettered", queue=delivery.queue, reason=reason, bytes=len(delivery.body)
-        )
-        dead_letters.add(
-            transaction,
-            self._bridge.settings,
-            origin=delivery.queue,
+            "message.dead_lettered",
+            queue=first.queue,
             reason=reason,
-            raw=delivery.body,
+            bytes=len(first.body),
+            **({"messages": len(rejected)} if len(rejected) > 1 else {}),
         )
+        for delivery, why in rejected:
+            dead_letters.add(
+                transaction,
+                self._bridge.settings,
+                origin=delivery.queue,
+                reason=why,
+                raw=delivery.body,
+            )
 
     def _add(self, transaction: Transaction, message: Incoming, queue: str) -> None:
         match message:

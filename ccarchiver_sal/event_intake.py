@@ -255,6 +255,7 @@ class EventIntake:
                 )
 
     async def _apply(self, writing: _Batch) -> Outcome:
+        await self._context.transactions.let_effects_pass()  # many events must not delay a status
         failpoint.hit("sal.before_event_transaction")
         outcome = await self._context.transactions.apply(writing.transaction)
         failpoint.hit("sal.after_event_transaction")

@@ -104,6 +104,8 @@ class TransactionPipeline:
         self._failure: BaseException | None = None
         self._backoff = Backoff()
         self._inflight_bytes = 0
+        self._awaiting_safety: set[asyncio.Future[None]] = set()
+        """One for each task that waits in `wait_until_safe`."""
         self.fencing_token: int | None = None
         """The number of the lease. The lease sets it; None before."""
         self.lease_valid_until = 0.0
@@ -182,12 +184,33 @@ class TransactionPipeline:
             # after this task has run. So a second pass is needed.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        while self._inflight and (
-            self._connection is None or self._inflight_bytes > MAX_INFLIGHT_BYTES
-        ):
-            await asyncio.wait([self._inflight[0].replied])
+        if self._is_unsafe:
+            continued: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._awaiting_safety.add(continued)
+            try:
+                while self._is_unsafe:
+                    await asyncio.wait([self._inflight[0].replied])
+            finally:
+                self._awaiting_safety.discard(continued)
+                continued.set_result(None)
         if self._failure is not None:
             raise self._failure
+
+    async def let_effects_pass(self) -> None:
+        """Wait until the tasks that wait in `wait_until_safe` now have continued.
+
+        Call it before each of many large transactions in a row. Without it, the next one would be
+        in flight before those tasks have noticed the reply to the one before, and they would wait
+        until the last one.
+        """
+        if self._awaiting_safety:
+            await asyncio.wait(set(self._awaiting_safety))
+
+    @property
+    def _is_unsafe(self) -> bool:
+        return bool(self._inflight) and (
+            self._connection is None or self._inflight_bytes > MAX_INFLIGHT_BYTES
+        )
 
     async def drain(self) -> None:
         """Wait for the replies to all submitted transactions.

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.domain.worker_messages import SessionChanged
@@ -200,3 +201,29 @@ async def test_session_changed_message_for_another_session_is_ignored(
 
     await harness.peer.receive("NEW_CC_ARCHIVE_ITEM")
     assert (await harness.record("i"))["session"] == SESSION
+
+
+async def test_unknown_messages_that_arrive_together_are_logged_together(
+    harness: BridgeHarness,
+) -> None:
+    harness.peer.declare(FROM_OODS)
+    await harness.stop()
+    for number in range(200):
+        harness.peer.send_raw(FROM_OODS, f"MSG_TYPE: UNKNOWN_{number}\n".encode())
+    await harness.peer.wait_until(
+        lambda: harness.peer.messages_in(FROM_OODS) == 200, "the messages to be in the queue"
+    )
+
+    with capture_logs() as lines:
+        await harness.start()
+
+        async def all_rejected() -> bool:
+            return len(await read_dead_letters(harness.redis)) == 200
+
+        await eventually(all_rejected, "the dead letters")
+
+    rejected = [line for line in lines if line["event"] == "message.dead_lettered"]
+    assert len(rejected) < 100
+    assert sum(line.get("messages", 1) for line in rejected) == 200
+    dead = await read_dead_letters(harness.redis)
+    assert dead[-1]["reason"] == b"unknown MSG_TYPE 'UNKNOWN_199'"

@@ -15,6 +15,7 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_core.store.transaction_pipeline import (
     FAILED_PRECONDITIONS_KEPT,
+    MAX_INFLIGHT_BYTES,
     TransactionPipeline,
 )
 from ccarchiver_sal import saved_state
@@ -35,6 +36,9 @@ from tests.core.redis_helpers import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MANY = 300
+"""Transactions that take some tenths of a second together."""
 
 
 async def test_transaction_applies_all_of_its_writes(fresh_redis: PrivateRedis) -> None:
@@ -433,3 +437,26 @@ async def test_transaction_writes_arbitrary_bytes_unchanged(fresh_redis: Private
         await context.transactions.apply(Transaction().command("SET", "raw", raw))
 
         assert await eventually(lambda: redis.get("raw"), "the bytes") == raw
+
+
+async def test_effect_is_not_delayed_by_many_large_transactions(fresh_redis: PrivateRedis) -> None:
+    """Each is submitted as soon as the one before is applied, as for a queue with many messages."""
+    large = Transaction().command("SET", "large", "x" * 2 * MAX_INFLIGHT_BYTES)
+    async with holding(Worker.BRIDGE, site(fresh_redis.port)) as context:
+        pipeline, applied = context.transactions, 0
+
+        async def apply_many() -> None:
+            nonlocal applied
+            for _ in range(MANY):
+                await pipeline.let_effects_pass()
+                await pipeline.apply(large)
+                applied += 1
+
+        others = [asyncio.create_task(apply_many()) for _ in range(3)]
+        await pipeline.apply(large)
+        for _ in range(10):
+            await pipeline.wait_until_safe()
+            await pipeline.apply(Transaction().count("effects"))
+
+        assert applied < len(others) * MANY, "the effects did not wait for the last of them"
+        await asyncio.gather(*others)
