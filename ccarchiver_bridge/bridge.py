@@ -18,6 +18,7 @@ from ccarchiver_bridge.context import BridgeContext
 from ccarchiver_bridge.controller import ControllerMonitor
 from ccarchiver_bridge.dispatcher import Dispatcher
 from ccarchiver_bridge.forwarder_monitor import ForwarderMonitor
+from ccarchiver_bridge.forwarder_scan import ForwarderScan
 from ccarchiver_bridge.message_router import MessageRouter
 from ccarchiver_bridge.pending_acks import PendingAcks
 from ccarchiver_bridge.queue_purge import purge_lost_queues
@@ -34,6 +35,7 @@ from ccarchiver_core.domain.worker_messages import (
     ExposureEventMessage,
     PurgeQueues,
     Requeue,
+    ScanForwarder,
     SessionChanged,
     SessionStopped,
 )
@@ -77,7 +79,8 @@ class Bridge:
         self._ack_handler = AckHandler(
             self._bridge, self._pending_acks, self._dispatcher, self._controller, self._association
         )
-        self._router = MessageRouter(self._bridge, self._ack_handler, self._controller)
+        self._scan = ForwarderScan(self._bridge, self._pending_acks)
+        self._router = MessageRouter(self._bridge, self._ack_handler, self._controller, self._scan)
         self._session_active = asyncio.Event()
         self._session_inactive = asyncio.Event()
         self._idle = asyncio.Event()
@@ -90,6 +93,7 @@ class Bridge:
     async def run(self) -> None:
         """Run the tasks until cancelled."""
         await self._pending_acks.load(self._bridge.redis)
+        await self._scan.load()
         await self._dispatcher.begin()
         self._publish_state()
         await self._reread_session()
@@ -159,6 +163,8 @@ class Bridge:
                 await self._reread_session()
                 await self._dispatcher.drain()
                 await purge_lost_queues(self._bridge)
+            case ScanForwarder() as message:
+                await self._scan.request(message)
             case Requeue(queue=queue, raw=raw):
                 delivery = Delivery(queue, raw, tag=0)
                 await self._router.handle_batch(

@@ -14,6 +14,7 @@ from ccarchiver_bridge.messages.incoming import (
     Ingest,
     MessageDecoder,
     Retrieval,
+    ScanAck,
 )
 from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.connection import Delivery
     from ccarchiver_bridge.context import BridgeContext
     from ccarchiver_bridge.controller import ControllerMonitor
+    from ccarchiver_bridge.forwarder_scan import ForwarderScan
 
 _log = structlog.get_logger(__name__)
 
@@ -44,13 +46,20 @@ class MessageRouter:
         Handles acknowledgements.
     controller : `ControllerMonitor`
         Is notified of the Controller's messages.
+    scan : `ForwarderScan`
+        Is notified of the answers to scans.
     """
 
     def __init__(
-        self, bridge: BridgeContext, ack_handler: AckHandler, controller: ControllerMonitor
+        self,
+        bridge: BridgeContext,
+        ack_handler: AckHandler,
+        controller: ControllerMonitor,
+        scan: ForwarderScan,
     ) -> None:
         self._bridge = bridge
         self._controller = controller
+        self._scan = scan
         self._ack_handler = ack_handler
         self._decoder = MessageDecoder(bridge.settings)
 
@@ -166,6 +175,8 @@ class MessageRouter:
                         StatusTopic.RETRIEVAL, message, settings.camera_name, settings.archiver_name
                     ),
                 )
+            case ScanAck():
+                self._scan.on_answer(transaction)
             case IgnoredAck():
                 _log.debug("ack.received", msg_type=message.MSG_TYPE, ack_id=message.ACK_ID)
             case _:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -58,6 +58,15 @@ class PendingAck(BaseModel):
         return keys_of_lines
 
 
+class _Suspension(NamedTuple):
+    """Suspension of the deadlines of one queue."""
+
+    place: int
+    """Place of the message that the peer handles meanwhile."""
+    until: float
+    """Monotonic time of its latest end."""
+
+
 class PendingAcks:
     """All acknowledgements that this bridge expects.
 
@@ -75,6 +84,7 @@ class PendingAcks:
         self._places = itertools.count()
         self._acknowledged: dict[str, list[tuple[int, float]]] = {}
         """For each queue: the place from which on acknowledgements are due at a time; both rise."""
+        self._suspended: dict[str, _Suspension] = {}
 
     async def load(self, redis: Redis) -> None:
         """Read the pending acks of an earlier process of this bridge."""
@@ -105,6 +115,9 @@ class PendingAcks:
         has skipped keep their deadlines.
         """
         place = self._place.get(pending.ack_id, -1)
+        suspension = self._suspended.get(pending.queue)
+        if suspension is not None and place > suspension.place:
+            self.resume(pending.queue)
         acknowledged = self._acknowledged.setdefault(pending.queue, [])
         while acknowledged and acknowledged[-1][0] >= place:
             acknowledged.pop()  # messages after those now have the later deadline
@@ -113,13 +126,36 @@ class PendingAcks:
             oldest = min((self._place[ack_id] for ack_id in self._due), default=place)
             del acknowledged[: max(0, bisect.bisect_left(acknowledged, (oldest,)) - 1)]
 
+    def is_expected_from(self, queue: str) -> bool:
+        """Return whether an acknowledgement of a message to a queue is pending."""
+        return any(self._pending_acks[ack_id].queue == queue for ack_id in self._due)
+
+    def suspend(self, queue: str, limit_s: float) -> None:
+        """Suspend the deadlines of a queue, because its peer handles a message that takes long.
+
+        The suspension ends with `resume`, with the acknowledgement of a later message, because a
+        peer processes its queue in order, or after `limit_s` seconds. Then the deadlines restart.
+        """
+        self._suspended[queue] = _Suspension(next(self._places), time.monotonic() + limit_s)
+
+    def resume(self, queue: str) -> None:
+        """End the suspension of a queue, and restart its deadlines; safe to repeat."""
+        if self._suspended.pop(queue, None) is None:
+            return
+        for ack_id in self._due:
+            if self._pending_acks[ack_id].queue == queue:
+                self._due[ack_id] = time.monotonic() + self._timeout
+
     def _due_at(self, ack_id: str) -> float:
         """Return the monotonic time at which an acknowledgement is due.
 
         Other acknowledgements of the same peer may have extended it.
         """
         place, due = self._place[ack_id], self._due[ack_id]
-        acknowledged = self._acknowledged.get(self._pending_acks[ack_id].queue, [])
+        queue = self._pending_acks[ack_id].queue
+        if queue in self._suspended:
+            due = max(due, self._suspended[queue].until + self._timeout)
+        acknowledged = self._acknowledged.get(queue, [])
         before = bisect.bisect_left(acknowledged, (place,)) - 1
         return max(due, acknowledged[before][1]) if before >= 0 else due
 

@@ -44,7 +44,7 @@ MATCHES = 6
 
 STYLES = {ImageState.FAILED: "bold red", ImageState.STALLED: "yellow", ImageState.COMPLETE: "green"}
 
-NOT_WELL = (ImageState.FAILED, ImageState.STALLED, ImageState.SKIPPED)
+NOT_WELL = (ImageState.FAILED, ImageState.STALLED, ImageState.SKIPPED, ImageState.MISSED)
 
 
 class ImageDetails(BaseModel):
@@ -189,6 +189,8 @@ def _remedy_of_state(record: ImageRecord) -> str:
             )
         case ImageState.SKIPPED:
             return "nothing: the CSC was not ENABLED, so the image was not to be archived"
+        case ImageState.MISSED:
+            return "ccarchiver catchup lists all missed images; fetch it by hand"
         case ImageState.UNANNOUNCED:
             return "nothing: only file statuses were received; another archiver accepted the image"
         case ImageState.ACCEPTED | ImageState.COMPLETE:

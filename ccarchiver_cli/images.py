@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
+from ccarchiver_cli.missed_texts import FOUND_BY
 from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.output import console, duration, print_json, say, utc, wrapped
 from ccarchiver_core.domain.image_record import OPEN_STATES, ImageState
@@ -46,6 +47,7 @@ class StateFilter(enum.StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     UNANNOUNCED = "unannounced"
+    MISSED = "missed"
 
 
 STATE_HELP = f"Show only images in this state: {', '.join(StateFilter)}. Open: not finished."
@@ -150,6 +152,8 @@ async def _line(redis: Redis, settings: Settings, image: ImageSummary) -> Line:
         record = await ImageLedger(redis).read(image.obsid)
         if record is not None:
             note = f"waits for {record.waiting_on(settings.files_per_image)}"
+    elif image.state is ImageState.MISSED:
+        note = FOUND_BY.get(image.missed_by, "")
     return Line(
         image=image.obsid,
         state=image.state,

@@ -19,6 +19,7 @@ COMMANDS = {
     "image": "ccarchiver_cli.image",
     "images": "ccarchiver_cli.images",
     "night": "ccarchiver_cli.night",
+    "catchup": "ccarchiver_cli.catchup",
     "pair": "ccarchiver_cli.pair",
     "deadletter": "ccarchiver_cli.deadletters",
     "logs": "ccarchiver_cli.logs",

@@ -44,6 +44,12 @@ A member is the name of the image, a colon, and the number of the refused exposu
 UNFINISHED = "ccarchiver:unfinished"
 """Sorted set: accepted images that are neither complete nor failed, by job number."""
 
+MISSED = "ccarchiver:missed"
+"""Sorted set: the missed images, by the same time as in `IMAGES`."""
+
+SCAN = "ccarchiver:scan"
+"""Hash: the last scan of the camera's images; see `ccarchiver_core.store.scans`."""
+
 DEAD_LETTERS = "ccarchiver:dead_letters"
 """Stream: dead letters, with reason, origin and raw bytes."""
 
@@ -104,6 +110,11 @@ class Worker(enum.StrEnum):
     def alive(self) -> str:
         """String with a time to live: the worker's heartbeat as JSON."""
         return f"ccarchiver:alive:{self}"
+
+
+def scan_names(number: int) -> str:
+    """Return the list to which a Forwarder pushes the names of a scan; each scan has its own."""
+    return f"ccarchiver:scan_names:{number}"
 
 
 def image(obsid: str) -> str:

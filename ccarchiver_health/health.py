@@ -17,6 +17,8 @@ from ccarchiver_core.domain.worker_messages import (
     PurgeQueues,
     ReplaceForwarder,
     ReplaceReason,
+    RequestScan,
+    ScanAnswered,
     SessionChanged,
     SessionStopped,
 )
@@ -32,6 +34,7 @@ from ccarchiver_health.forwarder_search import ForwarderSearch
 from ccarchiver_health.housekeeping import Housekeeping
 from ccarchiver_health.orphaned_session import OrphanedSession
 from ccarchiver_health.presence import PresenceMonitor
+from ccarchiver_health.reconcile.reconciler import Reconciler
 from ccarchiver_health.web.page_runner import run_page
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Health:
         self._forwarder_list = ForwarderList(context)
         self._search: ForwarderSearch | None = None
         self._searching: asyncio.Task[None] | None = None
+        self._reconciler = Reconciler(context, lambda: self._session)
 
     async def run(self) -> None:
         """Run all tasks until cancelled."""
@@ -71,6 +75,7 @@ class Health:
                 watchdog = Watchdog(self._context, keys.Worker.SAL, keys.Worker.BRIDGE)
                 group.create_task(watchdog.run())
                 group.create_task(OrphanedSession(self._context, watchdog).run())
+                group.create_task(self._reconciler.run())
                 group.create_task(Housekeeping(self._context).run())
         finally:
             await self._stop_search()
@@ -100,6 +105,10 @@ class Health:
                     exclude = suspect.reason is not ReplaceReason.NO_CONSUMER
                     await self._lose(ErrorCode(suspect.code), suspect.report, exclude=exclude)
                     await self._reread_session(group)
+            case RequestScan():
+                self._reconciler.request()
+            case ScanAnswered():
+                await self._reconciler.collect()
             case ProcessExited(process=program):
                 process_exits.record(transaction, program)
             case other:

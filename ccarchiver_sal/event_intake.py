@@ -18,7 +18,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.clock import unix_time, utc_text
 from ccarchiver_core.domain.exposure import EndReadout, EventKind, HeaderReady, StartIntegration
-from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState, ReceivedEvent
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
 from ccarchiver_core.log.deferred_log import DeferredLog
 from ccarchiver_core.redis.replies import read_hash
@@ -395,8 +395,10 @@ class EventIntake:
         The first event of an image assigns its job number.
         """
         is_unknown = known.state is None
-        is_new = is_unknown or known.state in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
+        is_new = is_unknown or known.state in UNACCEPTED_STATES
         if is_new:
+            if known.state is ImageState.MISSED:
+                ImageLedger.end_missed(batch.transaction, received.obsid)
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
             known.first_seen_at = received.received_at

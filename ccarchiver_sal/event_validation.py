@@ -10,12 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ccarchiver_core.domain.exposure import HeaderReady
+from ccarchiver_core.domain.image_name import MAX_NAME
 
 if TYPE_CHECKING:
     from ccarchiver_core.domain.exposure import ExposureEvent
-
-MAX_NAME = 64
-"""Longest image name; SAL has room for 32 in a camera event, for more in a header event."""
 
 MAX_URL = 256
 """Longest address of a header file; SAL has no room for more."""

@@ -138,6 +138,8 @@ class StatusPublisher:
         self._write(transaction, status, published)
         if last is not None:
             ImageLedger.finish(transaction, status.obsid, ImageState.COMPLETE)
+            if last.state is ImageState.MISSED:
+                ImageLedger.end_missed(transaction, status.obsid)
             completion_metrics.measure(transaction, last, unix_time())
         await self._submit(transaction, status, entry_id)
         log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
@@ -218,7 +220,10 @@ class StatusPublisher:
             return None
         await self.drain()  # so that the record contains the statuses just published
         record = await self._read(status.obsid)
-        return record if record is not None and record.is_open else None
+        if record is None:
+            return None
+        # Another archiver, or an operator by hand, can complete an image that was missed here.
+        return record if record.is_open or record.state is ImageState.MISSED else None
 
     async def _read(self, obsid: str) -> ImageRecord | None:
         return await retry_until_available(lambda: ImageLedger(self._context.redis).read(obsid))

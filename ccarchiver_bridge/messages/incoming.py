@@ -70,6 +70,10 @@ class ForwarderAck(Ack):
     IMAGE_ID: OptionalKey = None
 
 
+class ScanAck(Incoming):
+    """End of a scan by the Forwarder. It has no ACK_ID, so it does not name the scan."""
+
+
 class IgnoredAck(Incoming):
     """Acknowledgement that needs no action."""
 
@@ -113,6 +117,7 @@ class MessageDecoder:
             f"{settings.fwdr_xfer_params}_ACK": ForwarderAck,
             f"{settings.fwdr_end_readout}_ACK": ForwarderAck,
             f"{settings.fwdr_header_ready}_ACK": ForwarderAck,
+            "SCAN_ACK": ScanAck,
             "ARCHIVE_HEALTH_CHECK_ACK": HealthCheckAck,
             settings.fwdr_health_check_ack: IgnoredAck,
             f"{settings.short_name}_ITEMS_XFERD_ACK": IgnoredAck,

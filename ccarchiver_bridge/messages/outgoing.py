@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,9 @@ from ccarchiver_core.domain.exposure import Exposure, Instruction
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.session import PairedForwarder
+
+
+SECONDS_A_MINUTE = 60
 
 
 class Outgoing(BaseModel):
@@ -92,6 +96,23 @@ class HeaderReady(Outgoing):
     IMAGE_ID: str
 
 
+class Scan(BaseModel):
+    """Question to the Forwarder: which images has the camera taken? It has no ACK_ID."""
+
+    model_config = ConfigDict(frozen=True)
+
+    MSG_TYPE: str
+    MINUTES: int
+    """Maximum age of the images."""
+    KEY: str
+    """List in the archiver's database to which the Forwarder pushes their names."""
+    REPLY_QUEUE: str
+
+    def body(self) -> bytes:
+        """Return the YAML form of the message."""
+        return yaml_codec.write(self.model_dump())
+
+
 class MessageBuilder:
     """Builder of the messages of one site.
 
@@ -120,6 +141,15 @@ class MessageBuilder:
             ACK_ID=ack_id,
             REPLY_QUEUE=self._settings.forwarder_publish_queue,
             SESSION_ID=session_id,
+        )
+
+    def scan(self, key: str) -> Scan:
+        """Return a SCAN message, whose names the Forwarder pushes to a list."""
+        return Scan(
+            MSG_TYPE="SCAN",
+            MINUTES=math.ceil(self._settings.scan_window / SECONDS_A_MINUTE),
+            KEY=key,
+            REPLY_QUEUE=self._settings.forwarder_publish_queue,
         )
 
     def instruction(

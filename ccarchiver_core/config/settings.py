@@ -38,6 +38,7 @@ MISSING_FILE_REMEDY = (
     f"put the site's configuration there or set {CONFIG_DIR_VARIABLE} to its directory"
 )
 LOG_DIR_VARIABLE = "IIP_LOG_DIR"
+SECONDS_A_DAY = 86_400
 PLAINTEXT_KEY = "ALLOW_REMOTE_PLAINTEXT"
 PLAINTEXT_VARIABLE = "CCARCHIVER_ALLOW_REMOTE_PLAINTEXT"
 """For an unchanged site file of the replaced archiver that names brokers on other hosts."""
@@ -107,6 +108,19 @@ class Settings(SiteSchema):
                 f"ABANDONED_AFTER ({self.abandoned_after:g} s) must be longer than STALLED_AFTER "
                 f"({self.stalled_after:g} s), otherwise no image ever becomes stalled; "
                 "raise ABANDONED_AFTER or lower STALLED_AFTER"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _scanned_images_are_in_the_ledger(self) -> Self:
+        days = self.scan_window / SECONDS_A_DAY
+        if days >= self.ledger_retention_days:
+            msg = (
+                f"SCAN_WINDOW ({self.scan_window:g} s, {days:g} days) must be shorter than "
+                f"LEDGER_RETENTION_DAYS ({self.ledger_retention_days:g}), otherwise images that "
+                "are no longer in the ledger count as missed; "
+                "lower SCAN_WINDOW or raise LEDGER_RETENTION_DAYS"
             )
             raise ValueError(msg)
         return self

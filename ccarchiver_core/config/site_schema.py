@@ -19,6 +19,7 @@ from ccarchiver_core.config.site_sections import (
 from ccarchiver_core.config.value_types import (
     AbsolutePath,
     BrokerAddresses,
+    CatchUp,
     Count,
     Hidden,
     Name,
@@ -115,6 +116,20 @@ class SiteSchema(ConfigSection):
     start_timeout: Seconds = 60.0
     """Time limit of ``start``, including the start of the other two workers.
     It is longer if ACK_TIMEOUT is long, see `start_limit`."""
+    catch_up: CatchUp = CatchUp.REPORT
+    """What to do about images that the camera took and the archiver did not accept.
+    ``report`` finds and reports them, ``off`` does not search for them."""
+    scan_interval: Seconds = 600.0
+    """Interval at which the paired Forwarder is asked which images the camera took (SCAN).
+    Never while an exposure is in progress."""
+    scan_timeout: Seconds = 20.0
+    """How long to wait for the answer to SCAN; meanwhile no acknowledgement of the Forwarder is
+    late."""
+    scan_window: Seconds = 86400.0
+    """Maximum age of the images that SCAN lists; older ones are never found to be missed."""
+    image_prefix: Name = "CC_"
+    """Beginning of the names of this camera's images; other names in the answer to SCAN are
+    ignored."""
     resume_window: Seconds = 60.0
     """A CSC that restarts within this time resumes its summary state, session and pairing."""
     worker_outage_limit: Seconds = 60.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = {
     "bool_parsing": "{given} is neither true nor false",
+    "enum": "{given} is none of the possible values",
     "bool_type": "{given} is neither true nor false",
     "dict_type": "{given} is not a mapping",
     "finite_number": "{given} is not a finite number",
@@ -199,6 +201,8 @@ def _expected(field: FieldInfo) -> str:
         kind = get_args(kind)[0]
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return f"one of {', '.join(str(one.value) for one in kind)}"
     texts = "a list of texts, at least one" if _is_not_empty(field) else "a list of texts"
     expected: dict[object, str] = {
         bool: "true or false",
@@ -242,6 +246,6 @@ def _example(field: FieldInfo) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     value = list(value) if isinstance(value, tuple) else value
-    value = str(value) if isinstance(value, Path) else value
+    value = str(value) if isinstance(value, Path | enum.StrEnum) else value
     text: str = yaml.safe_dump(value, default_flow_style=True, width=1_000)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,13 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _COMPONENT = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
 _WEB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _SENSOR = re.compile(r"[A-Za-z0-9]+", re.ASCII)
+
+
+class CatchUp(enum.StrEnum):
+    """What to do about images that the camera took and the archiver did not accept."""
+
+    OFF = "off"
+    REPORT = "report"
 
 
 @dataclass(frozen=True)

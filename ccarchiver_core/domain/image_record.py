@@ -39,10 +39,24 @@ class ImageState(enum.StrEnum):
 
     The image was accepted before the ledger began, or by another archiver.
     """
+    MISSED = "missed"
+    """The camera took it, but it was not accepted: no event arrived, or the CSC was not ENABLED."""
+
+
+class MissedBy(enum.StrEnum):
+    """What has shown that the camera took an image that was not accepted."""
+
+    SCAN = "scan"
+    """The Forwarder has listed it."""
+    NUMBERS = "numbers"
+    """Its number is missing between those of two other images."""
 
 
 OPEN_STATES = frozenset({ImageState.ACCEPTED, ImageState.STALLED})
 """States in which the archiver still works on an image."""
+
+UNACCEPTED_STATES = frozenset({ImageState.SKIPPED, ImageState.UNANNOUNCED, ImageState.MISSED})
+"""States of images that are in the ledger and were not accepted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,18 @@ class ReceivedEvent:
     event: ExposureEvent
     received_at: float
     """Unix time, UTC, seconds."""
+
+
+@dataclass(frozen=True)
+class MissedImage:
+    """An image to be recorded as missed."""
+
+    obsid: str
+    at: float
+    """Estimated time of the exposure: Unix time, UTC, seconds."""
+    missed_by: MissedBy
+    was_skipped: bool = False
+    """Whether the ledger has the image in the state skipped, otherwise it has no record of it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +111,10 @@ class ImageRecord:
     finished_at: float = 0.0
     retried_at: float = 0.0
     replayed_at: float = 0.0
+    missed_at: float = 0.0
+    """Time at which the image was found to be missed."""
+    missed_by: str = ""
+    """What has shown it, see `MissedBy`; empty if it was never missed."""
     refused: list[RefusedExposure] = field(default_factory=list)
     """Later exposures of the same name, which were not accepted, oldest first."""
     unreadable: tuple[str, ...] = ()

@@ -25,6 +25,10 @@ class ImageSummary(BaseModel):
     ingested: int
     failed: str
     failed_code: int
+    missed_at: float | None = None
+    """Time at which it was found to be missed."""
+    missed_by: str = ""
+    """What has shown that it was missed, see `ccarchiver_core.domain.image_record.MissedBy`."""
 
     @property
     def took_s(self) -> float | None:

@@ -91,6 +91,28 @@ class PurgeQueues(FrozenModel):
     session_id: str
 
 
+class RequestScan(FrozenModel):
+    """Operator → health: request a scan as soon as no exposure is in progress."""
+
+    kind: Literal["request_scan"] = "request_scan"
+
+
+class ScanForwarder(FrozenModel):
+    """Health → bridge: send SCAN to the paired Forwarder."""
+
+    kind: Literal["scan_forwarder"] = "scan_forwarder"
+    session_id: str
+    epoch: int
+    number: int
+    """Number of the scan."""
+
+
+class ScanAnswered(FrozenModel):
+    """Bridge → health: a SCAN_ACK has arrived. It does not show which scan it answers."""
+
+    kind: Literal["scan_answered"] = "scan_answered"
+
+
 class ProcessExited(FrozenModel):
     """Event listener → health: a process under supervisord has exited or entered FATAL."""
 
@@ -143,6 +165,9 @@ WorkerMessage = (
     | SessionStopped
     | SessionFailed
     | FileStatus
+    | RequestScan
+    | ScanForwarder
+    | ScanAnswered
     | ProcessExited
     | Requeue
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
 from ccarchiver_core.status.images import bounds_of, names_between
 from ccarchiver_core.store.image_ledger import ImageLedger
 
@@ -112,8 +112,7 @@ def summarize(
     for image in images:
         if image.state is ImageState.FAILED:
             failed.setdefault(image.failed_code, []).append(image.obsid)
-    unaccepted = (ImageState.SKIPPED, ImageState.UNANNOUNCED)
-    accepted = [image for image in images if image.state not in unaccepted]
+    accepted = [image for image in images if image.state not in UNACCEPTED_STATES]
     took = sorted(
         (
             SlowImage(obsid=image.obsid, took_s=image.took_s)

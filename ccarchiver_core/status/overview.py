@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel
 
 from ccarchiver_core import __version__, keys
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.domain.refused_exposure import NamedRefusal
 from ccarchiver_core.domain.session import Pairing, Session
@@ -327,7 +327,7 @@ async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
     last_hour = await names_between(redis, view.at - HOUR_S, view.at)
     states = [image.state for image in await ledger.read_summaries(last_hour)]
     view.rates = Rates(
-        accepted=sum(state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED) for state in states),
+        accepted=sum(state not in UNACCEPTED_STATES for state in states),
         complete=states.count(ImageState.COMPLETE),
         failed=states.count(ImageState.FAILED),
         skipped=states.count(ImageState.SKIPPED),

@@ -67,6 +67,9 @@ def add(
 SAL_ORIGIN = "SAL "
 """Beginning of the origin of a dead letter that was a SAL event."""
 
+SCAN_ORIGIN = "SCAN"
+"""Origin of a dead letter with names from the answer to a scan."""
+
 ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 """Form of a dead letter's id, with the lengths that Redis accepts."""
 
@@ -132,6 +135,10 @@ async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
         raise RejectedError(f"an image, not a message; retry it with: {command}")
     if dead_letter.origin.startswith(SAL_ORIGIN):
         raise RejectedError("a SAL event cannot be requeued, the camera sends none again; drop it")
+    if dead_letter.origin == SCAN_ORIGIN:
+        raise RejectedError(
+            "a sample of names, not a message; drop it, and correct what lists these names"
+        )
     send: tuple[str | bytes | int, ...]
     if dead_letter.origin in {worker.mailbox for worker in keys.Worker}:
         send = ("XADD", dead_letter.origin, "*", "message", dead_letter.raw)

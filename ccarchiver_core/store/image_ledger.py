@@ -26,6 +26,7 @@ name of an `Instruction`            bridge    the instruction as sent, as JSON
 ``failed``, ``failed_code``         bridge,   reason of a failure; error code, 0 if there is none
                                     health
 ``retried_at``, ``replayed_at``     operator  Unix time of the last ``--retry``, and ``--replay``
+``missed_at``, ``missed_by``        health    Unix time at which it was found missed; `MissedBy`
 ``refused:`` and a number           SAL       a later exposure of the same name, as JSON
 ==================================  ========  ======================================================
 """
@@ -42,14 +43,14 @@ from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.domain.exposure import EventKind, ExposureEvent, Instruction, SentInstruction
 from ccarchiver_core.domain.file_status import StatusTopic
-from ccarchiver_core.domain.image_record import ImageRecord, ImageState
+from ccarchiver_core.domain.image_record import ImageRecord, ImageState, MissedImage
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.domain.refused_exposure import NamedRefusal, RefusedExposure
 from ccarchiver_core.redis.replies import read_hash, read_members, text
 from ccarchiver_core.store import file_status_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.store.transaction import Transaction, Value
 
 Parsed = TypeVar("Parsed")
+Item = TypeVar("Item")
 
 AT_PREFIX = "at:"
 SKIPPED_PREFIX = "skipped:"
@@ -75,10 +77,14 @@ MAX_REFUSED = 20
 BATCH = 1000
 """Records requested in one round trip: some hundred kilobytes."""
 
+WORDS = 1000
+"""Words of one command in a transaction; Lua can pass some thousand to Redis."""
+
 _EVENT: TypeAdapter[ExposureEvent] = TypeAdapter(ExposureEvent)
 
 _SUMMARY_FIELDS = (
     *("obsid", "job", "at", "state", "finished", "failed", "failed_code", *COUNT_FIELDS.values()),
+    *("missed_at", "missed_by"),
     *(f"{AT_PREFIX}{kind}" for kind in EventKind),
 )
 
@@ -112,6 +118,28 @@ class ImageLedger:
     async def open_images(self) -> list[str]:
         """Return the names of the open images, lowest job number first."""
         return await read_members(self._redis, keys.UNFINISHED)
+
+    async def missed_images(self) -> list[str]:
+        """Return the names of the missed images, oldest first."""
+        return await read_members(self._redis, keys.MISSED)
+
+    async def read_times(self, begin: float) -> dict[str, float]:
+        """Return the Unix times (UTC, seconds) of the images first seen from a time on."""
+        found = await self._redis.zrangebyscore(keys.IMAGES, begin, "+inf", withscores=True)
+        return {text(name): at for name, at in cast("list[tuple[bytes, float]]", found)}
+
+    async def read_states(self, names: Iterable[str]) -> dict[str, ImageState]:
+        """Return the states of images. Images without a record are left out."""
+        states: dict[str, ImageState] = {}
+        for some in batched(list(names), BATCH):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in some:
+                    pipe.execute_command("HGET", keys.image(name), "state")
+                values = await pipe.execute()
+            for name, value in zip(some, values, strict=True):
+                if value is not None:
+                    states[name] = ImageState(text(value))
+        return states
 
     async def read_summaries(self, names: Iterable[str]) -> list[ImageSummary]:
         """Return the summaries of images in the sequence of ``names``.
@@ -225,6 +253,33 @@ class ImageLedger:
         transaction.command(
             "ZADD", keys.REFUSED_EXPOSURES, refused.refused_at, f"{obsid}:{refused.number}"
         )
+
+    @staticmethod
+    def record_missed(transaction: Transaction, images: Sequence[MissedImage]) -> None:
+        """Record images as missed. The precondition is that the state of none has changed."""
+        now = round(time.time(), 3)
+        for image in images:
+            before = ImageState.SKIPPED if image.was_skipped else None
+            ImageLedger.require_state(transaction, image.obsid, before)
+            fields: dict[str, Value] = {
+                "state": ImageState.MISSED,
+                "missed_at": now,
+                "missed_by": image.missed_by,
+            }
+            if not image.was_skipped:
+                fields |= {"obsid": image.obsid, "job": 0, "at": image.at}
+            transaction.set_fields(keys.image(image.obsid), fields)
+        for some in batched(images, WORDS // 2):
+            scores = [word for image in some for word in (image.at, image.obsid)]
+            transaction.command("ZADD", keys.IMAGES, "NX", *scores)
+            transaction.command("ZADD", keys.MISSED, *scores)
+        if images:
+            transaction.count(f"images_{ImageState.MISSED}", len(images))
+
+    @staticmethod
+    def end_missed(transaction: Transaction, obsid: str) -> None:
+        """Remove an image from the index of missed images, because its state changes."""
+        transaction.command("ZREM", keys.MISSED, obsid)
 
     @staticmethod
     def create_unaccepted(transaction: Transaction, obsid: str, state: ImageState) -> None:
@@ -354,6 +409,7 @@ class ImageLedger:
     def delete(transaction: Transaction, obsid: str) -> None:
         """Delete the record of an image."""
         transaction.command("DEL", keys.image(obsid)).command("ZREM", keys.IMAGES, obsid)
+        ImageLedger.end_missed(transaction, obsid)
         refused = (f"{obsid}:{number}" for number in range(1, MAX_REFUSED + 1))
         transaction.command("ZREM", keys.REFUSED_EXPOSURES, *refused)
 
@@ -361,6 +417,12 @@ class ImageLedger:
     def close_missing(transaction: Transaction, obsid: str) -> None:
         """Remove an image without a record from the index of open images."""
         transaction.command("ZREM", keys.UNFINISHED, obsid)
+
+
+def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Yield the items in slices of a maximum size."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _set_event(
@@ -453,6 +515,8 @@ def _parse(fields: dict[str, str]) -> ImageRecord | None:
         finished_at=parser.number("finished"),
         retried_at=parser.number("retried_at"),
         replayed_at=parser.number("replayed_at"),
+        missed_at=parser.number("missed_at"),
+        missed_by=fields.get("missed_by", ""),
         # Of a separate parser: the first exposure goes on even if they cannot be read.
         refused=_Parser(fields).refused(),
         unreadable=tuple(parser.unreadable),
@@ -480,4 +544,6 @@ def _summary(fields: dict[str, str]) -> ImageSummary:
         ingested=int(fields.get(COUNT_FIELDS[StatusTopic.IN_OODS], "0")),
         failed=fields.get("failed", ""),
         failed_code=int(fields.get("failed_code", "0")),
+        missed_at=float(fields["missed_at"]) if "missed_at" in fields else None,
+        missed_by=fields.get("missed_by", ""),
     )

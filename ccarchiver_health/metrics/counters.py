@@ -48,7 +48,13 @@ def _by_topic(name: str, text: str, prefix: str) -> CounterMetric:
     return CounterMetric(f"ccarchiver_{name}", text, fields, "topic")
 
 
-OUTCOMES = (ImageState.COMPLETE, ImageState.FAILED, ImageState.SKIPPED, ImageState.UNANNOUNCED)
+OUTCOMES = (
+    ImageState.COMPLETE,
+    ImageState.FAILED,
+    ImageState.SKIPPED,
+    ImageState.UNANNOUNCED,
+    ImageState.MISSED,
+)
 """Image states that end an image. A failed image that is retried ends a second time."""
 
 COUNTERS = (
@@ -59,7 +65,8 @@ COUNTERS = (
     ),
     CounterMetric(
         "ccarchiver_images",
-        "Images that have ended, by outcome; unannounced: only a file status arrived.",
+        "Images that have ended, by outcome; unannounced: only a file status arrived; "
+        "missed: taken by the camera and not accepted.",
         {f"images_{state}": state.value for state in OUTCOMES},
         "outcome",
     ),
@@ -121,6 +128,13 @@ COUNTERS = (
         "association_failures",
         "Association attempts that did not result in a pairing.",
         "association_failures",
+    ),
+    _one("scans_answered", "Answers of Forwarders to SCAN.", "scans_answered"),
+    _one("scans_unanswered", "SCAN messages without an answer in time.", "scans_unanswered"),
+    _one(
+        "scan_answers_ignored",
+        "Answers to SCAN that were repeated, or not expected.",
+        "scan_answers_ignored",
     ),
     _one("dead_letters", "Dead letters written.", "dead_letters"),
     _one(

@@ -36,3 +36,6 @@ POINTS: dict[str, tuple[str, ...]] = {
 
 PAIRING_POINTS = ("bridge.before_associated", "bridge.after_associated")
 """Failpoints that are reached only when a Forwarder is paired."""
+
+SCAN_POINTS = ("bridge.before_scan", "bridge.after_scan")
+"""Failpoints that are reached only when a Forwarder is asked for the camera's images."""

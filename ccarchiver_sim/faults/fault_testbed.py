@@ -37,6 +37,7 @@ from ccarchiver_sim.testbed.supervisor import Supervisor
 
 SETTINGS: Mapping[str, object] = {
     "ACK_TIMEOUT": timing.ACK_TIMEOUT_S,
+    "SCAN_TIMEOUT": timing.ACK_TIMEOUT_S,
     "LEASE_TTL": timing.LEASE_TTL_S,
     "PAIR_TIMEOUT": timing.PAIR_TIMEOUT_S,
     "WATCHDOG_TIMEOUT": timing.WATCHDOG_TIMEOUT_S,

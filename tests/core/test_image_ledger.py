@@ -14,7 +14,13 @@ from ccarchiver_core.domain.exposure import (
     StartIntegration,
 )
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
-from ccarchiver_core.domain.image_record import ImageRecord, ImageState, ReceivedEvent
+from ccarchiver_core.domain.image_record import (
+    ImageRecord,
+    ImageState,
+    MissedBy,
+    MissedImage,
+    ReceivedEvent,
+)
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store import file_status_fields
 from ccarchiver_core.store.image_ledger import WAITING_PREFIX, ImageLedger
@@ -267,3 +273,40 @@ async def test_a_record_with_fields_that_cannot_be_read_is_read_without_them(
     assert (record.instructions, record.superseded, record.statuses) == ({}, [], [])
     with pytest.raises(ValueError, match="cannot be read: endReadout"):
         record.to_exposure(FILES)
+
+
+async def test_missed_images_are_recorded_together_unless_one_has_changed(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        ledger = ImageLedger(redis)
+        transaction = Transaction()
+        ImageLedger.create_unaccepted(transaction, "skipped", ImageState.SKIPPED)
+        await context.transactions.apply(transaction)
+        missed = [
+            MissedImage("unknown", 5.0, MissedBy.NUMBERS),
+            MissedImage("skipped", 6.0, MissedBy.SCAN, was_skipped=True),
+        ]
+
+        transaction = Transaction()
+        ImageLedger.record_missed(
+            transaction, [*missed, MissedImage("skipped", 7.0, MissedBy.SCAN)]
+        )
+        assert await context.transactions.apply(transaction) is Outcome.PRECONDITION_FAILED
+        assert await ledger.missed_images() == []
+
+        transaction = Transaction()
+        ImageLedger.record_missed(transaction, missed)
+        assert await context.transactions.apply(transaction) is Outcome.APPLIED
+        assert await ledger.missed_images() == ["unknown", "skipped"]
+        record = await ledger.read("unknown")
+        assert record is not None
+        assert (record.state, record.missed_by, record.first_seen_at) == ("missed", "numbers", 5.0)
+        assert not record.is_open
+        assert await ledger.read_states(["unknown", "none"]) == {"unknown": ImageState.MISSED}
+
+        transaction = Transaction()
+        ImageLedger.delete(transaction, "unknown")
+        await context.transactions.apply(transaction)
+        assert await ledger.missed_images() == ["skipped"]

@@ -48,7 +48,7 @@ BACKUP = "tests/docs/test_redis_commands.py::test_documented_backup_and_restore_
 LINES = (
     # ---- the archiver's own commands
     Line(
-        r"ccarchiver (status|doctor|image|images|logs|night|pair|deadletter|config)\b.*",
+        r"ccarchiver (status|doctor|image|images|logs|night|catchup|pair|deadletter|config)\b.*",
         Verification.ON_ARCHIVER,
     ),
     Line(r"curl -s http://127\.0\.0\.1:8094/.*", Verification.ON_ARCHIVER),

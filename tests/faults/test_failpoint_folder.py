@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ccarchiver_core.base.failpoint import FOLDER_VARIABLE
-from ccarchiver_sim.faults.failpoints import PAIRING_POINTS, POINTS
+from ccarchiver_sim.faults.failpoints import PAIRING_POINTS, POINTS, SCAN_POINTS
 
 pytestmark = pytest.mark.processes
 
@@ -50,7 +50,10 @@ def test_unarmed_failpoints_do_nothing(tmp_path: Path) -> None:
 
 
 def test_campaign_knows_every_failpoint_in_the_sources() -> None:
-    known = {point for points in POINTS.values() for point in points} | set(PAIRING_POINTS)
+    known = {point for points in POINTS.values() for point in points} | {
+        *PAIRING_POINTS,
+        *SCAN_POINTS,
+    }
     patterns = set()
     for package in ("ccarchiver_core", "ccarchiver_sal", "ccarchiver_bridge", "ccarchiver_health"):
         for path in (ROOT / package).rglob("*.py"):

@@ -57,7 +57,7 @@ class HealthHarness:
     def __init__(self, settings: Settings, redis: Redis, sal: WorkerContext) -> None:
         self.settings = settings
         self.redis = redis
-        self._sal = sal
+        self.sal = sal
         self._answered: set[bytes] = set()
         self.attempted: list[str] = []
         """Hostnames of the Forwarders in the AssociateForwarder messages, in order."""
@@ -89,14 +89,14 @@ class HealthHarness:
         transaction = Transaction()
         session.begin(transaction, session_id)
         transaction.enqueue(Worker.HEALTH, SessionChanged(session_id=session_id))
-        await self._sal.transactions.apply(transaction)
+        await self.sal.transactions.apply(transaction)
 
     async def end(self, session_id: str = SESSION) -> None:
         """End the session."""
         transaction = Transaction()
         session.end(transaction, self.settings.association_key)
         transaction.enqueue(Worker.HEALTH, SessionChanged(session_id=session_id))
-        await self._sal.transactions.apply(transaction)
+        await self.sal.transactions.apply(transaction)
 
     async def session(self) -> Session:
         """Return the session."""

@@ -92,6 +92,7 @@ async def test_images_are_counted_by_outcome_and_their_messages_and_statuses_by_
         "failed": 1,
         "skipped": 0,
         "unannounced": 1,
+        "missed": 0,
     }
     reported = {"imageRetrievalForArchiving": 18, "imageInOODS": 18}
     assert seen.labelled("statuses_reported_total", "topic") == reported

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import keys
+from ccarchiver_core.domain.image_record import MissedBy, MissedImage
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store.image_ledger import ImageLedger
-from ccarchiver_core.store.transaction import Outcome
+from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal.adapter import Sample
 from ccarchiver_sal.event_intake import EventIntake, _Batch
 from ccarchiver_sim.testbed.brokers import PrivateRedis
@@ -564,3 +565,42 @@ async def test_batch_whose_precondition_failed_advances_no_watermark(
         assert applied == [Outcome.PRECONDITION_FAILED, Outcome.APPLIED]
         watermarks = await redis.hget(keys.CSC, f"watermark:{START}")
         assert list(json.loads(watermarks or "{}")) == ["first"]
+
+
+async def record_missed(harness: IntakeHarness, settings: Settings, *images: str) -> None:
+    """Record images as missed, as health does after a scan."""
+    async with holding(Worker.HEALTH, settings) as health:
+        transaction = Transaction()
+        missed = [MissedImage(image, 1.0, MissedBy.SCAN) for image in images]
+        ImageLedger.record_missed(transaction, missed)
+        await health.transactions.apply(transaction)
+    assert await ImageLedger(harness.redis).missed_images() == list(images)
+
+
+@pytest.mark.parametrize("topic", [START, END])
+async def test_late_event_of_a_missed_image_is_accepted(
+    fresh_redis: PrivateRedis, topic: str
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        await record_missed(harness, site(fresh_redis.port), "i")
+
+        harness.receive((topic, "i"))
+
+        assert await harness.images(1) == ["i"]
+        assert (await read_fields(harness.redis, "i"))["state"] == "accepted"
+        assert await ImageLedger(harness.redis).missed_images() == []
+
+
+async def test_event_of_a_missed_image_is_kept_while_not_enabled(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        await record_missed(harness, site(fresh_redis.port), "i")
+        harness.is_enabled = False
+
+        harness.receive((START, "i"))
+        await harness.buffer_empty()
+
+        record = await read_fields(harness.redis, "i")
+        assert (record["state"], "skipped:startIntegration" in record) == ("missed", True)
+        assert await ImageLedger(harness.redis).missed_images() == ["i"]

@@ -9,7 +9,7 @@ import pytest
 
 from ccarchiver_core.domain.exposure import StartIntegration
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
-from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage, ReceivedEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
@@ -229,3 +229,19 @@ async def test_event_that_sal_rejects_is_dead_lettered_and_the_next_one_is_publi
         assert b"does not fit" in dead["reason"]
         assert len(harness.recorder.put) == 1
         assert await messages_in(harness.redis, Worker.SAL) == []
+
+
+async def test_missed_image_that_another_archiver_archives_becomes_complete(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with publisher_at_work(fresh_redis) as harness:
+        async with holding(Worker.HEALTH, site(fresh_redis.port)) as health:
+            transaction = Transaction()
+            missed = MissedImage(IMAGE, 1.0, MissedBy.SCAN)
+            ImageLedger.record_missed(transaction, [missed])
+            await health.transactions.apply(transaction)
+        for topic in StatusTopic:
+            await harness.publish(*(status(sensor, topic=topic) for sensor in SENSORS))
+
+        assert (await read_fields(harness.redis, IMAGE))["state"] == ImageState.COMPLETE
+        assert await ImageLedger(harness.redis).missed_images() == []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHORT_S: Mapping[str, float] = {
     "ACK_TIMEOUT": 1,
+    "SCAN_TIMEOUT": 2,
     "PAIR_TIMEOUT": 4,
     "REASSIGN_GRACE": 4,
     "CONNECT_TIMEOUT": 2,

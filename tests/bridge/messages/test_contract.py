@@ -14,6 +14,7 @@ from ccarchiver_bridge.messages.incoming import (
     MessageDecoder,
     NewItemAck,
     Retrieval,
+    ScanAck,
 )
 from ccarchiver_bridge.messages.outgoing import MessageBuilder
 from ccarchiver_core.config.settings import Settings, load_settings
@@ -53,6 +54,7 @@ EXPECTED: dict[str, tuple[type[Incoming], dict[str, object]]] = {
     "ARCHIVE_HEALTH_CHECK_ACK": (HealthCheckAck, {"ACK_ID": f"{SESSION}_1", "SESSION_ID": SESSION}),
     "CC_FWDR_HEALTH_CHECK_ACK": (IgnoredAck, {"ACK_ID": f"{SESSION}_7"}),
     "CC_ITEMS_XFERD_ACK": (IgnoredAck, {"ACK_ID": f"{SESSION}_8"}),
+    "SCAN_ACK": (ScanAck, {}),
     "IMAGE_RETRIEVAL_FOR_ARCHIVING": (Retrieval, STATUS | {"DESCRIPTION": "ok"}),
     "IMAGE_IN_OODS": (Ingest, INGEST),
     "CC_FILE_INGEST_REQUEST": (Ingest, INGEST),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccarchiver_bridge.messages.outgoing import MessageBuilder, Outgoing
+from ccarchiver_bridge.messages.outgoing import MessageBuilder, Outgoing, Scan
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_core.domain.exposure import (
     EndReadout,
@@ -62,11 +62,12 @@ def instruction(instruction: Instruction, number: int) -> Outgoing:
     )
 
 
-def all_sent() -> dict[str, Outgoing]:
+def all_sent() -> dict[str, Outgoing | Scan]:
     """Return every message that the archiver sends, with the values of the captured ones."""
     writer = MessageBuilder(Settings())
     return {
         "ARCHIVE_HEALTH_CHECK": writer.health_check(f"{SESSION}_1", SESSION),
+        "SCAN": writer.scan("ccarchiver:scan_names:7"),
         "ASSOCIATED": writer.associated(f"{SESSION}_2"),
         "NEW_CC_ARCHIVE_ITEM": instruction(Instruction.NEW_ITEM, 3),
         "CC_FWDR_XFER_PARAMS": instruction(Instruction.XFER_PARAMS, 4),

@@ -1,0 +1,113 @@
+"""``ccarchiver catchup``: the exposures that the archiver missed, and the scan that finds them."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ccarchiver_cli.connection import query_redis
+from ccarchiver_cli.dates import NIGHT_HELP, read_day
+from ccarchiver_cli.missed_texts import FOUND_BY, scan_text
+from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
+from ccarchiver_cli.output import (
+    EXIT_WRONG,
+    console,
+    fail,
+    print_json,
+    say,
+    utc,
+    wrapped,
+)
+from ccarchiver_cli.scanning import scan_now
+from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.status.images import bounds_of
+from ccarchiver_core.status.missed import MissedImages, read_missed
+
+if TYPE_CHECKING:
+    from ccarchiver_core.domain.image_summary import ImageSummary
+
+SHOWN = 50
+"""Images that are listed, the newest ones; ``--json`` has all of them."""
+
+LABEL = 11
+"""Width of a label, in columns."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("catchup")(show)
+
+
+def show(
+    day: Annotated[str | None, typer.Argument(metavar="DATE", help=NIGHT_HELP)] = None,
+    *,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now",
+            help="First ask the paired Forwarder which images the camera took, and wait for the "
+            "answer. While an exposure is in progress, this is postponed.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the exposures that the camera took and the archiver did not accept.
+
+    Exit code 1 if there are any, or if --now got no answer. Without DATE, all of them are listed.
+    """
+    begin, end = (0.0, math.inf) if day is None else bounds_of(read_day(day))
+    problem = _scan() if now else ""
+    missed = query_redis(lambda redis, _settings: read_missed(redis, begin, end))
+    if as_json:
+        print_json({"well": not missed.images, **missed.model_dump(mode="json")})
+    else:
+        _print(missed)
+    if problem:
+        raise fail(problem)
+    if missed.images:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _scan() -> str:
+    """Request a scan and wait for its end; return why it has not succeeded, empty if it has."""
+    try:
+        scan = query_redis(scan_now)
+    except RejectedError as error:
+        raise fail(str(error)) from None
+    if scan is None:
+        return "no scan yet: an exposure is in progress; the scan follows as soon as none is"
+    if not scan.is_answered:
+        return (
+            f"Forwarder {scan.hostname} did not answer SCAN (SCAN_TIMEOUT); one that finds no "
+            "image at all sends no answer, otherwise read its log"
+        )
+    return ""
+
+
+def _print(missed: MissedImages) -> None:
+    out, now = console(), time.time()
+    first, *more = wrapped(scan_text(missed.scan, now), out.width - LABEL)
+    out.print(f"{'last scan':<{LABEL}}{first}", soft_wrap=True)
+    for line in more:
+        out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
+    if not missed.images:
+        out.print("nothing is missed", style="green")
+        return
+    out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
+    width = max(len(image.obsid) for image in missed.images)
+    out.print(f"{'about (UTC)':<14}  {'image':<{width}}  events", style="bold")
+    for image in missed.images[-SHOWN:]:
+        out.print(
+            f"{utc(image.at)[5:]:<14}  {image.obsid:<{width}}  {image.events:>6}", soft_wrap=True
+        )
+        out.print(f"{'':<16}{_reason(image)}", soft_wrap=True)
+    if len(missed.images) > SHOWN:
+        say(f"the newest {SHOWN} of {len(missed.images)}; --json lists all")
+
+
+def _reason(image: ImageSummary) -> str:
+    found = FOUND_BY.get(image.missed_by, image.missed_by)
+    return f"skipped, and {found}" if image.events else found

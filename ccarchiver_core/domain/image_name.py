@@ -1,0 +1,50 @@
+"""Names of images: which ones are valid, and the number and the observing day in a name.
+
+A camera names its images ``CC_O_20261122_000017``: camera, source of the instruction, observing
+day, and a number that counts within the day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import NamedTuple
+
+MAX_NAME = 64
+"""Longest image name; SAL has room for 32 in a camera event, for more in a header event."""
+
+_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<digits>\d+)", re.DOTALL)
+
+_DAY = re.compile(r"_(\d{8})_\d+\Z", re.ASCII)
+
+
+class NameSequence(NamedTuple):
+    """What the names of one sequence of images have in common."""
+
+    prefix: str
+    width: int
+    """Number of digits of the number."""
+
+    def name(self, number: int) -> str:
+        """Return the name with a number."""
+        return f"{self.prefix}{number:0{self.width}d}"
+
+
+def numbered(name: str) -> tuple[NameSequence, int] | None:
+    """Return the sequence and the number of an image; None if its name ends with no number."""
+    found = _NUMBERED.fullmatch(name)
+    if found is None:
+        return None
+    digits = found["digits"]
+    return NameSequence(found["prefix"], len(digits)), int(digits)
+
+
+def day_of(name: str) -> dt.date | None:
+    """Return the observing day in a name; None if it has none."""
+    found = _DAY.search(name)
+    if found is None:
+        return None
+    try:
+        return dt.datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        return None

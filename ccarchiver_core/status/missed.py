@@ -1,0 +1,37 @@
+"""The missed images, and the scan that finds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store.scans import Scan, read_scan
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class MissedImages(BaseModel):
+    """The missed images of a period, and the last scan."""
+
+    scan: Scan
+    images: list[ImageSummary]
+    """Oldest first."""
+
+
+async def read_missed(redis: Redis, begin: float, end: float) -> MissedImages:
+    """Return the missed images of [begin, end). Times are Unix times, UTC, seconds."""
+    ledger = ImageLedger(redis)
+    images = await ledger.read_summaries(await ledger.missed_images())
+    return MissedImages(
+        scan=await read_scan(redis),
+        images=[
+            image
+            for image in images
+            if image.state is ImageState.MISSED and begin <= image.at < end
+        ],
+    )

@@ -1,0 +1,96 @@
+"""The last scan of the camera's images: one hash, and a list of names that the Forwarder pushes.
+
+A scan asks the paired Forwarder which images the camera's data acquisition has. Health requests it,
+the bridge sends it, and health uses the names. The bridge writes ``state`` and ``sent_at`` when it
+has sent the message; health writes all other fields.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from ccarchiver_core import keys
+from ccarchiver_core.redis.replies import read_hash
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ccarchiver_core.store.transaction import Transaction, Value
+
+
+class ScanState(enum.StrEnum):
+    """The state of a scan."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    """The bridge has not sent it yet."""
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    """The bridge could not send it; health requests another one."""
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
+    """No answer within SCAN_TIMEOUT."""
+
+
+OUTSTANDING = frozenset({ScanState.REQUESTED, ScanState.SENT})
+"""States in which an answer is expected."""
+
+
+class Scan(BaseModel):
+    """The last scan. Times are Unix times, UTC, seconds, or 0; counts are those of its answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int = 0
+    """Number of the scan; 0 if there was none."""
+    state: ScanState = ScanState.NONE
+    hostname: str = ""
+    queue: str = ""
+    requested_at: float = 0.0
+    sent_at: float = 0.0
+    finished_at: float = 0.0
+    """Time of the answer, or the time at which health stopped waiting for it."""
+    answered_at: float = 0.0
+    """Time of the last answer to any scan."""
+    names: int = 0
+    """Names in the last answer."""
+    missed: int = 0
+    """Images that the last answer has added to the missed ones."""
+    of_other_cameras: int = 0
+    rejected: int = 0
+    """Names of no possible form."""
+    unread: int = 0
+    """Names above the limit of one answer."""
+    rejected_digest: str = ""
+    """Digest of the rejected names that are in the dead letters."""
+
+    @property
+    def is_outstanding(self) -> bool:
+        """Whether an answer is expected."""
+        return self.state in OUTSTANDING
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer has arrived."""
+        return self.state is ScanState.ANSWERED
+
+
+async def read_scan(redis: Redis) -> Scan:
+    """Return the last scan; one with the number 0 if there was none."""
+    return Scan.model_validate(await read_hash(redis, keys.SCAN))
+
+
+def write(transaction: Transaction, scan: Scan, **changes: Value) -> None:
+    """Change the record of a scan. The precondition is that it is the last one and unchanged."""
+    require_unchanged(transaction, scan)
+    transaction.set_fields(keys.SCAN, changes)
+
+
+def require_unchanged(transaction: Transaction, scan: Scan) -> None:
+    """Add the precondition that a scan is the last one, and that its state has not changed."""
+    is_known = scan.state is not ScanState.NONE
+    transaction.require(keys.SCAN, "number", scan.number or None)
+    transaction.require(keys.SCAN, "state", scan.state if is_known else None)

@@ -1,0 +1,33 @@
+"""Whether an exposure is in progress, so that the Forwarder must not do anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ccarchiver_core import keys
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.redis.replies import text
+from ccarchiver_core.store.image_ledger import ImageLedger
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+CHECKED = 200
+"""Open images that are checked, the newest ones.
+
+The older ones of so many wait for the OODS or are stalled.
+"""
+
+
+async def is_exposing(redis: Redis, files_per_image: int) -> bool:
+    """Return whether the Forwarder has to do something for an exposure, now or soon.
+
+    It has from startIntegration until all files are retrieved. A stalled image does not count,
+    otherwise one image could prevent all scans.
+    """
+    newest = await redis.zrevrange(keys.UNFINISHED, 0, CHECKED - 1)
+    names = [text(name) for name in cast("list[bytes]", newest)]
+    return any(
+        image.state is ImageState.ACCEPTED and image.retrieved < files_per_image
+        for image in await ImageLedger(redis).read_summaries(names)
+    )

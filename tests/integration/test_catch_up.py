@@ -1,0 +1,93 @@
+"""Exposures that no event announced to the archiver: a scan finds them and delays no other one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from ccarchiver_core import keys
+from ccarchiver_core.domain.worker_messages import RequestScan
+from ccarchiver_sim.pace import scaled
+from ccarchiver_sim.testbed import polling
+from tests.support.archiver_harness import LIMIT_S, queue_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ccarchiver_sim.testbed.peer_process import Peer
+    from tests.support.archiver_harness import ArchiverHarness
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+SCAN_S = 3 * scaled(1.0)
+"""Time that a scan takes: longer than both sends of an instruction with the ACK_TIMEOUT of 1 s."""
+SETTINGS: dict[str, object] = {"SCAN_TIMEOUT": 60}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def daq(own_archiver: ArchiverHarness, tmp_path: Path) -> AsyncIterator[Path]:
+    """Start a camera that fills a folder, which a Forwarder can list."""
+    folder = tmp_path / "daq"
+    folder.mkdir()
+    await own_archiver.rig.start_camera("--daq", str(folder)).wait_ready()
+    yield folder
+    await own_archiver.rig.end_peers(["camera"])
+
+
+def missed(harness: ArchiverHarness) -> list[str]:
+    """Return the missed images."""
+    with harness.redis() as client:
+        return list(client.zrange(keys.MISSED, 0, -1))
+
+
+async def scanned(harness: ArchiverHarness, forwarder: Peer, count: int) -> None:
+    """Wait until a Forwarder has been sent so many scans."""
+    queue = queue_of(forwarder.name)
+    await polling.wait_for(
+        lambda: len(harness.tap.published("SCAN", queue)) >= count, LIMIT_S, f"{count} SCAN"
+    )
+
+
+async def test_exposures_in_standby_are_missed_and_the_next_one_is_archived(
+    own_archiver: ArchiverHarness, daq: Path
+) -> None:
+    [forwarder] = await own_archiver.set(("--daq", str(daq)))
+    names = [own_archiver.rig.take() for _ in range(3)]
+    await polling.wait_for(
+        lambda: len(list(daq.iterdir())) == 3, LIMIT_S, "three images in the DAQ"
+    )
+
+    await own_archiver.enable()
+    await scanned(own_archiver, forwarder, 1)
+    await polling.wait_for(lambda: missed(own_archiver) == names, LIMIT_S, "three missed images")
+    await own_archiver.image()
+
+    assert missed(own_archiver) == names
+
+
+# Extended: tests/bridge/test_forwarder_scan.py covers the deadlines with a short scan.
+@pytest.mark.extended
+async def test_slow_scan_makes_no_exposure_fail_and_no_forwarder_lost(
+    own_archiver: ArchiverHarness, daq: Path
+) -> None:
+    [forwarder] = await own_archiver.set(("--daq", str(daq), "--scan-time", f"{SCAN_S}"))
+    await own_archiver.enable()
+    await scanned(own_archiver, forwarder, 1)
+    before = await own_archiver.image()
+    with own_archiver.redis() as client:
+        lost = client.hget(keys.COUNTERS, "forwarders_lost")
+        message = RequestScan().model_dump_json()
+        client.xadd(keys.Worker.HEALTH.mailbox, {"message": message})
+    await scanned(own_archiver, forwarder, 2)
+
+    name = await own_archiver.image()
+
+    with own_archiver.redis() as client:
+        assert client.hget(keys.COUNTERS, "forwarders_lost") == lost
+        assert client.hget(keys.COUNTERS, "resends") is None
+        assert client.hget(keys.image(name), "state") == "complete"
+        assert client.hget(keys.image(before), "state") == "complete"
+    assert own_archiver.paired() == forwarder.name
