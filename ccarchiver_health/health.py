@@ -108,7 +108,7 @@ class Health:
             case RequestScan():
                 self._reconciler.request()
             case ScanAnswered():
-                await self._reconciler.collect()
+                await self._reconciler.on_answer()
             case ProcessExited(process=program):
                 process_exits.record(transaction, program)
             case other:

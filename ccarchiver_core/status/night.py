@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
-import re
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
+from ccarchiver_core.domain.number_gaps import number_gaps
 from ccarchiver_core.status.images import bounds_of, names_between
 from ccarchiver_core.store.image_ledger import ImageLedger
 
@@ -28,14 +27,6 @@ PERCENTS = (50, 90, 99)
 
 NO_CODE = 0
 """Stands for the error code of an image that failed without one, because of its age."""
-
-_NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)", re.DOTALL)
-
-LONGEST_GAP = 10_000
-"""Longest run of missing numbers that is a gap.
-
-A longer one separates two sequences: those of two days, or of the camera and a simulator.
-"""
 
 
 class SlowImage(BaseModel):
@@ -158,18 +149,7 @@ def _percentile(ordered: Sequence[SlowImage], percent: int) -> float:
 
 def find_gaps(names: Sequence[str]) -> list[Gap]:
     """Return the numbers that are missing between names that differ only in their last number."""
-    sequences: dict[tuple[str, int], set[int]] = {}
-    for name in names:
-        found = _NUMBERED.fullmatch(name)
-        if found is not None:
-            key = (found["prefix"], len(found["number"]))
-            sequences.setdefault(key, set()).add(int(found["number"]))
-    gaps: list[Gap] = []
-    for (prefix, width), numbers in sequences.items():
-        ordered = sorted(numbers)
-        for before, after in itertools.pairwise(ordered):
-            missing = after - before - 1
-            if 0 < missing <= LONGEST_GAP:
-                first, last = (f"{prefix}{number:0{width}d}" for number in (before + 1, after - 1))
-                gaps.append(Gap(first=first, last=last, count=missing))
-    return gaps
+    return [
+        Gap(first=gap.sequence.name(gap.first), last=gap.sequence.name(gap.last), count=gap.size)
+        for gap in number_gaps(names)
+    ]

@@ -43,7 +43,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.domain.exposure import EventKind, ExposureEvent, Instruction, SentInstruction
 from ccarchiver_core.domain.file_status import StatusTopic
-from ccarchiver_core.domain.image_record import ImageRecord, ImageState, MissedImage
+from ccarchiver_core.domain.image_record import ImageRecord, ImageState, MissedBy, MissedImage
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.domain.refused_exposure import NamedRefusal, RefusedExposure
 from ccarchiver_core.redis.replies import read_hash, read_members, text
@@ -122,6 +122,14 @@ class ImageLedger:
     async def missed_images(self) -> list[str]:
         """Return the names of the missed images, oldest first."""
         return await read_members(self._redis, keys.MISSED)
+
+    async def missed_by_numbers(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that are missed images which no scan has listed yet."""
+        return [
+            image.obsid
+            for image in await self.read_summaries(names)
+            if image.state is ImageState.MISSED and image.missed_by == MissedBy.NUMBERS
+        ]
 
     async def read_times(self, begin: float) -> dict[str, float]:
         """Return the Unix times (UTC, seconds) of the images first seen from a time on."""
@@ -275,6 +283,13 @@ class ImageLedger:
             transaction.command("ZADD", keys.MISSED, *scores)
         if images:
             transaction.count(f"images_{ImageState.MISSED}", len(images))
+
+    @staticmethod
+    def confirm_missed(transaction: Transaction, names: Iterable[str]) -> None:
+        """Record that a scan lists missed images. The precondition is that they are missed."""
+        for obsid in names:
+            ImageLedger.require_state(transaction, obsid, ImageState.MISSED)
+            transaction.set_fields(keys.image(obsid), {"missed_by": MissedBy.SCAN})
 
     @staticmethod
     def end_missed(transaction: Transaction, obsid: str) -> None:

@@ -22,7 +22,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, ScanState, read_scan
 from ccarchiver_core.store.transaction import Transaction
-from ccarchiver_health.reconcile import answer, reconciler
+from ccarchiver_health.reconcile import answer, missing_numbers, reconciler
 from ccarchiver_sim.pace import scaled
 from tests.core.redis_helpers import (
     counter,
@@ -273,6 +273,28 @@ async def test_names_without_scan_ack_are_used(fresh_redis: PrivateRedis) -> Non
         await harness.scan(ScanState.ANSWERED)
 
         assert await harness.missed() == [name(1)]
+
+
+async def test_gap_in_the_numbers_is_missed_and_a_scan_confirms_it(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "NUMBERS_INTERVAL", 0.0)
+    monkeypatch.setattr(missing_numbers, "GRACE_S", 0.0)
+    async with scanning(fresh_redis) as harness:
+        await begin(harness)
+        await harness.send(1)
+        await harness.answer(1)
+        await harness.scan(ScanState.ANSWERED)
+        for number in (1, 3):
+            await harness.accept(name(number), ImageState.COMPLETE)
+
+        await harness.send(2)  # the gap makes it due
+        assert (await read_fields(harness.redis, name(2)))["missed_by"] == "numbers"
+        await harness.answer(2, name(1), name(2), name(3))
+        scan = await harness.scan(ScanState.ANSWERED, 2)
+
+        assert scan.missed == 0
+        assert (await read_fields(harness.redis, name(2)))["missed_by"] == "scan"
 
 
 async def test_second_answer_changes_nothing(fresh_redis: PrivateRedis) -> None:
