@@ -241,9 +241,9 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         if sal_name in self._interface.left_out_topics:
             return
         event = getattr(self, f"evt_{topic}")
-        fields = self._interface.idl.topics[sal_name].fields
-        values = {name: value for name, value in values.items() if name in fields}
-        fitted = fit_event(values, self._lengths(topic))
+        known = self._interface.idl.topics[sal_name]
+        values = {name: value for name, value in values.items() if name in known.fields}
+        fitted = fit_event(values, known.text_lengths)
         for field, value in fitted.replaced.items():
             _log.warning(
                 "event.value_replaced",
@@ -255,11 +255,6 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
             )
         await write_event(event, fitted.values)
 
-    def _lengths(self, topic: str) -> dict[str, int | None]:
-        """Return the maximum length of each field of an event, as its IDL has it."""
-        fields = getattr(self, f"evt_{topic}").metadata.field_info
-        return {name: info.str_length for name, info in fields.items()}
-
     @override
     def fault(
         self, code: int | None, report: str, traceback: str = ""
@@ -270,7 +265,7 @@ class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types
         is awaited; with salobj 6.9 there is no result.
         """
         # salobj publishes no errorCode with a text that SAL cannot carry.
-        lengths = self._lengths("errorCode")
+        lengths = self._interface.idl.topics[f"{EVENT}errorCode"].text_lengths
         publishing: Coroutine[Any, Any, None] | None = super().fault(
             code,
             fit_free_text(report, lengths.get("errorReport")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ccarchiver_core.base.errors import ConfigError
@@ -24,6 +25,7 @@ UNKNOWN = "?"
 _VERSIONS = re.compile(r"//\s*SAL_VERSION=(?P<sal>\S+)\s+XML_VERSION=(?P<xml>\S+)")
 _TOPIC = re.compile(r"\s*struct\s+(?P<name>\w+)_(?P<suffix>[0-9A-Za-z]+)\s*\{")
 _CONSTANT = "const "
+_TEXT = re.compile(r"string(<(?P<length>\d+)>)?")
 _FIELD = re.compile(
     r"\s*(?P<type>[a-z]+(?:[ \t]+[a-z]+)*(?:<\d+>)?)\s+(?P<name>\w+)\s*(?P<array>\[\d+\])?\s*;"
 )
@@ -41,6 +43,16 @@ class IdlTopic:
     """IDL type of each field, with its length: ``string<8>``, ``long[4]``."""
     constants: tuple[str, ...] = ()
     """The lines of the constants after the topic, such as ``const long state_ENABLED=2;``."""
+
+    @cached_property
+    def text_lengths(self) -> Mapping[str, int | None]:
+        """Maximum length of each text field; None for an unlimited one."""
+        texts = {name: _TEXT.fullmatch(idl_type) for name, idl_type in self.fields.items()}
+        return {
+            name: None if match["length"] is None else int(match["length"])
+            for name, match in texts.items()
+            if match is not None
+        }
 
 
 @dataclass(frozen=True)
