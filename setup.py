@@ -77,7 +77,7 @@ setup(
         "rich>=13",
         "structlog>=24.1",
         "supervisor>=4.2",
-        "ts-salobj>=6.9,<7",
+        "ts-salobj>=6.9,<8",
         "typer>=0.12",
         "typing_extensions>=4.12",
     ],
