@@ -87,8 +87,11 @@ async def test_log_line_of_an_unusable_ack_has_the_image_of_that_ack_only(
                 str(line["event"]) for line in lines
             }
 
+        async def is_dead_lettered() -> bool:  # the line comes before the transaction is applied
+            return len(await read_dead_letters(harness.redis)) == 1
+
         await eventually(over, "both lines")
-        assert len(await read_dead_letters(harness.redis)) == 1
+        await eventually(is_dead_lettered, "the dead letter")
 
     rejected = one(lines, "message.dead_lettered")
     assert (rejected["image"], rejected["ack_id"], rejected["queue"]) == (

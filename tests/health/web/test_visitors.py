@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
+from ccarchiver_core.log.logs import last_error
 from ccarchiver_health.web import security, sse
 from ccarchiver_health.web import server as server_module
 from ccarchiver_health.web.sse import MAX_CLIENTS
@@ -18,13 +20,17 @@ from ccarchiver_sim.pace import within
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
 from tests.core.redis_helpers import LIMIT_S, eventually
 from tests.health.web.web_client import page_site, served
+from tests.support.browser import browser, limit_ms, opened
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_health.web.sse import Broadcaster
     from ccarchiver_sim.testbed.brokers.redis import PrivateRedis
 
 VISITORS = 12
+TABS = 3
 CROWD = 200
 REQUESTS = 500
 LARGE = 1_000_000
@@ -48,6 +54,34 @@ async def test_visitors_who_leave_during_the_stream_cause_no_error(
         assert await client.answers()
 
     assert [found.message for found in caplog.records if found.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.processes
+async def test_browser_whose_tab_is_closed_causes_no_error_and_no_alarm(
+    fresh_redis: PrivateRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expect.set_options(timeout=limit_ms())
+    settings = page_site(fresh_redis.port)
+    before = last_error.text
+    async with served(settings) as (server, client):
+        async with browser(tmp_path) as context:
+            for _ in range(TABS):
+                async with opened(context, client.url) as watched:
+                    body = watched.page.locator("body")
+                    await expect(body).to_have_attribute("data-link", "live")
+                    async with client.listening() as stream:
+                        await stream.tick()
+                        await stream.tick()
+                await eventually(lambda: _has_none(server.broadcaster), "the tab to be gone")
+            # This one is open when the browser ends.
+            page = await context.new_page()
+            await page.goto(client.url, timeout=limit_ms())
+            await expect(page.locator("body")).to_have_attribute("data-link", "live")
+        await eventually(lambda: _has_none(server.broadcaster), "the browser to be gone")
+        assert await client.answers()
+
+    assert [found.message for found in caplog.records if found.levelno >= logging.WARNING] == []
+    assert last_error.text == before, "the alarm worker_error comes from this text"
 
 
 async def test_visitors_who_send_rubbish_or_nothing_cause_no_error(
