@@ -20,6 +20,7 @@ import structlog
 from typing_extensions import override
 
 from ccarchiver_core.log.log_line import readable
+from ccarchiver_core.log.unblocked_handler import UnblockedHandler
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -126,7 +127,7 @@ def configure(worker: str, log_dir: Path | None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    to_terminal: logging.Handler = logging.StreamHandler(sys.stderr)
+    to_terminal = UnblockedHandler(sys.stderr)
     to_terminal.setFormatter(
         _formatter(shared, structlog.processors.format_exc_info, _for_terminal)
     )
