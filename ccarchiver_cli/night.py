@@ -117,7 +117,8 @@ def _verdict(summary: NightSummary, now: float) -> str:
 
     An image in progress continues by itself. After the end of the night none is in progress.
     """
-    if summary.seen == 0 and not summary.refused and not summary.skipped:
+    is_known = summary.seen or summary.refused or summary.skipped or summary.missed
+    if not is_known:
         return "no exposure of this night is known"
     if summary.is_complete:
         return "complete: nothing is missing"
@@ -125,7 +126,8 @@ def _verdict(summary: NightSummary, now: float) -> str:
     in_progress = len(summary.unfinished) - len(waiting)
     progress = f"; in progress: {in_progress}" if in_progress else ""
     hint = f"; ccarchiver night {summary.day} --replay" if waiting else ""
-    return f"NOT complete{progress}{hint}"
+    missed = f"; ccarchiver catchup {summary.day}" if summary.missed else ""
+    return f"NOT complete{progress}{hint}{missed}"
 
 
 Row = tuple[str, int | str, str]
@@ -133,6 +135,7 @@ Row = tuple[str, int | str, str]
 
 def _images(summary: NightSummary) -> Iterator[Row]:
     yield "images seen", summary.seen, ""
+    yield "accepted", summary.accepted, ""
     yield "complete", summary.complete, ""
     yield "unfinished", len(summary.unfinished), _named(summary.unfinished)
     if summary.stalled:
@@ -140,6 +143,7 @@ def _images(summary: NightSummary) -> Iterator[Row]:
     yield "failed", sum(map(len, summary.failed.values())), ""
     for code, names in summary.failed.items():
         yield f"  {code or 'no code'}", len(names), f"{_meaning(code)}: {_named(names)}"
+    yield "missed", len(summary.missed), _named(summary.missed)
     yield "skipped", len(summary.skipped), _named(summary.skipped)
     if summary.unannounced:
         yield "unannounced", len(summary.unannounced), _named(summary.unannounced)

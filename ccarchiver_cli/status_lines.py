@@ -125,7 +125,7 @@ def _images(view: Overview, width: int) -> Iterator[Text]:
     text = (
         f"{view.unfinished} in progress; last hour: {rates.accepted} accepted, "
         f"{rates.complete} complete, {rates.failed} failed, {rates.stalled} stalled, "
-        f"{rates.skipped} skipped"
+        f"{rates.skipped} skipped, {rates.missed} missed"
     )
     yield from _labelled("images", text, width)
     for image in view.waiting[:IMAGES_SHOWN]:

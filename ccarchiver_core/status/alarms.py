@@ -72,6 +72,7 @@ class AlarmName(enum.StrEnum):
     MAILBOX_BACKLOG = "mailbox_backlog"
     WORKER_ERROR = "worker_error"
     IMAGES_STALLED = "images_stalled"
+    IMAGES_MISSED = "images_missed"
     DEAD_LETTERS = "dead_letters"
     REDIS_NOT_DURABLE = "redis_not_durable"
     NO_STANDBY = "no_standby"
@@ -268,6 +269,12 @@ def _images(view: Overview) -> Iterator[Alarm]:
         text = f"{which}: {first.obsid} waits for {first.waiting_on}"
         yield _warning(AlarmName.IMAGES_STALLED, text, f"ccarchiver image {first.obsid}")
     yield from _refused(view)
+    if view.missed.count:
+        which = "1 exposure is missed:"
+        if view.missed.count > 1:
+            which = f"{view.missed.count} exposures are missed, the newest is"
+        text = f"{which} {view.missed.newest}; the camera took it, and it is not archived"
+        yield _warning(AlarmName.IMAGES_MISSED, text, "ccarchiver catchup")
     if view.newest_dead_letter_at is None:
         return
     age_s = view.at - view.newest_dead_letter_at

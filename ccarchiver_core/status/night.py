@@ -52,7 +52,11 @@ class NightSummary(BaseModel):
     """Unix time, UTC, seconds."""
     end: float
     seen: int
+    """Images of which an event or a file status arrived."""
+    accepted: int
     complete: int
+    missed: list[str]
+    """Exposures that the camera took and the archiver did not accept; some of them were skipped."""
     skipped: list[str]
     failed: dict[int, list[str]]
     """Names by error code; 0 for images that failed without one."""
@@ -78,8 +82,8 @@ class NightSummary(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every exposure that was seen on SAL is complete, and no number is missing."""
-        is_missing = self.gaps or self.refused or self.skipped
+        """Whether every exposure that is known is complete, and no number is missing."""
+        is_missing = self.gaps or self.refused or self.skipped or self.missed
         return self.seen == self.complete + len(self.unannounced) and not is_missing
 
 
@@ -116,7 +120,9 @@ def summarize(
         day=day,
         begin=begin,
         end=end,
-        seen=len(images),
+        seen=sum(image.state is not ImageState.MISSED or image.events > 0 for image in images),
+        accepted=len(accepted),
+        missed=_in(images, ImageState.MISSED),
         complete=len(_in(images, ImageState.COMPLETE)),
         skipped=[
             *_in(images, ImageState.SKIPPED),

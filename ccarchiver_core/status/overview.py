@@ -22,6 +22,7 @@ from ccarchiver_core.status.images import names_between, newest_names
 from ccarchiver_core.status.write_rejection import write_rejection_reason
 from ccarchiver_core.store.csc_state import CscState, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store.scans import Scan, read_scan
 from ccarchiver_core.store.session import read_session
 from ccarchiver_core.store.supervised_processes import read_processes
 
@@ -40,6 +41,9 @@ SHOWN_REASON = 100
 """Characters of the newest dead letter's reason that an alarm shows."""
 
 HOUR_S = 3600.0
+
+KEPT_BY_DAQ_S = 48 * HOUR_S
+"""Time for which the camera's data acquisition keeps an image; afterwards it cannot be fetched."""
 
 MAX_REFUSED = 100
 """Refused exposures of the last hour that are read; an alarm counts them."""
@@ -135,7 +139,16 @@ class Rates(BaseModel):
     complete: int = 0
     failed: int = 0
     skipped: int = 0
+    missed: int = 0
     stalled: int = 0
+
+
+class MissedView(BaseModel):
+    """The missed images that the camera's data acquisition may still have."""
+
+    count: int = 0
+    newest: str = ""
+    """Name of the newest one."""
 
 
 class Overview(BaseModel):
@@ -163,6 +176,9 @@ class Overview(BaseModel):
     """The newest images, newest first."""
     refused: list[NamedRefusal] = []
     """Exposures of the last hour that were refused because of their name, oldest first."""
+    missed: MissedView = MissedView()
+    scan: Scan = Scan()
+    """The last scan of the camera's images."""
     dead_letters: int = 0
     newest_dead_letter_at: float | None = None
     newest_dead_letter: str = ""
@@ -204,6 +220,8 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         await _images(view, redis, settings)
         await _dead_letters(view, redis)
         view.refused = await _refused(view, redis)
+        view.missed = await _missed(view, redis)
+        view.scan = await read_scan(redis)
         counters = await read_hash(redis, keys.COUNTERS)
         view.counters = {name: int(value) for name, value in counters.items() if value.isdecimal()}
     except UNAVAILABLE_ERRORS as error:
@@ -331,6 +349,7 @@ async def _images(view: Overview, redis: Redis, settings: Settings) -> None:
         complete=states.count(ImageState.COMPLETE),
         failed=states.count(ImageState.FAILED),
         skipped=states.count(ImageState.SKIPPED),
+        missed=states.count(ImageState.MISSED),
         stalled=states.count(ImageState.STALLED),
     )
 
@@ -339,6 +358,13 @@ async def _refused(view: Overview, redis: Redis) -> list[NamedRefusal]:
     begin, end = view.at - HOUR_S, view.at + HOUR_S  # the clock of the CSC's host may be ahead
     found = await ImageLedger(redis).read_refused(begin, end, MAX_REFUSED)
     return [refusal for refusal in found if not refusal.exposure.is_skipped]
+
+
+async def _missed(view: Overview, redis: Redis) -> MissedView:
+    begin = view.at - KEPT_BY_DAQ_S
+    count = int(await redis.zcount(keys.MISSED, begin, "+inf"))
+    newest = cast("list[bytes]", await redis.zrevrange(keys.MISSED, 0, 0)) if count else []
+    return MissedView(count=count, newest=text(newest[0]) if newest else "")
 
 
 async def _dead_letters(view: Overview, redis: Redis) -> None:

@@ -144,6 +144,16 @@ def _images(reading: Reading) -> Iterator[Metric]:
         "Unfinished images that are stalled.",
         reading.unfinished[ImageState.STALLED],
     )
+    yield _gauge(
+        "missed_images",
+        "Missed images of the last two days, which the camera may still have.",
+        view.missed.count,
+    )
+    yield _gauge(
+        "last_scan_answer_timestamp_seconds",
+        "Unix time of the last answer to SCAN; 0 if there was none.",
+        view.scan.answered_at,
+    )
     oldest = min((image.since for image in view.waiting), default=view.at)
     text = "Time for which the oldest unfinished image has waited; 0 if there is none."
     yield _gauge("unfinished_oldest_age_seconds", text, max(0.0, view.at - oldest))

@@ -149,7 +149,7 @@ class AnswerRecorder:
             reason=reason,
             raw=json.dumps(sample[:SAMPLE]).encode(),
         )
-        _log.error(
+        _log.warning(
             "scan.names_rejected",
             effect="these names are not compared with the ledger",
             count=count,

@@ -15,8 +15,11 @@ _log = structlog.get_logger(__name__)
 
 
 def log_missed(images: Sequence[MissedImage]) -> None:
-    """Log images that are found to be missed, in one line."""
-    _log.error(
+    """Log images that are found to be missed, in one line.
+
+    It is no error of the worker: the alarm ``images_missed`` reports them.
+    """
+    _log.warning(
         "images.missed",
         effect="these images are not archived",
         count=len(images),

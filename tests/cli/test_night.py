@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import Instruction
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
 from ccarchiver_core.domain.worker_messages import SessionChanged
 from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store.transaction import Transaction
 from tests.core.redis_helpers import messages_in, read_exposure, read_fields
 from tests.support.ledger_builder import EPOCH, SESSION, Progress
 
@@ -86,6 +87,25 @@ async def test_night_with_a_refused_exposure_is_not_complete_and_exits_1(
     assert "NOT complete" in answer.words
     assert (report["well"], report["refused"]) == (False, [image(1)])
     assert (await cli.run("night", "yesterday")).code == 0
+
+
+async def test_night_with_a_missed_exposure_is_not_complete_and_exits_1(
+    cli: CommandRunner,
+) -> None:
+    begin = bounds_of(observing_day(time.time()))[0]
+    await cli.ledger_builder.exposure(image(1), 1, begin + 1)
+    transaction = Transaction()
+    ImageLedger.record_missed(transaction, [MissedImage(image(2), begin + 1, MissedBy.SCAN)])
+    await cli.ledger_builder.write(transaction)
+
+    answer = await cli.run("night")
+    report = (await cli.run("night", "--json")).json
+
+    assert answer.code == 1
+    assert f"missed 1 {image(2)}" in answer.words
+    assert f"NOT complete; ccarchiver catchup {observing_day(time.time())}" in answer.words
+    assert (report["well"], report["seen"], report["accepted"]) == (False, 1, 1)
+    assert report["missed"] == [image(2)]
 
 
 async def test_night_selects_only_exposures_of_that_night(cli: CommandRunner) -> None:

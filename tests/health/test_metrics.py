@@ -13,12 +13,14 @@ import pytest
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.domain.file_status import StatusTopic
-from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage, ReceivedEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.status.alarms import ALARM_NAMES
+from ccarchiver_core.store import scans
 from ccarchiver_core.store.csc_state import STATE_NAMES
 from ccarchiver_core.store.image_ledger import WAITING_PREFIX, ImageLedger
+from ccarchiver_core.store.scans import Scan, ScanState
 from ccarchiver_core.store.stage_durations import BOUNDS_S, Stage
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.housekeeping import Housekeeping
@@ -188,6 +190,23 @@ async def test_stalled_and_waiting_images_have_an_age(fresh_redis: PrivateRedis)
     assert seen.value("stalled_images") == seen.value("images_stalled_total") == 2
     assert seen.value("unfinished_oldest_age_seconds") >= 500
     assert seen.value("alarm_active", alarm="images_stalled") == 1
+
+
+async def test_missed_images_and_the_last_scan_are_exposed(fresh_redis: PrivateRedis) -> None:
+    settings = site(fresh_redis.port)
+    async with holding(Worker.HEALTH, settings) as context, looking_into(settings) as redis:
+        transaction = Transaction()
+        missed = [MissedImage(f"i{number}", time.time(), MissedBy.SCAN) for number in range(2)]
+        ImageLedger.record_missed(transaction, missed)
+        scans.write(transaction, Scan(), number=1, state=ScanState.ANSWERED, answered_at=17.5)
+        await context.transactions.apply(transaction)
+
+        seen = await scrape(redis, settings)
+
+    assert seen.value("missed_images") == 2
+    assert seen.value("images_total", outcome="missed") == 2
+    assert seen.value("last_scan_answer_timestamp_seconds") == 17.5
+    assert seen.value("alarm_active", alarm="images_missed") == 1
 
 
 async def test_state_of_csc_pairing_and_workers_is_exposed(scenario: MetricsScenario) -> None:

@@ -109,7 +109,7 @@ export function showServices(overview) {
   show(byId("services"), rows, () => rows.map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]).flat());
 }
 
-const RATES = ["accepted", "complete", "failed", "stalled", "skipped"];
+const RATES = ["accepted", "complete", "failed", "stalled", "skipped", "missed"];
 
 export function showNight(snapshot, now) {
   const { overview, dead_letters: deadLetters } = snapshot;

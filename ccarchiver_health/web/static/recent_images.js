@@ -17,6 +17,7 @@ const STATES = {
   stalled: ["▲", "stalled"],
   skipped: ["–", "skipped"],
   unannounced: ["?", "unannounced"],
+  missed: ["!", "missed"],
 };
 
 const NUMBERED = /^(.*_)(\d+)$/su;

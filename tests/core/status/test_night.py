@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.status.night import Gap, find_gaps, summarize
@@ -14,17 +14,22 @@ BEGIN = bounds_of(DAY)[0]
 
 
 def summary(
-    number: int, state: ImageState = ImageState.COMPLETE, *, took: float = 1.0, code: int = 0
+    number: int,
+    state: ImageState = ImageState.COMPLETE,
+    *,
+    took: float = 1.0,
+    code: int = 0,
+    events: int = 3,
 ) -> ImageSummary:
     received_at = BEGIN + number
-    is_accepted = state not in (ImageState.SKIPPED, ImageState.UNANNOUNCED)
+    is_accepted = state not in UNACCEPTED_STATES
     return ImageSummary(
         obsid=f"CC_O_20261122_{number:06d}",
         job=number,
         state=state,
         at=received_at,
         last_event_at=received_at,
-        events=3,
+        events=events,
         finished=received_at + took if state in (ImageState.COMPLETE, ImageState.FAILED) else None,
         retrieved=9 if is_accepted else 0,
         ingested=9 if state is ImageState.COMPLETE else 0,
@@ -67,6 +72,17 @@ def test_unannounced_image_does_not_make_a_night_incomplete() -> None:
     assert not summarize(DAY, [summary(1), summary(3)], 9).is_complete, (
         "no event of image 2 was received"
     )
+
+
+def test_missed_images_make_a_night_incomplete_and_are_not_seen_without_an_event() -> None:
+    missed = ImageState.MISSED
+    images = [summary(1), summary(2, missed, events=0), summary(3, missed, events=2), summary(4)]
+
+    night = summarize(DAY, images, 9)
+
+    assert night.missed == [images[1].obsid, images[2].obsid]
+    assert (night.seen, night.accepted, night.complete, night.gaps) == (3, 2, 2, [])
+    assert (night.files_expected, night.is_complete) == (18, False)
 
 
 def test_percentiles_are_of_complete_images_by_nearest_rank() -> None:

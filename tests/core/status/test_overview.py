@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import keys
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
 from ccarchiver_core.domain.session import PairedForwarder, Pairing
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
 from ccarchiver_core.status.overview import Overview, collect, without_redis
 from ccarchiver_core.store import dead_letters, session
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.testbed.brokers.ports import free_port
 from tests.core.redis_helpers import looking_into, site
@@ -274,3 +275,29 @@ async def test_old_dead_letters_and_skipped_images_are_no_alarm(fresh_redis: Pri
     view = await overview_after(fresh_redis, transaction)
 
     assert (view.dead_letters, names(alarms_of(view))) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "text"),
+    [
+        ((100.0,), "1 exposure is missed: i0;"),
+        ((100.0, 50.0, 1e6), "2 exposures are missed, the newest is i1;"),
+        ((1e6,), ""),
+    ],
+    ids=["one", "several", "too old to be fetched"],
+)
+async def test_missed_exposures_are_an_alarm_while_the_camera_keeps_them(
+    fresh_redis: PrivateRedis, ages_s: tuple[float, ...], text: str
+) -> None:
+    transaction = alive(*Worker)
+    missed = [
+        MissedImage(f"i{number}", time.time() - age_s, MissedBy.SCAN)
+        for number, age_s in enumerate(ages_s)
+    ]
+    ImageLedger.record_missed(transaction, missed)
+
+    view = await overview_after(fresh_redis, transaction)
+
+    found = [alarm for alarm in alarms_of(view) if alarm.name == "images_missed"]
+    assert [alarm.text.startswith(text) for alarm in found] == [True] * bool(text)
+    assert all(alarm.severity is Severity.WARNING for alarm in found)
