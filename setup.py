@@ -92,6 +92,8 @@ setup(
             "ts-ddsconfig==0.1.0+ccarchiver",
             "ts-utils==0.1.0+ccarchiver",
         ],
+        # The simulated OODS ingests into a Butler repository; the archiver itself does not use it.
+        "butler": ["lsst-daf-butler>=30.2026"],
     },
     data_files=deployment(),
     entry_points={

@@ -14,6 +14,7 @@ from tests.middleware.process import ROOT
 LISTS = [
     "requirements.txt",
     "requirements-site.txt",
+    "requirements-simulators.txt",
     "requirements-dev.txt",
     "requirements-tools.txt",
 ]
@@ -85,7 +86,8 @@ def test_installed_packages_have_the_locked_versions() -> None:
     # pip is as the interpreter brings it.
     foreign.pop(canonicalize_name("pip"), None)
     assert {name: version for name, version in foreign.items() if version not in pins[name]} == {}
-    assert listed("requirements-dev.txt") | listed("requirements-site.txt") <= set(installed)
+    lists = ("requirements-dev.txt", "requirements-site.txt", "requirements-simulators.txt")
+    assert set().union(*(listed(name) for name in lists)) <= set(installed)
 
 
 def test_site_list_has_all_of_setup_py_and_no_stand_in() -> None:
@@ -98,6 +100,17 @@ def test_site_list_has_all_of_setup_py_and_no_stand_in() -> None:
         if one.marker is None:
             [version] = [pin.version for pin in versions[canonicalize_name(one.name)]]
             assert version in one.specifier, one
+
+
+def test_simulators_list_has_the_extra_of_setup_py() -> None:
+    needed = [Requirement(text) for text in requires("ccarchiver") or []]
+    extra = {
+        canonicalize_name(one.name)
+        for one in needed
+        if one.marker is not None and one.marker.evaluate({"extra": "butler"})
+    }
+    assert extra == {"lsst-daf-butler"}
+    assert extra <= listed("requirements-simulators.txt")
 
 
 def test_runtime_list_adds_only_the_stand_ins_and_their_dds() -> None:

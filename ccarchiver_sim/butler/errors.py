@@ -1,0 +1,48 @@
+"""What prevents the use of a repository."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READ_ONLY: Final = "is read-only"
+FULL: Final = "is on a full disk"
+LOCKED: Final = "is locked by another process"
+
+BY_ERRNO: Final = {
+    errno.EROFS: READ_ONLY,
+    errno.EACCES: READ_ONLY,
+    errno.EPERM: READ_ONLY,
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+}
+BY_TEXT: Final = {
+    "readonly database": READ_ONLY,
+    "disk is full": FULL,
+    "database is locked": LOCKED,
+}
+"""Parts of SQLite's messages."""
+
+
+class RepositoryError(Exception):
+    """A repository that cannot be used; the text names it, the reason and the remedy."""
+
+
+class RepositoryUnavailableError(RepositoryError):
+    """A repository that cannot be written now, and perhaps can be later."""
+
+
+def unavailable(root: Path, error: Exception) -> RepositoryUnavailableError:
+    """Return the error of a repository that cannot be written, with its reason in plain words."""
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    reason = BY_ERRNO.get(number or 0) or next(
+        (words for part, words in BY_TEXT.items() if part in text), None
+    )
+    # SQLAlchemy adds lines with the statement, which is of no use to an operator.
+    return RepositoryUnavailableError(
+        f"the Butler repository {root} {reason or f'cannot be written: {text.splitlines()[0]}'}"
+    )
