@@ -38,11 +38,11 @@ class RepositoryUnavailableError(RepositoryError):
 def unavailable(root: Path, error: Exception) -> RepositoryUnavailableError:
     """Return the error of a repository that cannot be written, with its reason in plain words."""
     number = error.errno if isinstance(error, OSError) else None
-    text = str(error)
+    # SQLAlchemy adds lines with the statement, which is of no use to an operator.
+    text, _, _ = str(error).partition("\n")
     reason = BY_ERRNO.get(number or 0) or next(
         (words for part, words in BY_TEXT.items() if part in text), None
     )
-    # SQLAlchemy adds lines with the statement, which is of no use to an operator.
     return RepositoryUnavailableError(
-        f"the Butler repository {root} {reason or f'cannot be written: {text.splitlines()[0]}'}"
+        f"the Butler repository {root} {reason or f'cannot be written: {text}'}"
     )

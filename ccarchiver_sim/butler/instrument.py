@@ -23,7 +23,7 @@ GUIDER: Final = "GUIDER"
 SCIENCE: Final = "SCIENCE"
 WAVEFRONT: Final = "WAVEFRONT"
 PURPOSES: Final = {"SG": GUIDER, "SW": WAVEFRONT}
-"""Purpose of a detector by the first letters of its name; all others are for science."""
+"""Purpose of a detector by the beginning of its name; all others are for science."""
 
 
 @dataclass(frozen=True)

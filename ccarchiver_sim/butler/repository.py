@@ -18,7 +18,7 @@ from lsst.daf.butler import (
     FileDataset,
     Timespan,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from ccarchiver_sim.butler.creation import RAW, create, register
 from ccarchiver_sim.butler.errors import unavailable
@@ -45,7 +45,7 @@ class RawFile:
 
 
 class Status(enum.Enum):
-    """What became of a file."""
+    """The result for one file."""
 
     INGESTED = enum.auto()
     """It is a new dataset of the repository."""
@@ -97,7 +97,7 @@ class Repository:
             create(root)
             butler = Butler.from_config(str(root), writeable=True)
             register(butler, instrument)
-        except (SQLAlchemyError, OSError) as error:
+        except (OperationalError, OSError) as error:
             raise unavailable(root, error) from error
         return cls(root, instrument, butler)
 
@@ -107,7 +107,7 @@ class Repository:
         Returns
         -------
         results : `list` [`Result`]
-            For each file, in the same sequence, what became of it.
+            Result for each file, in the same sequence.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Repository:
             require_writable(self.root, LOCK_WAIT_S)
             with self._butler.transaction():
                 return self._ingest(files)
-        except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        except (sqlite3.OperationalError, OperationalError, OSError) as error:
             raise unavailable(self.root, error) from error
 
     def _ingest(self, files: Sequence[RawFile]) -> list[Result]:

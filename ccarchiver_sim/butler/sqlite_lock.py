@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -27,12 +29,17 @@ def require_writable(root: Path, timeout: float) -> None:
 
     Raises
     ------
+    OSError
+        If the database is read-only.
     sqlite3.OperationalError
-        If another process holds the lock for so long, or the database cannot be written.
+        If another process holds the lock for so long, or the database cannot be opened.
     """
     path = root / DATABASE
     if not path.exists():
         return
+    # SQLite begins a transaction also if it can only read. It needs a new file in the folder.
+    if not (os.access(path, os.W_OK) and os.access(root, os.W_OK)):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=timeout, isolation_level=None
     )

@@ -20,7 +20,7 @@ from ccarchiver_sim.testbed.child_process import ChildProcess, base_environment
 from tests.support.forked import ForkedChild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 LIMIT_S = 20.0
@@ -132,12 +132,14 @@ class Peers:
         *arguments: str,
         wait_for_event: str | None = "serving",
         with_stdin: bool = False,
+        within: Sequence[str] = (),
     ) -> Peer:
+        """Start a peer; with `within`, by a program that becomes the peer."""
         called = f"{name}-{len(self._peers)}"
         module, log_path = f"ccarchiver_sim.peers.{name}.main", self._logs / f"{called}.log"
         process: ChildProcess
-        if self._as_programs:
-            argv = [sys.executable, "-m", module, *arguments]
+        if self._as_programs or within:
+            argv = [*within, sys.executable, "-m", module, *arguments]
             process = ChildProcess(
                 called, argv, env=self._environment, log_path=log_path, with_stdin=with_stdin
             )

@@ -115,3 +115,16 @@ PRIMARY:
 - {keyword: EXPTIME, value: 1.0, comment: exposure time in seconds}
 - {keyword: FILTER, value: r_03, comment: null}
 """
+
+
+def header_file(image: str) -> str:
+    """Return a header file from which the exposure can be registered in a Butler repository."""
+    _, controller, day, number = image.split("_")
+    return f"""\
+{HEADER_FILE}\
+- {{keyword: DAYOBS, value: '{day}', comment: observing day}}
+- {{keyword: SEQNUM, value: {int(number)}, comment: number of the image on that day}}
+- {{keyword: CONTRLLR, value: {controller}, comment: who controlled the camera}}
+- {{keyword: DATE-BEG, value: '2026-11-22T23:00:00.000', comment: start of the exposure}}
+- {{keyword: DATE-END, value: '2026-11-22T23:00:01.000', comment: end of the readout}}
+"""

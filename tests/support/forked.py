@@ -25,7 +25,9 @@ FORKED = frozenset(
     f"ccarchiver_sim.peers.{name}.main" for name in ("controller", "forwarder", "oods")
 )
 """Peers that do not use SAL; the others are started once for many tests."""
-FORKING.set_forkserver_preload(sorted(FORKED))
+BUTLER = "ccarchiver_sim.peers.oods.service"
+"""Module that loads the Butler, which takes longest; a program of the OODS loads it late."""
+FORKING.set_forkserver_preload([*sorted(FORKED), BUTLER])
 PR_SET_PDEATHSIG = 1
 """Option of prctl that ends a process with its parent."""
 

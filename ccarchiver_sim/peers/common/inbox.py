@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ccarchiver_sim.peers.common import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from ccarchiver_sim.peers.common.rabbit import Delivery
     from ccarchiver_sim.peers.common.runloop import RunLoop
@@ -61,19 +61,79 @@ class Inbox:
             _handle(delivery, handlers)
             ack(delivery)
 
+    def run_batches(
+        self,
+        message_type: str,
+        handle: Callable[[Sequence[Message]], bool],
+        ack: Callable[[Delivery], None],
+        limit: int,
+    ) -> None:
+        """Handle deliveries of one type until the peer ends, all that wait at once.
+
+        Parameters
+        ----------
+        message_type : `str`
+            Their MSG_TYPE; others are skipped.
+        handle : callable
+            Handler; it returns whether it has handled the messages, or the peer ends before.
+        ack : callable
+            Called with each delivery after it was handled or skipped.
+        limit : `int`
+            Maximum number of messages in one call.
+        """
+        while not self._loop.stop.is_set():
+            batch = self._next_batch(limit)
+            found = [_decode(delivery, {message_type}) for delivery in batch]
+            messages = [message for message in found if message is not None]
+            if messages and not _is_handled(messages, handle):
+                return
+            for delivery in batch:
+                ack(delivery)
+
+    def _next_batch(self, limit: int) -> list[Delivery]:
+        """Return the deliveries that wait; none if there is none for `IDLE_S`."""
+        batch: list[Delivery] = []
+        try:
+            batch.append(self._waiting.get(timeout=IDLE_S))
+            while len(batch) < limit:
+                batch.append(self._waiting.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
 
 def _handle(delivery: Delivery, handlers: Mapping[str, Callable[[Message], None]]) -> None:
+    message = _decode(delivery, handlers)
+    if message is None:
+        return
     try:
-        message = wire.decode(delivery.body)
-        message_type = wire.text(message, "MSG_TYPE")
-        handler = handlers.get(message_type)
-        if handler is None:
-            log.warning("skipped: no handler for messages of type %s", message_type)
-            return
-        log.debug("received %s", message)
-        handler(message)
+        handlers[str(message["MSG_TYPE"])](message)
     except wire.WireError as error:
         log.warning("skipped: %s; the message begins %r", error, delivery.body[:SHOWN_BYTES])
     except Exception:
         # A failure on one message must not stop the handling of the next.
         log.exception("failed on a message that begins %r", delivery.body[:SHOWN_BYTES])
+
+
+def _decode(delivery: Delivery, types: Container[str]) -> Message | None:
+    """Return the message of a delivery, or None if it has none of the types or cannot be read."""
+    try:
+        message = wire.decode(delivery.body)
+        message_type = wire.text(message, "MSG_TYPE")
+    except wire.WireError as error:
+        log.warning("skipped: %s; the message begins %r", error, delivery.body[:SHOWN_BYTES])
+        return None
+    if message_type not in types:
+        log.warning("skipped: no handler for messages of type %s", message_type)
+        return None
+    log.debug("received %s", message)
+    return message
+
+
+def _is_handled(messages: Sequence[Message], handle: Callable[[Sequence[Message]], bool]) -> bool:
+    try:
+        return handle(messages)
+    except Exception:
+        # A failure on one batch must not stop the handling of the next.
+        log.exception("failed on %d messages; the first one is %s", len(messages), messages[0])
+        return True

@@ -9,7 +9,7 @@ from ccarchiver_sim.peers.common.rabbit import RabbitConnection
 from ccarchiver_sim.peers.common.runloop import print_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ccarchiver_sim.peers.common.rabbit import ConsumerOptions
     from ccarchiver_sim.peers.common.runloop import RunLoop
@@ -63,12 +63,44 @@ class QueueServer:
         PeerError
             If the queue cannot be served and an operator must correct the cause.
         """
+        self._run(lambda: self._inbox.run(handlers, self.link.ack), about)
+
+    def serve_batches(
+        self,
+        message_type: str,
+        handle: Callable[[Sequence[Message]], bool],
+        limit: int,
+        **about: object,
+    ) -> None:
+        """Handle the messages that wait together, in one thread, until the run loop stops.
+
+        Parameters
+        ----------
+        message_type : `str`
+            Their MSG_TYPE.
+        handle : callable
+            Handler; it returns whether it has handled the messages, or the peer ends before.
+        limit : `int`
+            Maximum number of messages in one call.
+        **about
+            Additional fields of the `ready` line on stdout.
+
+        Raises
+        ------
+        PeerError
+            If the queue cannot be served and an operator must correct the cause.
+        """
+        self._run(
+            lambda: self._inbox.run_batches(message_type, handle, self.link.ack, limit), about
+        )
+
+    def _run(self, work: Callable[[], None], about: dict[str, object]) -> None:
         self._about = about
         if not self._options.declare:
             # Another program may declare the queue only after this peer is ready.
             self._print_ready()
         self.link.start()
-        worker = self._loop.spawn("inbox", lambda: self._inbox.run(handlers, self.link.ack))
+        worker = self._loop.spawn("inbox", work)
         try:
             self._loop.wait()
         finally:

@@ -91,12 +91,15 @@ class ConsumerOptions:
         Whether to be the only consumer, without acknowledgements, as the Forwarder is.
     wait_for_queue : `bool`
         Whether to retry if the queue is missing; otherwise the peer ends with an error.
+    prefetch : `int`
+        Unacknowledged deliveries that the peer may hold.
     """
 
     queue: str
     declare: bool = True
     exclusive: bool = False
     wait_for_queue: bool = True
+    prefetch: int = PREFETCH
 
 
 @dataclass(frozen=True)
@@ -322,7 +325,7 @@ class RabbitConnection:
             return
         queue = self._options.queue
         if not self._options.exclusive:
-            channel.basic_qos(prefetch_count=PREFETCH)
+            channel.basic_qos(prefetch_count=self._options.prefetch)
         self._epoch += 1
         epoch = self._epoch
 

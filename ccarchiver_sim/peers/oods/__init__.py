@@ -1,1 +1,1 @@
-"""The simulated OODS: checks each linked file, enters it in a catalogue, sends its status."""
+"""The simulated OODS: checks each linked file, ingests it into a Butler, sends its status."""

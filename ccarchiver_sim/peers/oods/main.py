@@ -7,23 +7,45 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ccarchiver_sim.peers.common.runloop import PeerError
 from ccarchiver_sim.peers.common.site import Site, run_peer
-from ccarchiver_sim.peers.oods.options import OodsOptions
-from ccarchiver_sim.peers.oods.service import Oods
+from ccarchiver_sim.peers.oods.options import REPORT_AFTER_S, OodsOptions
 from ccarchiver_sim.program import LogLevel, app_of
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop
 
-CATALOGUE_NAME: Final = "oods_catalogue.sqlite3"
+REPOSITORY_NAME: Final = "butler"
+BAD_FILES_NAME: Final = "bad_files"
+"""Folders beside OODS_STAGING, which has only files to ingest."""
+
+BUTLER_REMEDY: Final = (
+    "the simulated OODS needs the Butler; install it: pip install -r requirements-simulators.txt"
+)
 
 
 def oods(
     *,
-    catalogue: Annotated[
+    repository: Annotated[
         Path | None,
-        typer.Option(help=f"Catalogue, an SQLite file; default: {CATALOGUE_NAME} in OODS_STAGING."),
+        typer.Option(
+            help="Butler repository, created if missing; "
+            f"default: {REPOSITORY_NAME} beside OODS_STAGING."
+        ),
     ] = None,
+    bad_files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for files that cannot be ingested; "
+            f"default: {BAD_FILES_NAME} beside OODS_STAGING."
+        ),
+    ] = None,
+    report_after: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds after which to report a repository that cannot be written."
+        ),
+    ] = REPORT_AFTER_S,
     no_raft: Annotated[
         bool, typer.Option("--no-raft", help="Omit RAFT and SENSOR from its statuses.")
     ] = False,
@@ -40,14 +62,22 @@ def oods(
 ) -> None:
     """Run a simulated OODS until SIGTERM or Ctrl-C.
 
-    It checks each file that the Controller names, enters it in its catalogue and sends a status to
-    the archiver. It reads the archiver's site file in $IIP_CONFIG_DIR.
+    It checks each file that the Controller names, ingests it into its Butler repository and sends a
+    status to the archiver. It reads the archiver's site file in $IIP_CONFIG_DIR.
     """
 
     def work(loop: RunLoop) -> None:
+        try:
+            # Loading the Butler takes a second: not for --help, and with a remedy if it is missing.
+            from ccarchiver_sim.peers.oods.service import Oods  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise PeerError(f"{error}: {BUTLER_REMEDY}") from error
         site = Site.load()
+        beside = site.settings.archive.oods_staging.parent
         options = OodsOptions(
-            catalogue=catalogue or site.settings.archive.oods_staging / CATALOGUE_NAME,
+            repository=repository or beside / REPOSITORY_NAME,
+            bad_files=bad_files or beside / BAD_FILES_NAME,
+            report_after=report_after,
             no_raft=no_raft,
             legacy_status=legacy_status,
             duplicate=duplicate,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+REPORT_AFTER_S: Final = 10.0
+"""Default time after which the OODS reports a repository that it cannot write: more than any
+transaction takes, less than an operator waits for an image."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +19,12 @@ class OodsOptions:
 
     Parameters
     ----------
-    catalogue : `Path`
-        Path of the catalogue.
+    repository : `Path`
+        Root of the Butler repository.
+    bad_files : `Path`
+        Folder for files that cannot be ingested.
+    report_after : `float`
+        Seconds after which it reports a repository that it cannot write.
     no_raft : `bool`
         Whether to omit RAFT and SENSOR from statuses.
     legacy_status : `bool`
@@ -25,7 +33,9 @@ class OodsOptions:
         Whether to send every status twice.
     """
 
-    catalogue: Path
+    repository: Path
+    bad_files: Path
+    report_after: float = REPORT_AFTER_S
     no_raft: bool = False
     legacy_status: bool = False
     duplicate: bool = False

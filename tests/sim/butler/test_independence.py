@@ -28,3 +28,14 @@ def test_no_worker_and_no_help_text_loads_the_butler() -> None:
     )
     done = pace.run([sys.executable, "-c", code], LIMIT_S, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_oods_without_the_butler_names_the_remedy() -> None:
+    code = (
+        "import sys; sys.modules['lsst.daf.butler'] = None; sys.argv = ['oods']\n"
+        "from ccarchiver_sim.peers.oods.main import main; main()"
+    )
+    done = pace.run([sys.executable, "-c", code], LIMIT_S, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("oods: ")
+    assert "pip install -r requirements-simulators.txt" in done.stderr
