@@ -30,8 +30,3 @@ def datasets_by_image(root: Path, collection: str) -> Counter[str]:
             return Counter()
         exposures = (ref.dataId.records["exposure"] for ref in refs)
         return Counter(str(record.obs_id) for record in exposures if record is not None)
-
-
-def command(root: Path, collection: str) -> str:
-    """Return the command with which a user lists the raw datasets of a repository."""
-    return f"butler query-datasets {root} {RAW} --collections '{collection}'"

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.resilient_output import resilient_output
+from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -17,6 +18,7 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
+from ccarchiver_sim.demo.butler_check import check_butler
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
@@ -37,14 +39,14 @@ async def run_demo(
     console
         Console for the output.
     keep
-        Whether to keep the run folder.
+        Whether to keep the run folder, with the Butler repository.
     settings
         ROOT keys of a site; those of ComCam by default.
 
     Returns
     -------
     code
-        Zero if every exposure is complete.
+        Zero if every exposure is complete and the Butler has every CCD.
     """
     try:
         rig = Rig(settings)
@@ -63,7 +65,12 @@ async def run_demo(
         console.print(table_of(checks, night.expected))
         complete = sum(check.is_complete(night.expected) for check in checks)
         console.print(f"{complete} of {plan.images} exposures complete")
-        code = EXIT_OK if complete == plan.images else EXIT_FAILED
+        butler = check_butler(load_settings(rig.folder.site_file), [one.obsid for one in checks])
+        console.print("\n".join(butler.lines), highlight=False)
+        is_delivered = complete == plan.images and butler.is_complete
+        code = EXIT_OK if is_delivered else EXIT_FAILED
+        if keep or not is_delivered:
+            console.print(f"to list them: {butler.command}", soft_wrap=True, markup=False)
     except StepError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
     except asyncio.CancelledError:
@@ -90,13 +97,16 @@ def demo(
         ),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the run folder even after a success.")
+        bool,
+        typer.Option(
+            "--keep", help="Keep the run folder with the Butler repository even after a success."
+        ),
     ] = False,
 ) -> None:
     """Run a night of exposures with private brokers, supervised workers and simulated peers.
 
     No program needs to run beforehand, and none remains. The exit code is 0 only if every exposure
-    is complete.
+    is complete and the Butler has every CCD.
     """
     console = make_console()
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ccarchiver_sim.butler.place import REPOSITORY_NAME, repository_of
 from ccarchiver_sim.peers.common.runloop import PeerError
 from ccarchiver_sim.peers.common.site import Site, run_peer
 from ccarchiver_sim.peers.oods.options import REPORT_AFTER_S, OodsOptions
@@ -15,9 +17,8 @@ from ccarchiver_sim.program import LogLevel, app_of
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop
 
-REPOSITORY_NAME: Final = "butler"
 BAD_FILES_NAME: Final = "bad_files"
-"""Folders beside OODS_STAGING, which has only files to ingest."""
+"""Folder beside OODS_STAGING, which has only files to ingest."""
 
 BUTLER_REMEDY: Final = (
     "the simulated OODS needs the Butler; install it: pip install -r requirements-simulators.txt"
@@ -72,11 +73,12 @@ def oods(
             from ccarchiver_sim.peers.oods.service import Oods  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise PeerError(f"{error}: {BUTLER_REMEDY}") from error
+        # The Butler logs each of its transactions, as the OODS does.
+        logging.getLogger("lsst.daf.butler").setLevel(logging.WARNING)
         site = Site.load()
-        beside = site.settings.archive.oods_staging.parent
         options = OodsOptions(
-            repository=repository or beside / REPOSITORY_NAME,
-            bad_files=bad_files or beside / BAD_FILES_NAME,
+            repository=repository or repository_of(site.settings),
+            bad_files=bad_files or site.settings.archive.oods_staging.parent / BAD_FILES_NAME,
             report_after=report_after,
             no_raft=no_raft,
             legacy_status=legacy_status,
