@@ -11,6 +11,7 @@ from rich.console import Console
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import load_settings
+from ccarchiver_sim.butler.check import check_butler
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -18,7 +19,6 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
-from ccarchiver_sim.demo.butler_check import check_butler
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of

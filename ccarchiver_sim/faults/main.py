@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ccarchiver_sim.butler.check import check_butler
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -58,13 +59,15 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
     code = EXIT_FAILED
     scenarios = [make() for make in campaign.scenarios]
     try:
+        has_all = True
         for with_redis_group in (False, True):
             chosen = [one for one in scenarios if one.needs_redis_group is with_redis_group]
             if chosen:
                 testbed = FaultTestbed(campaign.seed, with_redis_group=with_redis_group)
                 testbeds.append(testbed)
                 await _run_on(testbed, chosen, campaign, results, console)
-        code = EXIT_OK if all(result.passed for result in results) else EXIT_FAILED
+                has_all &= _butler_has_all(testbed, console)
+        code = EXIT_OK if has_all and all(result.passed for result in results) else EXIT_FAILED
     except asyncio.CancelledError:
         console.print("campaign: interrupted; all programs that it started have ended")
         code = EXIT_INTERRUPTED
@@ -98,6 +101,17 @@ async def _run_on(
         for scenario in scenarios:
             results.append(await runner.run(scenario))
             _print_result(console, results[-1])
+
+
+def _butler_has_all(testbed: FaultTestbed, console: Console) -> bool:
+    """Print and return whether the Butler has each CCD of all exposures that were delivered."""
+    oracle = testbed.oracle
+    delivered = [
+        trace.obsid for trace in oracle.traces.values() if oracle.delivered_at(trace) is not None
+    ]
+    check = check_butler(testbed.settings, delivered)
+    console.print("\n".join(check.lines), highlight=False, markup=False)
+    return check.is_complete
 
 
 def _print_result(console: Console, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""What the Butler has of the exposures of a demo."""
+"""What the Butler has of the exposures of a run."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_butler(settings: Settings, obsids: Sequence[str]) -> ButlerCheck:
     FileNotFoundError
         If there is no repository.
     """
-    # Loading the Butler takes a second, in which the demo can already show its results.
+    # Loading the Butler takes a second: not at the start of a run.
     from ccarchiver_sim.butler.query import datasets_by_image  # noqa: PLC0415
 
     repository = repository_of(settings)

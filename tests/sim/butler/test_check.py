@@ -8,9 +8,9 @@ import pytest
 
 from ccarchiver_core.config.settings import Settings
 from ccarchiver_sim import pace
+from ccarchiver_sim.butler.check import check_butler
 from ccarchiver_sim.butler.place import repository_of
 from ccarchiver_sim.butler.repository import Repository
-from ccarchiver_sim.demo.butler_check import check_butler
 from tests.sim.butler.raws import comcam, image, obsid_of
 
 if TYPE_CHECKING:
