@@ -163,6 +163,22 @@ async def test_pending_messages_survive_a_redis_restart_during_a_read(tmp_path: 
             assert await read_some(context) == ["new"]
 
 
+@pytest.mark.processes
+async def test_acked_messages_are_not_delivered_again_after_a_redis_restart(
+    tmp_path: Path,
+) -> None:
+    sent = [str(number) for number in range(50)]
+    with PrivateRedis(tmp_path / "redis") as server:
+        settings = site(server.port)
+        async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+            await enqueue(redis, Worker.SAL, *messages(*sent))
+            assert await read_some(context) == sent
+        server.restart()
+        async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
+            await enqueue(redis, Worker.SAL, *messages("new"))
+            assert await read_some(context) == ["new"]
+
+
 async def test_mailbox_is_created_again_after_redis_lost_it(fresh_redis: PrivateRedis) -> None:
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
