@@ -131,6 +131,12 @@ LINES = (
         Verification.OWN_TEST,
         "tests/interfaces/test_salxml.py::test_xml_with_all_types_becomes_idl",
     ),
+    Line(r'python -c "from lsst\.ts\.idl import get_idl_dir; .*', Verification.STANDALONE),
+    Line(
+        r"git clone https://github\.com/lsst-ts/ts_salobj .*|export PYTHONPATH=/tmp/ts_salobj/.*",
+        Verification.NOT_RUN,
+        "a source tree from another site; tests/sal/test_salobj_calls.py tests what differs",
+    ),
     Line(
         r"cp /tmp/idl/.*",
         Verification.NOT_RUN,
