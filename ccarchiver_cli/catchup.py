@@ -10,7 +10,7 @@ import typer
 
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
-from ccarchiver_cli.missed_texts import FOUND_BY, scan_text
+from ccarchiver_cli.missed_texts import FOUND_BY, MODES, scan_text
 from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.output import (
     EXIT_WRONG,
@@ -60,7 +60,7 @@ def show(
     """
     begin, end = (0.0, math.inf) if day is None else bounds_of(read_day(day))
     problem = _scan() if now else ""
-    missed = query_redis(lambda redis, _settings: read_missed(redis, begin, end))
+    missed = query_redis(lambda redis, settings: read_missed(redis, settings, begin, end))
     if as_json:
         print_json({"well": not missed.images, **missed.model_dump(mode="json")})
     else:
@@ -93,6 +93,7 @@ def _print(missed: MissedImages) -> None:
     out.print(f"{'last scan':<{LABEL}}{first}", soft_wrap=True)
     for line in more:
         out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
+    out.print(f"{'catch-up':<{LABEL}}{MODES[missed.catch_up]}", soft_wrap=True)
     if not missed.images:
         out.print("nothing is missed", style="green")
         return

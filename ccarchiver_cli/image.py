@@ -190,7 +190,7 @@ def _remedy_of_state(record: ImageRecord) -> str:
         case ImageState.SKIPPED:
             return "nothing: the CSC was not ENABLED, so the image was not to be archived"
         case ImageState.MISSED:
-            return "ccarchiver catchup lists all missed images; fetch it by hand"
+            return "see ccarchiver catchup; with CATCH_UP: automatic it is archived"
         case ImageState.UNANNOUNCED:
             return "nothing: only file statuses were received; another archiver accepted the image"
         case ImageState.ACCEPTED | ImageState.COMPLETE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.output import ago
+from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.image_record import MissedBy
 from ccarchiver_core.store.scans import ScanState
 
@@ -16,6 +17,13 @@ FOUND_BY: dict[str, str] = {
     MissedBy.NUMBERS: "its number is missing between two others",
 }
 """What has shown that an image was missed."""
+
+MODES = {
+    CatchUp.OFF: "off: nothing is searched for",
+    CatchUp.REPORT: "report: missed exposures are not archived",
+    CatchUp.AUTOMATIC: "automatic: one at a time, while no exposure is in progress",
+}
+"""What happens to missed exposures, by the setting CATCH_UP."""
 
 
 def scan_text(scan: Scan, now: float) -> str:

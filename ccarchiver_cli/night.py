@@ -144,6 +144,8 @@ def _images(summary: NightSummary) -> Iterator[Row]:
     for code, names in summary.failed.items():
         yield f"  {code or 'no code'}", len(names), f"{_meaning(code)}: {_named(names)}"
     yield "missed", len(summary.missed), _named(summary.missed)
+    if summary.caught_up:
+        yield "caught up", summary.caught_up, ""
     yield "skipped", len(summary.skipped), _named(summary.skipped)
     if summary.unannounced:
         yield "unannounced", len(summary.unannounced), _named(summary.unannounced)

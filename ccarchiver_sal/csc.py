@@ -13,7 +13,12 @@ from ccarchiver_core import __version__, keys
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.errors import CcArchiverError, DataLostError
 from ccarchiver_core.domain.file_status import FileStatus
-from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted, SessionStopped
+from ccarchiver_core.domain.worker_messages import (
+    ArchiveMissed,
+    SessionFailed,
+    SessionStarted,
+    SessionStopped,
+)
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.sal_interface.salobj_calls import finish
 from ccarchiver_core.store.transaction import Transaction
@@ -377,6 +382,8 @@ class CCArchiverCsc(TypedCsc):
             case FileStatus() as status:
                 await self._status_publisher.publish(status, entry.id)
                 return
+            case ArchiveMissed() as message:
+                await self._intake.accept_missed(message)
             case SessionStarted() as message:
                 self._control.on_started(message)
             case SessionStopped() as message:

@@ -28,6 +28,7 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
 from ccarchiver_sal.known_image import KnownImage
+from ccarchiver_sal.missed_events import events_of_missed
 from ccarchiver_sal.sequence_gaps import SequenceGaps
 from ccarchiver_sal.watermarks import Watermark, Watermarks
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ccarchiver_core.domain.exposure import ExposureEvent
     from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_core.domain.refused_exposure import RefusedExposure
+    from ccarchiver_core.domain.worker_messages import ArchiveMissed
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_sal.adapter import Sample
     from ccarchiver_sal.csc_status import CscStatus
@@ -136,6 +138,8 @@ class EventIntake:
         self._gaps: list[str] = []
         self._sequence_gaps = SequenceGaps()
         self._job = 0
+        self._writing = asyncio.Lock()
+        """Keeps the job numbers in sequence."""
 
     async def load(self) -> None:
         """Load what an earlier process recorded: the last job number and the watermarks."""
@@ -222,9 +226,41 @@ class EventIntake:
                 self._arrived.clear()
                 await self._arrived.wait()
             batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-            await self._write(batch)
+            async with self._writing:
+                await self._write(batch)
             for _ in batch:
                 self._waiting.popleft()
+
+    async def accept_missed(self, message: ArchiveMissed) -> None:
+        """Accept a missed image and send what is known of it to the bridge; safe to repeat.
+
+        Nothing happens if the CSC is not ENABLED in that session, or the image is not missed.
+        """
+        status, obsid = self._status, message.obsid
+        async with self._writing:
+            if not status.is_enabled or status.session_id != message.session_id:
+                return
+            ledger = ImageLedger(self._context.redis)
+            known = await retry_until_available(lambda: ledger.read_skipped_events(obsid))
+            events = events_of_missed(obsid, known, message.header_url)
+            self._job += 1
+            transaction = Transaction().command("HSET", keys.COUNTERS, "job", self._job)
+            ImageLedger.accept_missed(
+                transaction, obsid, job=self._job, session_id=message.session_id, events=events
+            )
+            received_at = unix_time()
+            for event in events:
+                transaction.enqueue(
+                    keys.Worker.BRIDGE,
+                    ExposureEventMessage(
+                        obsid=obsid, job=self._job, event=event, received_at=received_at
+                    ),
+                )
+            outcome = await self._context.transactions.apply(transaction)
+            self._known.pop(obsid, None)
+        if outcome is Outcome.APPLIED:
+            kinds = [str(event.kind) for event in events]
+            _log.info("image.caught_up", image=obsid, session=message.session_id, events=kinds)
 
     async def _write_history_watermarks(self) -> None:
         """Record the watermarks of the events that this process ignored, for the next resume."""

@@ -21,6 +21,7 @@ from ccarchiver_core.config.value_types import (
     BrokerAddresses,
     CatchUp,
     Count,
+    HeaderTemplate,
     Hidden,
     Name,
     Port,
@@ -118,7 +119,13 @@ class SiteSchema(ConfigSection):
     It is longer if ACK_TIMEOUT is long, see `start_limit`."""
     catch_up: CatchUp = CatchUp.REPORT
     """What to do about images that the camera took and the archiver did not accept.
-    ``report`` finds and reports them, ``off`` does not search for them."""
+    ``report`` finds and reports them, ``off`` does not search for them.
+    ``automatic`` also archives those that SCAN has listed, one at a time."""
+    header_url_template: Annotated[
+        HeaderTemplate, Field(examples=["http://192.0.2.1:8000/{day_obs}/{obsid}.yaml"])
+    ] = ""
+    """Address of the header of an image whose largeFileObjectAvailable did not arrive.
+    ``{obsid}`` stands for its name, ``{day_obs}`` for the day in its name, as 20261122."""
     scan_interval: Seconds = 600.0
     """Interval at which the paired Forwarder is asked which images the camera took (SCAN).
     Never while an exposure is in progress."""

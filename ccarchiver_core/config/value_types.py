@@ -28,6 +28,7 @@ _LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _COMPONENT = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
 _WEB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+_HEADER_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:_-]+/[A-Za-z0-9._~%/?=&:@,+-]*", re.ASCII)
 _SENSOR = re.compile(r"[A-Za-z0-9]+", re.ASCII)
 
 
@@ -36,6 +37,7 @@ class CatchUp(enum.StrEnum):
 
     OFF = "off"
     REPORT = "report"
+    AUTOMATIC = "automatic"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,21 @@ def _check_sensor(value: str) -> str:
     return value
 
 
+def _check_header_template(value: str) -> str:
+    """Require the address of a header file with the name of its image in it."""
+    try:
+        address = value.format(obsid="CC_O_20261122_000001", day_obs="20261122")
+    except (IndexError, KeyError, ValueError, AttributeError):
+        address = ""
+    if "{obsid}" not in value or _HEADER_ADDRESS.fullmatch(address) is None:
+        msg = (
+            "is not the address of a header; write http:// or https://, a host and a path with "
+            "{obsid} in it, and {day_obs} if needed"
+        )
+        raise ValueError(msg)
+    return value
+
+
 def _unchanged(value: object) -> Any:  # noqa: ANN401  pydantic warns of a tuple in this union
     return value
 
@@ -142,6 +159,7 @@ Count = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(gt=0, lt=PORT_LIMIT)]
 Name = Annotated[str, Field(min_length=1)]
 Queue = Annotated[str, AfterValidator(_check_queue)]
+HeaderTemplate = Annotated[str, AfterValidator(_check_header_template)]
 Login = Annotated[str, AfterValidator(_check_login)]
 Host = Annotated[str, AfterValidator(_check_host)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]

@@ -115,6 +115,8 @@ class ImageRecord:
     """Time at which the image was found to be missed."""
     missed_by: str = ""
     """What has shown it, see `MissedBy`; empty if it was never missed."""
+    caught_up_at: float = 0.0
+    """Time at which it was accepted although it was missed."""
     refused: list[RefusedExposure] = field(default_factory=list)
     """Later exposures of the same name, which were not accepted, oldest first."""
     unreadable: tuple[str, ...] = ()
@@ -138,7 +140,7 @@ class ImageRecord:
     @property
     def waiting_from(self) -> float:
         """Unix time at which the waiting time of an open image starts."""
-        return self.retried_at or self.first_seen_at or time.time()
+        return max(self.retried_at, self.caught_up_at) or self.first_seen_at or time.time()
 
     @property
     def age_s(self) -> float:

@@ -29,6 +29,8 @@ class ImageSummary(BaseModel):
     """Time at which it was found to be missed."""
     missed_by: str = ""
     """What has shown that it was missed, see `ccarchiver_core.domain.image_record.MissedBy`."""
+    is_caught_up: bool = False
+    """Whether it was missed and accepted later."""
 
     @property
     def took_s(self) -> float | None:

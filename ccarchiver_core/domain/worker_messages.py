@@ -113,6 +113,16 @@ class ScanAnswered(FrozenModel):
     kind: Literal["scan_answered"] = "scan_answered"
 
 
+class ArchiveMissed(FrozenModel):
+    """Health → SAL: accept a missed image, so that it is archived like any other one."""
+
+    kind: Literal["archive_missed"] = "archive_missed"
+    session_id: str
+    obsid: str
+    header_url: str = ""
+    """Address of its header; empty if that is not known."""
+
+
 class ProcessExited(FrozenModel):
     """Event listener → health: a process under supervisord has exited or entered FATAL."""
 
@@ -168,6 +178,7 @@ WorkerMessage = (
     | RequestScan
     | ScanForwarder
     | ScanAnswered
+    | ArchiveMissed
     | ProcessExited
     | Requeue
 )

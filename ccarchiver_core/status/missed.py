@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from ccarchiver_core.config.value_types import (
+    CatchUp,
+)
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -14,20 +17,25 @@ from ccarchiver_core.store.scans import Scan, read_scan
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from ccarchiver_core.config.settings import Settings
+
 
 class MissedImages(BaseModel):
     """The missed images of a period, and the last scan."""
 
+    catch_up: CatchUp
+    """Whether they are archived."""
     scan: Scan
     images: list[ImageSummary]
     """Oldest first."""
 
 
-async def read_missed(redis: Redis, begin: float, end: float) -> MissedImages:
+async def read_missed(redis: Redis, settings: Settings, begin: float, end: float) -> MissedImages:
     """Return the missed images of [begin, end). Times are Unix times, UTC, seconds."""
     ledger = ImageLedger(redis)
     images = await ledger.read_summaries(await ledger.missed_images())
     return MissedImages(
+        catch_up=settings.catch_up,
         scan=await read_scan(redis),
         images=[
             image

@@ -55,6 +55,8 @@ class NightSummary(BaseModel):
     """Images of which an event or a file status arrived."""
     accepted: int
     complete: int
+    caught_up: int
+    """Missed exposures that were accepted later."""
     missed: list[str]
     """Exposures that the camera took and the archiver did not accept; some of them were skipped."""
     skipped: list[str]
@@ -122,6 +124,7 @@ def summarize(
         end=end,
         seen=sum(image.state is not ImageState.MISSED or image.events > 0 for image in images),
         accepted=len(accepted),
+        caught_up=sum(image.is_caught_up for image in images),
         missed=_in(images, ImageState.MISSED),
         complete=len(_in(images, ImageState.COMPLETE)),
         skipped=[

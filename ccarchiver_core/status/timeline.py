@@ -39,6 +39,7 @@ def timeline(record: ImageRecord, settings: Settings) -> list[TimelineEntry]:
         *_events(record),
         *_instructions(record, settings),
         *_statuses(record),
+        *_catch_up(record),
         *_operator_actions(record),
         *_end(record),
         *_refused(record),
@@ -130,6 +131,14 @@ def _statuses(record: ImageRecord) -> Iterator[TimelineEntry]:
             detail=status.topic if status.code == 0 else f"{status.code} {status.description}",
             took_s=status.published_at - since if 0 < since <= status.published_at else None,
         )
+
+
+def _catch_up(record: ImageRecord) -> Iterator[TimelineEntry]:
+    if record.missed_at:
+        detail = f"found by {record.missed_by}"
+        yield TimelineEntry(at=record.missed_at, worker=Worker.HEALTH, what="missed", detail=detail)
+    if record.caught_up_at:
+        yield TimelineEntry(at=record.caught_up_at, worker=Worker.SAL, what="caught up")
 
 
 def _operator_actions(record: ImageRecord) -> Iterator[TimelineEntry]:

@@ -27,6 +27,7 @@ name of an `Instruction`            bridge    the instruction as sent, as JSON
                                     health
 ``retried_at``, ``replayed_at``     operator  Unix time of the last ``--retry``, and ``--replay``
 ``missed_at``, ``missed_by``        health    Unix time at which it was found missed; `MissedBy`
+``caught_up_at``                    SAL       Unix time at which a missed image was accepted
 ``refused:`` and a number           SAL       a later exposure of the same name, as JSON
 ==================================  ========  ======================================================
 """
@@ -84,7 +85,7 @@ _EVENT: TypeAdapter[ExposureEvent] = TypeAdapter(ExposureEvent)
 
 _SUMMARY_FIELDS = (
     *("obsid", "job", "at", "state", "finished", "failed", "failed_code", *COUNT_FIELDS.values()),
-    *("missed_at", "missed_by"),
+    *("missed_at", "missed_by", "caught_up_at"),
     *(f"{AT_PREFIX}{kind}" for kind in EventKind),
 )
 
@@ -130,6 +131,14 @@ class ImageLedger:
             for image in await self.read_summaries(names)
             if image.state is ImageState.MISSED and image.missed_by == MissedBy.NUMBERS
         ]
+
+    async def read_skipped_events(self, obsid: str) -> dict[EventKind, ExposureEvent]:
+        """Return the events of an image that arrived while the CSC was not ENABLED."""
+        parser = _Parser(await read_hash(self._redis, keys.image(obsid)))
+        found = {
+            kind: parser.read(f"{SKIPPED_PREFIX}{kind}", _EVENT.validate_json) for kind in EventKind
+        }
+        return {kind: event for kind, event in found.items() if event is not None}
 
     async def read_times(self, begin: float) -> dict[str, float]:
         """Return the Unix times (UTC, seconds) of the images first seen from a time on."""
@@ -290,6 +299,36 @@ class ImageLedger:
         for obsid in names:
             ImageLedger.require_state(transaction, obsid, ImageState.MISSED)
             transaction.set_fields(keys.image(obsid), {"missed_by": MissedBy.SCAN})
+
+    @staticmethod
+    def accept_missed(
+        transaction: Transaction,
+        obsid: str,
+        *,
+        job: int,
+        session_id: str,
+        events: Iterable[ExposureEvent],
+    ) -> None:
+        """Accept a missed image with the events that are known of it.
+
+        Its time in the list of images remains, so that it stays in its night. The precondition is
+        that it is still missed.
+        """
+        name, now = keys.image(obsid), clock.now()
+        ImageLedger.require_state(transaction, obsid, ImageState.MISSED)
+        fields: dict[str, Value] = {
+            "state": ImageState.ACCEPTED,
+            "job": job,
+            "session": session_id,
+            "caught_up_at": round(now.wall, 3),
+        }
+        transaction.set_fields(name, fields)
+        transaction.set_fields(name, now.fields(WAITING_PREFIX))
+        for event in events:
+            ImageLedger.record_late_event(transaction, obsid, event, now.wall)
+        ImageLedger.end_missed(transaction, obsid)
+        transaction.command("ZADD", keys.UNFINISHED, job, obsid)
+        transaction.count(f"images_{ImageState.ACCEPTED}").count("images_caught_up")
 
     @staticmethod
     def end_missed(transaction: Transaction, obsid: str) -> None:
@@ -532,6 +571,7 @@ def _parse(fields: dict[str, str]) -> ImageRecord | None:
         replayed_at=parser.number("replayed_at"),
         missed_at=parser.number("missed_at"),
         missed_by=fields.get("missed_by", ""),
+        caught_up_at=parser.number("caught_up_at"),
         # Of a separate parser: the first exposure goes on even if they cannot be read.
         refused=_Parser(fields).refused(),
         unreadable=tuple(parser.unreadable),
@@ -561,4 +601,5 @@ def _summary(fields: dict[str, str]) -> ImageSummary:
         failed_code=int(fields.get("failed_code", "0")),
         missed_at=float(fields["missed_at"]) if "missed_at" in fields else None,
         missed_by=fields.get("missed_by", ""),
+        is_caught_up="caught_up_at" in fields,
     )

@@ -129,6 +129,11 @@ COUNTERS = (
         "Association attempts that did not result in a pairing.",
         "association_failures",
     ),
+    _one(
+        "images_caught_up",
+        "Missed images that were accepted later and are archived like others.",
+        "images_caught_up",
+    ),
     _one("scans_answered", "Answers of Forwarders to SCAN.", "scans_answered"),
     _one("scans_unanswered", "SCAN messages without an answer in time.", "scans_unanswered"),
     _one(

@@ -23,6 +23,7 @@ from ccarchiver_core.store.session import require_active
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_health.reconcile.answer import KEPT_SCANS, read_answer
 from ccarchiver_health.reconcile.answer_recorder import AnswerRecorder
+from ccarchiver_health.reconcile.catch_up import CatchUpTask
 from ccarchiver_health.reconcile.live_exposures import is_exposing
 from ccarchiver_health.reconcile.missing_numbers import MissingNumbers
 
@@ -68,6 +69,7 @@ class Reconciler:
         self._pairing: tuple[str, int] | None = None
         self._csc_started = ""
         self._numbers = MissingNumbers(context)
+        self._catch_up = CatchUpTask(context, session)
         self._numbers_checked_at = 0.0
 
     def request(self) -> None:
@@ -91,6 +93,7 @@ class Reconciler:
             try:
                 await self._check_numbers()
                 await self.poll()
+                await self._catch_up.poll()
             except (RedisError, OSError) as error:
                 _log.warning("scan.postponed", error=str(error))
 

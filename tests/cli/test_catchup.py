@@ -90,7 +90,9 @@ async def test_nothing_missed_is_exit_code_0(cli: CommandRunner) -> None:
     answer = await cli.run("catchup")
 
     assert answer.code == 0
-    assert answer.words == "last scan none yet nothing is missed"
+    assert answer.words == (
+        "last scan none yet catch-up report: missed exposures are not archived nothing is missed"
+    )
 
 
 async def test_long_list_is_cut_and_json_is_not(cli: CommandRunner) -> None:

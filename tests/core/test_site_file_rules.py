@@ -55,6 +55,7 @@ BROKEN_BY: dict[str, object] = {
     "_check_host": "one;two",
     "_check_absolute": "not/absolute",
     "_check_component": "../up",
+    "_check_header_template": "http://192.0.2.1/{image}",
     "_raft": [[]],
     "check_broker_addresses": "nowhere",
     "check_sentinel": "nowhere",

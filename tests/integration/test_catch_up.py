@@ -43,6 +43,12 @@ def missed(harness: ArchiverHarness) -> list[str]:
         return list(client.zrange(keys.MISSED, 0, -1))
 
 
+def set_mode(harness: ArchiverHarness, mode: str) -> None:
+    """Change the setting CATCH_UP of the running archiver."""
+    harness.rig.write_site(CATCH_UP=mode)
+    harness.rig.supervisor.restart("health")
+
+
 async def scanned(harness: ArchiverHarness, forwarder: Peer, count: int) -> None:
     """Wait until a Forwarder has been sent so many scans."""
     queue = queue_of(forwarder.name)
@@ -66,6 +72,28 @@ async def test_exposures_in_standby_are_missed_and_the_next_one_is_archived(
     await own_archiver.image()
 
     assert missed(own_archiver) == names
+
+
+async def test_missed_exposures_are_archived_by_automatic_catch_up(
+    own_archiver: ArchiverHarness, daq: Path
+) -> None:
+    set_mode(own_archiver, "automatic")
+    await own_archiver.set(("--daq", str(daq)))
+    names = [own_archiver.rig.take() for _ in range(3)]
+    await polling.wait_for(
+        lambda: len(list(daq.iterdir())) == 3, LIMIT_S, "three images in the DAQ"
+    )
+
+    await own_archiver.enable()
+    live = await own_archiver.image()
+    for name in names:
+        await own_archiver.completed(name)
+
+    with own_archiver.redis() as client:
+        states = {name: client.hget(keys.image(name), "state") for name in (*names, live)}
+        assert set(states.values()) == {"complete"}, states
+        assert client.zcard(keys.MISSED) == 0
+    set_mode(own_archiver, "report")
 
 
 # Extended: tests/bridge/test_forwarder_scan.py covers the deadlines with a short scan.

@@ -12,7 +12,7 @@ import pytest
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.image_record import MissedBy, MissedImage
-from ccarchiver_core.domain.worker_messages import ExposureEventMessage
+from ccarchiver_core.domain.worker_messages import ArchiveMissed, ExposureEventMessage
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
@@ -604,3 +604,89 @@ async def test_event_of_a_missed_image_is_kept_while_not_enabled(
         record = await read_fields(harness.redis, "i")
         assert (record["state"], "skipped:startIntegration" in record) == ("missed", True)
         assert await ImageLedger(harness.redis).missed_images() == ["i"]
+
+
+async def accept_missed(harness: IntakeHarness, image: str, header_url: str = "") -> None:
+    """Request the archiving of a missed image, as health does."""
+    assert harness.intake is not None
+    await harness.intake.accept_missed(
+        ArchiveMissed(session_id="the session", obsid=image, header_url=header_url)
+    )
+
+
+async def test_missed_image_is_accepted_with_default_events_and_stays_in_its_night(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        harness.receive((START, "live"))
+        await harness.passed_on(1)
+        image = "CC_O_20261122_000017"
+        await record_missed(harness, site(fresh_redis.port), image)
+
+        await accept_missed(harness, image, "http://127.0.0.1:8000/header.yaml")
+        await accept_missed(harness, image)
+        harness.receive((START, "next"))
+
+        assert await harness.passed_on(5) == [
+            (START, "live", 1),
+            (START, image, 2),
+            (END, image, 2),
+            (HEADER, image, 2),
+            (START, "next", 4),
+        ]
+        exposure = await read_exposure(harness.redis, image, 9)
+        assert exposure is not None
+        assert exposure.start is not None
+        assert (exposure.start.image_date, exposure.start.image_index) == ("20261122", 0)
+        record = await ImageLedger(harness.redis).read(image)
+        assert record is not None
+        assert (record.state, record.first_seen_at) == ("accepted", 1.0)
+        assert record.idle_s < record.age_s + 60, "its waiting time begins now"
+        assert record.caught_up_at > 1.0
+        assert await ImageLedger(harness.redis).missed_images() == []
+        assert await counter(harness.redis, "images_caught_up") == 1
+
+
+async def test_missed_image_is_accepted_with_its_skipped_events(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        harness.is_enabled = False
+        harness.receive((START, "i"), (HEADER, "i"))
+        await harness.counted("events_skipped", 2)
+        async with holding(Worker.HEALTH, site(fresh_redis.port)) as health:
+            transaction = Transaction()
+            missed = MissedImage("i", 1.0, MissedBy.SCAN, was_skipped=True)
+            ImageLedger.record_missed(transaction, [missed])
+            await health.transactions.apply(transaction)
+        harness.is_enabled = True
+
+        await accept_missed(harness, "i", "http://127.0.0.1:8000/other.yaml")
+
+        exposure = await read_exposure(harness.redis, "i", 9)
+        assert exposure is not None
+        assert exposure.start is not None
+        assert exposure.start.images_in_sequence == 1
+        assert exposure.end is not None
+        assert exposure.header is not None
+        assert exposure.header.url == "http://127.0.0.1:8000/i.yaml"
+
+
+@pytest.mark.parametrize("obstacle", ["not enabled", "other session", "not missed", "hostile url"])
+async def test_missed_image_is_not_accepted_without_need(
+    fresh_redis: PrivateRedis, obstacle: str
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        if obstacle != "not missed":
+            await record_missed(harness, site(fresh_redis.port), "i")
+        harness.is_enabled = obstacle != "not enabled"
+        harness.session_id = "another" if obstacle == "other session" else "the session"
+
+        await accept_missed(harness, "i", "file:///etc/passwd")
+
+        record = await read_fields(harness.redis, "i")
+        if obstacle == "hostile url":
+            assert (record["state"], HEADER in record) == ("accepted", False)
+        else:
+            assert record.get("state") == (None if obstacle == "not missed" else "missed")
+            assert await messages_in(harness.redis, Worker.BRIDGE) == []
