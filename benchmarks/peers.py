@@ -38,6 +38,7 @@ TARGET_DIR = "/data/staging/ccforwarder/2026-11-22/"
 RETRIEVAL, INGEST = "IMAGE_RETRIEVAL_FOR_ARCHIVING", "IMAGE_IN_OODS"
 BURST_IMAGE = "burst"
 """Prefix of the images of a burst: no camera has exposed them, so they affect no other count."""
+SCAN = "SCAN"
 SUCCESS = 0
 
 
@@ -126,7 +127,10 @@ class Peers:
         received_at = now()
         self._link.ack(delivery.tag)
         message = wire.decode(delivery.body)
-        kind, ack_id = wire.text(message, "MSG_TYPE"), wire.text(message, "ACK_ID")
+        kind = wire.text(message, "MSG_TYPE")
+        if kind == SCAN:
+            return  # as a Forwarder that finds no image
+        ack_id = wire.text(message, "ACK_ID")
         reply = wire.text(message, "REPLY_QUEUE")
         if kind == "ASSOCIATED":
             self._publish(reply, forwarder_messages.associated_ack(PRESENCE_KEY, ack_id))
