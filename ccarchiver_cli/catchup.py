@@ -24,7 +24,7 @@ from ccarchiver_cli.output import (
 from ccarchiver_cli.scanning import scan_now
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.status.images import bounds_of
-from ccarchiver_core.status.missed import MissedImages, read_missed
+from ccarchiver_core.status.missed import MissedImages, can_be_archived, read_missed
 
 if TYPE_CHECKING:
     from ccarchiver_core.domain.image_summary import ImageSummary
@@ -52,6 +52,14 @@ def show(
             "answer. While an exposure is in progress, this is postponed.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List only those that CATCH_UP: automatic archives, in its sequence. "
+            "Nothing is archived.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the exposures that the camera took and the archiver did not accept.
@@ -61,6 +69,9 @@ def show(
     begin, end = (0.0, math.inf) if day is None else bounds_of(read_day(day))
     problem = _scan() if now else ""
     missed = query_redis(lambda redis, settings: read_missed(redis, settings, begin, end))
+    if dry_run:
+        at = time.time()
+        missed.images = [image for image in missed.images if can_be_archived(image, at)]
     if as_json:
         print_json({"well": not missed.images, **missed.model_dump(mode="json")})
     else:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ccarchiver_core.config.value_types import (
     CatchUp,
 )
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, read_scan
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from ccarchiver_core.config.settings import Settings
+
+
+KEPT_BY_DAQ_S = 48 * 3600.0
+"""Time for which the camera's data acquisition keeps an image; afterwards it cannot be fetched."""
+
+
+def can_be_archived(image: ImageSummary, now: float) -> bool:
+    """Return whether a missed image can be archived at a Unix time (UTC, seconds).
+
+    A scan must have listed it: a number that is only missing may be no exposure at all.
+    """
+    return (
+        image.state is ImageState.MISSED
+        and image.missed_by == MissedBy.SCAN
+        and image.at >= now - KEPT_BY_DAQ_S
+    )
 
 
 class MissedImages(BaseModel):

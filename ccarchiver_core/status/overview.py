@@ -19,6 +19,7 @@ from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 from ccarchiver_core.runtime.lease import read_standby
 from ccarchiver_core.status.ccds import Ccd, ccds_of
 from ccarchiver_core.status.images import names_between, newest_names
+from ccarchiver_core.status.missed import KEPT_BY_DAQ_S
 from ccarchiver_core.status.write_rejection import write_rejection_reason
 from ccarchiver_core.store.csc_state import CscState, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -41,9 +42,6 @@ SHOWN_REASON = 100
 """Characters of the newest dead letter's reason that an alarm shows."""
 
 HOUR_S = 3600.0
-
-KEPT_BY_DAQ_S = 48 * HOUR_S
-"""Time for which the camera's data acquisition keeps an image; afterwards it cannot be fetched."""
 
 MAX_REFUSED = 100
 """Refused exposures of the last hour that are read; an alarm counts them."""

@@ -10,10 +10,9 @@ import structlog
 from ccarchiver_core import keys
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.exposure import EventKind
-from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.worker_messages import ArchiveMissed
 from ccarchiver_core.redis.replies import text
-from ccarchiver_core.status.overview import KEPT_BY_DAQ_S
+from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, can_be_archived
 from ccarchiver_core.store.csc_state import ENABLED, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.session import require_active
@@ -82,16 +81,11 @@ class CatchUpTask:
         _log.info("catch_up.requested", image=obsid, header=url or "as announced, or none")
 
     async def _next(self) -> str:
-        """Return the oldest missed image that a scan has listed, empty if there is none.
-
-        A number that is only missing may be no exposure at all.
-        """
-        oldest = time.time() - KEPT_BY_DAQ_S
+        """Return the oldest missed image that can be archived, empty if there is none."""
+        now = time.time()
         found = await self._context.redis.zrangebyscore(
-            keys.MISSED, oldest, "+inf", start=0, num=CHECKED
+            keys.MISSED, now - KEPT_BY_DAQ_S, "+inf", start=0, num=CHECKED
         )
         names = [text(name) for name in cast("list[bytes]", found)]
-        for image in await self._ledger.read_summaries(names):
-            if image.state is ImageState.MISSED and image.missed_by == MissedBy.SCAN:
-                return image.obsid
-        return ""
+        summaries = await self._ledger.read_summaries(names)
+        return next((image.obsid for image in summaries if can_be_archived(image, now)), "")

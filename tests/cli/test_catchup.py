@@ -95,6 +95,23 @@ async def test_nothing_missed_is_exit_code_0(cli: CommandRunner) -> None:
     )
 
 
+async def test_dry_run_lists_what_would_be_archived_oldest_first(cli: CommandRunner) -> None:
+    now = time.time()
+    await miss(
+        cli,
+        MissedImage("second", now - 50, MissedBy.SCAN),
+        MissedImage("first", now - 100, MissedBy.SCAN),
+        MissedImage("between", now - 70, MissedBy.NUMBERS),
+        MissedImage("old", now - 3 * DAY_S, MissedBy.SCAN),
+    )
+
+    answer = await cli.run("catchup", "--dry-run", "--json")
+
+    assert [image["obsid"] for image in answer.json["images"]] == ["first", "second"]
+    assert answer.code == 1
+    assert len(await ImageLedger(cli.redis).missed_images()) == 4
+
+
 async def test_long_list_is_cut_and_json_is_not(cli: CommandRunner) -> None:
     now = time.time()
     await miss(cli, *(MissedImage(f"i_{n:03}", now - 200 + n, MissedBy.SCAN) for n in range(60)))
