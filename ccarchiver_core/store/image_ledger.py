@@ -145,9 +145,12 @@ class ImageLedger:
         found = await self._redis.zrangebyscore(keys.IMAGES, begin, "+inf", withscores=True)
         return {text(name): at for name, at in cast("list[tuple[bytes, float]]", found)}
 
-    async def read_states(self, names: Iterable[str]) -> dict[str, ImageState]:
-        """Return the states of images. Images without a record are left out."""
-        states: dict[str, ImageState] = {}
+    async def read_states(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the states of images as stored, also one that this version does not know.
+
+        Images without a record are left out.
+        """
+        states: dict[str, str] = {}
         for some in batched(list(names), BATCH):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in some:
@@ -155,7 +158,7 @@ class ImageLedger:
                 values = await pipe.execute()
             for name, value in zip(some, values, strict=True):
                 if value is not None:
-                    states[name] = ImageState(text(value))
+                    states[name] = text(value)
         return states
 
     async def read_summaries(self, names: Iterable[str]) -> list[ImageSummary]:

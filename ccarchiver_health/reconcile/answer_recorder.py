@@ -91,7 +91,7 @@ class AnswerRecorder:
         """Return those of the names that are not in the ledger, or only as skipped."""
         states = await self._ledger.read_states(names)
         absent = [
-            obsid for obsid in names if states.get(obsid, ImageState.SKIPPED) is ImageState.SKIPPED
+            obsid for obsid in names if states.get(obsid, ImageState.SKIPPED) == ImageState.SKIPPED
         ]
         if not absent:
             return []

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.clock import unix_time
+from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.worker_messages import ScanForwarder
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
@@ -96,6 +97,11 @@ class Reconciler:
                 await self._catch_up.poll()
             except (RedisError, OSError) as error:
                 _log.warning("scan.postponed", error=str(error))
+            except CcArchiverError:
+                raise
+            except Exception:  # noqa: BLE001  logged with its traceback; pairing must go on
+                _log.exception("scan.failed", effect="missed exposures may stay unknown")
+                await asyncio.sleep(RETRY_AFTER)
 
     async def _check_numbers(self) -> None:
         """Record the images of gaps in the numbers; then a scan is due, which can confirm them."""

@@ -438,6 +438,24 @@ async def test_each_pairing_and_each_start_of_the_csc_requests_a_scan(
         await harness.requested(3)
 
 
+async def test_record_with_an_unknown_state_stops_neither_scans_nor_pairing(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with scanning(fresh_redis) as harness:
+        await harness.accept(name(1), ImageState.COMPLETE)
+        await harness.redis.hset(keys.image(name(1)), "state", "of a later version")
+        await harness.redis.zadd(keys.UNFINISHED, {name(1): 1})
+        with structlog.testing.capture_logs() as lines:
+            await begin(harness)
+
+            async def failed() -> bool:
+                return [line["event"] for line in lines].count("scan.failed") >= 2
+
+            await eventually(failed, "two failed checks")
+        await harness.redis.zrem(keys.UNFINISHED, name(1))
+        await harness.requested(1)
+
+
 async def test_dead_letter_of_hostile_names_cannot_be_requeued(fresh_redis: PrivateRedis) -> None:
     async with scanning(fresh_redis) as harness:
         await begin(harness)
