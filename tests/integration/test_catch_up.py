@@ -96,6 +96,27 @@ async def test_missed_exposures_are_archived_by_automatic_catch_up(
     set_mode(own_archiver, "report")
 
 
+# Extended: tests/sal/test_event_intake.py covers a repeated request, the campaign killed workers.
+@pytest.mark.extended
+async def test_catch_up_continues_after_the_death_of_each_worker(
+    own_archiver: ArchiverHarness, daq: Path
+) -> None:
+    set_mode(own_archiver, "automatic")
+    await own_archiver.set(("--daq", str(daq)))
+    names = [own_archiver.rig.take() for _ in range(6)]
+    await polling.wait_for(lambda: len(list(daq.iterdir())) == 6, LIMIT_S, "six images in the DAQ")
+
+    await own_archiver.enable()
+    for number, worker in enumerate(("health", "bridge", "sal")):
+        await own_archiver.completed(names[number])
+        own_archiver.rig.supervisor.kill_worker(worker)
+    for name in names:
+        await own_archiver.completed(name)
+
+    assert missed(own_archiver) == []
+    set_mode(own_archiver, "report")
+
+
 # Extended: tests/bridge/test_forwarder_scan.py covers the deadlines with a short scan.
 @pytest.mark.extended
 async def test_slow_scan_makes_no_exposure_fail_and_no_forwarder_lost(
