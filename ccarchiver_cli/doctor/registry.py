@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ccarchiver_cli.doctor import (
+    bus,
     clock,
     dds,
     files,
@@ -40,6 +41,7 @@ CHECKS = (
     Check("dds.environment", dds.environment),
     Check("dds.interface", dds.interface),
     Check(idl.NAME, idl.check),
+    Check(bus.NAME, bus.check),
     Check("clock.tai", clock.tai),
     Check("staging", storage.staging),
     Check("logs", storage.logs),
