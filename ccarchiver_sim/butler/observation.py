@@ -60,7 +60,7 @@ class Observation:
         Name of the group of exposures to which it belongs.
     physical_filter, band : `str`
         The filter.
-    observation_type, reason : `str`
+    observation_type, reason, program, target : `str`
         What the exposure is for.
     exposure_time, dark_time : `float`
         Seconds with an open shutter, and seconds before the readout.
@@ -77,6 +77,8 @@ class Observation:
     band: str
     observation_type: str
     reason: str
+    program: str
+    target: str
     exposure_time: float
     dark_time: float
     begin: str
@@ -118,9 +120,11 @@ def observation_of(header: Mapping[str, object]) -> Observation:
         seq_num=seq_num,
         group=str(header.get("GROUPID") or obsid),
         physical_filter=physical_filter,
-        band=match["band"] if match else UNKNOWN,
+        band=str(header.get("FILTBAND") or (match["band"] if match else UNKNOWN)),
         observation_type=_observation_type(header),
-        reason=str(header.get("TESTTYPE") or UNKNOWN).lower(),
+        reason=str(header.get("REASON") or header.get("TESTTYPE") or UNKNOWN).lower(),
+        program=str(header.get("PROGRAM") or ""),
+        target=str(header.get("OBJECT") or ""),
         exposure_time=exposure_time,
         dark_time=_seconds(header, "DARKTIME") if "DARKTIME" in header else exposure_time,
         begin=begin.tai.isot,

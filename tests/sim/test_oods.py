@@ -64,7 +64,7 @@ def truncate(path: Path) -> None:
 
 def flip_a_pixel(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[2880 + 7] ^= 1
+    content[-2880 + 7] ^= 1  # the last block has only pixels
     path.write_bytes(content)
 
 

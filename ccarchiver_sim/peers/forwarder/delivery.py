@@ -101,7 +101,9 @@ class Delivery:
         target: transfer.Target,
     ) -> None:
         checksum_type = self._site.settings.archive.checksum_type
-        checksum = fitsfile.write(path, image_id, sensor, keywords, checksum_type)
+        checksum = fitsfile.write(
+            path, image_id, sensor, keywords, checksum_type, self._options.layout
+        )
         transfer.copy(path, target, self._options.identity.ip)
         log.info("%s copied, %s %s", path.name, checksum_type, checksum)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ccarchiver_sim.peers.common.site import Site, run_peer
+from ccarchiver_sim.peers.forwarder.fitsfile import DEFAULT_AMPLIFIERS, Layout
 from ccarchiver_sim.peers.forwarder.options import (
     FAIL_CODES,
     PRESENCE_KEY,
@@ -19,6 +20,7 @@ from ccarchiver_sim.peers.forwarder.options import (
 )
 from ccarchiver_sim.peers.forwarder.service import Forwarder
 from ccarchiver_sim.program import LogLevel, MuteOption, app_of
+from ccarchiver_sim.raws.segments import AMPLIFIERS
 
 if TYPE_CHECKING:
     from ccarchiver_sim.peers.common.runloop import RunLoop
@@ -83,6 +85,12 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
     scan_time: Annotated[
         float, typer.Option(min=0, help="Seconds for which it does nothing else during a SCAN.")
     ] = 0.0,
+    amplifiers: Annotated[
+        int, typer.Option(min=1, max=AMPLIFIERS, help="Image extensions of a file; a CCD has 16.")
+    ] = DEFAULT_AMPLIFIERS,
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Compress the images, as the camera does.")
+    ] = False,
     log_level: LogLevel = "INFO",
 ) -> None:
     """Run a simulated Forwarder until SIGTERM or Ctrl-C.
@@ -122,6 +130,7 @@ def forwarder(  # noqa: PLR0913 - each is an option of the command
                 wait_for_queue=wait_for_queue,
                 work_dir=work_dir or Path(temporary),
                 daq=daq,
+                layout=Layout(amplifiers, compressed=compress),
             )
             Forwarder(loop, site, options).run()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
+from ccarchiver_sim.peers.forwarder.fitsfile import DEFAULT_LAYOUT, Layout
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -75,3 +77,4 @@ class ForwarderOptions:
     wait_for_queue: bool
     work_dir: Path
     daq: Path | None = None
+    layout: Layout = DEFAULT_LAYOUT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -20,9 +20,13 @@ DIGEST_TYPE_KEYWORD: Final = "PIXDIGT"
 """Header keywords in which simulated Forwarders write the pixels' digest; files without them are
 accepted."""
 
-RAFT_KEYWORD: Final = "RAFTNAME"
+RAFT_KEYWORD: Final = "RAFTBAY"
 SENSOR_KEYWORD: Final = "CCDSLOT"
-"""Header keywords with the raft and the name of the CCD."""
+"""Header keywords with the places of the raft and of the CCD. RAFTNAME is the serial number of the
+raft."""
+
+
+Image: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 
 class BadFileError(Exception):
@@ -41,7 +45,8 @@ def inspect(request: Request) -> RawFile:
     try:
         with fits.open(request.path, memmap=False) as units:
             header = units[0].header
-            pixels = units[0].data
+            # A file with one image may have it in its first unit.
+            pixels = [unit.data for unit in units if unit.data is not None]
             fields = {keyword: header[keyword] for keyword in header if keyword}
     except (OSError, ValueError, TypeError, fits.VerifyError) as error:
         raise BadFileError(f"cannot read it as FITS: {error}") from error
@@ -58,24 +63,24 @@ def inspect(request: Request) -> RawFile:
     return RawFile(request.path, detector, observation)
 
 
-def _verify_digest(
-    header: dict[str, object], pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-) -> None:
+def _verify_digest(header: dict[str, object], pixels: list[Image]) -> None:
     """Compare the pixels with the digest in the header, if there is one."""
     expected = header.get(DIGEST_KEYWORD)
     if expected is None:
         return
     algorithm = str(header.get(DIGEST_TYPE_KEYWORD))
     try:
-        digest = hashlib.new(algorithm.lower(), _big_endian(pixels), usedforsecurity=False)
+        digest = hashlib.new(algorithm.lower(), usedforsecurity=False)
     except ValueError as error:
         raise BadFileError(f"its header has an unknown algorithm {algorithm!r}") from error
+    for image in pixels:
+        digest.update(_big_endian(image))
     if digest.hexdigest() != expected:
         raise BadFileError(
             f"its pixels have {algorithm} {digest.hexdigest()}, its header says {expected}"
         )
 
 
-def _big_endian(pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> bytes:
+def _big_endian(pixels: Image) -> bytes:
     """Return the pixels as FITS stores them, which is the form of the digest."""
     return np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder(">")).tobytes()

@@ -1,0 +1,1 @@
+"""The layout of raw files: the segments of a CCD, one for each amplifier."""
