@@ -11,7 +11,7 @@ from rich.console import Console
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import load_settings
-from ccarchiver_sim.butler.check import check_butler
+from ccarchiver_sim.butler.check import ButlerCheck, check_butler
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -28,7 +28,12 @@ from ccarchiver_sim.testbed.site import settings_of
 
 
 async def run_demo(
-    plan: NightPlan, console: Console, *, keep: bool, settings: Mapping[str, object] | None = None
+    plan: NightPlan,
+    console: Console,
+    *,
+    keep: bool,
+    settings: Mapping[str, object] | None = None,
+    picture: Path | None = None,
 ) -> int:
     """Run the night, print the table, and end everything that was started.
 
@@ -42,6 +47,8 @@ async def run_demo(
         Whether to keep the run folder, with the Butler repository.
     settings
         ROOT keys of a site; those of ComCam by default.
+    picture
+        File into which to draw the last image.
 
     Returns
     -------
@@ -67,6 +74,9 @@ async def run_demo(
         console.print(f"{complete} of {plan.images} exposures complete")
         butler = check_butler(load_settings(rig.folder.site_file), [one.obsid for one in checks])
         console.print("\n".join(butler.lines), highlight=False)
+        if picture is not None:
+            text = _draw(butler, checks[-1].obsid, picture)
+            console.print(text, soft_wrap=True, markup=False)
         is_delivered = complete == plan.images and butler.is_complete
         code = EXIT_OK if is_delivered else EXIT_FAILED
         if keep or not is_delivered:
@@ -82,6 +92,21 @@ async def run_demo(
         else:
             rig.folder.remove()
     return code
+
+
+def _draw(butler: ButlerCheck, obsid: str, picture: Path) -> str:
+    """Draw an image with the files that the Butler has of it; return a text about the result."""
+    try:
+        # Loading matplotlib takes a second, and only a picture needs it.
+        from ccarchiver_sim.butler.query import files_of_image  # noqa: PLC0415
+        from ccarchiver_sim.demo.picture import draw  # noqa: PLC0415
+
+        draw(obsid, files_of_image(butler.repository, butler.collection, obsid), picture)
+    except ModuleNotFoundError as error:
+        return f"no picture: {error}; install it: pip install -r requirements-dev.txt"
+    except OSError as error:
+        return f"no picture: cannot write {picture}: {error.strerror or error}"
+    return f"picture of {obsid}: {picture}"
 
 
 def demo(
@@ -102,6 +127,9 @@ def demo(
             "--keep", help="Keep the run folder with the Butler repository even after a success."
         ),
     ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the CCDs of the last image into this PNG file.")
+    ] = None,
 ) -> None:
     """Run a night of exposures with private brokers, supervised workers and simulated peers.
 
@@ -114,7 +142,9 @@ def demo(
     except ConfigError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
-    night = run_demo(NightPlan(images, cadence), console, keep=keep, settings=settings)
+    night = run_demo(
+        NightPlan(images, cadence), console, keep=keep, settings=settings, picture=picture
+    )
     raise typer.Exit(run_until_signalled(night, console))
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.raws.segments import AMPLIFIERS
 from ccarchiver_sim.testbed.delivery_check import DeliveryCheck, check_delivery
 from ccarchiver_sim.testbed.polling import POLL_INTERVAL_S
 from ccarchiver_sim.testbed.rig import CAMERA, Rig
@@ -59,7 +60,7 @@ class Night:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
-                tasks.create_task(rig.start_peers())
+                tasks.create_task(rig.start_peers("--amplifiers", str(AMPLIFIERS)))
         with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
             await self.watched(rig.observer.go_to(salobj.State.ENABLED))
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
