@@ -56,3 +56,13 @@ def test_command_lists_a_row_for_each_ccd(
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2026112200001") == 9
+
+
+@pytest.mark.processes
+def test_butler_program_lists_the_exposures(repository: Repository, tmp_path: Path) -> None:
+    repository.ingest([*image(tmp_path, 1), *image(tmp_path, 2)])
+    argv = [ROOT / ".venv/bin/butler", "query-dimension-records", repository.root, "exposure"]
+    done = pace.run([str(word) for word in argv], LIMIT_S, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert [done.stdout.count(f" {number} ") for number in (2026112200001, 2026112200002)] == [1, 1]
