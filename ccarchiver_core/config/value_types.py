@@ -134,7 +134,9 @@ def _check_sensor(value: str) -> str:
 
 
 def _check_header_template(value: str) -> str:
-    """Require the address of a header file with the name of its image in it."""
+    """Require the address of a header file with the name of its image in it, or an empty text."""
+    if not value:
+        return value
     try:
         address = value.format(obsid="CC_O_20261122_000001", day_obs="20261122")
     except (IndexError, KeyError, ValueError, AttributeError):

@@ -64,7 +64,8 @@ SCALARS = (
 TEXTS = [
     (name.upper(),)
     for name, field in Settings.model_fields.items()
-    if field.annotation is str and name not in {"redis_host", "base_broker_addr"}
+    if field.annotation is str
+    and name not in {"redis_host", "base_broker_addr", "header_url_template"}
 ] + [("ARCHIVE", "CHECKSUM_TYPE")]
 """Settings that hold any text."""
 
@@ -74,6 +75,8 @@ WITH_RULES = [
     ("REDIS_SENTINELS",),
     ("STATUS_NAMES",),
     ("LOGGING_DIR",),
+    ("CATCH_UP",),
+    ("HEADER_URL_TEMPLATE",),
     ("SAL", "CAMERA"),
     ("ARCHIVE", "ARCHIVE_LOGIN"),
     ("ARCHIVE", "ARCHIVE_IP"),
