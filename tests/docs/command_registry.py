@@ -133,7 +133,9 @@ LINES = (
     ),
     Line(r'python -c "from lsst\.ts\.idl import get_idl_dir; .*', Verification.STANDALONE),
     Line(
-        r"git clone https://github\.com/lsst-ts/ts_salobj .*|export PYTHONPATH=/tmp/ts_salobj/.*",
+        r"git clone https://github\.com/lsst-ts/ts_salobj .*|echo '__path__.*|cp /tmp/ts_salobj/.*|"
+        r"export PYTHONPATH=/tmp/ts_salobj/.*|"
+        r'python -c "from lsst\.ts import salobj; .*',
         Verification.NOT_RUN,
         "a source tree from another site; tests/sal/test_salobj_calls.py tests what differs",
     ),
