@@ -10,6 +10,7 @@ from rich.console import Console
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.peers.forwarder.fitsfile import DEFAULT_AMPLIFIERS
 from ccarchiver_sim.raws.segments import AMPLIFIERS
 from ccarchiver_sim.testbed.delivery_check import DeliveryCheck, check_delivery
 from ccarchiver_sim.testbed.polling import POLL_INTERVAL_S
@@ -21,6 +22,9 @@ COMPLETE_LIMIT_S = 60.0
 machine."""
 EXPOSURE_S = 1.0
 """Duration of each exposure, or half the cadence if that is shorter."""
+MOST_WHOLE_CCDS = 30
+"""Files of an image up to which each has all its amplifiers. One file then costs 25 ms of CPU time:
+a fifth of a second for ComCam's nine, five seconds for a full focal plane."""
 READOUT_MARGIN_S = 60.0
 """Time in addition to the planned time of all exposures, for a machine that is slow with eight new
 processes."""
@@ -60,7 +64,7 @@ class Night:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
-                tasks.create_task(rig.start_peers("--amplifiers", str(AMPLIFIERS)))
+                tasks.create_task(rig.start_peers("--amplifiers", str(self._amplifiers)))
         with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
             await self.watched(rig.observer.go_to(salobj.State.ENABLED))
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
@@ -69,6 +73,10 @@ class Night:
         with step(f"{rig.names.archiver} back to STANDBY"):
             await self.watched(rig.observer.go_to(salobj.State.STANDBY))
         return checks
+
+    @property
+    def _amplifiers(self) -> int:
+        return AMPLIFIERS if self.expected <= MOST_WHOLE_CCDS else DEFAULT_AMPLIFIERS
 
     async def watched(self, work: Coroutine[object, object, object]) -> None:
         """Wait for a coroutine, and cancel it as soon as a program of the rig has ended.
