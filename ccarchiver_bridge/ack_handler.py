@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge import pending_acks
 from ccarchiver_bridge.messages import target_dir
 from ccarchiver_bridge.messages.incoming import (
     Ack,
@@ -22,7 +21,7 @@ from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.exposure import Instruction
 from ccarchiver_core.domain.instruction_limits import MAX_SENDS
 from ccarchiver_core.domain.worker_messages import ReplaceForwarder, ReplaceReason
-from ccarchiver_core.store import dead_letters, stage_durations
+from ccarchiver_core.store import dead_letters, pending_acks, stage_durations
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
     from ccarchiver_bridge.context import BridgeContext
     from ccarchiver_bridge.controller import ControllerMonitor
     from ccarchiver_bridge.dispatcher import Dispatcher
-    from ccarchiver_bridge.pending_acks import PendingAck, PendingAcks
+    from ccarchiver_bridge.pending_acks import PendingAcks
+    from ccarchiver_core.domain.pending_ack import PendingAck
     from ccarchiver_core.store.transaction import Outcome
 
 SILENCE_CODES = {

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ccarchiver_bridge import pending_acks
 from ccarchiver_bridge.amqp.errors import AmqpError
-from ccarchiver_bridge.pending_acks import PendingAck
 from ccarchiver_bridge.queue_purge import purge
 from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.domain.exposure import ack_number
 from ccarchiver_core.domain.instruction_limits import MAX_SENDS
+from ccarchiver_core.domain.pending_ack import PendingAck
 from ccarchiver_core.domain.worker_messages import AssociationOutcome, AssociationResult
+from ccarchiver_core.store import pending_acks
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.backoff import Backoff
+from ccarchiver_core.redis.replies import read_length
 from ccarchiver_core.redis.retry import retry_until_available
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Backpressure:
         limit = self._bridge.settings.max_mailbox
         while self._free <= 0:
             depth = await retry_until_available(
-                lambda: self._bridge.redis.xlen(keys.Worker.SAL.mailbox)
+                lambda: read_length(self._bridge.redis, keys.Worker.SAL.mailbox)
             )
             self._free = limit - depth
             if depth >= limit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ccarchiver_bridge import unreadable_acks
 from ccarchiver_bridge.ack_handler import AckHandler
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
 from ccarchiver_bridge.amqp.errors import AmqpError, BlockedError
@@ -93,6 +94,7 @@ class Bridge:
     async def run(self) -> None:
         """Run the tasks until cancelled."""
         await self._pending_acks.load(self._bridge.redis)
+        await unreadable_acks.replay(self._bridge)
         await self._scan.load()
         await self._dispatcher.begin()
         self._publish_state()

@@ -15,19 +15,17 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from ccarchiver_bridge import pending_acks
 from ccarchiver_bridge.amqp.errors import AmqpError
 from ccarchiver_bridge.new_images import NewImages
-from ccarchiver_bridge.pending_acks import PendingAck
-from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.exposure import Exposure, Instruction, SentInstruction, ack_number
+from ccarchiver_core.domain.pending_ack import PendingAck
 from ccarchiver_core.log.deferred_log import DeferredLog
 from ccarchiver_core.redis.retry import retry_until_available
-from ccarchiver_core.store import stage_durations
-from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store import pending_acks, stage_durations
+from ccarchiver_core.store.image_ledger import ImageLedger, read_last_job
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -73,8 +71,8 @@ class Dispatcher:
 
     async def begin(self) -> None:
         """Read the highest job number of earlier processes; call it once, before the rest."""
-        job = await retry_until_available(lambda: self._bridge.redis.hget(keys.COUNTERS, "job"))
-        self._new_images = NewImages(int(job or 0))
+        job = await retry_until_available(lambda: read_last_job(self._bridge.redis))
+        self._new_images = NewImages(job)
 
     def lock(self, obsid: str) -> asyncio.Lock:
         """Return the lock that keeps the handling of one image in order."""

@@ -12,50 +12,19 @@ import itertools
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
-from ccarchiver_core import keys
-from ccarchiver_core.domain.exposure import Instruction
-from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.redis.retry import retry_until_available
+from ccarchiver_core.store import pending_acks
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from ccarchiver_core.domain.pending_ack import PendingAck
     from ccarchiver_core.domain.session import Session
     from ccarchiver_core.store.transaction import Transaction
 
 
 ACKNOWLEDGED_KEPT = 100
 """Acknowledgements kept for one queue before those that no longer affect a deadline are removed."""
-
-
-class PendingAck(BaseModel):
-    """Acknowledgement that a peer has not sent yet; ``instruction`` is None for ASSOCIATED."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ack_id: str
-    session_id: str
-    epoch: int
-    queue: str
-    instruction: Instruction | None = None
-    obsid: str = ""
-    sends: int = 1
-
-    @property
-    def of_forwarder(self) -> bool:
-        """Whether a Forwarder must send it, under the epoch of its pairing."""
-        return self.instruction is not Instruction.NEW_ITEM
-
-    @property
-    def log_keys(self) -> dict[str, str | int]:
-        """Keys of its log lines: the ACK_ID contains the session; the Controller has no epoch."""
-        keys_of_lines: dict[str, str | int] = {"image": self.obsid} if self.obsid else {}
-        keys_of_lines["ack_id"] = self.ack_id
-        if self.of_forwarder:
-            keys_of_lines["epoch"] = self.epoch
-        return keys_of_lines
 
 
 class _Suspension(NamedTuple):
@@ -87,11 +56,12 @@ class PendingAcks:
         self._suspended: dict[str, _Suspension] = {}
 
     async def load(self, redis: Redis) -> None:
-        """Read the pending acks of an earlier process of this bridge."""
-        for text in (
-            await retry_until_available(lambda: read_hash(redis, keys.PENDING_ACKS))
-        ).values():
-            self.expect(PendingAck.model_validate_json(text))
+        """Read the pending acks of an earlier process of this bridge.
+
+        Those that cannot be read are left out; `ccarchiver_bridge.unreadable_acks` handles them.
+        """
+        for pending in (await retry_until_available(lambda: pending_acks.read(redis))).values():
+            self.expect(pending)
 
     def find(self, ack_id: str) -> PendingAck | None:
         """Return the pending ack with an ACK_ID; None if there is none."""
@@ -185,7 +155,7 @@ class PendingAcks:
             )
             if other_session or other_forwarder:
                 self.forget(pending.ack_id)
-                remove(transaction, pending.ack_id)
+                pending_acks.remove(transaction, pending.ack_id)
 
     def restart_deadlines(self) -> None:
         """Restart all deadlines: until now the bridge could not receive acknowledgements."""
@@ -206,13 +176,3 @@ class PendingAcks:
             if due <= read_until and self._due_at(ack_id) <= read_until
         )
         return [self._pending_acks[ack_id] for _, ack_id in late]
-
-
-def record(transaction: Transaction, pending: PendingAck) -> None:
-    """Add a pending ack to the transaction that records its message."""
-    transaction.command("HSET", keys.PENDING_ACKS, pending.ack_id, pending.model_dump_json())
-
-
-def remove(transaction: Transaction, ack_id: str) -> None:
-    """Add the removal of a pending ack to a transaction."""
-    transaction.command("HDEL", keys.PENDING_ACKS, ack_id)

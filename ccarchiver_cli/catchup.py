@@ -10,7 +10,7 @@ import typer
 
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
-from ccarchiver_cli.missed_texts import FOUND_BY, MODES, scan_text
+from ccarchiver_cli.missed_texts import FOUND_BY, MODES, UNKNOWN, scan_text
 from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
 from ccarchiver_cli.output import (
     EXIT_WRONG,
@@ -121,5 +121,5 @@ def _print(missed: MissedImages) -> None:
 
 
 def _reason(image: ImageSummary) -> str:
-    found = FOUND_BY.get(image.missed_by, image.missed_by)
+    found = FOUND_BY.get(image.missed_by, UNKNOWN)
     return f"skipped, and {found}" if image.events else found

@@ -42,9 +42,29 @@ if TYPE_CHECKING:
 MATCHES = 6
 """Images searched for: the one that is shown, and others that are named."""
 
-STYLES = {ImageState.FAILED: "bold red", ImageState.STALLED: "yellow", ImageState.COMPLETE: "green"}
+STYLES = {
+    ImageState.FAILED: "bold red",
+    ImageState.UNREADABLE: "bold red",
+    ImageState.STALLED: "yellow",
+    ImageState.COMPLETE: "green",
+}
 
-NOT_WELL = (ImageState.FAILED, ImageState.STALLED, ImageState.SKIPPED, ImageState.MISSED)
+NOT_WELL = (
+    ImageState.FAILED,
+    ImageState.STALLED,
+    ImageState.SKIPPED,
+    ImageState.MISSED,
+    ImageState.UNREADABLE,
+)
+
+FIXED_REMEDIES = {
+    ImageState.SKIPPED: "nothing: the CSC was not ENABLED, so the image was not to be archived",
+    ImageState.MISSED: "see ccarchiver catchup; with CATCH_UP: automatic it is archived",
+    ImageState.UNANNOUNCED: (
+        "nothing: only file statuses were received; another archiver accepted the image"
+    ),
+}
+"""Remedies that do not depend on the image, by its state."""
 
 
 class ImageDetails(BaseModel):
@@ -187,14 +207,11 @@ def _remedy_of_state(record: ImageRecord) -> str:
                 "check the peer that it waits for; "
                 f"if it does not continue by itself: ccarchiver night {night} --replay"
             )
-        case ImageState.SKIPPED:
-            return "nothing: the CSC was not ENABLED, so the image was not to be archived"
-        case ImageState.MISSED:
-            return "see ccarchiver catchup; with CATCH_UP: automatic it is archived"
-        case ImageState.UNANNOUNCED:
-            return "nothing: only file statuses were received; another archiver accepted the image"
-        case ImageState.ACCEPTED | ImageState.COMPLETE:
-            return ""
+        case ImageState.UNREADABLE:
+            fields = ", ".join(record.unreadable)
+            return f"its record cannot be read ({fields}): ccarchiver doctor names the reason"
+        case state:
+            return FIXED_REMEDIES.get(state, "")
 
 
 def _print(details: ImageDetails) -> None:

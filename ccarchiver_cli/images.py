@@ -35,7 +35,11 @@ MOST = 1_000_000
 INDENT = " " * 16
 """Indents the note below an image's name."""
 
-STYLES = {ImageState.FAILED: "red", ImageState.STALLED: "yellow"}
+STYLES = {
+    ImageState.FAILED: "red",
+    ImageState.UNREADABLE: "red",
+    ImageState.STALLED: "yellow",
+}
 
 
 class StateFilter(enum.StrEnum):
@@ -48,6 +52,7 @@ class StateFilter(enum.StrEnum):
     FAILED = "failed"
     UNANNOUNCED = "unannounced"
     MISSED = "missed"
+    UNREADABLE = "unreadable"
 
 
 STATE_HELP = f"Show only images in this state: {', '.join(StateFilter)}. Open: not finished."

@@ -18,6 +18,9 @@ FOUND_BY: dict[str, str] = {
 }
 """What has shown that an image was missed."""
 
+UNKNOWN = "what has shown it cannot be read"
+"""Text about an image whose ``missed_by`` cannot be read; the next scan that lists it writes it."""
+
 MODES = {
     CatchUp.OFF: "off: nothing is searched for",
     CatchUp.REPORT: "report: missed exposures are not archived",

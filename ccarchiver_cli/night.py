@@ -127,7 +127,8 @@ def _verdict(summary: NightSummary, now: float) -> str:
     progress = f"; in progress: {in_progress}" if in_progress else ""
     hint = f"; ccarchiver night {summary.day} --replay" if waiting else ""
     missed = f"; ccarchiver catchup {summary.day}" if summary.missed else ""
-    return f"NOT complete{progress}{hint}{missed}"
+    unreadable = "; ccarchiver doctor" if summary.unreadable else ""
+    return f"NOT complete{progress}{hint}{missed}{unreadable}"
 
 
 Row = tuple[str, int | str, str]
@@ -147,6 +148,8 @@ def _images(summary: NightSummary) -> Iterator[Row]:
     if summary.caught_up:
         yield "caught up", summary.caught_up, ""
     yield "skipped", len(summary.skipped), _named(summary.skipped)
+    if summary.unreadable:
+        yield "unreadable", len(summary.unreadable), _named(summary.unreadable)
     if summary.unannounced:
         yield "unannounced", len(summary.unannounced), _named(summary.unannounced)
     if summary.refused:

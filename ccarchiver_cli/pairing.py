@@ -15,7 +15,7 @@ from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.forwarder import ForwarderEntry
 from ccarchiver_core.domain.worker_messages import ReplaceForwarder, ReplaceReason
-from ccarchiver_core.redis.replies import transact
+from ccarchiver_core.redis.replies import read_list, transact
 from ccarchiver_core.status.candidate_list import read_candidates
 from ccarchiver_core.store.session import read_session
 
@@ -133,7 +133,7 @@ async def promote(redis: Redis, settings: Settings, name: str) -> str:
     )
     text = entry.model_dump_json()
     removed: list[tuple[str | bytes | int, ...]] = []
-    for raw in await redis.lrange(keys.FORWARDER_LIST, 0, -1):
+    for raw in await read_list(redis, keys.FORWARDER_LIST):
         try:
             if ForwarderEntry.model_validate_json(raw).consume_queue == chosen.queue:
                 removed.append(("LREM", keys.FORWARDER_LIST, 0, raw))

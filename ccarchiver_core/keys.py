@@ -64,6 +64,14 @@ See `ccarchiver_core.store.supervised_processes`."""
 STAGE_DURATIONS = "ccarchiver:stage_durations"
 """Hash: histograms of the stage durations; see `ccarchiver_core.store.stage_durations`."""
 
+UNREADABLE = "ccarchiver:unreadable"
+"""Hash: what a transaction has set aside, because a person or another version had changed it.
+
+A field is the name of a key, or key and field. The value is the old value of a counter, or the new
+name of a key of a wrong type: this name, a colon, a time, a colon and the old name. Health moves
+the fields to the dead letters.
+"""
+
 MAILBOX_GROUP = "worker"
 """The one consumer group of every mailbox."""
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
-from ccarchiver_core.domain.forwarder import ForwarderEntry
-from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.replies import read_list, unless_wrong_type
 from ccarchiver_core.redis.retry import retry_until_available
-from ccarchiver_core.store import association_attempts, dead_letters
+from ccarchiver_core.store import association_attempts, dead_letters, known_forwarders
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
+    from ccarchiver_core.domain.forwarder import ForwarderEntry
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_core.store.association_attempts import AssociationAttempt
     from ccarchiver_health.forwarder_list import ForwarderList
@@ -101,25 +101,23 @@ class CandidateQueue:
 
     async def _next_raw(self) -> bytes | None:
         redis = self._context.redis
-        waiting = await redis.lindex(keys.PAIRING_CANDIDATE, 0)
-        raw = waiting or await redis.lmove(
-            keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT"
-        )
-        return raw.encode() if isinstance(raw, str) else raw
+        waiting = await read_list(redis, keys.PAIRING_CANDIDATE)
+        if waiting:
+            return waiting[0]
+        move = redis.lmove(keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, "RIGHT", "LEFT")
+        return await unless_wrong_type(move, cast("bytes | None", None))
 
     async def _known(self, excluded: set[str]) -> Candidate | None:
-        known = await retry_until_available(
-            lambda: read_hash(self._context.redis, keys.KNOWN_FORWARDERS)
-        )
+        known = await retry_until_available(lambda: known_forwarders.read(self._context.redis))
         now = time.monotonic()
-        for queue, text in known.items():
+        for queue, entry in known.items():
             if (
                 queue in excluded
                 or now - self._attempted_at.get(queue, -KNOWN_RETRY_INTERVAL) < KNOWN_RETRY_INTERVAL
             ):
                 continue
             self._attempted_at[queue] = now
-            return Candidate(ForwarderEntry.model_validate_json(text), listed=False)
+            return Candidate(entry, listed=False)
         return None
 
     async def complete(
@@ -137,7 +135,7 @@ class CandidateQueue:
             association_attempts.record(transaction, queue, attempt)
             return
         if (
-            await retry_until_available(lambda: self._context.redis.hlen(keys.KNOWN_FORWARDERS))
+            len(await retry_until_available(lambda: known_forwarders.read(self._context.redis)))
             >= MAX_KNOWN
         ):
             _log.warning(

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.forwarder import MAX_SHOWN, parse_list_entry
-from ccarchiver_core.redis.replies import text
+from ccarchiver_core.redis.replies import text, unless_wrong_type
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.periodic_log import PeriodicLog
@@ -143,7 +143,7 @@ class ForwarderList:
 
     async def _fingerprint(self) -> _Fingerprint:
         redis = self._context.redis
-        length = await redis.llen(keys.FORWARDER_LIST)
+        length = await self._length()
         if not length:
             return 0, None, None
         newest = cast("bytes | None", await redis.lindex(keys.FORWARDER_LIST, 0))
@@ -155,7 +155,7 @@ class ForwarderList:
 
         Entries that the caller removes from a page are not counted as read.
         """
-        redis, remaining = self._context.redis, await self._context.redis.llen(keys.FORWARDER_LIST)
+        redis, remaining = self._context.redis, await self._length()
         kept = 0
         while remaining > 0:
             length = await redis.llen(keys.FORWARDER_LIST)
@@ -168,6 +168,10 @@ class ForwarderList:
             remaining -= len(page)
             removed = max(0, length - await redis.llen(keys.FORWARDER_LIST))
             kept += max(0, len(page) - removed)
+
+    async def _length(self) -> int:
+        """Return the number of entries; 0 if a person has made the key one of another type."""
+        return await unless_wrong_type(self._context.redis.llen(keys.FORWARDER_LIST), 0)
 
     def _is_of(self, raw: bytes, queue: str) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import TypeAdapter
@@ -12,11 +12,13 @@ from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.image_record import ImageRecord, ImageState
-from ccarchiver_core.redis.replies import text
+from ccarchiver_core.redis.replies import read_hash, read_length, text, unless_wrong_type
 from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.field_parser import FieldParser
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.periodic_log import PeriodicLog
+from ccarchiver_health.record_repair import RecordRepair
 
 if TYPE_CHECKING:
     from ccarchiver_core.runtime.worker import WorkerContext
@@ -36,6 +38,9 @@ The room that is left keeps each new dead letter from causing another trimming.
 HOUR = 3600.0
 DAY = 24 * HOUR
 
+_UNKNOWN = 0.0
+"""Score of an image in an index that has a wrong type."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -51,6 +56,7 @@ class Housekeeping:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._ledger = ImageLedger(context.redis)
+        self._records = RecordRepair(context)
         self._mailboxes_full = {
             worker: PeriodicLog(_log.error, "mailbox.full", "rounds") for worker in keys.Worker
         }
@@ -70,11 +76,16 @@ class Housekeeping:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                await self.report_stalled()
-                await self.prune()
-                await self.report_bounds()
+                await self.round()
             except (RedisError, OSError) as error:
                 _log.warning("housekeeping.postponed", error=str(error))
+
+    async def round(self) -> None:
+        """Do the housekeeping once."""
+        await self._records.run_once()
+        await self.report_stalled()
+        await self.prune()
+        await self.report_bounds()
 
     async def report_stalled(self) -> None:
         """Mark images without progress for STALLED_AFTER, and abandon those past ABANDONED_AFTER.
@@ -92,10 +103,36 @@ class Housekeeping:
                 transaction = Transaction()
                 ImageLedger.close_missing(transaction, obsid)
                 await self._context.transactions.apply(transaction)
+            elif record.state is ImageState.UNREADABLE:
+                await self._fail_unreadable(record)
             elif record.age_s >= settings.abandoned_after:
                 await self._abandon(record)
             elif record.idle_s >= settings.stalled_after and record.state is ImageState.ACCEPTED:
                 await self._mark_stalled(record)
+
+    async def _fail_unreadable(self, record: ImageRecord) -> None:
+        """Fail an image whose state cannot be read; ``ccarchiver image NAME --retry`` starts it."""
+        reason = f"its record cannot be read: {', '.join(record.unreadable)}"
+        fields = await self._ledger.read_raw(record.obsid)
+        transaction = Transaction()
+        ImageLedger.fail(transaction, record.obsid, reason)
+        transaction.count("records_unreadable")
+        dead_letters.add(
+            transaction,
+            self._context.settings,
+            origin=keys.UNFINISHED,
+            reason=reason,
+            raw=repr(fields).encode(),
+            obsid=record.obsid,
+        )
+        await self._context.transactions.apply(transaction)
+        _log.error(
+            "image.unreadable",
+            effect="the image is not archived",
+            image=record.obsid,
+            reason=reason,
+            remedy=f"ccarchiver image {record.obsid} --retry",
+        )
 
     async def _mark_stalled(self, record: ImageRecord) -> None:
         transaction = Transaction()
@@ -140,18 +177,20 @@ class Housekeeping:
     async def prune(self) -> None:
         """Delete old finished images, and the oldest finished ones above the ledger's limit."""
         redis, settings = self._context.redis, self._context.settings
-        count = await redis.zcard(keys.IMAGES)
+        count = await unless_wrong_type(redis.zcard(keys.IMAGES), 0)
         excess = count - settings.max_ledger_images
-        oldest = await redis.zrange(keys.IMAGES, 0, BATCH - 1, withscores=True)
+        reply = redis.zrange(keys.IMAGES, 0, BATCH - 1, withscores=True)
+        oldest = await unless_wrong_type(reply, list[tuple[bytes, float]]())
         removed = 0
-        for name, first_seen_at in cast("list[tuple[bytes, float]]", oldest):
+        for name, first_seen_at in oldest:
             obsid = text(name)
             age_s = time.time() - float(first_seen_at)
             is_recent = age_s < settings.ledger_retention_days * DAY
             if is_recent and removed >= excess:
                 break
-            if await redis.zscore(keys.UNFINISHED, obsid) is not None:
-                continue
+            score = redis.zscore(keys.UNFINISHED, obsid)
+            if await unless_wrong_type(score, _UNKNOWN) is not None:
+                continue  # also if the index cannot be read
             transaction = Transaction().count("images_pruned")
             ImageLedger.delete(transaction, obsid)
             await self._context.transactions.apply(transaction)
@@ -168,7 +207,7 @@ class Housekeeping:
         """Log each limit that has been reached, and keep the dead letters within theirs."""
         redis, settings = self._context.redis, self._context.settings
         for worker in keys.Worker:
-            depth = await redis.xlen(worker.mailbox)
+            depth = await read_length(redis, worker.mailbox)
             if depth >= settings.max_mailbox:
                 self._mailboxes_full[worker].add(
                     1,
@@ -188,10 +227,11 @@ class Housekeeping:
         """
         redis, settings = self._context.redis, self._context.settings
         # read before: a dead letter that is written meanwhile is handled in the next round
-        written = int(await redis.hget(keys.COUNTERS, "dead_letters") or 0)
+        counters = FieldParser(keys.COUNTERS, await read_hash(redis, keys.COUNTERS))
+        written = counters.integer("dead_letters")
         if written == self._dead_letters_written:
             return
-        count = await redis.xlen(keys.DEAD_LETTERS)
+        count = await read_length(redis, keys.DEAD_LETTERS)
         is_full = count >= settings.max_dead_letters
         if is_full:
             # This is the first check that finds it full, or all new ones replaced older ones.

@@ -24,7 +24,7 @@ from ccarchiver_core.log.deferred_log import DeferredLog
 from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import dead_letters
-from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store.image_ledger import ImageLedger, read_last_job
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
 from ccarchiver_sal.known_image import KnownImage
@@ -145,8 +145,8 @@ class EventIntake:
         """Load what an earlier process recorded: the last job number and the watermarks."""
         redis = self._context.redis
         self._watermarks.load(await retry_until_available(lambda: read_hash(redis, keys.CSC)))
-        job = await retry_until_available(lambda: redis.hget(keys.COUNTERS, "job"))
-        self._job = max(self._job, int(job or 0))
+        job = await retry_until_available(lambda: read_last_job(redis))
+        self._job = max(self._job, job)
 
     def handle_history(self, topic: str, history: Sequence[Sample], kept: int) -> None:
         """Handle the events that were sent before this process subscribed.
@@ -313,6 +313,7 @@ class EventIntake:
             ImageState.ACCEPTED,
             ImageState.STALLED,
             ImageState.FAILED,
+            ImageState.UNREADABLE,
         )
         refused = known.refused_exposure_of(
             received.event, received.received_at, is_enabled=received.is_enabled

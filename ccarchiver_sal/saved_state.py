@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
-from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.redis.replies import is_wrong_type, read_hash
+from ccarchiver_core.store.field_parser import MAX_SHOWN, FieldParser, parse_count
 from ccarchiver_core.store.session import read_session
+from ccarchiver_core.store.set_aside import set_aside
 from ccarchiver_sal.adapter import State
 
 if TYPE_CHECKING:
@@ -47,7 +50,15 @@ async def read_saved(redis: Redis, window: float) -> SavedState | None:
     fields = await read_hash(redis, keys.CSC)
     if "state" not in fields:
         return None
-    state = State(int(fields["state"]))
+    parser = FieldParser(keys.CSC, fields)
+    state = parser.read("state", _parse_state)
+    if state is None:
+        _log.error(
+            "csc.not_resumed",
+            effect="the CSC starts in STANDBY",
+            reason=f"its saved state {fields['state'][:MAX_SHOWN]!r} cannot be read",
+        )
+        return None
     if state not in (State.DISABLED, State.ENABLED, State.FAULT):
         return None
     down_s = clock.seconds_since(fields, ALIVE)
@@ -57,7 +68,11 @@ async def read_saved(redis: Redis, window: float) -> SavedState | None:
     if state is not State.FAULT and not (await read_session(redis)).is_active:
         _log.info("csc.not_resumed", state=state.name, reason="its session has been ended")
         return None
-    return SavedState(state, int(fields.get("error_code", "0")), fields.get("error_report", ""))
+    return SavedState(state, parser.integer("error_code"), fields.get("error_report", ""))
+
+
+def _parse_state(text: str) -> State:
+    return State(parse_count(text))
 
 
 async def is_ended(redis: Redis) -> bool:
@@ -80,6 +95,11 @@ def write_state(transaction: Transaction, saved: SavedState) -> None:
 
 async def write_alive(redis: Redis) -> None:
     """Write the time at which the CSC was last alive."""
-    await redis.hset(
-        keys.CSC, items=list(itertools.chain.from_iterable(clock.now().fields(ALIVE).items()))
-    )
+    items = list(itertools.chain.from_iterable(clock.now().fields(ALIVE).items()))
+    try:
+        await redis.hset(keys.CSC, items=items)
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        await set_aside(redis, keys.CSC)  # a person has changed it
+        await redis.hset(keys.CSC, items=items)

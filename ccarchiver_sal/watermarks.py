@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
+from ccarchiver_core.store.csc_state import WATERMARK_PREFIX, read_watermarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ccarchiver_core.store.transaction import Transaction
     from ccarchiver_sal.adapter import Sample
-
-PREFIX = "watermark:"
-"""Prefix of fields in the CSC's hash: for each topic the watermarks of its senders, as JSON."""
 
 MAX_ORIGINS = 8
 """Senders remembered for each topic.
@@ -52,13 +50,9 @@ class Watermarks:
 
     def load(self, fields: dict[str, str]) -> None:
         """Load the watermarks of an earlier process; those of this process take precedence."""
-        for name, text in fields.items():
-            if name.startswith(PREFIX):
-                earlier = {
-                    origin: Watermark(*values) for origin, values in json.loads(text).items()
-                }
-                topic = name.removeprefix(PREFIX)
-                self._newest[topic] = {**earlier, **self._newest.get(topic, {})}
+        for topic, values in read_watermarks(fields).items():
+            earlier = {origin: Watermark(*one) for origin, one in values.items()}
+            self._newest[topic] = {**earlier, **self._newest.get(topic, {})}
 
     def copy(self) -> Watermarks:
         """Return a copy, to be restored if newer watermarks are not recorded."""
@@ -115,4 +109,6 @@ class Watermarks:
                 origin: (watermark.sequence, watermark.sent_at)
                 for origin, watermark in self._newest.setdefault(topic, {}).items()
             }
-            transaction.command("HSET", keys.CSC, f"{PREFIX}{topic}", json.dumps(watermarks))
+            transaction.command(
+                "HSET", keys.CSC, f"{WATERMARK_PREFIX}{topic}", json.dumps(watermarks)
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ from ccarchiver_cli.doctor.finding import failure, ok, warning
 from ccarchiver_cli.doctor.redis_link import query
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.base.host import host_name
+from ccarchiver_core.redis.replies import read_string
 from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
+from ccarchiver_core.runtime.lease import parse_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +54,8 @@ async def read_workers(redis: Redis) -> dict[keys.Worker, Seen]:
 
 async def _read(redis: Redis, worker: keys.Worker) -> Seen:
     heartbeat = await read_heartbeat(redis, worker)
-    raw = await redis.get(worker.lease)
-    return Seen(heartbeat, json.loads(raw) if raw else None)
+    raw = await read_string(redis, worker.lease)
+    return Seen(heartbeat, parse_holder(worker, raw) if raw else None)
 
 
 def evaluate_worker(worker: keys.Worker, seen: Seen) -> Finding:

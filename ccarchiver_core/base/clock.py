@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,12 @@ class Instant:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str], prefix: str = "") -> Instant | None:
-        """Return the moment that `fields` wrote into a Redis hash; None if there is none."""
-        if prefix + WALL not in fields:
+        """Return the moment that `fields` wrote into a Redis hash; None without a readable one."""
+        wall, uptime = _number(fields, prefix + WALL), _number(fields, prefix + UPTIME)
+        if wall is None:
             return None
-        uptime = fields.get(prefix + UPTIME)
         boot = fields.get(prefix + BOOT, "") if uptime is not None else ""
-        return cls(float(fields[prefix + WALL]), boot, float(uptime or 0.0))
+        return cls(wall, boot, uptime or 0.0)
 
 
 def now() -> Instant:
@@ -89,9 +90,19 @@ def seconds_since(fields: Mapping[str, str], prefix: str = "") -> float:
     counts as one of 1970.
     """
     present = now()
-    if present.boot and fields.get(prefix + BOOT) == present.boot and prefix + UPTIME in fields:
-        return present.uptime - float(fields[prefix + UPTIME])
-    return present.wall - float(fields.get(prefix + WALL, "0"))
+    uptime = _number(fields, prefix + UPTIME)
+    if present.boot and fields.get(prefix + BOOT) == present.boot and uptime is not None:
+        return present.uptime - uptime
+    return present.wall - (_number(fields, prefix + WALL) or 0.0)
+
+
+def _number(fields: Mapping[str, str], name: str) -> float | None:
+    """Return a field as a number; None if it is missing, or a person has made it unreadable."""
+    try:
+        value = float(fields[name])
+    except (KeyError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 class ClockJumpDetector:

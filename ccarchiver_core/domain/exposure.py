@@ -12,6 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ccarchiver_core.domain.record_types import (
+    Code,
+    UnixTime,
+)
+
 
 class EventKind(enum.StrEnum):
     """The three SAL events of an image; the values are also the fields of the image record."""
@@ -95,13 +100,13 @@ class SentInstruction(BaseModel):
 
     ack_id: str
     session_id: str
-    epoch: int
+    epoch: Code
     acked: bool = False
-    sent_at: float = 0.0
+    sent_at: UnixTime = 0.0
     """Time of RabbitMQ's confirmation."""
-    resent_at: float = 0.0
+    resent_at: UnixTime = 0.0
     """Time at which it was sent again, with the same ACK_ID."""
-    acked_at: float = 0.0
+    acked_at: UnixTime = 0.0
     """Time of the acknowledgement."""
 
 

@@ -34,6 +34,8 @@ class ImageState(enum.StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     STALLED = "stalled"
+    UNREADABLE = "unreadable"
+    """The field cannot be read: a person changed it, or another version wrote it. Never written."""
     UNANNOUNCED = "unannounced"
     """Only file statuses were received.
 

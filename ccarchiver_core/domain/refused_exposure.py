@@ -5,6 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from ccarchiver_core.domain.exposure import EventKind, ExposureEvent
+from ccarchiver_core.domain.record_types import (
+    Count,
+    UnixTime,
+)
 
 
 class RefusedExposure(BaseModel):
@@ -12,9 +16,9 @@ class RefusedExposure(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    number: int
+    number: Count
     """Its number among the refused exposures of this name, from 1."""
-    refused_at: float
+    refused_at: UnixTime
     """Time at which its first event was received: Unix time, UTC, seconds."""
     reason: str
     """How it differs from the first exposure."""
@@ -24,7 +28,7 @@ class RefusedExposure(BaseModel):
     It would not have been archived under another name either.
     """
     events: dict[EventKind, ExposureEvent] = {}
-    event_times: dict[EventKind, float] = {}
+    event_times: dict[EventKind, UnixTime] = {}
     """Time at which each event was received: Unix time, UTC, seconds."""
 
 

@@ -8,6 +8,10 @@ import enum
 from pydantic import BaseModel, ConfigDict
 
 from ccarchiver_core.domain.forwarder import ForwarderEntry
+from ccarchiver_core.domain.record_types import (
+    Code,
+    UnixTime,
+)
 
 
 class Pairing(enum.StrEnum):
@@ -22,7 +26,7 @@ class PairedForwarder(ForwarderEntry):
     """The Forwarder of this session, with the name of its presence key in Redis."""
 
     presence_key: str
-    since: float = 0.0
+    since: UnixTime = 0.0
     """Unix time of the pairing, UTC, seconds."""
 
 
@@ -31,7 +35,7 @@ class ForwarderLoss(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: int
+    code: Code
     report: str
     queue: str
     exclude_from_search: bool
@@ -52,6 +56,8 @@ class Session(BaseModel):
     pairing: Pairing = Pairing.NONE
     forwarder: PairedForwarder | None = None
     loss: ForwarderLoss | None = None
+    unreadable: tuple[str, ...] = ()
+    """Fields whose values this version cannot read; the session then counts as not paired."""
 
     @property
     def is_paired(self) -> bool:

@@ -6,6 +6,12 @@ import enum
 
 from pydantic import BaseModel
 
+from ccarchiver_core.domain.record_types import (
+    Count,
+    ProcessId,
+    UnixTime,
+)
+
 
 class ProcessState(enum.StrEnum):
     """The lasting states of a process in supervisord; STARTING and STOPPING are left out."""
@@ -32,13 +38,13 @@ class SupervisedProcess(BaseModel):
     host: str = ""
     supervisord: str = ""
     """The supervisord of that host: its process id and start time."""
-    changed_at: float = 0.0
+    changed_at: UnixTime = 0.0
     """Time at which it entered this state: Unix time, UTC, seconds."""
     expected: bool = False
     """Whether its configuration expects the exit code; only valid for EXITED."""
-    tries: int = 0
+    tries: Count = 0
     """Failed starts in a row; only valid for BACKOFF."""
-    pid: int = 0
+    pid: ProcessId = 0
     """Process id of the running or exited process; 0 if there is none."""
 
     @property

@@ -15,9 +15,10 @@ from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.file_status import FileStatus
 from ccarchiver_core.domain.worker_messages import WORKER_MESSAGE_ADAPTER, ExposureEventMessage
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
-from ccarchiver_core.redis.replies import read_stream
+from ccarchiver_core.redis.replies import is_wrong_type, read_stream
 from ccarchiver_core.redis.retry import backoff_or_raise, retry_until_available
 from ccarchiver_core.store import dead_letters
+from ccarchiver_core.store.set_aside import set_aside
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ class Mailbox:
             except ResponseError as error:
                 if str(error).startswith(("NOGROUP", "UNBLOCKED")):  # the mailbox does not exist
                     await retry_until_available(self._create_group)
+                elif is_wrong_type(error):  # a person has replaced it
+                    await set_aside(self._redis, self._worker.mailbox)
                 else:
                     await backoff_or_raise(error, backoff)
                 continue

@@ -18,7 +18,15 @@ from redis.exceptions import RedisError
 from ccarchiver_core import __version__, keys
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.base.intervals import HEARTBEAT_S
+from ccarchiver_core.domain.record_types import (
+    Count,
+    ProcessId,
+    UnixTime,
+)
 from ccarchiver_core.log import logs
+from ccarchiver_core.redis.replies import read_length, read_string
+from ccarchiver_core.store import unreadable
+from ccarchiver_core.store.field_parser import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,27 +52,27 @@ class Heartbeat(BaseModel):
     """
 
     worker: keys.Worker
-    pid: int = 0
+    pid: ProcessId = 0
     host: str = ""
     version: str = ""
     started: str = ""
-    written_at: float = 0.0
+    written_at: UnixTime = 0.0
     state: str = ""
     degraded_reason: str = ""
     last_error: str = ""
     """The last error with an effect that the worker logged; see `LastError`."""
-    last_error_at: float = 0.0
-    rss_bytes: int = 0
-    cpu_share: float = 0.0
-    threads: int = 0
-    open_files: int = 0
-    mailbox_depth: int = 0
-    mailbox_progress: int | None = None
-    link_since: float = 0.0
+    last_error_at: UnixTime = 0.0
+    rss_bytes: Count = 0
+    cpu_share: UnixTime = 0.0
+    threads: Count = 0
+    open_files: Count = 0
+    mailbox_depth: Count = 0
+    mailbox_progress: Count | None = None
+    link_since: UnixTime = 0.0
     """Time at which it connected to RabbitMQ: Unix time, UTC, seconds; 0 if not connected."""
-    published_at: float = 0.0
+    published_at: UnixTime = 0.0
     """Last confirmation by RabbitMQ: Unix time, UTC, seconds; 0 if none on this connection."""
-    publish_s: float = 0.0
+    publish_s: UnixTime = 0.0
     """Seconds from that message to its confirmation."""
     link_problem: str = ""
     """Why it can send no message to RabbitMQ now, though a session is active; empty if it can."""
@@ -129,7 +137,7 @@ class HeartbeatPublisher:
         """
         while True:
             try:
-                depth = await self._redis.xlen(self._worker.mailbox)
+                depth = await read_length(self._redis, self._worker.mailbox)
                 text = self.read(depth).model_dump_json()
                 await self._redis.set(self._worker.alive, text, px=int(TTL * 1000))
                 self.is_published = True
@@ -175,7 +183,7 @@ class HeartbeatPublisher:
 
 async def read_heartbeat(redis: Redis, worker: keys.Worker) -> Heartbeat | None:
     """Return the heartbeat of a worker, or None if there is none; see `parse_heartbeat`."""
-    raw = await redis.get(worker.alive)
+    raw = await read_string(redis, worker.alive)
     return None if raw is None else parse_heartbeat(worker, raw)
 
 
@@ -186,7 +194,8 @@ def parse_heartbeat(worker: keys.Worker, text: bytes | str) -> Heartbeat:
     """
     try:
         return Heartbeat.model_validate_json(text)
-    except ValidationError:
+    except ValidationError as error:
+        unreadable.report(worker.alive, "", reason_of(error))
         return Heartbeat(
             worker=worker,
             state="unreadable heartbeat, possibly of another version",

@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import psutil
 import structlog
@@ -23,8 +23,11 @@ from ccarchiver_core.base.errors import DataLostError, FencedError, LeaseHeldErr
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.base.scripts import read_script
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.replies import read_string, text
 from ccarchiver_core.redis.retry import backoff_or_raise
 from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
+from ccarchiver_core.store import unreadable
+from ccarchiver_core.store.field_parser import FieldParser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -153,7 +156,7 @@ class Lease:
                     self._polled_at = requested_at
                     continue
                 await self._release_script(keys=[self._worker.lease], args=[detail])
-                _log.info("lease.dead_holder_released", holder=detail.decode())
+                _log.info("lease.dead_holder_released", holder=text(detail))
             except (*UNAVAILABLE_ERRORS, ResponseError) as error:
                 await backoff_or_raise(error, backoff)
 
@@ -163,7 +166,7 @@ class Lease:
         It reads the lease before it tries to acquire it: a Redis that hangs runs a pending command
         when it continues, possibly before the holder's renewal.
         """
-        held = cast("bytes | None", await self._redis.get(self._worker.lease))
+        held = await read_string(self._redis, self._worker.lease)
         await self._redis.set(self._worker.standby, self._owner, px=STANDBY_TTL_MS)
         now = asyncio.get_running_loop().time()
         late_s, self._polled_at = now - self._polled_at, now
@@ -185,7 +188,10 @@ class Lease:
         LeaseHeldError
             If the holder lives and this instance may not wait as its standby.
         """
-        holder: dict[str, object] = json.loads(held_by)
+        holder = parse_holder(self._worker, held_by)
+        if holder is None:
+            # Its holder finds the change at its next renewal and stops, so no instance has it.
+            return False
         if _is_dead(holder):
             return False
         if self._stand_by:
@@ -194,13 +200,13 @@ class Lease:
                 self._standing_by_for = held_by
                 _log.info(
                     "lease.standby_started",
-                    active_host=holder["host"],
-                    active_pid=holder["pid"],
+                    active_host=holder.get("host"),
+                    active_pid=holder.get("pid"),
                 )
             return True
         msg = (
             f"{self._worker}: already running as pid {holder['pid']} on {holder['host']} "
-            f"since {holder['since']}; this instance exits, because only one may run. "
+            f"since {holder.get('since')}; this instance exits, because only one may run. "
             "Stop the other one first "
             f"(supervisorctl stop ccarchiver:{self._worker}; kill {holder['pid']} if it does not "
             "run under supervisord). If its host is down, wait until its lease expires. "
@@ -256,10 +262,30 @@ class Lease:
             )
 
 
+async def read_fencing_token(redis: Redis, worker: Worker) -> int:
+    """Return the fencing token of a worker: how often its lease was acquired; 0 if unknown."""
+    fields = {"": text(await read_string(redis, worker.fencing_token) or b"0")}
+    return FieldParser(worker.fencing_token, fields).integer("")
+
+
 async def read_standby(redis: Redis, worker: Worker) -> str:
     """Return the host of a worker's standby; empty if there is none."""
-    raw = await redis.get(worker.standby)
-    return str(json.loads(raw)["host"]) if raw else ""
+    raw = await read_string(redis, worker.standby)
+    holder = parse_holder(worker, raw, key=worker.standby) if raw else None
+    return "" if holder is None else str(holder["host"])
+
+
+def parse_holder(worker: Worker, raw: bytes, *, key: str = "") -> dict[str, object] | None:
+    """Return the process that a lease or a standby's entry names; None if it cannot be read."""
+    try:
+        holder = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        unreadable.report(key or worker.lease, "", str(error))
+        return None
+    if not isinstance(holder, dict) or not {"host", "pid"} <= holder.keys():
+        unreadable.report(key or worker.lease, "", "names no process")
+        return None
+    return holder
 
 
 def _is_dead(holder: dict[str, object]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -15,8 +14,10 @@ import structlog
 
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
+from ccarchiver_core.redis.replies import read_string
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.runtime.lease import parse_holder
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -153,8 +154,8 @@ class Watchdog:
 
         Its process is out of reach of a signal, but exits when it fails to renew the lease.
         """
-        held = await retry_until_available(lambda: self._context.redis.get(worker.lease))
-        holder = json.loads(held) if held else {}
+        held = await retry_until_available(lambda: read_string(self._context.redis, worker.lease))
+        holder = (parse_holder(worker, held) if held else None) or {}
         if (holder.get("host"), holder.get("pid")) != (last.host, last.pid):
             return  # its lease has expired, or a successor holds it
         _log.error(

@@ -73,6 +73,7 @@ class AlarmName(enum.StrEnum):
     WORKER_ERROR = "worker_error"
     IMAGES_STALLED = "images_stalled"
     IMAGES_MISSED = "images_missed"
+    RECORDS_UNREADABLE = "records_unreadable"
     DEAD_LETTERS = "dead_letters"
     REDIS_NOT_DURABLE = "redis_not_durable"
     NO_STANDBY = "no_standby"
@@ -103,7 +104,14 @@ def alarms_of(view: Overview) -> list[Alarm]:
     if not view.redis.answers:
         text = f"Redis at {view.redis.address} {view.redis.error}"
         return [_critical(AlarmName.REDIS_UNAVAILABLE, text, _redis_remedy(view.redis.error))]
-    found = [*_csc(view), *_workers(view), *_pairing(view), *_images(view), *_redis(view)]
+    found = [
+        *_csc(view),
+        *_workers(view),
+        *_pairing(view),
+        *_images(view),
+        *_records(view),
+        *_redis(view),
+    ]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.CRITICAL)
 
 
@@ -298,6 +306,19 @@ def _refused(view: Overview) -> Iterator[Alarm]:
         text += f"; {len(view.refused)} such exposures in the last hour"
     remedy = f"correct the camera's numbering; ccarchiver image {newest.obsid}"
     yield _critical(AlarmName.OBSID_REUSED, text, remedy)
+
+
+def _records(view: Overview) -> Iterator[Alarm]:
+    if not view.unreadable:
+        return
+    first = view.unreadable[0]
+    which = "1 record in Redis"
+    if len(view.unreadable) > 1:
+        which = f"{len(view.unreadable)} records in Redis"
+    text = f"{which} cannot be read: {first.text}"
+    yield _warning(
+        AlarmName.RECORDS_UNREADABLE, text, "ccarchiver doctor; ccarchiver deadletter list"
+    )
 
 
 def _redis(view: Overview) -> Iterator[Alarm]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.forwarder import MAX_SHOWN, ForwarderEntry, parse_list_entry
-from ccarchiver_core.redis.replies import read_hash, text
-from ccarchiver_core.store import association_attempts
+from ccarchiver_core.redis.replies import read_list, text
+from ccarchiver_core.store import association_attempts, known_forwarders
 from ccarchiver_core.store.session import read_session
 
 if TYPE_CHECKING:
@@ -73,9 +72,9 @@ async def read_candidates(redis: Redis, settings: Settings) -> CandidateList:
     other known Forwarders.
     """
     session = await read_session(redis)
-    current = cast("list[bytes]", await redis.lrange(keys.PAIRING_CANDIDATE, 0, -1))
-    listed = cast("list[bytes]", await redis.lrange(keys.FORWARDER_LIST, 0, -1))
-    known = await read_hash(redis, keys.KNOWN_FORWARDERS)
+    current = await read_list(redis, keys.PAIRING_CANDIDATE)
+    listed = await read_list(redis, keys.FORWARDER_LIST)
+    known = await known_forwarders.read(redis)
     attempts = await association_attempts.read(redis)
     found: list[CandidateStatus] = []
     malformed = 0
@@ -97,11 +96,9 @@ async def read_candidates(redis: Redis, settings: Settings) -> CandidateList:
             candidate.stale = "listed again later"
         found.append(candidate)
     queues = {candidate.queue for candidate in found}
-    for queue, value in known.items():
+    for queue, entry in known.items():
         if queue not in queues:
-            with contextlib.suppress(ValidationError):  # another version wrote it
-                entry = ForwarderEntry.model_validate_json(value)
-                found.append(_candidate(entry, session, attempts.get(queue), listed=False))
+            found.append(_candidate(entry, session, attempts.get(queue), listed=False))
     return CandidateList(candidates=found, malformed=malformed)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.replies import text
+from ccarchiver_core.redis.replies import is_wrong_type, text, unless_wrong_type
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,14 +40,14 @@ def bounds_of(day: dt.date) -> tuple[float, float]:
 
 async def names_between(redis: Redis, begin: float, end: float) -> list[str]:
     """Return the images first seen in [begin, end), oldest first. Times are Unix seconds in UTC."""
-    raw = await redis.zrangebyscore(keys.IMAGES, begin, f"({end}")
-    return [text(name) for name in cast("list[bytes]", raw)]
+    reply = redis.zrangebyscore(keys.IMAGES, begin, f"({end}")
+    return [text(name) for name in await unless_wrong_type(reply, list[bytes]())]
 
 
 async def newest_names(redis: Redis, count: int) -> list[str]:
     """Return the newest images, newest first."""
-    raw = await redis.zrevrange(keys.IMAGES, 0, count - 1)
-    return [text(name) for name in cast("list[bytes]", raw)]
+    reply = redis.zrevrange(keys.IMAGES, 0, count - 1)
+    return [text(name) for name in await unless_wrong_type(reply, list[bytes]())]
 
 
 async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
@@ -60,8 +62,13 @@ async def find_names(redis: Redis, wanted: str, limit: int) -> list[str]:
     limit : `int`
         Maximum number of images.
     """
-    if await redis.zscore(keys.IMAGES, wanted) is not None:
-        return [wanted]
+    try:
+        if await redis.zscore(keys.IMAGES, wanted) is not None:
+            return [wanted]
+    except ResponseError as error:
+        if is_wrong_type(error):
+            return []
+        raise
     number = wanted.lstrip("0")
     found = await _scan(redis, f"{_literal(wanted)}*")
     if number.isdecimal():

@@ -65,6 +65,8 @@ class NightSummary(BaseModel):
     unfinished: list[str]
     """Accepted images that are not finished, including stalled ones."""
     stalled: list[str]
+    unreadable: list[str]
+    """Images whose record has a state that this version cannot read."""
     unannounced: list[str]
     """Images of which only file statuses were received."""
     refused: list[str]
@@ -134,6 +136,7 @@ def summarize(
         failed=dict(sorted(failed.items())),
         unfinished=_in(images, ImageState.ACCEPTED, ImageState.STALLED),
         stalled=_in(images, ImageState.STALLED),
+        unreadable=_in(images, ImageState.UNREADABLE),
         unannounced=_in(images, ImageState.UNANNOUNCED),
         refused=[refusal.obsid for refusal in refused if not refusal.exposure.is_skipped],
         files_expected=len(accepted) * files_per_image,

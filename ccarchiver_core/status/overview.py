@@ -14,18 +14,22 @@ from ccarchiver_core.domain.refused_exposure import NamedRefusal
 from ccarchiver_core.domain.session import Pairing, Session
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
-from ccarchiver_core.redis.replies import read_hash, text
+from ccarchiver_core.redis.replies import read_length, text, unless_wrong_type
 from ccarchiver_core.runtime.heartbeat import Heartbeat, read_heartbeat
 from ccarchiver_core.runtime.lease import read_standby
+from ccarchiver_core.status import record_audit
 from ccarchiver_core.status.ccds import Ccd, ccds_of
 from ccarchiver_core.status.images import names_between, newest_names
 from ccarchiver_core.status.missed import KEPT_BY_DAQ_S
 from ccarchiver_core.status.write_rejection import write_rejection_reason
+from ccarchiver_core.store import unreadable
+from ccarchiver_core.store.counters import read_counters
 from ccarchiver_core.store.csc_state import CscState, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, read_scan
 from ccarchiver_core.store.session import read_session
 from ccarchiver_core.store.supervised_processes import read_processes
+from ccarchiver_core.store.unreadable import UnreadableRecord
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -184,6 +188,8 @@ class Overview(BaseModel):
     """Unix time, UTC, seconds."""
     rates: Rates = Rates()
     counters: dict[str, int] = {}
+    unreadable: list[UnreadableRecord] = []
+    """Records that this version cannot read, among those that were read for this overview."""
 
     def worker(self, worker: keys.Worker) -> WorkerView | None:
         """Return the view of one worker; None if there is none."""
@@ -208,6 +214,13 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
     If Redis is unavailable this does not raise: the overview then contains the error.
     """
     view = without_redis(settings, "")
+    with unreadable.collecting() as found:
+        await _collect(view, redis, settings)
+        view.unreadable = list(found)
+    return view
+
+
+async def _collect(view: Overview, redis: Redis, settings: Settings) -> None:
     try:
         view.redis = await _redis(redis, settings)
         view.csc = await read_csc_state(redis)
@@ -220,11 +233,10 @@ async def collect(redis: Redis, settings: Settings) -> Overview:
         view.refused = await _refused(view, redis)
         view.missed = await _missed(view, redis)
         view.scan = await read_scan(redis)
-        counters = await read_hash(redis, keys.COUNTERS)
-        view.counters = {name: int(value) for name, value in counters.items() if value.isdecimal()}
+        view.counters = await read_counters(redis)
+        await record_audit.read_fixed(redis)
     except UNAVAILABLE_ERRORS as error:
         view.redis = RedisView(address=settings.redis_address, answers=False, error=describe(error))
-    return view
 
 
 async def _redis(redis: Redis, settings: Settings) -> RedisView:
@@ -271,8 +283,9 @@ async def _durability(redis: Redis, info: dict[str, object]) -> tuple[str, bool]
 
 
 async def _worker(redis: Redis, worker: keys.Worker) -> WorkerView:
-    depth = await redis.xlen(worker.mailbox)
-    oldest = cast("list[tuple[bytes, object]]", await redis.xrange(worker.mailbox, count=1))
+    depth = await read_length(redis, worker.mailbox)
+    reply = redis.xrange(worker.mailbox, count=1)
+    oldest = await unless_wrong_type(reply, list[tuple[bytes, object]]())
     age_s = time.time() - _stream_time(oldest[0][0]) if oldest else 0.0
     heartbeat = await read_heartbeat(redis, worker)
     return WorkerView(
@@ -360,16 +373,17 @@ async def _refused(view: Overview, redis: Redis) -> list[NamedRefusal]:
 
 async def _missed(view: Overview, redis: Redis) -> MissedView:
     begin = view.at - KEPT_BY_DAQ_S
-    count = int(await redis.zcount(keys.MISSED, begin, "+inf"))
-    newest = cast("list[bytes]", await redis.zrevrange(keys.MISSED, 0, 0)) if count else []
+    count = await unless_wrong_type(redis.zcount(keys.MISSED, begin, "+inf"), 0)
+    if not count:
+        return MissedView()
+    newest = await unless_wrong_type(redis.zrevrange(keys.MISSED, 0, 0), list[bytes]())
     return MissedView(count=count, newest=text(newest[0]) if newest else "")
 
 
 async def _dead_letters(view: Overview, redis: Redis) -> None:
-    view.dead_letters = await redis.xlen(keys.DEAD_LETTERS)
-    newest = cast(
-        "list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrevrange(keys.DEAD_LETTERS, count=1)
-    )
+    view.dead_letters = await read_length(redis, keys.DEAD_LETTERS)
+    reply = redis.xrevrange(keys.DEAD_LETTERS, count=1)
+    newest = await unless_wrong_type(reply, list[tuple[bytes, dict[bytes, bytes]]]())
     if not newest:
         return
     entry_id, fields = newest[0]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from ccarchiver_core import keys
+from ccarchiver_core.domain.record_types import UnixTime
 from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.store.field_parser import FieldParser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class AssociationAttempt(BaseModel):
     """The last association attempt with one Forwarder."""
 
-    attempted_at: float
+    attempted_at: UnixTime
     """Unix time, UTC, seconds."""
     accepted: bool
     detail: str = ""
@@ -35,7 +37,5 @@ def record(transaction: Transaction, queue: str, attempt: AssociationAttempt) ->
 
 async def read(redis: Redis) -> dict[str, AssociationAttempt]:
     """Return the last attempt with each Forwarder, by queue."""
-    return {
-        queue: AssociationAttempt.model_validate_json(text)
-        for queue, text in (await read_hash(redis, keys.ASSOCIATION_ATTEMPTS)).items()
-    }
+    fields = await read_hash(redis, keys.ASSOCIATION_ATTEMPTS)
+    return FieldParser(keys.ASSOCIATION_ATTEMPTS, fields).models(AssociationAttempt)

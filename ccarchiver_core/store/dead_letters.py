@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.worker_messages import Requeue
-from ccarchiver_core.redis.replies import text, transact
+from ccarchiver_core.redis.replies import text, transact, unless_wrong_type
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -70,6 +70,8 @@ SAL_ORIGIN = "SAL "
 SCAN_ORIGIN = "SCAN"
 """Origin of a dead letter with names from the answer to a scan."""
 
+_MAILBOXES = frozenset(worker.mailbox for worker in keys.Worker)
+
 ENTRY_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 """Form of a dead letter's id, with the lengths that Redis accepts."""
 
@@ -89,20 +91,22 @@ class DeadLetter:
 def _parse(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     return DeadLetter(
         id=text(entry_id),
-        at=text(fields[b"at"]),
-        origin=text(fields[b"origin"]),
-        reason=text(fields[b"reason"]),
-        obsid=text(fields[b"obsid"]),
-        raw=fields[b"raw"],
+        at=text(fields.get(b"at", b"")),
+        origin=text(fields.get(b"origin", b"")),
+        reason=text(fields.get(b"reason", b"")),
+        obsid=text(fields.get(b"obsid", b"")),
+        raw=fields.get(b"raw", b""),
     )
 
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
+_NONE: Entries = []
+
 
 async def newest(redis: Redis, count: int) -> list[DeadLetter]:
     """Return the newest dead letters, newest first."""
-    entries = cast("Entries", await redis.xrevrange(keys.DEAD_LETTERS, count=count))
+    entries = await unless_wrong_type(redis.xrevrange(keys.DEAD_LETTERS, count=count), _NONE)
     return [_parse(entry_id, fields) for entry_id, fields in entries]
 
 
@@ -110,13 +114,14 @@ async def find(redis: Redis, entry_id: str) -> DeadLetter | None:
     """Return the dead letter with an id; None if there is none."""
     if ENTRY_ID.fullmatch(entry_id) is None:
         return None
-    entries = cast("Entries", await redis.xrange(keys.DEAD_LETTERS, min=entry_id, max=entry_id))
+    reply = redis.xrange(keys.DEAD_LETTERS, min=entry_id, max=entry_id)
+    entries = await unless_wrong_type(reply, _NONE)
     return _parse(*entries[0]) if entries else None
 
 
 async def drop(redis: Redis, entry_id: str) -> bool:
     """Delete a dead letter and return whether it existed."""
-    return bool(await redis.xdel(keys.DEAD_LETTERS, entry_id))
+    return bool(await unless_wrong_type(redis.xdel(keys.DEAD_LETTERS, entry_id), 0))
 
 
 async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
@@ -139,8 +144,13 @@ async def requeue(redis: Redis, dead_letter: DeadLetter) -> None:
         raise RejectedError(
             "a sample of names, not a message; drop it, and correct what lists these names"
         )
+    if dead_letter.origin.startswith(keys.PREFIX) and dead_letter.origin not in _MAILBOXES:
+        raise RejectedError(
+            "a record that could not be read, not a message; `ccarchiver deadletter show` prints "
+            "its value. Write a corrected one with redis-cli, or drop it"
+        )
     send: tuple[str | bytes | int, ...]
-    if dead_letter.origin in {worker.mailbox for worker in keys.Worker}:
+    if dead_letter.origin in _MAILBOXES:
         send = ("XADD", dead_letter.origin, "*", "message", dead_letter.raw)
     elif dead_letter.origin == keys.FORWARDER_LIST:
         send = ("RPUSH", keys.FORWARDER_LIST, dead_letter.raw)

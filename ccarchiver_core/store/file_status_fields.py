@@ -10,13 +10,19 @@ from __future__ import annotations
 import json
 import re
 
+from pydantic import TypeAdapter
+
 from ccarchiver_core.domain.file_status import FileStatus, FileStatusRecord, StatusTopic
+from ccarchiver_core.domain.record_types import Code
+from ccarchiver_core.store.field_parser import parse_time
 
 PREFIX = {StatusTopic.RETRIEVAL: "retrieval", StatusTopic.IN_OODS: "in_oods"}
 """The first part of a field's name, by topic."""
 
 SEPARATOR = "|"
 """Separates the parts of a field's name. Within a part a backslash precedes it."""
+
+_CONTENT: TypeAdapter[tuple[Code, str, str, str]] = TypeAdapter(tuple[Code, str, str, str])
 
 _PARTS = re.compile(r"((?:[^\\|]|\\.)*)(?:\||$)", re.DOTALL)
 
@@ -43,14 +49,18 @@ def is_status(field: str) -> bool:
 def read_field(field: str, value: str) -> FileStatusRecord:
     """Return the record that a field and its value hold."""
     found = _PARTS.findall(field)[:4]
+    if len(found) != len(("topic", "raft", "sensor", "filename")):
+        raise ValueError("not the name of a file status")
     prefix, raft, sensor, filename = (re.sub(r"\\(.)", r"\1", part) for part in found)
     topics = {name: topic for topic, name in PREFIX.items()}
     if prefix not in topics:
         raise ValueError(f"{field!r} is not a field of a file status")
     topic = topics[prefix]
     at, _, listed = value.partition(" ")
-    code, description, *names = json.loads(listed)
-    return FileStatusRecord(topic, raft, sensor, filename, float(at), code, description, *names[:2])
+    code, description, camera, archiver = _CONTENT.validate_json(listed)
+    return FileStatusRecord(
+        topic, raft, sensor, filename, parse_time(at), code, description, camera, archiver
+    )
 
 
 def statuses_of(fields: dict[str, str]) -> list[FileStatusRecord]:

@@ -39,6 +39,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import TypeAdapter
+from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
@@ -46,21 +47,31 @@ from ccarchiver_core.domain.exposure import EventKind, ExposureEvent, Instructio
 from ccarchiver_core.domain.file_status import StatusTopic
 from ccarchiver_core.domain.image_record import ImageRecord, ImageState, MissedBy, MissedImage
 from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.domain.record_types import MAX_UNIX_TIME
 from ccarchiver_core.domain.refused_exposure import NamedRefusal, RefusedExposure
-from ccarchiver_core.redis.replies import read_hash, read_members, text
-from ccarchiver_core.store import file_status_fields
+from ccarchiver_core.redis.replies import (
+    is_wrong_type,
+    raise_other_errors,
+    read_hash,
+    read_members,
+    text,
+    unless_wrong_type,
+)
+from ccarchiver_core.store import file_status_fields, unreadable
+from ccarchiver_core.store.field_parser import FieldParser, parse_time
+from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
 
     from ccarchiver_core.domain.file_status import FileStatus, FileStatusRecord
     from ccarchiver_core.domain.image_record import ReceivedEvent
-    from ccarchiver_core.store.transaction import Transaction, Value
+    from ccarchiver_core.store.transaction import Value
+    from ccarchiver_core.store.transaction_pipeline import TransactionPipeline
 
-Parsed = TypeVar("Parsed")
 Item = TypeVar("Item")
 
 AT_PREFIX = "at:"
@@ -83,10 +94,17 @@ WORDS = 1000
 
 _EVENT: TypeAdapter[ExposureEvent] = TypeAdapter(ExposureEvent)
 
+_WRONG_TYPE = "the key is not a hash"
+
+_EVENT_TIMES = tuple(f"{AT_PREFIX}{kind}" for kind in EventKind)
+
+_STATE_FIELDS = ("state", "obsid")
+"""The state, and a field that each record has."""
+
 _SUMMARY_FIELDS = (
     *("obsid", "job", "at", "state", "finished", "failed", "failed_code", *COUNT_FIELDS.values()),
     *("missed_at", "missed_by", "caught_up_at"),
-    *(f"{AT_PREFIX}{kind}" for kind in EventKind),
+    *_EVENT_TIMES,
 )
 
 
@@ -106,7 +124,33 @@ class ImageLedger:
 
     async def read(self, obsid: str) -> ImageRecord | None:
         """Return the record of an image; None if there is none."""
-        return _parse(await read_hash(self._redis, keys.image(obsid)))
+        return _parse(obsid, await _read_record(self._redis, obsid))
+
+    async def read_raw(self, obsid: str) -> dict[str, str]:
+        """Return the fields of a record as they are; empty without a hash."""
+        return await read_hash(self._redis, keys.image(obsid))
+
+    async def rebuild_indexes(self, transactions: TransactionPipeline) -> None:
+        """Add all images to the indexes again, from their records.
+
+        An index is lost if a person has replaced it.
+        """
+        pattern = keys.image("*")
+        async for name in self._redis.scan_iter(match=pattern, count=BATCH):
+            obsid = text(name).removeprefix(keys.image(""))
+            record = await self.read(obsid)
+            if record is None:
+                continue
+            transaction = Transaction()
+            transaction.command("ZADD", keys.IMAGES, "NX", record.first_seen_at, obsid)
+            if record.is_open or (record.state is ImageState.UNREADABLE and not record.finished_at):
+                transaction.command("ZADD", keys.UNFINISHED, "NX", record.job, obsid)
+            if record.state is ImageState.MISSED:
+                transaction.command("ZADD", keys.MISSED, "NX", record.first_seen_at, obsid)
+            for refused in record.refused:
+                member = f"{obsid}:{refused.number}"
+                transaction.command("ZADD", keys.REFUSED_EXPOSURES, refused.refused_at, member)
+            await transactions.apply(transaction)
 
     async def watch(self, pipe: Pipeline, obsid: str) -> ImageRecord | None:
         """Return the record of an image.
@@ -114,7 +158,7 @@ class ImageLedger:
         The pipeline's transaction fails if the record changes meanwhile.
         """
         await pipe.watch(keys.image(obsid))
-        return _parse(await read_hash(pipe, keys.image(obsid)))
+        return _parse(obsid, await _read_record(pipe, obsid))
 
     async def open_images(self) -> list[str]:
         """Return the names of the open images, lowest job number first."""
@@ -125,16 +169,20 @@ class ImageLedger:
         return await read_members(self._redis, keys.MISSED)
 
     async def missed_by_numbers(self, names: Iterable[str]) -> list[str]:
-        """Return those of the names that are missed images which no scan has listed yet."""
+        """Return those of the names that are missed images which no scan has listed yet.
+
+        One whose ``missed_by`` cannot be read is among them, so the next scan writes it again.
+        """
         return [
             image.obsid
             for image in await self.read_summaries(names)
-            if image.state is ImageState.MISSED and image.missed_by == MissedBy.NUMBERS
+            if image.state is ImageState.MISSED and image.missed_by != MissedBy.SCAN
         ]
 
     async def read_skipped_events(self, obsid: str) -> dict[EventKind, ExposureEvent]:
         """Return the events of an image that arrived while the CSC was not ENABLED."""
-        parser = _Parser(await read_hash(self._redis, keys.image(obsid)))
+        name = keys.image(obsid)
+        parser = _ImageParser(name, await read_hash(self._redis, name))
         found = {
             kind: parser.read(f"{SKIPPED_PREFIX}{kind}", _EVENT.validate_json) for kind in EventKind
         }
@@ -142,23 +190,25 @@ class ImageLedger:
 
     async def read_times(self, begin: float) -> dict[str, float]:
         """Return the Unix times (UTC, seconds) of the images first seen from a time on."""
-        found = await self._redis.zrangebyscore(keys.IMAGES, begin, "+inf", withscores=True)
-        return {text(name): at for name, at in cast("list[tuple[bytes, float]]", found)}
+        reply = self._redis.zrangebyscore(keys.IMAGES, begin, MAX_UNIX_TIME, withscores=True)
+        found = await unless_wrong_type(reply, list[tuple[bytes, float]]())
+        return {text(name): at for name, at in found}
 
-    async def read_states(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the states of images as stored, also one that this version does not know.
+    async def read_states(self, names: Iterable[str]) -> dict[str, ImageState]:
+        """Return the states of images. Images without a record are left out.
 
-        Images without a record are left out.
+        The state of a record is `ImageState.UNREADABLE` if the field is missing or unknown.
         """
-        states: dict[str, str] = {}
+        states: dict[str, ImageState] = {}
         for some in batched(list(names), BATCH):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in some:
-                    pipe.execute_command("HGET", keys.image(name), "state")
-                values = await pipe.execute()
-            for name, value in zip(some, values, strict=True):
-                if value is not None:
-                    states[name] = text(value)
+                    pipe.execute_command("HMGET", keys.image(name), *_STATE_FIELDS)
+                rows = raise_other_errors(await pipe.execute(raise_on_error=False))
+            for name, row in zip(some, rows, strict=True):
+                state = _state(name, row)
+                if state is not None:
+                    states[name] = state
         return states
 
     async def read_summaries(self, names: Iterable[str]) -> list[ImageSummary]:
@@ -172,12 +222,11 @@ class ImageLedger:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in todo[start : start + BATCH]:
                     pipe.execute_command("HMGET", keys.image(name), *_SUMMARY_FIELDS)
-                rows = await pipe.execute()
-            for row in rows:
-                pairs = zip(_SUMMARY_FIELDS, row, strict=True)
-                fields = {name: text(value) for name, value in pairs if value is not None}
-                if "state" in fields:
-                    found.append(_summary(fields))
+                rows = raise_other_errors(await pipe.execute(raise_on_error=False))
+            for name, row in zip(todo[start : start + BATCH], rows, strict=True):
+                summary = _summary(name, row)
+                if summary is not None:
+                    found.append(summary)
         return found
 
     async def read_refused(
@@ -192,22 +241,25 @@ class ImageLedger:
         limit : `int`
             Maximum number of exposures.
         """
-        members = await self._redis.zrevrangebyscore(
+        reply = self._redis.zrevrangebyscore(
             keys.REFUSED_EXPOSURES, f"({end}", begin, start=0, num=limit
         )
-        places = [text(member).rpartition(":") for member in cast("list[bytes]", members)]
+        members = await unless_wrong_type(reply, list[bytes]())
+        places = [text(member).rpartition(":") for member in members]
         async with self._redis.pipeline(transaction=False) as pipe:
             for obsid, _, number in places:
                 pipe.execute_command("HMGET", keys.image(obsid), "at", f"{REFUSED_PREFIX}{number}")
-            rows = await pipe.execute()
+            rows = raise_other_errors(await pipe.execute(raise_on_error=False))
         found: list[NamedRefusal] = []
-        for (obsid, _, number), (at, value) in zip(places, rows, strict=True):
+        for (obsid, _, number), row in zip(places, rows, strict=True):
+            at, value = (None, None) if isinstance(row, ResponseError) else row
             field = f"{REFUSED_PREFIX}{number}"
-            parser = _Parser({} if value is None else {field: text(value), "at": text(at or b"0")})
-            exposure = parser.read(field, RefusedExposure.model_validate_json)
+            fields = {} if value is None else {field: text(value), "at": text(at or b"0")}
+            parser = _ImageParser(keys.image(obsid), fields)
+            exposure = parser.model(field, RefusedExposure)
             if exposure is not None:
                 found.append(
-                    NamedRefusal(obsid=obsid, first_at=parser.number("at"), exposure=exposure)
+                    NamedRefusal(obsid=obsid, first_at=parser.time("at"), exposure=exposure)
                 )
         return found[::-1]
 
@@ -424,7 +476,8 @@ class ImageLedger:
     @staticmethod
     def fail(transaction: Transaction, obsid: str, reason: str, code: int = 0) -> None:
         """Record that an image failed, with the reason and the error code (0 if there is none)."""
-        transaction.set_fields(keys.image(obsid), {"failed": reason, "failed_code": code})
+        fields: dict[str, Value] = {"obsid": obsid, "failed": reason, "failed_code": code}
+        transaction.set_fields(keys.image(obsid), fields)
         ImageLedger.finish(transaction, obsid, ImageState.FAILED)
 
     @staticmethod
@@ -482,6 +535,32 @@ def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
+async def _read_record(redis: Redis, obsid: str) -> dict[str, str] | None:
+    """Return the fields of a record, empty without one; None if the key has another type."""
+    try:
+        raw = cast("dict[bytes, bytes]", await redis.hgetall(keys.image(obsid)))
+    except ResponseError as error:
+        if is_wrong_type(error):
+            return None
+        raise
+    return {text(name): text(value) for name, value in raw.items()}
+
+
+async def read_last_job(redis: Redis) -> int:
+    """Return the last job number; that of the newest image if the counter cannot be read.
+
+    A job number must never be used twice within a session, because it is part of the ACK_IDs.
+    """
+    fields = await read_hash(redis, keys.COUNTERS)
+    parser = FieldParser(keys.COUNTERS, fields)
+    job = parser.integer("job")
+    if "job" in fields and not parser.unreadable:
+        return job
+    images = ImageLedger(redis)
+    names = {*await read_members(redis, keys.IMAGES), *await images.open_images()}
+    return max((image.job for image in await images.read_summaries(names)), default=0)
+
+
 def _set_event(
     transaction: Transaction, obsid: str, field: str, event: ExposureEvent, received_at: float
 ) -> None:
@@ -492,33 +571,18 @@ def _set_event(
     transaction.set_fields(keys.image(obsid), values)
 
 
-class _Parser:
-    """Reads the JSON fields of one hash; a field that cannot be read is noted and omitted.
-
-    One record of another version, or one that was changed by hand, must not stop a worker.
-    """
-
-    def __init__(self, fields: dict[str, str]) -> None:
-        self._fields = fields
-        self.unreadable: list[str] = []
-
-    def read(self, name: str, parse: Callable[[str], Parsed]) -> Parsed | None:
-        """Return the value of a field; None if it does not exist or cannot be read."""
-        if name not in self._fields:
-            return None
-        try:
-            return parse(self._fields[name])
-        except (TypeError, ValueError):  # pydantic's ValidationError is one
-            self.unreadable.append(name)
-            return None
-
-    def number(self, name: str) -> float:
-        """Return a number; 0 if the field does not exist or cannot be read."""
-        return self.read(name, float) or 0.0
+class _ImageParser(FieldParser):
+    """Parser of an image record."""
 
     def sent(self, name: str) -> SentInstruction | None:
         """Return an instruction as it was sent."""
-        return self.read(name, SentInstruction.model_validate_json)
+        return self.model(name, SentInstruction)
+
+    def superseded(self) -> list[tuple[Instruction, SentInstruction]]:
+        """Return the instructions that were superseded."""
+        names = [name for name in self._fields if name.startswith(SUPERSEDED_PREFIX)]
+        parsed = (self.read(name, functools.partial(_superseded, name)) for name in names)
+        return [one for one in parsed if one is not None]
 
     def statuses(self) -> list[FileStatusRecord]:
         """Return the last status of each file and topic, oldest first."""
@@ -533,76 +597,118 @@ class _Parser:
     def refused(self) -> list[RefusedExposure]:
         """Return the refused exposures of this name, oldest first."""
         names = [name for name in self._fields if name.startswith(REFUSED_PREFIX)]
-        parsed = (self.read(name, RefusedExposure.model_validate_json) for name in names)
+        parsed = (self.model(name, RefusedExposure) for name in names)
         found = [refused for refused in parsed if refused is not None]
         return sorted(found, key=lambda refused: refused.number)
 
+    def missed_by(self) -> str:
+        """Return what has shown that the image was missed; empty if it was never missed."""
+        return self.read("missed_by", MissedBy) or ""
 
-def _parse(fields: dict[str, str]) -> ImageRecord | None:
-    if "state" not in fields:
+    def waiting_since(self) -> clock.Instant | None:
+        """Return the begin of waiting."""
+        since = clock.Instant.from_fields(self._fields, WAITING_PREFIX)
+        if since is None:
+            self.time(WAITING_PREFIX + clock.WALL)  # reports it if it exists
+        return since
+
+
+def _superseded(name: str, value: str) -> tuple[Instruction, SentInstruction]:
+    instruction = Instruction(name.split(":")[1])
+    return instruction, SentInstruction.model_validate_json(value)
+
+
+def _parse(obsid: str, fields: dict[str, str] | None) -> ImageRecord | None:
+    """Return the record in a hash; None stands for a key of another type."""
+    if fields is None:
+        unreadable.report(keys.image(obsid), "", _WRONG_TYPE)
+        return ImageRecord(obsid, ImageState.UNREADABLE, unreadable=(_WRONG_TYPE,))
+    if not fields:
         return None
-    parser = _Parser(fields)
+    parser = _ImageParser(keys.image(obsid), fields)
+    state = parser.read("state", ImageState)
+    if "state" not in fields:
+        unreadable.report(keys.image(obsid), "state", "missing")
+        parser.unreadable.append("state")
     events = {kind: parser.read(kind, _EVENT.validate_json) for kind in EventKind}
     instructions = {one: parser.sent(one) for one in Instruction}
-    superseded = {name: parser.sent(name) for name in fields if name.startswith(SUPERSEDED_PREFIX)}
     return ImageRecord(
-        obsid=fields.get("obsid", ""),
-        state=ImageState(fields["state"]),
-        job=int(parser.number("job")),
+        obsid=obsid,
+        state=state or ImageState.UNREADABLE,
+        job=parser.integer("job"),
         session_id=fields.get("session", ""),
-        first_seen_at=parser.number("at"),
-        waiting_since=clock.Instant.from_fields(fields, WAITING_PREFIX),
+        first_seen_at=parser.time("at"),
+        waiting_since=parser.waiting_since(),
         events={kind: event for kind, event in events.items() if event is not None},
         event_times={
-            kind: parser.number(f"{AT_PREFIX}{kind}")
+            kind: parser.time(f"{AT_PREFIX}{kind}")
             for kind in EventKind
             if f"{AT_PREFIX}{kind}" in fields
         },
         target_dir=fields.get("target_dir", ""),
         instructions={one: sent for one, sent in instructions.items() if sent is not None},
-        superseded=[
-            (Instruction(name.split(":")[1]), sent)
-            for name, sent in superseded.items()
-            if sent is not None
-        ],
+        superseded=parser.superseded(),
         statuses=parser.statuses(),
-        retrieved_at=parser.number(f"{AT_PREFIX}{COUNT_FIELDS[StatusTopic.RETRIEVAL]}"),
+        retrieved_at=parser.time(f"{AT_PREFIX}{COUNT_FIELDS[StatusTopic.RETRIEVAL]}"),
         failure_reason=fields.get("failed", ""),
-        failure_code=int(parser.number("failed_code")),
-        finished_at=parser.number("finished"),
-        retried_at=parser.number("retried_at"),
-        replayed_at=parser.number("replayed_at"),
-        missed_at=parser.number("missed_at"),
-        missed_by=fields.get("missed_by", ""),
-        caught_up_at=parser.number("caught_up_at"),
+        failure_code=parser.integer("failed_code"),
+        finished_at=parser.time("finished"),
+        retried_at=parser.time("retried_at"),
+        replayed_at=parser.time("replayed_at"),
+        missed_at=parser.time("missed_at"),
+        missed_by=parser.missed_by(),
+        caught_up_at=parser.time("caught_up_at"),
         # Of a separate parser: the first exposure goes on even if they cannot be read.
-        refused=_Parser(fields).refused(),
+        refused=_ImageParser(keys.image(obsid), fields).refused(),
         unreadable=tuple(parser.unreadable),
     )
 
 
-def _event_times(fields: dict[str, str]) -> dict[EventKind, float]:
-    names = {kind: f"{AT_PREFIX}{kind}" for kind in EventKind}
-    return {kind: float(fields[name]) for kind, name in names.items() if name in fields}
+def _state(obsid: str, row: list[bytes | None] | ResponseError) -> ImageState | None:
+    """Return the state in a reply to HMGET; None without a record."""
+    if isinstance(row, ResponseError):
+        return ImageState.UNREADABLE
+    fields = {
+        name: text(value)
+        for name, value in zip(_STATE_FIELDS, row, strict=True)
+        if value is not None
+    }
+    if not fields:
+        return None
+    return _ImageParser(keys.image(obsid), fields).read("state", ImageState) or (
+        ImageState.UNREADABLE
+    )
 
 
-def _summary(fields: dict[str, str]) -> ImageSummary:
-    times = _event_times(fields)
-    # The archiver wrote these values. A night has thousands of them, so they are not validated
-    # again.
+def _summary(obsid: str, row: list[bytes | None] | ResponseError) -> ImageSummary | None:
+    """Return the summary in a reply to HMGET; None without a record."""
+    if isinstance(row, ResponseError):
+        unreadable.report(keys.image(obsid), "", _WRONG_TYPE)
+        row = []
+        state: ImageState | None = ImageState.UNREADABLE
+    else:
+        state = None
+    pairs = zip(_SUMMARY_FIELDS, row, strict=False)
+    fields = {name: text(value) for name, value in pairs if value is not None}
+    if state is None and not fields:
+        return None
+    parser = _ImageParser(keys.image(obsid), fields)
+    state = state or parser.read("state", ImageState) or ImageState.UNREADABLE
+    times = [parser.time(name) for name in _EVENT_TIMES if name in fields]
+    # A night has thousands of summaries, so they are not validated again.
     return ImageSummary.model_construct(
-        obsid=fields.get("obsid", ""),
-        job=int(fields.get("job", "0")),
-        state=ImageState(fields["state"]),
-        at=float(fields.get("at", "0")),
-        last_event_at=max(times.values(), default=None),
+        obsid=obsid,
+        job=parser.integer("job"),
+        state=state,
+        at=parser.time("at"),
+        last_event_at=max(times, default=None),
         events=len(times),
-        finished=float(fields["finished"]) if "finished" in fields else None,
-        retrieved=int(fields.get(COUNT_FIELDS[StatusTopic.RETRIEVAL], "0")),
-        ingested=int(fields.get(COUNT_FIELDS[StatusTopic.IN_OODS], "0")),
+        finished=parser.read("finished", parse_time),
+        retrieved=parser.integer(COUNT_FIELDS[StatusTopic.RETRIEVAL]),
+        ingested=parser.integer(COUNT_FIELDS[StatusTopic.IN_OODS]),
         failed=fields.get("failed", ""),
-        failed_code=int(fields.get("failed_code", "0")),
-        missed_at=float(fields["missed_at"]) if "missed_at" in fields else None,
-        missed_by=fields.get("missed_by", ""),
+        failed_code=parser.integer("failed_code"),
+        missed_at=parser.read("missed_at", parse_time),
+        missed_by=parser.missed_by(),
         is_caught_up="caught_up_at" in fields,
     )

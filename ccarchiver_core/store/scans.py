@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ccarchiver_core import keys
 from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.store.field_parser import FieldParser, parse_count
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -79,8 +80,44 @@ class Scan(BaseModel):
 
 
 async def read_scan(redis: Redis) -> Scan:
-    """Return the last scan; one with the number 0 if there was none."""
-    return Scan.model_validate(await read_hash(redis, keys.SCAN))
+    """Return the last scan; one with the number 0 if there was none.
+
+    Fields that cannot be read have their defaults. Health removes them from Redis; until then
+    `write` changes no scan whose number or state is one of them.
+    """
+    fields = await read_hash(redis, keys.SCAN)
+    parser = FieldParser(keys.SCAN, fields)
+    return Scan(
+        number=parser.read("number", _parse_number) or 0,
+        state=parser.read("state", _parse_state) or ScanState.NONE,
+        hostname=fields.get("hostname", ""),
+        queue=fields.get("queue", ""),
+        requested_at=parser.time("requested_at"),
+        sent_at=parser.time("sent_at"),
+        finished_at=parser.time("finished_at"),
+        answered_at=parser.time("answered_at"),
+        names=parser.integer("names"),
+        missed=parser.integer("missed"),
+        of_other_cameras=parser.integer("of_other_cameras"),
+        rejected=parser.integer("rejected"),
+        unread=parser.integer("unread"),
+        rejected_digest=fields.get("rejected_digest", ""),
+    )
+
+
+def _parse_number(text: str) -> int:
+    """Return the number of a scan, which `require_unchanged` compares as text."""
+    number = parse_count(text)
+    if number < 1 or str(number) != text:
+        raise ValueError(f"not the number of a scan: {text!r}")
+    return number
+
+
+def _parse_state(text: str) -> ScanState:
+    state = ScanState(text)
+    if state is ScanState.NONE:
+        raise ValueError("a state that is never written")
+    return state
 
 
 def write(transaction: Transaction, scan: Scan, **changes: Value) -> None:

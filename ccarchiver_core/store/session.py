@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from ccarchiver_core import keys
 from ccarchiver_core.domain.session import ForwarderLoss, PairedForwarder, Pairing, Session
 from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.store import unreadable
+from ccarchiver_core.store.field_parser import FieldParser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,17 +21,54 @@ if TYPE_CHECKING:
 
 
 async def read_session(redis: Redis) -> Session:
-    """Return the session; an inactive one if Redis has none."""
+    """Return the session; an inactive one if Redis has none.
+
+    A session whose pairing cannot be read counts as searching: nothing is sent to a Forwarder that
+    is not certain. Health writes such a session again (`repair`).
+    """
     raw = await read_hash(redis, keys.SESSION)
-    forwarder, loss = raw.get("forwarder"), raw.get("loss")
+    parser = FieldParser(keys.SESSION, raw)
+    epoch = parser.integer("epoch")
+    pairing = parser.read("pairing", Pairing) or Pairing.NONE
+    forwarder = parser.model("forwarder", PairedForwarder)
+    loss = parser.model("loss", ForwarderLoss)
+    is_active = raw.get("is_active") == "1"
+    if pairing is Pairing.PAIRED and forwarder is None:
+        if "forwarder" not in parser.unreadable:
+            unreadable.report(keys.SESSION, "forwarder", "missing, although pairing is paired")
+        parser.unreadable.append("forwarder")
+    if is_active and {*parser.unreadable} - {"loss"}:
+        pairing, forwarder = Pairing.SEARCHING, None
     return Session(
         id=raw.get("id", ""),
-        is_active=raw.get("is_active") == "1",
-        epoch=int(raw.get("epoch", "0")),
-        pairing=Pairing(raw.get("pairing", Pairing.NONE)),
-        forwarder=PairedForwarder.model_validate_json(forwarder) if forwarder else None,
-        loss=ForwarderLoss.model_validate_json(loss) if loss else None,
+        is_active=is_active,
+        epoch=epoch,
+        pairing=pairing,
+        forwarder=forwarder,
+        loss=loss,
+        unreadable=tuple(parser.unreadable),
     )
+
+
+def repair(transaction: Transaction, current: Session, epoch: int) -> None:
+    """Write the pairing of an active session again, without a Forwarder; or remove only the loss.
+
+    Parameters
+    ----------
+    transaction : `Transaction`
+        Gets the writes.
+    current : `Session`
+        The session as read; some of its fields are unreadable.
+    epoch : `int`
+        An epoch that is higher than each one under which an instruction was sent.
+    """
+    require_active(transaction, current.id)
+    if "loss" in current.unreadable:
+        transaction.command("HDEL", keys.SESSION, "loss")
+    if current.unreadable == ("loss",):
+        return
+    transaction.command("HDEL", keys.SESSION, "forwarder")
+    transaction.set_fields(keys.SESSION, {"epoch": epoch, "pairing": Pairing.SEARCHING})
 
 
 def begin(transaction: Transaction, session_id: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import Instruction
 from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.store.field_parser import FieldParser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -88,11 +89,12 @@ def observe(transaction: Transaction, stage: Stage, seconds: float) -> None:
 async def read(redis: Redis) -> dict[Stage, Histogram]:
     """Return all histograms. That of a stage without durations contains zeros."""
     fields = await read_hash(redis, keys.STAGE_DURATIONS)
+    parser = FieldParser(keys.STAGE_DURATIONS, fields)
     names = [*(f"{bound:g}" for bound in BOUNDS_S), BEYOND]
     return {
         stage: Histogram(
-            counts=[int(fields.get(f"{stage}:{name}", "0")) for name in names],
-            total_s=float(fields.get(f"{stage}:sum", "0")),
+            counts=[parser.integer(f"{stage}:{name}") for name in names],
+            total_s=parser.time(f"{stage}:sum"),
         )
         for stage in Stage
     }

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ccarchiver_core import keys
 from ccarchiver_core.domain.supervised_process import SupervisedProcess
 from ccarchiver_core.redis.replies import read_hash
+from ccarchiver_core.store.field_parser import FieldParser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 async def read_processes(redis: Redis) -> list[SupervisedProcess]:
     """Return all programs, by host and name. Entries of an incompatible version are left out."""
     fields = await read_hash(redis, keys.SUPERVISED_PROCESSES)
-    found = (parse_process(text) for _, text in sorted(fields.items()))
-    return [program for program in found if program is not None]
+    parser = FieldParser(keys.SUPERVISED_PROCESSES, dict(sorted(fields.items())))
+    return list(parser.models(SupervisedProcess).values())
 
 
 def parse_process(text: str) -> SupervisedProcess | None:

@@ -38,13 +38,14 @@ class Transaction:
     -----
     Redis runs a script to its end, and other clients see all of its writes or none. A command that
     fails in the middle would leave the writes before it. Therefore only commands on keys of known
-    types are used. A full or read-only Redis rejects a writing script before its first command.
+    types are used, and a key of another type is renamed before its command runs again. A full or
+    read-only Redis rejects a writing script before its first command.
     """
 
-    preconditions: list[tuple[str, str, Value | None]] = field(default_factory=list)
+    preconditions: list[tuple[str, str | bytes, Value | None]] = field(default_factory=list)
     commands: list[tuple[Value, ...]] = field(default_factory=list)
 
-    def require(self, key: str, field_name: str, expected: Value | None) -> Transaction:
+    def require(self, key: str, field_name: str | bytes, expected: Value | None) -> Transaction:
         """Add a precondition: the value of a hash field, or of a string if the field name is empty.
 
         None means that it must not exist.

@@ -20,6 +20,7 @@ import hiredis
 import structlog
 from redis import exceptions
 
+from ccarchiver_core import keys
 from ccarchiver_core.base import failpoint
 from ccarchiver_core.base.backoff import Backoff
 from ccarchiver_core.base.errors import DataLostError, FencedError
@@ -297,7 +298,7 @@ class TransactionPipeline:
         # has lost them, and waiting for them would not end.
         is_oldest = not self._inflight or entry is self._inflight[0]
         token = (self._worker.fencing_token, str(self.fencing_token))
-        head = ("EVALSHA", self._sha, 0, *token, self._worker.applied)
+        head = ("EVALSHA", self._sha, 0, *token, self._worker.applied, keys.UNREADABLE)
         numbers = (entry.number, entry.number - 1, int(is_oldest), FAILED_PRECONDITIONS_KEPT)
         return _command(*head, *numbers, *entry.arguments)
 

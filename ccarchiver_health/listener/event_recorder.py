@@ -20,7 +20,7 @@ from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.domain.worker_messages import ProcessExited
-from ccarchiver_core.redis.replies import read_hash, transact
+from ccarchiver_core.redis.replies import read_hash, read_length, transact
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store.supervised_processes import parse_process
 
@@ -108,7 +108,7 @@ class EventRecorder:
             ("HSET", keys.SUPERVISED_PROCESSES, program.field, program.model_dump_json())
         ]
         health = keys.Worker.HEALTH.mailbox
-        if program.state in ENDS and await self._redis.xlen(health) < MAX_MAILBOX_ENTRIES:
+        if program.state in ENDS and await read_length(self._redis, health) < MAX_MAILBOX_ENTRIES:
             commands.append(
                 ("XADD", health, "*", "message", ProcessExited(process=program).model_dump_json())
             )

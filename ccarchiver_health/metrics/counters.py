@@ -152,6 +152,11 @@ COUNTERS = (
         "Oldest dead letters removed because all together were too large.",
         "dead_letters_trimmed",
     ),
+    _one(
+        "records_unreadable",
+        "Records in Redis that could not be read and became dead letters.",
+        "records_unreadable",
+    ),
     CounterMetric(
         "ccarchiver_faults",
         "Times that the CSC went to FAULT, by error code.",

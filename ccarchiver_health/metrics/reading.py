@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS, describe
+from ccarchiver_core.runtime.lease import read_fencing_token
 from ccarchiver_core.status import alarms, overview
 from ccarchiver_core.store import stage_durations
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -59,7 +60,7 @@ async def read(redis: Redis, settings: Settings) -> Reading:
 
 async def _rest(redis: Redis, view: Overview, began: float) -> Reading:
     durations = await stage_durations.read(redis)
-    starts = {worker: int(await redis.get(worker.fencing_token) or 0) for worker in keys.Worker}
+    starts = {worker: await read_fencing_token(redis, worker) for worker in keys.Worker}
     ledger = ImageLedger(redis)
     unfinished = await ledger.read_summaries(await ledger.open_images())
     return Reading(

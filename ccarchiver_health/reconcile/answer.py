@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from redis.exceptions import ResponseError
 
 from ccarchiver_core import keys
+from ccarchiver_core.redis.replies import is_wrong_type
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -45,7 +46,7 @@ async def read_answer(redis: Redis, number: int) -> Answer:
         try:
             await _read_list(redis, key, answer)
         except ResponseError as error:
-            if "WRONGTYPE" not in str(error):
+            if not is_wrong_type(error):
                 raise
             answer.defect = f"{key} is not a list"
     return answer

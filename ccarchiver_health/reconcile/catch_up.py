@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,7 +11,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.exposure import EventKind
 from ccarchiver_core.domain.worker_messages import ArchiveMissed
-from ccarchiver_core.redis.replies import text
+from ccarchiver_core.redis.replies import text, unless_wrong_type
 from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, can_be_archived
 from ccarchiver_core.store.csc_state import ENABLED, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -83,9 +83,9 @@ class CatchUpTask:
     async def _next(self) -> str:
         """Return the oldest missed image that can be archived, empty if there is none."""
         now = time.time()
-        found = await self._context.redis.zrangebyscore(
+        reply = self._context.redis.zrangebyscore(
             keys.MISSED, now - KEPT_BY_DAQ_S, "+inf", start=0, num=CHECKED
         )
-        names = [text(name) for name in cast("list[bytes]", found)]
+        names = [text(name) for name in await unless_wrong_type(reply, list[bytes]())]
         summaries = await self._ledger.read_summaries(names)
         return next((image.obsid for image in summaries if can_be_archived(image, now)), "")

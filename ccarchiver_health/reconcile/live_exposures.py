@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.image_record import ImageState
-from ccarchiver_core.redis.replies import text
+from ccarchiver_core.redis.replies import text, unless_wrong_type
 from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ async def is_exposing(redis: Redis, files_per_image: int) -> bool:
     It has from startIntegration until all files are retrieved. A stalled image does not count,
     otherwise one image could prevent all scans.
     """
-    newest = await redis.zrevrange(keys.UNFINISHED, 0, CHECKED - 1)
-    names = [text(name) for name in cast("list[bytes]", newest)]
+    reply = redis.zrevrange(keys.UNFINISHED, 0, CHECKED - 1)
+    names = [text(name) for name in await unless_wrong_type(reply, list[bytes]())]
     return any(
         image.state is ImageState.ACCEPTED and image.retrieved < files_per_image
         for image in await ImageLedger(redis).read_summaries(names)

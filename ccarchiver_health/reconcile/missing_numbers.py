@@ -10,6 +10,7 @@ import structlog
 from ccarchiver_core import keys
 from ccarchiver_core.domain.image_record import MissedBy, MissedImage
 from ccarchiver_core.domain.number_gaps import number_gaps
+from ccarchiver_core.redis.replies import unless_wrong_type
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_health.periodic_log import PeriodicLog
@@ -63,7 +64,8 @@ class MissingNumbers:
             Age of the image behind a gap from which on the gap counts, in seconds; by default
             `GRACE_S`.
         """
-        if await self._context.redis.zcard(keys.IMAGES) >= self._settings.max_ledger_images:
+        count = await unless_wrong_type(self._context.redis.zcard(keys.IMAGES), 0)
+        if count >= self._settings.max_ledger_images:
             return 0  # images between others may have been removed because of the limit
         now = time.time()
         known = await self._ledger.read_times(now - self._settings.scan_window)

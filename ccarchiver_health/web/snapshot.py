@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
 from ccarchiver_core.redis.errors import describe
+from ccarchiver_core.redis.replies import raise_other_errors
 from ccarchiver_core.runtime.heartbeat import parse_heartbeat
 from ccarchiver_core.status.alarms import Alarm, Severity, alarms_of
 from ccarchiver_core.status.overview import Overview, collect, without_redis
@@ -144,7 +145,7 @@ async def read_fingerprint(redis: Redis) -> Fingerprint:
         pipe.execute_command("HMGET", keys.CSC, *CSC_FIELDS)
         pipe.execute_command("XLEN", keys.DEAD_LETTERS)
         pipe.execute_command("MGET", *(worker.alive for worker in keys.Worker))
-        *replies, alive = await pipe.execute()
+        *replies, alive = raise_other_errors(await pipe.execute(raise_on_error=False))
     heartbeats: dict[str, float] = {}
     compared: list[object] = []
     for worker, raw in zip(keys.Worker, cast("list[bytes | None]", alive), strict=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_bridge.new_images import NewImages
+from ccarchiver_core import keys
 from ccarchiver_core.domain.worker_messages import ExposureEventMessage, SessionStopped
 from ccarchiver_core.keys import Worker
 from tests.bridge.harness import (
@@ -291,3 +292,21 @@ async def test_each_of_twenty_concurrent_images_is_in_order(harness: BridgeHarne
     assert firsts == dict.fromkeys(images, ALL)
     assert len({message.fields["ACK_ID"] for message in harness.peer.received}) == 80
     assert len({message.body for message in harness.peer.received}) == 80
+
+
+async def test_bridge_starts_with_an_unreadable_pending_ack_and_sends_its_message_again(
+    harness: BridgeHarness,
+) -> None:
+    await harness.accept("i", start_of("i"))
+    first = await harness.peer.receive("NEW_CC_ARCHIVE_ITEM", "i")
+    await harness.recorded("i", "new_item")
+    await harness.stop()
+    await harness.redis.hset(keys.PENDING_ACKS, first.fields["ACK_ID"], "sideways")
+    await harness.redis.hset(keys.PENDING_ACKS, b"\xff", b"\xff")
+
+    await harness.start()
+    again = await harness.controller_answers("i")
+    assert again.fields["ACK_ID"] == first.fields["ACK_ID"]
+    await harness.peer.receive("CC_FWDR_XFER_PARAMS", "i")
+    letters = await read_dead_letters(harness.redis)
+    assert [letter["raw"] for letter in letters] == [b"sideways", b"\xff"]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccarchiver_bridge.pending_acks import ACKNOWLEDGED_KEPT, PendingAck, PendingAcks
+from ccarchiver_bridge.pending_acks import ACKNOWLEDGED_KEPT, PendingAcks
+from ccarchiver_core.domain.pending_ack import PendingAck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -108,6 +108,20 @@ async def test_night_with_a_missed_exposure_is_not_complete_and_exits_1(
     assert report["missed"] == [image(2)]
 
 
+async def test_night_names_images_whose_state_cannot_be_read(cli: CommandRunner) -> None:
+    begin = bounds_of(observing_day(time.time()))[0]
+    await cli.ledger_builder.exposure(image(1), 1, begin + 1)
+    await cli.redis.hset(keys.image(image(1)), "state", "sideways")
+
+    answer = await cli.run("night")
+    report = (await cli.run("night", "--json")).json
+
+    assert answer.code == 1
+    assert f"unreadable 1 {image(1)}" in answer.words
+    assert "NOT complete; ccarchiver doctor" in answer.words
+    assert (report["well"], report["unreadable"]) == (False, [image(1)])
+
+
 async def test_night_selects_only_exposures_of_that_night(cli: CommandRunner) -> None:
     begin = bounds_of(observing_day(time.time()))[0]
     await cli.ledger_builder.exposure(image(1), 1, begin - 1)

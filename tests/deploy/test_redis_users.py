@@ -28,6 +28,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.redis.replies import text, transact
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store.set_aside import set_aside
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sim.testbed.brokers import PrivateRedis
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK
@@ -123,6 +124,21 @@ async def test_archiver_user_can_use_transactions_lease_mailbox_and_heartbeat(
         )
         await transact(context.redis, ("SET", "ccarchiver:any", 1), ("DEL", "ccarchiver:any"))
     assert await archiver.exists(Worker.HEALTH.lease) == 0, "released"
+
+
+async def test_archiver_user_can_set_aside_keys_that_a_person_has_changed(
+    server: PrivateRedis, archiver: Redis
+) -> None:
+    for key in (keys.FORWARDER_LIST, keys.IMAGES, Worker.HEALTH.applied):
+        await archiver.set(key, "x")
+    await archiver.hset(keys.COUNTERS, "n", "x")
+    async with worker_context(Worker.HEALTH, site(server.port)) as context:
+        transaction = Transaction().command("RPUSH", keys.FORWARDER_LIST, "entry").count("n")
+        transaction.command("ZADD", keys.IMAGES, 1, "image")
+        assert await context.transactions.apply(transaction) is Outcome.APPLIED
+        await archiver.set(keys.QUEUES_TO_PURGE, "x")
+        await set_aside(context.redis, keys.QUEUES_TO_PURGE)
+    assert await archiver.hlen(keys.UNREADABLE) == 5
 
 
 @pytest.mark.parametrize(

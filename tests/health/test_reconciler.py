@@ -447,12 +447,25 @@ async def test_record_with_an_unknown_state_stops_neither_scans_nor_pairing(
         await harness.redis.zadd(keys.UNFINISHED, {name(1): 1})
         with structlog.testing.capture_logs() as lines:
             await begin(harness)
+            await harness.requested(1)
+        assert "scan.failed" not in [line["event"] for line in lines]
+
+
+async def test_defect_of_the_scan_stops_neither_scans_nor_pairing(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def defective(*_: object) -> bool:
+        raise ValueError("a defect")
+
+    async with scanning(fresh_redis) as harness:
+        with monkeypatch.context() as defect, structlog.testing.capture_logs() as lines:
+            defect.setattr(reconciler, "is_exposing", defective)
+            await begin(harness)
 
             async def failed() -> bool:
                 return [line["event"] for line in lines].count("scan.failed") >= 2
 
             await eventually(failed, "two failed checks")
-        await harness.redis.zrem(keys.UNFINISHED, name(1))
         await harness.requested(1)
 
 
