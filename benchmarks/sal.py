@@ -9,7 +9,8 @@ from lsst.ts import salobj
 from lsst.ts.salobj.topics import RemoteEvent
 from typing_extensions import override
 
-from ccarchiver_sim.testbed.environment import PARTITION, applied
+from ccarchiver_core.config.dds_environment import PARTITION
+from ccarchiver_sim.testbed.environment import applied
 from ccarchiver_sim.testbed.sal_observer import CSC, ERROR_CODE, SUMMARY_STATE, SalObserver
 
 DEPTH = 50_000

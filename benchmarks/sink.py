@@ -16,12 +16,12 @@ from benchmarks.event_times import GOT, file_key, now
 from benchmarks.sal import floor_partition, listener
 from benchmarks.timestamp_recorder import COLLECT, TimestampRecorder, serve
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
+from ccarchiver_core.config.dds_environment import PARTITION
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_core.redis.replies import read_stream, transact
 from ccarchiver_sim.peers.common.async_run import run_async_peer
 from ccarchiver_sim.peers.common.runloop import print_event
 from ccarchiver_sim.peers.common.site import Site
-from ccarchiver_sim.testbed.environment import PARTITION
 from ccarchiver_sim.testbed.sal_observer import CAMERA, CSC, END_READOUT, INGESTED, RETRIEVED
 
 if TYPE_CHECKING:

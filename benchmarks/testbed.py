@@ -15,12 +15,13 @@ from benchmarks.sal import Commander, floor_partition
 from benchmarks.sink import floor_settings, make_floor_stream
 from ccarchiver_bridge.amqp.connection import AmqpConnection
 from ccarchiver_core.config.credentials import load_credentials
+from ccarchiver_core.config.dds_environment import PARTITION
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.redis.client import make_client
 from ccarchiver_sim.pace import Deadline
 from ccarchiver_sim.peers.camera.exposure import Exposure, image_name, observing_date
 from ccarchiver_sim.peers.common.sal import SalComponent, sal_component, tai_now
-from ccarchiver_sim.testbed.environment import PARTITION, applied
+from ccarchiver_sim.testbed.environment import applied
 from ccarchiver_sim.testbed.folder import CREDENTIAL_FILE
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.sal_observer import CAMERA, END_READOUT

@@ -14,6 +14,7 @@ from ccarchiver_core import __version__
 from ccarchiver_core.base.errors import ConfigError, LeaseHeldError
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.base.resilient_output import resilient_output
+from ccarchiver_core.config import dds_environment
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.log import logs
@@ -39,9 +40,6 @@ supervisord does not restart the CSC after exit code 0. So a process that someth
 supervisord terminates, for example the system because it lacks memory, must not exit with 0.
 """
 
-PARTITION_VARIABLE = "LSST_DDS_PARTITION_PREFIX"
-DOMAIN_VARIABLE = "LSST_DDS_DOMAIN_ID"
-
 _log = structlog.get_logger(__name__)
 
 
@@ -63,28 +61,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def require_bus() -> None:
-    """Check the environment variables that identify the SAL bus.
+    """Check the environment variables of DDS.
 
     Raises
     ------
     ConfigError
-        If a variable is missing, or is not a number where one is needed.
+        If the variable of the partition is missing, or another one has an impossible value.
     """
-    if not os.environ.get(PARTITION_VARIABLE):
-        msg = (
-            f"{PARTITION_VARIABLE} is not set; "
-            "set it to what every SAL component of this site has, e.g. summit"
-        )
+    wrong = "; ".join(dds_environment.problems(os.environ))
+    if wrong:
+        msg = f"{wrong}; set it to what every SAL component of this site has"
         raise ConfigError(msg)
-    domain = os.environ.get(DOMAIN_VARIABLE)
-    if domain is None:
-        _log.warning("dds.domain", reason=f"{DOMAIN_VARIABLE} is not set", effect="domain 0")
-    elif not domain.isdecimal():
-        msg = (
-            f"{DOMAIN_VARIABLE}={domain!r} is not a number; "
-            "it must be the one every SAL component of this site has"
-        )
-        raise ConfigError(msg)
+    domain = dds_environment.DOMAIN
+    if not os.environ.get(domain, "").strip():
+        _log.warning("dds.domain", reason=f"{domain} is not set", effect="domain 0")
 
 
 async def run(arguments: argparse.Namespace) -> int:

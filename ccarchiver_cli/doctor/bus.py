@@ -10,9 +10,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from ccarchiver_cli.doctor.dds import PREFIX
 from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config.dds_environment import PARTITION
 from ccarchiver_core.config.site_sections import SalNames
 from ccarchiver_core.sal_interface.idl_file import read_idl
 from ccarchiver_core.sal_interface.needs import needs_of
@@ -38,7 +38,7 @@ def check(site: Site) -> Iterator[Finding]:
     # Imported here: a broken installation must be the finding of its own check only.
     from lsst.ts.idl import get_idl_dir  # noqa: PLC0415
 
-    prefix = os.environ.get(PREFIX, "")
+    prefix = os.environ.get(PARTITION, "")
     if not prefix:  # the check of the environment reports it
         return
     names = SalNames() if site.settings_or_none is None else site.settings_or_none.sal

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok
+from ccarchiver_core.config import dds_environment
+from ccarchiver_core.config.dds_environment import DOMAIN, INTERFACE, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,15 +22,8 @@ if TYPE_CHECKING:
     from ccarchiver_cli.doctor.finding import Finding
     from ccarchiver_cli.doctor.site import Site
 
-PREFIX, DOMAIN = "LSST_DDS_PARTITION_PREFIX", "LSST_DDS_DOMAIN_ID"
-INTERFACE, OWNERSHIP = "LSST_DDS_INTERFACE", "LSST_DDS_OWNERSHIP"
 CYCLONE = "CYCLONEDDS_URI"
 
-MAX_DOMAIN = 230
-"""Highest domain; above it DDS has no port numbers."""
-
-OWNERSHIPS = ("shared", "ackcmd", "exclusive")
-PEER, PEERS = "LSST_DDS_PEER", ("cyclone", "opensplice")
 LOOPBACK = "lo"
 """Default of LSST_DDS_INTERFACE."""
 
@@ -48,25 +43,15 @@ def environment(_site: Site) -> Iterator[Finding]:
     yield from bad
     if not bad:
         domain = os.environ.get(DOMAIN, "").strip() or "0, by default"
-        found = f"partition prefix {os.environ[PREFIX]}, domain {domain}"
+        found = f"partition prefix {os.environ[PARTITION]}, domain {domain}"
         yield ok(name, f"{found}; for the workers see environment")
 
 
 def evaluate_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Evaluate the variables; yield nothing if all are right."""
     where = "set it in the environment of supervisord (deploy/ccarchiver.env) and of this shell"
-    if not environ.get(PREFIX):
-        yield failure(name, f"{PREFIX} is not set: SAL does not start without it", where)
-    domain = environ.get(DOMAIN, "").strip()
-    if domain and not (domain.isdecimal() and int(domain) <= MAX_DOMAIN):
-        yield failure(name, f"{DOMAIN} is {domain!r}, not a number from 0 to {MAX_DOMAIN}", where)
-    ownership = environ.get(OWNERSHIP, "shared").strip().lower()
-    if ownership not in OWNERSHIPS:
-        known = ", ".join(OWNERSHIPS)
-        yield failure(name, f"{OWNERSHIP} is {ownership!r}, none of {known}", where)
-    peer = environ.get(PEER, PEERS[0]).strip().lower()
-    if peer not in PEERS:
-        yield failure(name, f"{PEER} is {peer!r}, neither {' nor '.join(PEERS)}", where)
+    for problem in dds_environment.problems(environ):
+        yield failure(name, problem, where)
 
 
 def interface(_site: Site) -> Iterator[Finding]:

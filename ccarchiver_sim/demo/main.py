@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
 from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.butler.check import ButlerCheck, check_butler
@@ -53,10 +54,14 @@ async def run_demo(
     Returns
     -------
     code
-        Zero if every exposure is complete and the Butler has every CCD.
+        Zero if every exposure is complete and the Butler has every CCD; 78 (EX_CONFIG) if SAL does
+        not start with the environment of this process.
     """
     try:
         rig = Rig(settings)
+    except ConfigError as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        return EXIT_CONFIG
     except ValueError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED

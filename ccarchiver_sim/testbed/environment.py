@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ccarchiver_core.base.errors import ConfigError
+from ccarchiver_core.config import dds_environment
+from ccarchiver_core.config.dds_environment import DOMAIN, OWNERSHIP, PARTITION, PEER
 from ccarchiver_sim.testbed.child_process import base_environment
 from ccarchiver_sim.testbed.folder import RunFolder
 
-DOMAIN = "LSST_DDS_DOMAIN_ID"
-PARTITION = "LSST_DDS_PARTITION_PREFIX"
 SITE = "LSST_SITE"
 DDS_CONFIGURATION = "CYCLONEDDS_URI"
 PASSED_ON = (
     DDS_CONFIGURATION,
     "LD_LIBRARY_PATH",
-    "LSST_DDS_OWNERSHIP",
-    "LSST_DDS_PEER",
+    OWNERSHIP,
+    PEER,
     "LSST_DDS_QOS",
     "RABBITMQ_SERVER",
     "TS_IDL_DIR",
@@ -39,10 +40,19 @@ def sal_environment() -> dict[str, str]:
 
     The partition is unique to the run. The domain is that of the caller's environment, or a random
     one.
+
+    Raises
+    ------
+    ConfigError
+        If the caller's environment has a value with which SAL does not start.
     """
     span = LAST_DOMAIN - FIRST_DOMAIN + 1
     domain = os.environ.get(DOMAIN) or str(FIRST_DOMAIN + secrets.randbelow(span))
-    return {DOMAIN: domain, PARTITION: f"rig{secrets.token_hex(TOKEN_BYTES)}", SITE: "rig"}
+    sal = {DOMAIN: domain, PARTITION: f"rig{secrets.token_hex(TOKEN_BYTES)}", SITE: "rig"}
+    wrong = "; ".join(dds_environment.problems(os.environ | sal))
+    if wrong:
+        raise ConfigError(f"{wrong}; correct or unset it in this shell")
+    return sal
 
 
 def run_environment(folder: RunFolder, sal: Mapping[str, str]) -> dict[str, str]:

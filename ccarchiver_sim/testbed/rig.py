@@ -51,6 +51,11 @@ class Rig:
         Folder in which to create the run folder.
     environment
         Additional variables for the workers and the peers.
+
+    Raises
+    ------
+    ConfigError
+        If SAL does not start with the environment of this process.
     """
 
     peer_kind: type[Peer] = Peer
@@ -66,6 +71,7 @@ class Rig:
         parent: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.sal = sal_environment()  # first, because it raises an error for a wrong variable
         self.folder = RunFolder(parent)
         self.redis = redis or PrivateRedis(self.folder.brokers / "redis")
         self.rabbit = rabbit or PrivateRabbit(self.folder.brokers / "rabbit")
@@ -74,7 +80,6 @@ class Rig:
             self._own_brokers.append(self.redis)
         if rabbit is None:
             self._own_brokers.append(self.rabbit)
-        self.sal = sal_environment()
         self.env = run_environment(self.folder, self.sal) | dict(environment or {})
         self.folder.write_environment(self.env)
         self.supervisor = Supervisor(self.env, self.folder.logs)

@@ -16,6 +16,8 @@ from lsst.ts import salobj
 from rich.console import Console
 
 from ccarchiver_cli.doctor.processes import OURS
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_sim.demo.main import run_demo
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError, Steps
 from ccarchiver_sim.testbed import polling
@@ -132,6 +134,25 @@ async def test_observer_records_every_event_of_a_burst_while_its_process_is_busy
                 f"CC_O_20261122_{number:06}" for number in range(BURST)
             ]
     assert "queue is" not in caplog.text, "a warning in the demo's output that means nothing"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LSST_DDS_PEER", "rti"), ("LSST_DDS_OWNERSHIP", "mine"), ("LSST_DDS_DOMAIN_ID", "231")],
+)
+def test_demo_ends_with_one_line_if_a_dds_variable_is_wrong(
+    name: str, value: str, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(short_folder))
+    output = StringIO()
+
+    code = asyncio.run(run_demo(NightPlan(1, 1.0), Console(file=output), keep=False))
+
+    assert code == EXIT_CONFIG
+    assert output.getvalue().startswith(f"demo: {name} is {value!r}, ")
+    assert output.getvalue().count("\n") == 1
+    assert list(short_folder.iterdir()) == [], "a run folder that remains"
 
 
 def test_run_folder_writes_no_secret_into_the_environment_file(short_folder: Path) -> None:

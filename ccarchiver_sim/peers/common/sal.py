@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lsst.ts.utils import current_tai
 
+from ccarchiver_core.config import dds_environment
+from ccarchiver_core.config.dds_environment import PARTITION
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
 from ccarchiver_core.sal_interface.salobj_calls import write_event
 from ccarchiver_sim.peers.common.runloop import PeerError
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     Fields = Mapping[str, Any]
     """The fields of an event by name. `Any`, because only the interface definition has a field's
     type."""
-
-PARTITION_VARIABLE: Final = "LSST_DDS_PARTITION_PREFIX"
 
 QUEUE_LENGTH: Final = 10_000
 """Events that may wait in this process: more than those of a night, so a burst never causes a
@@ -108,13 +108,16 @@ async def sal_component(name: str) -> AsyncIterator[SalComponent]:
     Raises
     ------
     PeerError
-        If SAL is not set up on this machine.
+        If SAL is not set up on this machine, or an environment variable of DDS is wrong.
     """
-    if not os.environ.get(PARTITION_VARIABLE):
+    if not os.environ.get(PARTITION):
         raise PeerError(
-            f"{PARTITION_VARIABLE} is not set; set it to the same word for all programs of a run, "
-            f"for example: export {PARTITION_VARIABLE}=rehearsal"
+            f"{PARTITION} is not set; set it to the same word for all programs of a run, "
+            f"for example: export {PARTITION}=rehearsal"
         )
+    wrong = "; ".join(dds_environment.problems(os.environ))
+    if wrong:
+        raise PeerError(f"{wrong}; set it to what all programs on the bus have")
     try:
         controller = Controller(name, do_callbacks=False)
     except RuntimeError as error:
