@@ -14,7 +14,7 @@ import psutil
 
 from ccarchiver_cli.doctor.finding import failure, ok
 from ccarchiver_core.config import dds_environment
-from ccarchiver_core.config.dds_environment import DOMAIN, INTERFACE, PARTITION
+from ccarchiver_core.config.dds_environment import DOMAIN, INTERFACE, OWNERSHIP, PARTITION, PEER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,9 +42,21 @@ def environment(_site: Site) -> Iterator[Finding]:
     bad = list(evaluate_environment(name, os.environ))
     yield from bad
     if not bad:
-        domain = os.environ.get(DOMAIN, "").strip() or "0, by default"
-        found = f"partition prefix {os.environ[PARTITION]}, domain {domain}"
-        yield ok(name, f"{found}; for the workers see environment")
+        yield ok(name, f"{_in_force(os.environ)}; for the workers see environment")
+
+
+def _in_force(environ: Mapping[str, str]) -> str:
+    """Return the values that SAL uses, and which of them are defaults."""
+    values = (
+        (DOMAIN, "domain", environ.get(DOMAIN, "").strip() or "0"),
+        (PEER, "peer", dds_environment.peer(environ)),
+        (OWNERSHIP, "ownership", dds_environment.ownership(environ)),
+    )
+    texts = [f"partition prefix {environ[PARTITION]}"]
+    for variable, label, value in values:
+        default = "" if environ.get(variable, "").strip() else " by default"
+        texts.append(f"{label} {value}{default}")
+    return ", ".join(texts)
 
 
 def evaluate_environment(name: str, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -197,11 +197,25 @@ def test_wrong_dds_environment_is_reported(environ: dict[str, str], text: str) -
     assert text in only(dds.evaluate_environment("dds.environment", environ)).found
 
 
-def test_correct_dds_environment_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("peer", "ownership", "text"),
+    [
+        ("", "", "peer cyclone by default, ownership shared by default"),
+        ("OpenSplice", "", "peer opensplice, ownership ackcmd by default"),
+        ("", "exclusive", "peer cyclone by default, ownership exclusive"),
+        ("opensplice", "exclusive", "peer opensplice, ownership exclusive"),
+    ],
+)
+def test_correct_dds_environment_is_ok_and_the_values_in_force_are_shown(
+    peer: str, ownership: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(PREFIX, "summit")
+    monkeypatch.delenv("LSST_DDS_DOMAIN_ID", raising=False)
+    monkeypatch.setenv("LSST_DDS_PEER", peer)
+    monkeypatch.setenv("LSST_DDS_OWNERSHIP", ownership)
     finding = only(run_check(dds.environment, NOWHERE))
     assert finding.level is Level.OK
-    assert "partition prefix summit, domain 0, by default" in finding.found
+    assert f"partition prefix summit, domain 0 by default, {text}; for" in finding.found
 
 
 @pytest.mark.parametrize("interface", ["lo", "127.0.0.1", ""])
