@@ -24,6 +24,7 @@ from ccarchiver_cli.output import (
 from ccarchiver_cli.scanning import scan_now
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.status.images import bounds_of
+from ccarchiver_core.status.live_exposures import exposures_in_progress
 from ccarchiver_core.status.missed import MissedImages, can_be_archived, read_missed
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Images that are listed, the newest ones; ``--json`` has all of them."""
+
+NAMED = 3
+"""Exposures in progress that are named; usually there is one."""
 
 LABEL = 11
 """Width of a label, in columns."""
@@ -89,13 +93,30 @@ def _scan() -> str:
     except RejectedError as error:
         raise fail(str(error)) from None
     if scan is None:
-        return "no scan yet: an exposure is in progress; the scan follows as soon as none is"
+        return _postponed(
+            query_redis(
+                lambda redis, settings: exposures_in_progress(redis, settings.files_per_image)
+            )
+        )
     if not scan.is_answered:
         return (
             f"Forwarder {scan.hostname} did not answer SCAN (SCAN_TIMEOUT); one that finds no "
             "image at all sends no answer, otherwise read its log"
         )
     return ""
+
+
+def _postponed(in_progress: list[str]) -> str:
+    """Return why a scan has not taken place yet."""
+    if not in_progress:
+        return "the scan has not ended yet; ccarchiver catchup prints its state"
+    named = ", ".join(in_progress[:NAMED])
+    more = len(in_progress) - NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return (
+        f"no scan yet: an exposure is in progress ({named}{others}); "
+        "the scan follows as soon as none is"
+    )
 
 
 def _print(missed: MissedImages) -> None:

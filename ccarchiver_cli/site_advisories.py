@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.settings import LOG_DIR_VARIABLE, PLAINTEXT_KEY, Settings
 from ccarchiver_core.config.tls import client_context
+from ccarchiver_core.config.value_types import CatchUp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,14 @@ def advisories(settings: Settings) -> Iterator[Advisory]:
             f"ACK_TIMEOUT is {settings.ack_timeout:g} s, as in files of the replaced archiver: "
             "a silent peer is detected only after that time; 5 is better",
         )
+    if settings.catch_up is CatchUp.AUTOMATIC and not settings.header_url_template:
+        yield Advisory(
+            "CATCH_UP",
+            "CATCH_UP is automatic and HEADER_URL_TEMPLATE is not set: a missed image without a "
+            "header keeps the next one waiting until it is stalled "
+            f"(STALLED_AFTER, {settings.stalled_after:g} s); with HEADER_URL_TEMPLATE the header "
+            "is found",
+        )
     for name, section in settings.in_plaintext():
         yield Advisory(
             PLAINTEXT_KEY,
@@ -78,6 +87,11 @@ def advisories(settings: Settings) -> Iterator[Advisory]:
                 f"{key} is {seconds:g} s: a running Forwarder registers only every "
                 f"{FORWARDERS_LOOK_S:g} s, so the search may end too early; 15 is better",
             )
+    yield from _queues(settings)
+
+
+def _queues(settings: Settings) -> Iterator[Advisory]:
+    """Yield an advisory about the names of the two queues of the OODS."""
     if settings.queue_to_oods == settings.queue_from_oods:
         yield Advisory(
             "OODS_CONSUME_QUEUE",

@@ -12,13 +12,13 @@ from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.exposure import EventKind
 from ccarchiver_core.domain.worker_messages import ArchiveMissed
 from ccarchiver_core.redis.replies import text, unless_wrong_type
+from ccarchiver_core.status.live_exposures import is_exposing
 from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, can_be_archived
 from ccarchiver_core.store.csc_state import ENABLED, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.session import require_active
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_health.reconcile.header_check import find_header
-from ccarchiver_health.reconcile.live_exposures import is_exposing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

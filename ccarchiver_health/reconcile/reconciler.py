@@ -18,6 +18,7 @@ from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.worker_messages import ScanForwarder
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.status.live_exposures import is_exposing
 from ccarchiver_core.store import scans
 from ccarchiver_core.store.scans import ScanState, read_scan
 from ccarchiver_core.store.session import require_active
@@ -25,7 +26,6 @@ from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_health.reconcile.answer import KEPT_SCANS, read_answer
 from ccarchiver_health.reconcile.answer_recorder import AnswerRecorder
 from ccarchiver_health.reconcile.catch_up import CatchUpTask
-from ccarchiver_health.reconcile.live_exposures import is_exposing
 from ccarchiver_health.reconcile.missing_numbers import MissingNumbers
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import ScanState
 from ccarchiver_core.store.transaction import Transaction
 from tests.core.redis_helpers import eventually, messages_in
+from tests.support.ledger_builder import Progress
 
 if TYPE_CHECKING:
     from tests.cli.cli_runner import CommandRunner
@@ -178,7 +179,29 @@ async def test_scan_is_requested_and_its_end_is_waited_for(
     assert error in answer.err_words
 
 
-async def test_scan_that_an_exposure_postpones_is_reported(
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [(1, "(image_1)"), (3, "(image_3, image_2, image_1)"), (5, "(image_5, image_4, image_3 and 2")],
+)
+async def test_exposure_that_postpones_a_scan_is_named(
+    cli: CommandRunner, monkeypatch: pytest.MonkeyPatch, count: int, named: str
+) -> None:
+    monkeypatch.setattr(scanning, "MARGIN_S", -100.0)
+    await ready(cli)
+    now = time.time()
+    await cli.ledger_builder.exposure("archived", 9, now - 60)
+    for number in range(1, count + 1):
+        await cli.ledger_builder.exposure(
+            f"image_{number}", 10 + number, now - 50 + number, Progress.INSTRUCTED
+        )
+
+    answer = await cli.run("catchup", "--now")
+
+    assert answer.code == 1
+    assert f"no scan yet: an exposure is in progress {named}" in answer.err_words
+
+
+async def test_scan_that_has_not_ended_names_no_exposure_if_none_is_in_progress(
     cli: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scanning, "MARGIN_S", -100.0)
@@ -187,7 +210,7 @@ async def test_scan_that_an_exposure_postpones_is_reported(
     answer = await cli.run("catchup", "--now")
 
     assert answer.code == 1
-    assert "an exposure is in progress" in answer.err_words
+    assert "the scan has not ended yet" in answer.err_words
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,26 @@ def test_config_check_lists_advisories_for_a_deployed_site_file(tmp_path: Path) 
     assert "are both oods_publish_to_cc" in " ".join(typed("check", str(path)).stdout.split())
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_noted"),
+    [
+        ("CATCH_UP: automatic", True),
+        ("CATCH_UP: automatic\n  HEADER_URL_TEMPLATE: http://192.0.2.1/{obsid}.yaml", False),
+        ("CATCH_UP: report", False),
+    ],
+)
+def test_config_check_notes_automatic_catch_up_without_header_address(
+    lines: str, tmp_path: Path, *, is_noted: bool
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f"ROOT:\n  STALLED_AFTER: 90\n  {lines}\n", encoding="utf-8")
+    result = typed("check", str(path))
+    words = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert ("note CATCH_UP is automatic and HEADER_URL_TEMPLATE is not set" in words) is is_noted
+    assert ("until it is stalled (STALLED_AFTER, 90 s)" in words) is is_noted
+
+
 def test_config_show_lists_every_setting_with_value_origin_and_meaning(in_use: Path) -> None:
     shown = {one["key"]: one for one in json.loads(typed("show", "--json").stdout)["settings"]}
     assert shown["ACK_TIMEOUT"] | {"meaning": ""} == {
