@@ -5,10 +5,12 @@ Run it within `ccarchiver_core.store.unreadable.collecting`.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ccarchiver_core import keys
 from ccarchiver_core.redis.replies import read_hash, read_string, text
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.runtime.lease import parse_holder, read_fencing_token, read_standby
 from ccarchiver_core.store import (
@@ -99,7 +101,8 @@ async def read_all(redis: Redis) -> int:
 
 
 async def _read_types(redis: Redis) -> None:
-    async with redis.pipeline(transaction=False) as pipe:
+    # A pipeline has no time limit of its own, unlike a command.
+    async with asyncio.timeout(COMMAND_TIMEOUT), redis.pipeline(transaction=False) as pipe:
         for name in TYPES:
             pipe.execute_command("TYPE", name)
         found = [text(kind) for kind in await pipe.execute()]

@@ -15,6 +15,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.base.errors import FencedError
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.keys import Worker, image
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sal import status_publisher as publisher_module
 from ccarchiver_sim import pace
@@ -214,12 +215,18 @@ async def test_image_with_transactions_in_flight_stays_in_the_cache(
         assert await redis.hget(image("I0"), "retrieved") == b"2"
 
 
-async def test_status_that_redis_cannot_record_is_dead_lettered(fresh_redis: PrivateRedis) -> None:
+async def test_status_that_redis_cannot_record_is_dead_lettered(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that a person has changed are set aside, so only a defect of the archiver is left."""
+
+    def record_status(transaction: Transaction, *_arguments: object, **_options: object) -> None:
+        transaction.command("HSET", keys.image("I"), "a field without a value")
+
+    monkeypatch.setattr(ImageLedger, "record_status", staticmethod(record_status))
     settings = site(fresh_redis.port)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as redis:
         harness = PublisherHarness(redis, context)
-        await redis.hset(keys.COUNTERS, f"events:{StatusTopic.RETRIEVAL}", "no number")
-
         await harness.publish(status("I", "S00"))
 
         [dead_letter] = await read_dead_letters(redis)

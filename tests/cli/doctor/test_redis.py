@@ -138,6 +138,7 @@ def test_frozen_redis_is_reported_in_time(tmp_path: Path) -> None:
         ("redis.persistence", Level.WARNING),
         ("redis.memory", Level.WARNING),
         ("redis.database", Level.WARNING),
+        ("redis.records", Level.WARNING),
         ("redis.clock", Level.WARNING),
         ("worker", Level.WARNING),
     ]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ccarchiver_core import keys
 from ccarchiver_core.keys import Worker
 from ccarchiver_health.web import sse
 from ccarchiver_health.web.snapshot import read_snapshot
@@ -172,8 +171,8 @@ async def test_hanging_redis_is_reported_before_the_page_seems_to_hang(tmp_path:
     assert [alarm.name for alarm in found.alarms] == ["redis_unavailable"]
 
 
-async def test_unreadable_record_is_reported_and_the_stream_continues(
-    fresh_redis: PrivateRedis,
+async def test_defect_of_the_page_is_reported_and_the_stream_continues(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = page_site(fresh_redis.port)
     async with (
@@ -182,18 +181,18 @@ async def test_unreadable_record_is_reported_and_the_stream_continues(
         client.listening() as stream,
     ):
         assert (await stream.tick())["problem"] == ""
-        await redis.hset(
-            keys.image("odd"), mapping={"obsid": "odd", "state": "of a later version", "at": 1}
-        )
-        await redis.zadd(keys.IMAGES, {"odd": 1})
-        await redis.incr(Worker.SAL.fencing_token)  # like any transaction, it makes the page poll
 
-        async def reported() -> bool:
-            return "of a later version" in (await stream.tick())["problem"]
+        async def fail(*_arguments: object) -> None:
+            raise ValueError("a defect")
 
-        await eventually(reported, "the reported problem")
-        await redis.delete(keys.image("odd"))
-        await redis.zrem(keys.IMAGES, "odd")
+        with monkeypatch.context() as patch:
+            patch.setattr("ccarchiver_health.web.sse.read_fingerprint", fail)
+            await redis.incr(Worker.SAL.fencing_token)  # like any transaction, the page then polls
+
+            async def reported() -> bool:
+                return "ValueError: a defect" in (await stream.tick())["problem"]
+
+            await eventually(reported, "the reported problem")
 
         async def over() -> bool:
             return bool((await stream.tick())["problem"] == "")
