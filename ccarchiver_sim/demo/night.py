@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from lsst.ts import salobj
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.console import Console
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.progress import NightProgress, Steps
 from ccarchiver_sim.pace import Deadline
+from ccarchiver_sim.peers.camera.exposure import SOURCE, SOURCES, image_name, observing_date
+from ccarchiver_sim.peers.common.daq import DaqCatalogue
 from ccarchiver_sim.peers.forwarder.fitsfile import DEFAULT_AMPLIFIERS
 from ccarchiver_sim.raws.segments import AMPLIFIERS
 from ccarchiver_sim.testbed.delivery_check import DeliveryCheck, check_delivery
@@ -28,6 +31,23 @@ a fifth of a second for ComCam's nine, five seconds for a full focal plane."""
 READOUT_MARGIN_S = 60.0
 """Time in addition to the planned time of all exposures, for a machine that is slow with eight new
 processes."""
+
+
+AGE_BEYOND_WINDOW = timedelta(days=1)
+"""Age beyond SCAN_WINDOW of the image that the data acquisition has at the start."""
+
+
+def add_old_image(rig: Rig) -> None:
+    """Add an image to the camera's data acquisition that is too old to be listed.
+
+    A Forwarder that finds no image at all does not answer SCAN, and the first scan takes place
+    before the first exposure.
+    """
+    window = timedelta(seconds=load_settings(rig.folder.site_file).scan_window)
+    taken = datetime.now(UTC) - window - AGE_BEYOND_WINDOW
+    source = SOURCES.get(rig.names.camera, SOURCE)
+    name = image_name(observing_date(taken), 1, source)
+    DaqCatalogue(rig.folder.daq).add(name, taken.timestamp())
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ class Night:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(rig.start_brokers())
                 tasks.create_task(rig.start_workers())
-                tasks.create_task(rig.start_peers("--amplifiers", str(self._amplifiers)))
+                tasks.create_task(self.start_peers())
         with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
             await self.watched(rig.observer.go_to(salobj.State.ENABLED))
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
@@ -73,6 +93,14 @@ class Night:
         with step(f"{rig.names.archiver} back to STANDBY"):
             await self.watched(rig.observer.go_to(salobj.State.STANDBY))
         return checks
+
+    async def start_peers(self) -> None:
+        """Start the peers; camera and Forwarder share the images of the data acquisition."""
+        rig = self._rig
+        add_old_image(rig)
+        daq = ("--daq", str(rig.folder.daq))
+        amplifiers = ("--amplifiers", str(self._amplifiers))
+        await rig.start_peers(*amplifiers, *daq, camera_options=daq)
 
     @property
     def _amplifiers(self) -> int:

@@ -54,6 +54,7 @@ class RunFolder:
         self.forwarder_staging = self._make("staging/forwarder")
         self.oods_staging = self._make("staging/oods")
         self.dbb_staging = self._make("staging/dbb")
+        self.daq = self._make("daq")
 
     @property
     def site_file(self) -> Path:

@@ -213,11 +213,13 @@ class Rig:
             CAMERA, "ccarchiver_sim.peers.camera.main", (*own, *options), with_stdin=True
         )
 
-    async def start_peers(self, *forwarder_options: str) -> None:
+    async def start_peers(
+        self, *forwarder_options: str, camera_options: Sequence[str] = ()
+    ) -> None:
         """Start one peer of each kind and wait until all serve."""
         started = [
             self.start_header_service(),
-            self.start_camera(),
+            self.start_camera(*camera_options),
             self.start_controller(),
             self.start_oods(),
             self.start_forwarder(FORWARDER, *forwarder_options),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
 import tempfile
+import time
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +16,20 @@ from typing import TYPE_CHECKING
 import pytest
 from lsst.ts import salobj
 from rich.console import Console
+from typing_extensions import override
 
 from ccarchiver_cli.doctor.processes import OURS
 from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.demo.main import run_demo
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError, Steps
+from ccarchiver_sim.peers.common.daq import SECONDS_A_MINUTE, DaqCatalogue
 from ccarchiver_sim.testbed import polling
 from ccarchiver_sim.testbed.environment import DDS_CONFIGURATION, applied, sal_environment
 from ccarchiver_sim.testbed.folder import RunFolder
-from ccarchiver_sim.testbed.rig import Rig
+from ccarchiver_sim.testbed.peer_process import Peer
+from ccarchiver_sim.testbed.rig import CAMERA, FORWARDER, Rig
 from ccarchiver_sim.testbed.sal_observer import CSC, INGESTED, SalObserver
 
 if TYPE_CHECKING:
@@ -99,6 +105,41 @@ async def test_step_ends_at_once_when_a_server_ends(short_folder: Path) -> None:
     await rig.close()
 
     assert "redis-server ended with exit status 0; its log: " in str(caught.value.exceptions[0])
+
+
+class UnstartedPeer(Peer):
+    """A peer that is not started; only its options count."""
+
+    @override
+    def launch(self) -> None:
+        """Start nothing."""
+
+    @override
+    async def wait_ready(self) -> None:
+        """Return at once."""
+
+
+async def test_first_scan_of_a_demo_is_answered_and_lists_only_its_own_images(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rig, "peer_kind", UnstartedPeer)
+    rig = Rig(parent=short_folder)
+    await Night(rig, NightPlan(1, 1.0), quiet()).start_peers()
+
+    folders = {}
+    for name in (CAMERA, FORWARDER):
+        options = rig.peers[name].options
+        folders[name] = Path(options[options.index("--daq") + 1])
+    assert folders[CAMERA] == folders[FORWARDER]
+    assert folders[CAMERA].is_relative_to(rig.folder.root)
+
+    catalogue = DaqCatalogue(folders[CAMERA])
+    window = load_settings(rig.folder.site_file).scan_window
+    minutes = math.ceil(window / SECONDS_A_MINUTE)
+    # None would be no answer.
+    assert catalogue.images(minutes, time.time()) == []
+    catalogue.add("CC_O_20261122_000001")
+    assert catalogue.images(minutes, time.time()) == ["CC_O_20261122_000001"]
 
 
 def test_step_without_an_ended_program_states_its_own_error() -> None:

@@ -5,6 +5,7 @@ The simulated camera adds each image that it takes. Forwarders list the images f
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -32,10 +33,21 @@ class DaqCatalogue:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, image: str) -> None:
-        """Add an image that is read out now; an image of the same name is replaced."""
+    def add(self, image: str, taken_at: float | None = None) -> None:
+        """Add an image; an image of the same name is replaced.
+
+        Parameters
+        ----------
+        image : `str`
+            Name of the image.
+        taken_at : `float` or `None`
+            Unix time of its readout in seconds; now if it is None.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / quote(image, safe="")).touch()
+        file = self._folder / quote(image, safe="")
+        file.touch()
+        if taken_at is not None:
+            os.utime(file, (taken_at, taken_at))
 
     def images(self, minutes: int, now: float) -> list[str] | None:
         """Return the images that are younger than some minutes, oldest first.
