@@ -23,15 +23,18 @@ from ccarchiver_cli.output import (
 )
 from ccarchiver_cli.scanning import scan_now
 from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.domain.image_record import MissedBy
 from ccarchiver_core.status.images import bounds_of
 from ccarchiver_core.status.live_exposures import exposures_in_progress
 from ccarchiver_core.status.missed import MissedImages, can_be_archived, read_missed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ccarchiver_core.domain.image_summary import ImageSummary
 
 SHOWN = 50
-"""Images that are listed, the newest ones; ``--json`` has all of them."""
+"""Images that are printed; ``--json`` has all of them."""
 
 NAMED = 3
 """Exposures in progress that are named; usually there is one."""
@@ -132,13 +135,26 @@ def _print(missed: MissedImages) -> None:
     out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
     width = max(len(image.obsid) for image in missed.images)
     out.print(f"{'about (UTC)':<14}  {'image':<{width}}  events", style="bold")
-    for image in missed.images[-SHOWN:]:
+    for image in _shown(missed.images):
         out.print(
             f"{utc(image.at)[5:]:<14}  {image.obsid:<{width}}  {image.events:>6}", soft_wrap=True
         )
         out.print(f"{'':<16}{_reason(image)}", soft_wrap=True)
     if len(missed.images) > SHOWN:
-        say(f"the newest {SHOWN} of {len(missed.images)}; --json lists all")
+        say(
+            f"{SHOWN} of {len(missed.images)} are shown: the newest that a scan has listed, then "
+            "the newest missing numbers; --json lists all"
+        )
+
+
+def _shown(images: Sequence[ImageSummary]) -> list[ImageSummary]:
+    """Return the images to print: first those that a scan has listed, then missing numbers.
+
+    A missing number may be no exposure, so it must not displace an image that the camera took.
+    """
+    listed = [image for image in images if image.missed_by == MissedBy.SCAN][-SHOWN:]
+    others = [image for image in images if image.missed_by != MissedBy.SCAN]
+    return listed + others[len(others) - min(len(others), SHOWN - len(listed)) :]
 
 
 def _reason(image: ImageSummary) -> str:

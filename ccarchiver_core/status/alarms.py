@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
@@ -11,7 +11,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.base.clock import utc_text
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.config.tls import is_of_tls
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.redis.server_check import REJECTED
 from ccarchiver_core.store.csc_state import FAULT
@@ -77,6 +77,15 @@ class AlarmName(enum.StrEnum):
     DEAD_LETTERS = "dead_letters"
     REDIS_NOT_DURABLE = "redis_not_durable"
     NO_STANDBY = "no_standby"
+
+
+NOT_ARCHIVED: Final = "it is not archived"
+
+KNOWN_OF_MISSED: Final[dict[str, str]] = {
+    MissedBy.SCAN: f"the camera took it, and {NOT_ARCHIVED}",
+    MissedBy.NUMBERS: "a number is missing between two others, and no scan has listed it",
+}
+"""What is known of a missed image, by what has shown it. A missing number may be no exposure."""
 
 
 def fault_alarm(code: int) -> str:
@@ -281,7 +290,8 @@ def _images(view: Overview) -> Iterator[Alarm]:
         which = "1 exposure is missed:"
         if view.missed.count > 1:
             which = f"{view.missed.count} exposures are missed, the newest is"
-        text = f"{which} {view.missed.newest}; the camera took it, and it is not archived"
+        known = KNOWN_OF_MISSED.get(view.missed.newest_by, NOT_ARCHIVED)
+        text = f"{which} {view.missed.newest}; {known}"
         yield _warning(AlarmName.IMAGES_MISSED, text, "ccarchiver catchup")
     if view.newest_dead_letter_at is None:
         return

@@ -151,6 +151,8 @@ class MissedView(BaseModel):
     count: int = 0
     newest: str = ""
     """Name of the newest one."""
+    newest_by: str = ""
+    """What has shown it, see `ccarchiver_core.domain.image_record.MissedBy`."""
 
 
 class Overview(BaseModel):
@@ -377,7 +379,11 @@ async def _missed(view: Overview, redis: Redis) -> MissedView:
     if not count:
         return MissedView()
     newest = await unless_wrong_type(redis.zrevrange(keys.MISSED, 0, 0), list[bytes]())
-    return MissedView(count=count, newest=text(newest[0]) if newest else "")
+    if not newest:
+        return MissedView(count=count)
+    name = text(newest[0])
+    images = await ImageLedger(redis).read_summaries([name])
+    return MissedView(count=count, newest=name, newest_by=images[0].missed_by if images else "")
 
 
 async def _dead_letters(view: Overview, redis: Redis) -> None:

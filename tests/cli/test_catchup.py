@@ -119,10 +119,46 @@ async def test_long_list_is_cut_and_json_is_not(cli: CommandRunner) -> None:
 
     text, as_json = await cli.run("catchup"), await cli.run("catchup", "--json")
 
-    assert "the newest 50 of 60" in text.words
+    assert "50 of 60 are shown: the newest that a scan has listed" in text.words
     assert "i_009" not in text.words
     assert "i_059" in text.words
     assert len(as_json.json["images"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown", "hidden"),
+    [
+        (60, ("n_013", "n_059"), ("n_012",)),
+        (10, ("n_000", "n_009"), ()),
+    ],
+)
+async def test_listed_images_are_printed_before_numbers_that_are_only_missing(
+    cli: CommandRunner, numbers: int, shown: tuple[str, ...], hidden: tuple[str, ...]
+) -> None:
+    now = time.time()
+    newer = (MissedImage(f"n_{n:03}", now - 100 + n, MissedBy.NUMBERS) for n in range(numbers))
+    older = (MissedImage(f"s_{n:03}", now - 200 + n, MissedBy.SCAN) for n in range(3))
+    await miss(cli, *older, *newer)
+
+    words = (await cli.run("catchup")).words
+
+    names = ("s_000", "s_001", "s_002", *shown)
+    assert [words.index(name) for name in names] == sorted(words.index(name) for name in names)
+    assert all(name not in words for name in hidden)
+
+
+async def test_images_that_a_scan_has_listed_displace_all_missing_numbers(
+    cli: CommandRunner,
+) -> None:
+    now = time.time()
+    older = (MissedImage(f"s_{n:03}", now - 200 + n, MissedBy.SCAN) for n in range(51))
+    await miss(cli, *older, MissedImage("number", now, MissedBy.NUMBERS))
+
+    words = (await cli.run("catchup")).words
+
+    assert "s_001" in words
+    assert "s_050" in words
+    assert not any(name in words for name in ("s_000", "number 0"))
 
 
 @pytest.mark.parametrize(

@@ -301,3 +301,21 @@ async def test_missed_exposures_are_an_alarm_while_the_camera_keeps_them(
     found = [alarm for alarm in alarms_of(view) if alarm.name == "images_missed"]
     assert [alarm.text.startswith(text) for alarm in found] == [True] * bool(text)
     assert all(alarm.severity is Severity.WARNING for alarm in found)
+
+
+@pytest.mark.parametrize(
+    ("found_by", "text"),
+    [
+        (MissedBy.SCAN, "the camera took it, and it is not archived"),
+        (MissedBy.NUMBERS, "a number is missing between two others, and no scan has listed it"),
+    ],
+)
+async def test_alarm_claims_an_exposure_only_if_a_scan_has_listed_it(
+    fresh_redis: PrivateRedis, found_by: MissedBy, text: str
+) -> None:
+    transaction = alive(*Worker)
+    ImageLedger.record_missed(transaction, [MissedImage("i0", time.time(), found_by)])
+
+    view = await overview_after(fresh_redis, transaction)
+
+    assert [alarm.text for alarm in alarms_of(view)] == [f"1 exposure is missed: i0; {text}"]
