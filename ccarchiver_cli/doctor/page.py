@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import shlex
 from typing import TYPE_CHECKING
 
 from ccarchiver_cli.doctor.finding import NotCheckedError, ok, warning
 from ccarchiver_cli.doctor.redis_link import query
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.keys import Worker
+from ccarchiver_core.log.logs import FILE_PREFIX
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from redis.asyncio import Redis
 
@@ -52,7 +55,7 @@ def check(site: Site) -> Iterator[Finding]:
         yield warning(
             NAME,
             f"the status page at {host}:{port} {_failure(error)}",
-            "is ccarchiver:health running? Its log has the reason: grep 'page\\.' health.out",
+            f"is ccarchiver:health running? Its log has the reason: {_show_log(settings.log_dir)}",
         )
         return
     finally:
@@ -66,6 +69,14 @@ def check(site: Site) -> Iterator[Finding]:
         )
         return
     yield ok(NAME, f"the status page and the metrics are at http://{host}:{port}/")
+
+
+def _show_log(log_dir: Path | None) -> str:
+    """Return the command that shows the lines about the page in the log of health."""
+    if log_dir is None:
+        return "supervisorctl tail ccarchiver:health"
+    file = log_dir / f"{FILE_PREFIX}{Worker.HEALTH}.log"
+    return f"grep 'page\\.' {shlex.quote(str(file))}"
 
 
 def _failure(error: OSError | http.client.HTTPException) -> str:

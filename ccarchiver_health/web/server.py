@@ -207,6 +207,9 @@ class StatusServer:
 
     async def _image(self, request: web.Request) -> web.Response:
         name = request.query.get("name", "")
+        if not name:
+            text = "the parameter name is missing: /api/image?name=IMAGE\n"
+            return web.Response(status=400, text=text)
         try:
             async with self._reading:
                 ledger = ImageLedger(self._redis)

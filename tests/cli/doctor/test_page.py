@@ -18,6 +18,9 @@ from tests.cli.doctor.doctor_helpers import only, run_check, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
 
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
@@ -50,6 +53,20 @@ def test_port_without_a_listener_is_a_warning() -> None:
         f"the status page at 127.0.0.1:{port} refused the connection (nothing listens there)"
     )
     assert "ccarchiver:health" in finding.remedy
+
+
+def test_remedy_names_the_log_file_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "night logs"
+    monkeypatch.delenv("IIP_LOG_DIR", raising=False)
+
+    site = site_of(STATUS_PORT=free_port(), LOGGING_DIR=str(folder))
+    remedy = only(run_check(page.check, site)).remedy
+    without = only(run_check(page.check, site_of(STATUS_PORT=free_port()))).remedy
+
+    assert remedy.endswith(f"grep 'page\\.' '{folder}/ccarchiver_health.log'")
+    assert without.endswith("supervisorctl tail ccarchiver:health")
 
 
 def test_standby_host_accepts_that_the_active_host_serves_the_page(

@@ -200,7 +200,10 @@ async def test_api_image_finds_an_image_with_any_name(fresh_redis: PrivateRedis)
         assert [entry["what"] for entry in answer.json["timeline"]] == ["startIntegration received"]
         assert len(answer.json["ccds"]) == settings.files_per_image
         assert (await client.ask("/api/image?name=nothing")).status == 404
-        assert (await client.ask("/api/image")).status == 404
+        for path in ("/api/image", "/api/image?name="):
+            answer = await client.ask(path)
+            assert answer.status == 400
+            assert "the parameter name is missing" in answer.text
 
 
 async def test_metrics_endpoint_returns_the_output_of_the_renderer(
