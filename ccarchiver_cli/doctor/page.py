@@ -65,7 +65,7 @@ def check(site: Site) -> Iterator[Finding]:
             NAME,
             f"another program answers at {host}:{port} ({server or 'no Server header'})",
             f"ss -ltnp sport = :{port} shows it; "
-            "stop it, or set STATUS_PORT and restart ccarchiver:health",
+            "stop it, or set STATUS_PORT and supervisorctl restart ccarchiver:*",
         )
         return
     yield ok(NAME, f"the status page and the metrics are at http://{host}:{port}/")
