@@ -11,7 +11,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 
 
 def require_text(text: str, metavar: str, remedy: str) -> None:
-    """Require an argument that is not empty or blank, for example an unset shell variable.
+    """Require an argument that is UTF-8 text and not blank, as an unset shell variable is.
 
     Raises
     ------
@@ -20,3 +20,7 @@ def require_text(text: str, metavar: str, remedy: str) -> None:
     """
     if not text.strip():
         raise typer.BadParameter(f"it is empty; {remedy}", param_hint=metavar)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"it is not UTF-8 text; {remedy}", param_hint=metavar) from None

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from ccarchiver_cli.doctor.site import Site
 
+SHUTDOWN_STATE = 6
+"""supervisord's fault code for every call while it shuts down."""
+
 NAME = "supervisor"
 ANSWER_LIMIT = 5.0
 """Timeout in seconds; supervisord answers in milliseconds."""
@@ -49,6 +52,11 @@ def check(_site: Site) -> Iterator[Finding]:
             f"kill -CONT $(cat {folder}/supervisord.pid); "
             f"if that does not help, kill -9 it, then: {START}",
         )
+        return
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != SHUTDOWN_STATE:
+            raise
+        yield warning(NAME, "supervisord is shutting down", f"when it has ended: {START}")
         return
     yield from evaluate(programs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import stat
 from typing import TYPE_CHECKING
@@ -25,12 +26,16 @@ REMEDY = (
 """Remedy for an encryption error. Neither side needs a restart afterwards."""
 
 
+_OF_TLS = re.compile(r"certificate|ssl(?!=)", re.IGNORECASE)
+"""Words of errors about encryption. pika's texts about other errors contain ``ssl=False``."""
+
+
 def is_of_tls(text: str) -> bool:
     """Return whether an error text is about encryption.
 
     Only the text tells it, because OpenSSL, redis-py and pika wrap such errors in other ones.
     """
-    return any(word in text.lower() for word in ("certificate", "ssl"))
+    return _OF_TLS.search(text) is not None
 
 
 def client_context(tls: Tls, section: str) -> ssl.SSLContext:

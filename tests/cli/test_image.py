@@ -167,9 +167,9 @@ async def test_retry_with_an_ambiguous_name_is_rejected(cli: CommandRunner) -> N
     assert await ImageLedger(cli.redis).open_images() == []
 
 
-@pytest.mark.parametrize("name", ["", "  "])
+@pytest.mark.parametrize("name", ["", "  ", "\udcff"])
 @pytest.mark.parametrize("options", [(), ("--retry",), ("--json",)])
-async def test_empty_name_exits_2_and_names_what_to_type(
+async def test_empty_or_undecodable_name_exits_2_and_names_what_to_type(
     cli: CommandRunner, name: str, options: tuple[str, ...]
 ) -> None:
     await cli.ledger_builder.exposure(NAME, 42, time.time() - 60)

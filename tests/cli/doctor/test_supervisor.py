@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,15 @@ async def test_frozen_supervisord_is_reported_in_time(run_dir: Path) -> None:
     assert finding.level is Level.FAILURE
     assert "supervisord hangs" in finding.found
     assert f"$(cat {run_dir}/supervisord.pid)" in finding.remedy
+
+
+async def test_supervisord_that_shuts_down_is_a_warning(run_dir: Path) -> None:
+    slow = f"{FOREVER.removesuffix('sleep 600')}sh -c 'trap : TERM; while true; do sleep 1; done'"
+    with supervised(run_dir, health=slow, bridge=FOREVER, sal=FOREVER) as child:
+        await found_when("running")
+        child.signal(signal.SIGTERM)
+        found = only(await found_when("shutting down"))
+    assert found.level is Level.WARNING
 
 
 def test_unset_run_directory_is_reported() -> None:
