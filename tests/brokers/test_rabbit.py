@@ -86,6 +86,8 @@ def test_confirmed_persistent_message_survives_a_broker_crash(own_server: Privat
         channel.basic_publish(
             "", "kept", b"body", pika.BasicProperties(delivery_mode=2), mandatory=True
         )
+    # A declaration reaches the disk a moment after it is confirmed, unlike a persistent message.
+    own_server.control("eval", "mnesia:sync_log().")
     pid = own_server.pid
     own_server.kill()
     own_server.start()

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from tests.support.archiver_harness import ArchiverHarness
     from tests.support.brokers import VhostPool
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,  # tests/core/test_sentinel_failover.py covers each kind of connection
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 BEFORE, AFTER = 2, 3
 """Number of images before the failover begins, and of those begun after its end."""
