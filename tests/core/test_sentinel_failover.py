@@ -71,7 +71,12 @@ def group(tmp_path: Path) -> Iterator[RedisGroup]:
 
 
 @pytest.mark.parametrize(
-    "fail", [RedisGroup.kill_master, RedisGroup.freeze_master, RedisGroup.replace_master]
+    "fail",
+    [
+        RedisGroup.kill_master,
+        pytest.param(RedisGroup.freeze_master, marks=pytest.mark.extended),
+        pytest.param(RedisGroup.replace_master, marks=pytest.mark.extended),
+    ],
 )
 async def test_each_kind_of_connection_follows_and_nothing_is_lost(
     group: RedisGroup, fail: Callable[[RedisGroup], Awaitable[None]]

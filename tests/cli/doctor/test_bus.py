@@ -58,6 +58,7 @@ LIST_TOPICS = (
 
 
 @pytest.mark.processes
+@pytest.mark.extended  # the real discovery needs several starts of SAL
 async def test_topics_of_a_program_with_another_idl_are_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
