@@ -105,14 +105,11 @@ def observation_of(header: Mapping[str, object]) -> Observation:
     physical_filter = str(header.get("FILTER") or UNKNOWN_FILTER)
     match = BAND.fullmatch(physical_filter)
     begin = _time(header, "DATE-BEG")
-    # Without the end of the exposure the time with an open shutter is the best estimate.
-    end = (
-        _time(header, "DATE-END")
-        if header.get("DATE-END")
-        else begin + TimeDelta(exposure_time, format="sec")
-    )
-    if end < begin:
-        raise MetadataError(f"its header has DATE-END {end.isot} before DATE-BEG {begin.isot}")
+    # Without the end of the exposure, or if the camera's clock was set back during it, the time
+    # with an open shutter is the best estimate.
+    end = _time(header, "DATE-END") if header.get("DATE-END") else begin
+    if end <= begin:
+        end = begin + TimeDelta(exposure_time, format="sec")
     return Observation(
         obsid=obsid,
         exposure_id=exposure_id(day_obs, seq_num, str(header.get("CONTRLLR") or CONTROLLERS[0])),
