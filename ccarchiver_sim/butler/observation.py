@@ -38,6 +38,10 @@ SKY: Final = frozenset({"science", "acq", "engtest", "focus", "cwfs", "spec"})
 """Types of the exposures in which the detectors see the sky."""
 
 
+SHORTEST_S: Final = 0.001
+"""Duration of an exposure whose header has none, or a negative one."""
+
+
 class MetadataError(ValueError):
     """A header that does not describe an exposure; the text names the keyword."""
 
@@ -109,7 +113,8 @@ def observation_of(header: Mapping[str, object]) -> Observation:
     # with an open shutter is the best estimate.
     end = _time(header, "DATE-END") if header.get("DATE-END") else begin
     if end <= begin:
-        end = begin + TimeDelta(exposure_time, format="sec")
+        # The Butler accepts no empty period.
+        end = begin + TimeDelta(max(exposure_time, SHORTEST_S), format="sec")
     return Observation(
         obsid=obsid,
         exposure_id=exposure_id(day_obs, seq_num, str(header.get("CONTRLLR") or CONTROLLERS[0])),
