@@ -17,6 +17,7 @@ import structlog
 from typing_extensions import override
 
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_core.sal_interface.deep_readers import deep_readers
 from ccarchiver_core.sal_interface.idl_file import EVENT
 from ccarchiver_core.sal_interface.salobj_calls import finish, write_event
 from ccarchiver_sal.event_texts import UNDEFINED, fit_event, fit_free_text
@@ -133,15 +134,12 @@ class EventSource:
         self._handle_history = handle_history
         self._tasks: list[asyncio.Task[None]] = []
         domain = csc.salinfo.domain
-        previous = _deepen(domain)
-        try:
+        with deep_readers(domain, QUEUE_LENGTH):
             self._salinfo = salobj.SalInfo(domain=domain, name=component, index=0)
             self._topics = [
                 RemoteEvent(self._salinfo, name, max_history=HISTORY, queue_len=QUEUE_LENGTH)
                 for name in topics
             ]
-        finally:
-            _restore(domain, previous)
 
     async def start(self) -> None:
         """Read the earlier events of each topic, then start to read the new ones."""
@@ -172,18 +170,6 @@ def _sample(topic: RemoteEvent, data: Any) -> Sample:  # noqa: ANN401  salobj ha
 def _drain(topic: RemoteEvent) -> Iterator[Sample]:
     while (data := topic.get_oldest()) is not None:
         yield _sample(topic, data)
-
-
-def _deepen(domain: salobj.Domain) -> object:
-    """Set a deep history for the event readers made next; return the setting to restore."""
-    qos = domain.event_qos_set.reader_qos
-    previous = qos.history
-    qos.set_policies([dds.HistoryQosPolicy(previous.kind, QUEUE_LENGTH)])
-    return previous
-
-
-def _restore(domain: salobj.Domain, previous: object) -> None:
-    domain.event_qos_set.reader_qos.set_policies([previous])
 
 
 class TypedCsc(salobj.BaseCsc):  # type: ignore[misc]  # salobj has no types

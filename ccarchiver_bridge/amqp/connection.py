@@ -148,6 +148,9 @@ class AmqpConnection:
                 what = describe_failed_connection(cause, limit)
                 remedy = remedy_for_failed_connection(settings, cause)
             raise AmqpError(f"RabbitMQ at {broker.text}: {what}", remedy) from None
+        except asyncio.CancelledError:
+            await link.close()  # the caller has no connection that it could close
+            raise
         return link
 
     @property
@@ -306,9 +309,7 @@ class AmqpConnection:
         if connection is None:
             self._fail("never opened")
             return
-        if connection.is_open:
-            with contextlib.suppress(pika.exceptions.AMQPError):
-                connection.close()
+        _request_close(connection)
         if not self.closed.done() and not connection.is_closed:
             await asyncio.wait({self.closed}, timeout=CLOSE_LIMIT)
         self._drop("closed")
@@ -323,16 +324,13 @@ class AmqpConnection:
         def on_error(_connection: object, error: BaseException) -> None:
             if not opened.done():
                 opened.set_exception(rejections.caused_by(error))
-
-        def on_close(_connection: object, error: BaseException) -> None:
-            on_error(_connection, error)
             self._fail(explain(error))
 
         self._connection = AsyncioConnection(
             parameters,
             on_open_callback=on_open,
             on_open_error_callback=on_error,
-            on_close_callback=on_close,
+            on_close_callback=on_error,
             custom_ioloop=self._loop,
         )
         self._connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -463,9 +461,7 @@ class AmqpConnection:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if connection.is_open:
-            with contextlib.suppress(pika.exceptions.AMQPError):
-                connection.close()
+        _request_close(connection)
         # A hung broker never answers the close, and pika has no public way to abort the socket.
         transport = connection._transport  # noqa: SLF001
         if transport is not None:
@@ -475,3 +471,10 @@ class AmqpConnection:
         if not self.closed.done():
             self.closed.set_result(reason)
         self._confirmations.fail(AmqpError(reason))
+
+
+def _request_close(connection: AsyncioConnection) -> None:
+    """Begin the clean close of a connection, or abort its opening; pika completes it later."""
+    if not connection.is_closing and not connection.is_closed:
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            connection.close()

@@ -6,8 +6,10 @@ from typing import Self
 from lsst.ts import salobj
 from typing_extensions import override
 
+from ccarchiver_core.sal_interface.deep_readers import deep_readers
 from ccarchiver_sim.testbed.sal_observer import (
     CSC,
+    DEPTH,
     ERROR_CODE,
     INGESTED,
     RETRIEVED,
@@ -15,7 +17,6 @@ from ccarchiver_sim.testbed.sal_observer import (
     SUMMARY_STATE,
     SalEvent,
     SalObserver,
-    deep_readers,
 )
 
 
@@ -28,7 +29,7 @@ class SalRecorder(SalObserver):
             domain = await stack.enter_async_context(salobj.Domain())
             self._csc = salobj.Remote(domain, CSC, include=[], start=False)
             stack.push_async_callback(self._csc.close)
-            with deep_readers(domain):
+            with deep_readers(domain, DEPTH):
                 self._record(self._csc, (SUMMARY_STATE,), history=STATES_KEPT)
                 self._record(self._csc, (ERROR_CODE, RETRIEVED, INGESTED), history=0)
             await self._csc.start()

@@ -2,18 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_core.sal_interface.deep_readers import deep_readers
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
 
 with stubbed_imports():
-    import dds
     from lsst.ts import salobj
     from lsst.ts.salobj.topics import RemoteEvent
 
@@ -99,7 +99,7 @@ class SalObserver:
             stack.push_async_callback(self._csc.close)
             camera = salobj.Remote(domain, self._camera, readonly=True, include=[], start=False)
             stack.push_async_callback(camera.close)
-            with deep_readers(domain):
+            with deep_readers(domain, DEPTH):
                 self._record(self._csc, CSC_EVENTS, history=STATES_KEPT)
                 self._record(camera, (END_READOUT,), history=0)
             await asyncio.gather(self._csc.start(), camera.start())
@@ -254,15 +254,3 @@ class SalObserver:
             )
 
         return record
-
-
-@contextmanager
-def deep_readers(domain: Any) -> Iterator[None]:  # noqa: ANN401 - salobj has no types
-    """Set a deep history for the event readers that are made within the block."""
-    qos = domain.event_qos_set.reader_qos
-    previous = qos.history
-    qos.set_policies([dds.HistoryQosPolicy(previous.kind, DEPTH)])
-    try:
-        yield
-    finally:
-        qos.set_policies([previous])

@@ -129,7 +129,11 @@ def test_header_is_served_at_the_announced_address(camera: Peer, headers: Peer) 
 @pytest.mark.processes
 def test_each_readout_of_a_burst_gets_a_header_in_order(camera: Peer, headers: Peer) -> None:
     images = [image_name("20261123", number) for number in range(200)]
+    assert isinstance(headers.process, ChildProcess)
+    headers.process.freeze()  # as a busy machine does: all of them wait in its reader
     send(camera, *({"end": image} for image in images))
+    wait_for("each endReadout", lambda: len(puts(camera, "CC_O_20261123")) == len(images))
+    headers.process.thaw()
 
     assert wait_announced(headers, "CC_O_20261123", len(images)) == images
 

@@ -10,8 +10,14 @@ import gc
 
 import pytest
 
-OPENING_MARKS = {"processes", "integration"}
-"""Marks of the tests that open much. A collection takes a tenth of a second each time."""
+OPENING_MARKS = {"processes", "integration", "servers"}
+"""Marks of the tests that open connections."""
+
+
+def pytest_collection_finish() -> None:
+    """Exclude from later collections what exists now, so that each takes a few milliseconds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

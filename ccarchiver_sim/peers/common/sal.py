@@ -12,6 +12,7 @@ from lsst.ts.utils import current_tai
 from ccarchiver_core.config import dds_environment
 from ccarchiver_core.config.dds_environment import PARTITION
 from ccarchiver_core.runtime.stub_unused_imports import stubbed_imports
+from ccarchiver_core.sal_interface.deep_readers import deep_readers
 from ccarchiver_core.sal_interface.salobj_calls import write_event
 from ccarchiver_sim.peers.common.runloop import PeerError
 
@@ -80,13 +81,14 @@ class SalComponent:
         """
         remote = Remote(self._controller.domain, component, readonly=True, include=[], start=False)
         self._remotes.append(remote)
-        for name, callback in callbacks.items():
-            # Made here and not by the Remote, which would keep at most 100 waiting events.
-            event = RemoteEvent(
-                remote.salinfo, name, max_history=NO_HISTORY, queue_len=QUEUE_LENGTH
-            )
-            event.callback = _with_fields(callback)
-            setattr(remote, f"evt_{name}", event)
+        with deep_readers(remote.salinfo.domain, QUEUE_LENGTH):
+            for name, callback in callbacks.items():
+                # Made here and not by the Remote, which would keep at most 100 waiting events.
+                event = RemoteEvent(
+                    remote.salinfo, name, max_history=NO_HISTORY, queue_len=QUEUE_LENGTH
+                )
+                event.callback = _with_fields(callback)
+                setattr(remote, f"evt_{name}", event)
         await remote.start()
 
     async def close(self) -> None:

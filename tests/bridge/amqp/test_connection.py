@@ -8,6 +8,7 @@ import traceback
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
@@ -104,6 +105,38 @@ async def test_open_connects_to_the_first_broker_that_answers(
         with pytest.raises(AmqpError) as caught:
             await AmqpConnection.open(none, credentials_of(rabbit_server))
         assert all(node.partition("/")[0] in str(caught.value) for node in nodes[:2])
+
+
+async def test_cancelled_open_leaves_no_connection(
+    rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    def connected() -> list[object]:
+        """Return the connections of this process to RabbitMQ."""
+        return [
+            connection.laddr
+            for connection in psutil.Process().net_connections("tcp")
+            if getattr(connection.raddr, "port", None) == rabbit_server.port  # none: a listener
+        ]
+
+    async def none_is_left() -> bool:
+        return set(connected()) <= before
+
+    before, steps = set(connected()), 0
+    while True:  # cancel it one step of the event loop later each time, until it is quicker
+        steps += 1
+        opening = asyncio.create_task(
+            AmqpConnection.open(address(rabbit_server, fresh_vhost), credentials_of(rabbit_server))
+        )
+        for _ in range(steps):
+            await asyncio.sleep(0)
+            if set(connected()) > before:
+                await asyncio.sleep(0.001)  # RabbitMQ answers
+        opening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await opening).close()
+            break
+        await eventually(none_is_left, f"the end of an opening cancelled after {steps} steps")
+    assert steps > 2, "it was never cancelled while it waited for RabbitMQ"
 
 
 async def test_published_message_is_persistent_confirmed_and_has_its_id(
