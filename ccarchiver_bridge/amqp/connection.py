@@ -310,9 +310,11 @@ class AmqpConnection:
             self._fail("never opened")
             return
         _request_close(connection)
-        if not self.closed.done() and not connection.is_closed:
-            await asyncio.wait({self.closed}, timeout=CLOSE_LIMIT)
-        self._drop("closed")
+        try:
+            if not self.closed.done() and not connection.is_closed:
+                await asyncio.wait({self.closed}, timeout=CLOSE_LIMIT)
+        finally:
+            self._drop("closed")
 
     async def _connect(self, parameters: pika.ConnectionParameters) -> None:
         opened: asyncio.Future[None] = self._loop.create_future()
