@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
     from tests.support.cli_server import CliServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,  # tests/docs checks that each command of the documents exists
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 SETTINGS: dict[str, object] = {}
 """Unchanged settings of a separate archiver: the pages' image names also occur in other tests."""
