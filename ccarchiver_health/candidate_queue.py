@@ -6,6 +6,7 @@ Forwarder can be in it twice, and an entry can be malformed.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -108,17 +109,24 @@ class CandidateQueue:
         return await unless_wrong_type(move, cast("bytes | None", None))
 
     async def _known(self, excluded: set[str]) -> Candidate | None:
+        """Return the known Forwarder whose last attempt is the longest ago, None if none is due.
+
+        Attempts with dead ones may take longer than the interval, so a fixed order would never
+        reach those behind them.
+        """
         known = await retry_until_available(lambda: known_forwarders.read(self._context.redis))
         now = time.monotonic()
-        for queue, entry in known.items():
-            if (
-                queue in excluded
-                or now - self._attempted_at.get(queue, -KNOWN_RETRY_INTERVAL) < KNOWN_RETRY_INTERVAL
-            ):
-                continue
-            self._attempted_at[queue] = now
-            return Candidate(entry, listed=False)
-        return None
+        due = [
+            queue
+            for queue in known
+            if queue not in excluded
+            and now - self._attempted_at.get(queue, -math.inf) >= KNOWN_RETRY_INTERVAL
+        ]
+        if not due:
+            return None
+        queue = min(due, key=lambda queue: self._attempted_at.get(queue, -math.inf))
+        self._attempted_at[queue] = now
+        return Candidate(known[queue], listed=False)
 
     async def complete(
         self, transaction: Transaction, candidate: Candidate, attempt: AssociationAttempt
