@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ccarchiver_cli.doctor import runner
 from ccarchiver_cli.doctor.command import exit_code
 from ccarchiver_cli.doctor.finding import Finding, Level, NotCheckedError, failure, ok, warning
 from ccarchiver_cli.doctor.runner import Check, run
@@ -13,8 +17,6 @@ from ccarchiver_sim import pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 SECRET = "correct-horse-battery"  # noqa: S105  not a real password
 NOWHERE = Site(None)
@@ -60,6 +62,25 @@ def test_hanging_check_is_abandoned_and_does_not_delay_the_others() -> None:
         ("fine", Level.OK),
     ]
     assert "no result within 0.1 s" in findings[0].found
+
+
+@pytest.mark.parametrize(("limits", "level"), [(1.5, Level.OK), (6, Level.FAILURE)])
+def test_check_that_computes_may_take_several_limits(
+    monkeypatch: pytest.MonkeyPatch, limits: float, level: Level
+) -> None:
+    monkeypatch.setattr(runner, "COMPUTES_S", 0.01)  # a busy machine gives it little time
+    limit = pace.scaled(0.3)
+
+    def computing(_site: Site) -> Iterator[Finding]:
+        until = time.monotonic() + limits * limit
+        while time.monotonic() < until:
+            pass
+        yield ok("computing", "at last")
+
+    [finding] = run([Check("computing", computing, limit=limit)], NOWHERE)
+
+    assert finding.level == level
+    assert ("the machine is too busy" in finding.found) == (level == Level.FAILURE)
 
 
 def test_checks_run_in_parallel() -> None:
