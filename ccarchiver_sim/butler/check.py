@@ -37,16 +37,25 @@ class ButlerCheck:
     files: int
 
     @property
+    def total(self) -> int:
+        """Number of datasets of all exposures."""
+        return sum(self.found.values())
+
+    @property
+    def expected(self) -> int:
+        """Number of CCDs of all exposures."""
+        return self.files * len(self.found)
+
+    @property
     def is_complete(self) -> bool:
-        """Whether the Butler has each CCD of each exposure."""
+        """Whether the Butler has each CCD of each exposure, and each one once."""
         return all(count == self.files for count in self.found.values())
 
     @property
     def lines(self) -> list[str]:
         """Lines for people: the total, and the exposures that are not complete."""
-        total, expected = sum(self.found.values()), self.files * len(self.found)
         return [
-            f"Butler: {total} of {expected} datasets in {self.collection}",
+            f"Butler: {self.total} of {self.expected} datasets in {self.collection}",
             *(
                 f"  {obsid}: {count} of {self.files}"
                 for obsid, count in self.found.items()

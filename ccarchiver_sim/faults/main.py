@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ccarchiver_sim.butler.check import check_butler
 from ccarchiver_sim.console import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -19,6 +18,7 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
+from ccarchiver_sim.faults.butler_check import check_delivered
 from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.pairs import JOINT, draw_pairs, reason_against
 from ccarchiver_sim.faults.registry import MAKERS, SHORT
@@ -105,11 +105,7 @@ async def _run_on(
 
 def _butler_has_all(testbed: FaultTestbed, console: Console) -> bool:
     """Print and return whether the Butler has each CCD of all exposures that were delivered."""
-    oracle = testbed.oracle
-    delivered = [
-        trace.obsid for trace in oracle.traces.values() if oracle.delivered_at(trace) is not None
-    ]
-    check = check_butler(testbed.settings, delivered)
+    check = check_delivered(testbed.settings, testbed.oracle)
     console.print("\n".join(check.lines), highlight=False, markup=False)
     return check.is_complete
 

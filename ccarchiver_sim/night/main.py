@@ -94,6 +94,7 @@ def _print(console: Console, night: Night, seed: int) -> None:
         f"{result.duplicated} events duplicated, {night.slow} late without a fault",
         markup=False,
     )
+    console.print("\n".join(night.butler.lines), highlight=False, markup=False)
     if night.slowest is not None:
         console.print(f"slowest recovery: {night.slowest.recovery_s:.1f} s, {night.slowest.name}")
     for text in result.failures:
@@ -105,6 +106,7 @@ def _write(path: Path, plan: NightPlan, night: Night) -> None:
         "plan": asdict(plan),
         "taken": night.taken,
         "late_without_a_fault": night.slow,
+        "butler": {"datasets": night.butler.total, "expected": night.butler.expected},
         "result": night.result.as_json(),
         "faults": [asdict(fault) for fault in night.faults],
     }

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from lsst.ts import salobj
 
 from ccarchiver_core.base.tasks import cancel_and_wait
+from ccarchiver_sim.butler.check import ButlerCheck
+from ccarchiver_sim.faults.butler_check import check_delivered
 from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.faults.pairs import Choice, reason_against
 from ccarchiver_sim.faults.progress import Stillness, read_progress
@@ -35,6 +37,8 @@ class Night:
 
     result: Result
     taken: int
+    butler: ButlerCheck
+    """What the Butler has of the delivered images."""
     faults: list[FaultRecord] = field(default_factory=list)
     slow: int = 0
     """Images that were late although no fault can have delayed them."""
@@ -98,11 +102,14 @@ class NightRun:
         result.csc_faults = testbed.rig.sal_recorder.error_codes(since=position)
         if testbed.state != salobj.State.ENABLED:
             self._failures.append(f"the CSC is not ENABLED at the end; errors: {result.csc_faults}")
+        butler = check_delivered(testbed.settings, testbed.oracle)
+        if not butler.is_complete:
+            self._failures.append("the Butler lacks delivered files, or has some of them twice")
         result.failures += self._failures
         result.seconds = round(self._now(), 1)
         slow = attribute_delays(testbed.oracle, run, self._faults)
         result.recovered = sum(fault.delayed for fault in self._faults)
-        night = Night(result, len(testbed.oracle.of(run)), self._faults, slow)
+        night = Night(result, len(testbed.oracle.of(run)), butler, self._faults, slow)
         if night.slowest is not None:
             result.slowest_recovery_s = round(night.slowest.recovery_s, 2)
         return night

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT_S = 100.0
 SEED = 37
+CCDS = 9
 PLAN = NightPlan(hours=0.01, scale=0.02, seed=SEED)
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended]
@@ -39,3 +40,5 @@ def test_short_night_loses_nothing_and_needs_no_operator(tmp_path: Path) -> None
     assert found["taken"] == sum(len(group) for group in schedule.groups)
     assert found["result"]["lost"] == 0
     assert len(found["faults"]) == len(schedule.faults)
+    butler = found["butler"]
+    assert butler["datasets"] == butler["expected"] >= CCDS * found["result"]["delivered"] > 0
