@@ -109,6 +109,7 @@ setup(
             "ccarchiver-sim-forwarder = ccarchiver_sim.peers.forwarder.main:main",
             "ccarchiver-sim-controller = ccarchiver_sim.peers.controller.main:main",
             "ccarchiver-sim-oods = ccarchiver_sim.peers.oods.main:main",
+            "ccarchiver-sim-backbone = ccarchiver_sim.peers.backbone.main:main",
             "ccarchiver-demo = ccarchiver_sim.demo.main:main",
         ],
     },

@@ -95,12 +95,17 @@ class Night:
         return checks
 
     async def start_peers(self) -> None:
-        """Start the peers; camera and Forwarder share the images of the data acquisition."""
+        """Start the peers; camera and Forwarder share the images of the data acquisition.
+
+        The data backbone takes the files out of its staging tree, as at the observatory.
+        """
         rig = self._rig
         add_old_image(rig)
         daq = ("--daq", str(rig.folder.daq))
         amplifiers = ("--amplifiers", str(self._amplifiers))
+        backbone = rig.start_backbone()
         await rig.start_peers(*amplifiers, *daq, camera_options=daq)
+        await backbone.wait_ready()
 
     @property
     def _amplifiers(self) -> int:

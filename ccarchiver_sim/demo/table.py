@@ -14,7 +14,7 @@ def table_of(checks: Sequence[DeliveryCheck], expected: int) -> Table:
     """Return a table with a row for each exposure; `expected` is the number of its files."""
     table = Table(
         title=f"{len(checks)} exposures, {expected} CCDs each",
-        caption="files in the two staging trees; CCDs with a SAL event; "
+        caption="files of the OODS and of the data backbone; CCDs with a SAL event; "
         "seconds from endReadout to the last event",
     )
     # Never truncated, even at 80 columns: users search the logs for the obsid.

@@ -26,6 +26,7 @@ CAMERA = "camera"
 HEADER_SERVICE = "header_service"
 CONTROLLER = "controller"
 OODS = "oods"
+BACKBONE = "backbone"
 FORWARDER = "f99"
 """Name of the Forwarder in the known release."""
 EXPOSURE_S = 0.2
@@ -198,6 +199,10 @@ class Rig:
     def start_oods(self, *options: str) -> Peer:
         """Start the OODS."""
         return self.peer(OODS, "ccarchiver_sim.peers.oods.main", options)
+
+    def start_backbone(self, *options: str) -> Peer:
+        """Start the client of the data backbone."""
+        return self.peer(BACKBONE, "ccarchiver_sim.peers.backbone.main", options)
 
     def start_header_service(self, *options: str) -> Peer:
         """Start the header service."""

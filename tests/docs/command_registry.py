@@ -62,7 +62,7 @@ LINES = (
     Line(r"command_ccarchiver", Verification.OWN_TEST, COMMANDER),
     Line(r"python examples/night_remote\.py .*", Verification.OWN_TEST, SCRIPT),
     Line(
-        r"ccarchiver-sim-(camera|header|forwarder|controller|oods)( --.*)?",
+        r"ccarchiver-sim-(camera|header|forwarder|controller|oods|backbone)( --.*)?",
         Verification.OWN_TEST,
         REHEARSAL,
     ),

@@ -11,6 +11,7 @@ from benchmarks.main import command as benchmarks
 from ccarchiver_sim.demo.main import demo
 from ccarchiver_sim.faults.main import command as faults
 from ccarchiver_sim.night.main import command as night
+from ccarchiver_sim.peers.backbone.main import main as backbone
 from ccarchiver_sim.peers.camera.main import main as camera
 from ccarchiver_sim.peers.controller.main import main as controller
 from ccarchiver_sim.peers.forwarder.main import main as forwarder
@@ -20,6 +21,7 @@ from ccarchiver_sim.program import app_of
 from ccarchiver_sim.soak.main import command as soak
 
 PROGRAMS = {
+    "backbone": backbone,
     "benchmarks": app_of(benchmarks),
     "camera": camera,
     "controller": controller,

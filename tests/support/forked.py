@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORKING = multiprocessing.get_context("forkserver")
 FORKED = frozenset(
-    f"ccarchiver_sim.peers.{name}.main" for name in ("controller", "forwarder", "oods")
+    f"ccarchiver_sim.peers.{name}.main" for name in ("backbone", "controller", "forwarder", "oods")
 )
 """Peers that do not use SAL; the others are started once for many tests."""
 BUTLER = "ccarchiver_sim.peers.oods.service"

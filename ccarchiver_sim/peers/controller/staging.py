@@ -69,16 +69,18 @@ class Staging:
             below = path.relative_to(self._source)
         except ValueError as error:
             raise LinkError(f"{filename} is not below {self._source}") from error
-        links = [self._oods / below, self._dbb / below]
-        if not path.exists() and all(link.exists() for link in links):
-            return links[0]
+        of_oods, of_dbb = self._oods / below, self._dbb / below
+        # A file whose original name is gone has had both links. The data backbone removes its own
+        # as soon as it has stored the file, so that one says nothing.
+        if not path.exists() and of_oods.exists():
+            return of_oods
         try:
-            for link in links:
+            for link in (of_oods, of_dbb):
                 _hard_link(path, link)
             path.unlink()
         except OSError as error:
             raise LinkError(f"cannot link {path}: {error.strerror or error}") from error
-        return links[0]
+        return of_oods
 
 
 def _hard_link(path: Path, link: Path) -> None:
