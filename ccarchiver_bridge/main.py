@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import ccarchiver_core.log.plain_structlog  # noqa: F401  before all that imports structlog
+
+# isort: split
+
 from ccarchiver_bridge.bridge import work
 from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.keys import Worker

@@ -8,6 +8,10 @@ import os
 import signal
 import sys
 
+import ccarchiver_core.log.plain_structlog  # noqa: F401  before all that imports structlog
+
+# isort: split
+
 import structlog
 
 from ccarchiver_core import __version__

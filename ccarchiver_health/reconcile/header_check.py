@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aiohttp
 import structlog
 
 from ccarchiver_core.domain.image_name import day_of
@@ -25,6 +24,9 @@ async def find_header(settings: Settings, obsid: str) -> str:
     """Return the address of an image's header if one HTTP request finds it, otherwise empty."""
     if not settings.header_url_template:
         return ""
+    # Imported here, because few images are missed, and it needs 7 MB.
+    import aiohttp  # noqa: PLC0415  see above
+
     day = day_of(obsid)
     url = settings.header_url_template.format(
         obsid=obsid, day_obs="" if day is None else f"{day:%Y%m%d}"

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib.util
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+
+from ccarchiver_health.web.listening import first_connection, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,9 @@ FIRST_RETRY_S = 1.0
 
 LONGEST_RETRY_S = 30.0
 
+LIBRARIES = ("aiohttp",)
+"""Libraries of the page that are loaded with the first connection, but reported missing before."""
+
 STEADY_S = 60.0
 """Running time of the page after which the retry delay starts at its minimum again."""
 
@@ -51,8 +57,7 @@ async def run_page(settings: Settings) -> None:
     while True:
         began = time.monotonic()
         try:
-            make = await asyncio.to_thread(_load)  # 0.2 s, which must not delay heartbeats
-            await make(settings).serve()
+            await _serve(settings)
         except Exception as error:  # noqa: BLE001 - no error of the page may stop the worker
             if time.monotonic() - began > STEADY_S:
                 delay = FIRST_RETRY_S
@@ -61,8 +66,34 @@ async def run_page(settings: Settings) -> None:
         delay = min(2 * delay, LONGEST_RETRY_S)
 
 
+async def _serve(settings: Settings) -> None:
+    """Listen, and load and run the server from the first connection on.
+
+    Raises
+    ------
+    ImportError
+        If a library is missing.
+    OSError
+        If the address cannot be used.
+    """
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name) is None:
+            raise ImportError(f"No module named {name!r}")
+    host, port = settings.status_host, settings.status_port
+    async with listening(host, port) as sockets:
+        _log.info("page.ready", url=url_of(host, port))
+        await first_connection(sockets)
+        make = await asyncio.to_thread(_load)  # 0.2 s, which must not delay heartbeats
+        await make(settings).serve(sockets)
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of the page."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
 def _load() -> Maker:
-    # Imported late, and only if the page is enabled: it needs a sixth of the process' memory.
+    # Imported late, and only for a visitor: it needs a sixth of the process' memory.
     from ccarchiver_health.web.server import StatusServer  # noqa: PLC0415  see above
 
     return partial(StatusServer, metrics=render_metrics)

@@ -23,6 +23,9 @@ from ccarchiver_health.web.snapshot import SnapshotReader, Verdict
 from ccarchiver_health.web.sse import Broadcaster
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_health.web.metrics_renderer import MetricsRenderer
     from ccarchiver_health.web.sse import Client
@@ -82,8 +85,8 @@ class _RejectedConnection(asyncio.Protocol):
         transport.close()
 
 
-class _BoundedSite(web.TCPSite):
-    """A site that accepts at most `MAX_CONNECTIONS` connections."""
+class _BoundedSite(web.SockSite):
+    """A site on a listening socket that accepts at most `MAX_CONNECTIONS` connections."""
 
     @override
     async def start(self) -> None:
@@ -95,8 +98,7 @@ class _BoundedSite(web.TCPSite):
             lambda: (
                 handlers() if len(handlers.connections) < MAX_CONNECTIONS else _RejectedConnection()
             ),
-            self._host,
-            self._port,
+            sock=self._sock,
         )
 
 
@@ -130,20 +132,12 @@ class StatusServer:
             handle_signals=False,
         )
 
-    async def serve(self) -> None:
-        """Listen and serve until cancelled.
-
-        Raises
-        ------
-        OSError
-            If the server cannot listen on the address.
-        """
-        settings = self._settings
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on listening sockets until cancelled."""
         try:
             await self._runner.setup()
-            site = _BoundedSite(self._runner, settings.status_host, settings.status_port)
-            await site.start()
-            _log.info("page.ready", url=url_of(settings.status_host, settings.status_port))
+            for one in sockets:
+                await _BoundedSite(self._runner, one).start()
             await self.broadcaster.run()
         finally:
             self.broadcaster.close()
@@ -243,11 +237,6 @@ class StatusServer:
         async with self._reading:
             body, content_type = await self._metrics(self._redis, self._settings)
         return web.Response(body=body, headers={"Content-Type": content_type})
-
-
-def url_of(host: str, port: int) -> str:
-    """Return the URL of the page."""
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from astropy.time import Time
+from astropy.utils import iers
 from hypothesis import given
 from hypothesis import strategies as st
 from lsst.ts import utils
-from lsst.ts.utils import leap_seconds, tai
+from lsst.ts.utils import leap_second_files, leap_seconds, tai
+
+from ccarchiver_sim import pace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = utils.SECONDS_PER_DAY
 LEAP_2017 = 1483228800.0
 """2017-01-01: TAI - UTC went from 36 to 37 s."""
+LIMIT_S = 60.0
+NTP_LIST = """#	a comment
+#$	 3676924800
+#File expires on:  28 June 2026
+2272060800	10	# 1 Jan 1972
+3692217600	37	# 1 Jan 2017
+"""
 
 
 def test_tai_and_utc_of_known_times() -> None:
@@ -115,3 +130,50 @@ def test_leap_second_table_of_this_machine_is_usable() -> None:
     assert table.expires > LEAP_2017
     assert table.offsets[0] == 10
     assert table.utc_starts[table.offsets.index(37)] == LEAP_2017
+
+
+def test_table_has_the_content_that_astropy_reads() -> None:
+    table = leap_seconds.read_iers_file(
+        leap_seconds.Path(leap_seconds.astropy_iers_data.IERS_LEAP_SECOND_FILE)
+    )
+    rows = [row for row in iers.LeapSeconds.from_iers_leap_seconds() if row["year"] >= 1972]
+    starts = [Time(f"{row['year']}-{row['month']:02}-01", scale="utc").unix for row in rows]
+    assert table.utc_starts == pytest.approx(starts, abs=1e-3)
+    assert table.offsets == tuple(row["tai_utc"] for row in rows)
+    expires = iers.LeapSeconds.from_iers_leap_seconds().expires.isot
+    assert time.strftime("%Y-%m-%d", time.gmtime(table.expires)) == expires[:10]
+
+
+def test_list_of_the_system_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "leap-seconds.list"
+    path.write_text(NTP_LIST, encoding="ascii")
+    table = leap_second_files.read_ntp_list(path)
+    assert table.utc_starts == (63072000.0, LEAP_2017)
+    assert table.offsets == (10.0, 37.0)
+    assert time.strftime("%Y-%m-%d", time.gmtime(table.expires)) == "2026-06-28"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("#File expires on:  28 June 2026\n", "no leap second"),
+        ("2272060800 10\n", "the date on which it expires"),
+        ("2272060800\n", "unpack"),
+        ("<html>\n", "unpack"),
+    ],
+)
+def test_other_files_are_rejected(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "leap-seconds.list"
+    path.write_text(content, encoding="ascii")
+    with pytest.raises(ValueError, match=reason):
+        leap_second_files.read_ntp_list(path)
+
+
+@pytest.mark.processes
+def test_astropy_is_not_loaded_before_it_is_used() -> None:
+    program = (
+        "import sys; from lsst.ts import utils; utils.current_tai(); utils.tai_from_utc(1.6e9); "
+        "assert 'astropy' not in sys.modules; assert utils.angle_diff(350, 10).deg == -20"
+    )
+    done = pace.run([sys.executable, "-c", program], LIMIT_S, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

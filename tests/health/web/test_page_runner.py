@@ -87,7 +87,50 @@ async def test_page_that_fails_is_restarted(
         async with visiting(settings) as client:
             await eventually(client.answers, "the page")
         await end(task)
-    assert [line["event"] for line in logs][:2] == ["page.library_missing", "page.failed"]
+    problems = [line["event"] for line in logs if line["event"] != "page.ready"]
+    assert problems[:2] == ["page.library_missing", "page.failed"]
+
+
+async def test_server_is_loaded_for_the_first_connection(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, loaded = page_runner._load, list[int]()
+
+    def load() -> page_runner.Maker:
+        loaded.append(1)
+        return real()
+
+    monkeypatch.setattr(page_runner, "_load", load)
+    settings = page_site(fresh_redis.port)
+    with capture_logs() as logs:
+        task = asyncio.create_task(run_page(settings))
+
+        async def ready() -> bool:
+            return any(line["event"] == "page.ready" for line in logs)
+
+        await eventually(ready, f"the page to listen; logged so far: {logs}")
+        assert not loaded
+        # It waits in the socket's queue while the server is loaded.
+        _, writer = await asyncio.open_connection(LOOPBACK, settings.status_port)
+        async with visiting(settings) as client:
+            await eventually(client.answers, "the page")
+        writer.close()
+        await end(task)
+    assert loaded == [1]
+
+
+async def test_missing_library_is_reported_without_a_visitor(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_runner, "LIBRARIES", ("a_library_that_is_missing",))
+    with capture_logs() as logs:
+        task = asyncio.create_task(run_page(page_site(fresh_redis.port)))
+
+        async def logged() -> bool:
+            return any(line["event"] == "page.library_missing" for line in logs)
+
+        await eventually(logged, f"the log line; logged so far: {logs}")
+        await end(task)
 
 
 async def test_health_worker_runs_without_its_page(fresh_redis: PrivateRedis) -> None:

@@ -19,6 +19,7 @@ from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
+from ccarchiver_health.web.listening import listening
 from ccarchiver_health.web.server import StatusServer
 from ccarchiver_sim.pace import Deadline, within
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
@@ -151,13 +152,18 @@ async def visiting(settings: Settings) -> AsyncIterator[WebClient]:
         yield WebClient(settings, session)
 
 
+async def _serve(server: StatusServer, settings: Settings) -> None:
+    async with listening(settings.status_host, settings.status_port) as sockets:
+        await server.serve(sockets)
+
+
 @asynccontextmanager
 async def served(
     settings: Settings, metrics: MetricsRenderer | None = None
 ) -> AsyncIterator[tuple[StatusServer, WebClient]]:
     """Serve the page for the duration of a block."""
     server = StatusServer(settings, metrics)
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(_serve(server, settings))
     try:
         async with visiting(settings) as client:
             await eventually(client.answers, f"the page at {client.url}; its task: {task}")

@@ -1,4 +1,7 @@
-"""Differences and wrapping of angles; a plain number is an angle in degrees."""
+"""Differences and wrapping of angles; a plain number is an angle in degrees.
+
+The package imports this module on first use: astropy needs 38 MB, and a CSC uses no angle.
+"""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from astropy.time import Time
 from lsst.ts.utils.leap_seconds import SECONDS_PER_DAY, current_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from astropy.time import Time
 
 __all__ = [
     "MJD_MINUS_UNIX_SECONDS",
@@ -59,6 +60,8 @@ def tai_from_utc(utc: float | str | Time, format: str | None = "unix") -> float:
     """
     if isinstance(utc, float) and format == "unix":
         return tai_from_utc_unix(utc)
+    from astropy.time import Time  # noqa: PLC0415 (it needs 38 MB, and a CSC does without)
+
     moment = utc if isinstance(utc, Time) else Time(utc, scale="utc", format=format)
     return tai_from_utc_unix(float(moment.unix))
 
@@ -70,6 +73,8 @@ def utc_from_tai_unix(tai_unix: float) -> float:
 
 def astropy_time_from_tai_unix(tai_unix: float) -> Time:
     """Return astropy's time for TAI in unix seconds."""
+    from astropy.time import Time  # noqa: PLC0415 (see above)
+
     return Time((MJD_MINUS_UNIX_SECONDS + tai_unix) / SECONDS_PER_DAY, scale="tai", format="mjd")
 
 
