@@ -373,15 +373,19 @@ class CCArchiverCsc(TypedCsc):
 
     async def _read_mailbox(self) -> None:
         while True:
-            for entry in await self._context.mailbox.read():
+            entries = await self._context.mailbox.read()
+            statuses = [one.message for one in entries if isinstance(one.message, FileStatus)]
+            await self._status_publisher.prepare(statuses)
+            for entry in entries:
                 await self._context.mailbox.handle(entry, self._handle)
             await self._status_publisher.drain()
 
     async def _handle(self, entry: Entry) -> None:
+        if isinstance(entry.message, FileStatus):
+            await self._status_publisher.publish(entry.message, entry.id)
+            return
+        await self._status_publisher.submit()
         match entry.message:
-            case FileStatus() as status:
-                await self._status_publisher.publish(status, entry.id)
-                return
             case ArchiveMissed() as message:
                 await self._intake.accept_missed(message)
             case SessionStarted() as message:

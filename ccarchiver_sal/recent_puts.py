@@ -24,8 +24,8 @@ FILE_NAME: Final = "ccarchiver_sal.puts"
 SLOTS: Final = 256
 """Events that the file holds.
 
-Far fewer records are in flight at once: `MAX_INFLIGHT_BYTES` of the transaction pipeline has room
-for some 40 of the smallest ones.
+Fewer puts have no record in Redis at once: `MAX_INFLIGHT_BYTES` of the transaction pipeline has
+room for the records of about 100 of the shortest statuses, and one batch of 32 is beside them.
 """
 
 _DIGEST_BYTES: Final = 16
@@ -82,6 +82,11 @@ class RecentPuts:
         written = [(number, digest) for number, digest in slots if 0 < number < _NUMBER_LIMIT]
         self._number = max((number for number, _ in written), default=0)
         self._earlier = frozenset(digest for _, digest in written)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the file records each put."""
+        return self._descriptor is not None
 
     def close(self) -> None:
         """Close the file. Safe to repeat."""

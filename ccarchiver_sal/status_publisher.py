@@ -1,8 +1,14 @@
-"""Publish file statuses: one SAL event each, in the sequence of arrival, without duplicates."""
+"""Publish file statuses: one SAL event each, in the sequence of arrival, without duplicates.
+
+The statuses that arrive together share a transaction.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import functools
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,6 +19,7 @@ from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.domain.file_status import FileStatus, StatusTopic
 from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.log.deferred_log import DeferredLog
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -22,7 +29,7 @@ from ccarchiver_sal.event_texts import UNDEFINED
 from ccarchiver_sal.recent_puts import RecentPuts
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable, Sequence
 
     from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_core.runtime.worker import WorkerContext
@@ -31,6 +38,12 @@ if TYPE_CHECKING:
 
 CACHE = 500
 """Images whose record is cached. Only this worker writes the fields that are compared."""
+
+BATCH = 32
+"""Maximum number of statuses in one transaction.
+
+Its size is then about `MAX_INFLIGHT_BYTES`, and `RecentPuts` has slots for several.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +85,28 @@ class _Published:
         )
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one status adds to a transaction, besides the ack of its mailbox entry."""
+
+    status: FileStatus
+    entry_id: str
+    write: Callable[[Transaction], object]
+
+    def add_to(self, transaction: Transaction) -> None:
+        """Add the writes and the ack."""
+        self.write(transaction)
+        transaction.ack(keys.Worker.SAL, self.entry_id)
+
+
+@dataclass
+class _Batch:
+    """Statuses that share a transaction, and the log lines that are written when it is sent."""
+
+    parts: list[_Part] = field(default_factory=list)
+    lines: DeferredLog = field(default_factory=DeferredLog)
+
+
 class StatusPublisher:
     """Publishes file statuses as SAL events and records them.
 
@@ -87,7 +122,8 @@ class StatusPublisher:
         self._context = context
         self._csc = csc
         self._images: collections.OrderedDict[str, _Published] = collections.OrderedDict()
-        self._in_flight: list[tuple[FileStatus, str, asyncio.Future[Outcome]]] = []
+        self._batch = _Batch()
+        self._in_flight: list[tuple[list[_Part], asyncio.Future[Outcome]]] = []
         self._recent_puts = RecentPuts(context.settings.log_dir)
 
     def open(self) -> None:
@@ -98,10 +134,22 @@ class StatusPublisher:
         """Close the file of recent puts. Safe to repeat."""
         self._recent_puts.close()
 
+    async def prepare(self, statuses: Sequence[FileStatus]) -> None:
+        """Read the records that are needed to publish some statuses, all in one round trip.
+
+        Call it when no transaction is in flight, with fewer statuses than `CACHE`.
+        """
+        unknown = {status.obsid for status in statuses} - self._images.keys()
+        if len(unknown) > 1:  # `publish` reads a single one
+            ledger, names = ImageLedger(self._context.redis), list(unknown)
+            records = await retry_until_available(lambda: ledger.read_many(names))
+            for obsid, record in zip(names, records, strict=True):
+                self._remember(obsid, record)
+
     async def publish(self, status: FileStatus, entry_id: str) -> None:
         """Publish one status as an event, unless it equals the last published one of its file.
 
-        Its record is submitted when this returns, and applied when `drain` returns.
+        Its record is submitted at the latest by `submit`, and applied when `drain` returns.
 
         Notes
         -----
@@ -110,47 +158,61 @@ class StatusPublisher:
         So only an event that is published, but not yet among them, is published again.
         """
         published = await self._published_of(status.obsid)
-        transaction = Transaction().ack(keys.Worker.SAL, entry_id)
+        lines = self._batch.lines
         if published.has(status):
-            transaction.count(f"duplicate_statuses:{status.topic}")
-            await self._submit(transaction, status, entry_id)
-            _log.info("status.duplicated", **_log_keys(status))
+            lines.add(_log.info, "status.duplicated", **_log_keys(status))
+            await self._add(status, entry_id, functools.partial(_count_duplicate, status))
             return
         # All queries happen before the event: nothing waits between the event and its record.
         last = await self._if_last(status, published)
         await self._context.transactions.wait_until_safe()
+        lines = self._batch.lines
         try:
             await self._put(status, entry_id)
         except ValueError as error:
             reason = f"SAL rejects the event: {error}"
-            self._dead_letter(transaction, status, reason)
-            await self._submit(transaction, status, entry_id)
-            _log.error(
+            lines.add(
+                _log.error,
                 "status.dead_lettered",
                 effect="the status is not published",
                 **_log_keys(status),
                 reason=reason,
             )
+            write = functools.partial(self._dead_letter, status=status, reason=reason)
+            await self._add(status, entry_id, write)
             return
-        if not published.is_known:
-            ImageLedger.create_unaccepted(transaction, status.obsid, ImageState.UNANNOUNCED)
+        is_known = published.is_known
         published.add(status)
-        self._write(transaction, status, published)
-        if last is not None:
-            ImageLedger.finish(transaction, status.obsid, ImageState.COMPLETE)
-            if last.state is ImageState.MISSED:
-                ImageLedger.end_missed(transaction, status.obsid)
-            completion_metrics.measure(transaction, last, unix_time())
-        await self._submit(transaction, status, entry_id)
-        log = _log.debug if status.status_code == 0 else _log.warning  # good ones are in the ledger
-        log(
+        write = functools.partial(
+            _record,
+            status=status,
+            published_at=unix_time(),
+            good_count=published.count(status.topic),
+            is_known=is_known,
+            last=last,
+        )
+        lines.add(
+            _log.debug if status.status_code == 0 else _log.warning,  # good ones are in the ledger
             "status.published",
             **_log_keys(status),
             status_code=status.status_code,
             description=status.description,
         )
         if last is not None:
-            _log.info("image.completed", image=status.obsid, job=last.job)
+            lines.add(_log.info, "image.completed", image=status.obsid, job=last.job)
+        await self._add(status, entry_id, write)
+
+    async def submit(self) -> None:
+        """Submit the records of all published statuses."""
+        batch, self._batch = self._batch, _Batch()
+        if not batch.parts:
+            return
+        transaction = Transaction()
+        for part in batch.parts:
+            part.add_to(transaction)
+        outcome = await self._context.transactions.submit(transaction)
+        self._in_flight.append((batch.parts, outcome))
+        batch.lines.flush()
 
     async def drain(self) -> None:
         """Wait until all published statuses are recorded.
@@ -162,23 +224,42 @@ class StatusPublisher:
         CcArchiverError
             If this worker must stop.
         """
+        await self.submit()
         in_flight, self._in_flight = self._in_flight, []
-        for status, entry_id, outcome in in_flight:
+        for parts, outcome in in_flight:
             try:
                 await outcome
             except CcArchiverError:
                 raise
             except Exception as error:  # noqa: BLE001  a defect must not block later statuses
-                reason = f"a defect of the archiver: {type(error).__name__}: {error}"
-                _log.error(
-                    "status.dead_lettered",
-                    effect="the status is not published",
-                    **_log_keys(status),
-                    reason=reason,
-                )
-                transaction = Transaction().ack(keys.Worker.SAL, entry_id)
-                self._dead_letter(transaction, status, reason)
-                await self._context.transactions.apply(transaction)
+                if len(parts) == 1:
+                    await self._dead_letter_unrecorded(parts[0], error)
+                    continue
+                for part in parts:
+                    await self._record_alone(part)
+
+    async def _record_alone(self, part: _Part) -> None:
+        """Record one status of a batch that Redis cannot record as a whole."""
+        transaction = Transaction()
+        part.add_to(transaction)
+        try:
+            await self._context.transactions.apply(transaction)
+        except CcArchiverError:
+            raise
+        except Exception as error:  # noqa: BLE001  a defect must not block later statuses
+            await self._dead_letter_unrecorded(part, error)
+
+    async def _dead_letter_unrecorded(self, part: _Part, error: Exception) -> None:
+        reason = f"a defect of the archiver: {type(error).__name__}: {error}"
+        _log.error(
+            "status.dead_lettered",
+            effect="the status is not published",
+            **_log_keys(part.status),
+            reason=reason,
+        )
+        transaction = Transaction().ack(keys.Worker.SAL, part.entry_id)
+        self._dead_letter(transaction, part.status, reason)
+        await self._context.transactions.apply(transaction)
 
     async def _put(self, status: FileStatus, entry_id: str) -> None:
         """Put the event, unless an earlier process did so and its record was lost."""
@@ -191,9 +272,18 @@ class StatusPublisher:
         # Also one of an earlier process: its slot must not be overwritten before its record exists.
         self._recent_puts.add(entry_id, status)
 
-    async def _submit(self, transaction: Transaction, status: FileStatus, entry_id: str) -> None:
-        outcome = await self._context.transactions.submit(transaction)
-        self._in_flight.append((status, entry_id, outcome))
+    async def _add(
+        self, status: FileStatus, entry_id: str, write: Callable[[Transaction], object]
+    ) -> None:
+        """Add what a status changes to the next transaction, and submit it if it is full.
+
+        Without the file of the newest puts, each status has its own transaction: a crash would
+        repeat the events of all whose record is not submitted.
+        """
+        self._batch.parts.append(_Part(status, entry_id, write))
+        if len(self._batch.parts) >= (BATCH if self._recent_puts.is_usable else 1):
+            await self.submit()
+            await asyncio.sleep(0)  # many statuses must not delay a camera event
 
     def _dead_letter(self, transaction: Transaction, status: FileStatus, reason: str) -> None:
         raw = status.model_dump_json().encode()
@@ -206,13 +296,6 @@ class StatusPublisher:
             raw=raw,
             obsid=status.obsid,
         )
-
-    @staticmethod
-    def _write(transaction: Transaction, status: FileStatus, published: _Published) -> None:
-        ImageLedger.record_status(transaction, status, unix_time(), published.count(status.topic))
-        if status.status_code != 0:
-            transaction.count(f"failures:{status.topic}")
-        transaction.count(f"events:{status.topic}")
 
     async def _if_last(self, status: FileStatus, published: _Published) -> ImageRecord | None:
         """Return the record of the image that this status completes; None if it completes none."""
@@ -231,13 +314,60 @@ class StatusPublisher:
     async def _published_of(self, obsid: str) -> _Published:
         published = self._images.get(obsid)
         if published is None:
-            published = self._images[obsid] = _Published(await self._read(obsid))
-            while len(self._images) > CACHE:
-                self._images.popitem(last=False)
+            return self._remember(obsid, await self._read(obsid))
         # Far fewer transactions are in flight than images are cached. So an image whose record is
         # read again has no transaction in flight.
         self._images.move_to_end(obsid)
         return published
+
+    def _remember(self, obsid: str, record: ImageRecord | None) -> _Published:
+        published = self._images[obsid] = _Published(record)
+        while len(self._images) > CACHE:
+            self._images.popitem(last=False)
+        return published
+
+
+def _count_duplicate(status: FileStatus, transaction: Transaction) -> None:
+    transaction.count(f"duplicate_statuses:{status.topic}")
+
+
+def _record(
+    transaction: Transaction,
+    *,
+    status: FileStatus,
+    published_at: float,
+    good_count: int,
+    is_known: bool,
+    last: ImageRecord | None,
+) -> None:
+    """Add the record of a published status to a transaction.
+
+    Parameters
+    ----------
+    transaction : `Transaction`
+        Gets the writes.
+    status : `FileStatus`
+        The status.
+    published_at : `float`
+        Unix time, UTC, seconds.
+    good_count : `int`
+        Number of CCDs with success under the status' topic, including this one.
+    is_known : `bool`
+        Whether the ledger has a record of the image.
+    last : `ImageRecord` or None
+        The record of the image before this status, if it completes the image.
+    """
+    if not is_known:
+        ImageLedger.create_unaccepted(transaction, status.obsid, ImageState.UNANNOUNCED)
+    ImageLedger.record_status(transaction, status, published_at, good_count)
+    if status.status_code != 0:
+        transaction.count(f"failures:{status.topic}")
+    transaction.count(f"events:{status.topic}")
+    if last is not None:
+        ImageLedger.finish(transaction, status.obsid, ImageState.COMPLETE)
+        if last.state is ImageState.MISSED:
+            ImageLedger.end_missed(transaction, status.obsid)
+        completion_metrics.measure(transaction, last, published_at)
 
 
 def _log_keys(status: FileStatus) -> dict[str, str]:

@@ -34,6 +34,7 @@ name of an `Instruction`            bridge    the instruction as sent, as JSON
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -57,12 +58,13 @@ from ccarchiver_core.redis.replies import (
     text,
     unless_wrong_type,
 )
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
 from ccarchiver_core.store import file_status_fields, unreadable
 from ccarchiver_core.store.field_parser import FieldParser, parse_time
 from ccarchiver_core.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
@@ -125,6 +127,20 @@ class ImageLedger:
     async def read(self, obsid: str) -> ImageRecord | None:
         """Return the record of an image; None if there is none."""
         return _parse(obsid, await _read_record(self._redis, obsid))
+
+    async def read_many(self, names: Sequence[str]) -> list[ImageRecord | None]:
+        """Return the records of images in one round trip; None for each without one."""
+        async with (
+            asyncio.timeout(COMMAND_TIMEOUT),
+            self._redis.pipeline(transaction=False) as pipe,
+        ):
+            for obsid in names:
+                pipe.execute_command("HGETALL", keys.image(obsid))
+            rows = raise_other_errors(await pipe.execute(raise_on_error=False))
+        return [
+            _parse(obsid, None if isinstance(row, ResponseError) else _as_text(row))
+            for obsid, row in zip(names, rows, strict=True)
+        ]
 
     async def read_raw(self, obsid: str) -> dict[str, str]:
         """Return the fields of a record as they are; empty without a hash."""
@@ -543,6 +559,10 @@ async def _read_record(redis: Redis, obsid: str) -> dict[str, str] | None:
         if is_wrong_type(error):
             return None
         raise
+    return _as_text(raw)
+
+
+def _as_text(raw: Mapping[bytes, bytes]) -> dict[str, str]:
     return {text(name): text(value) for name, value in raw.items()}
 
 

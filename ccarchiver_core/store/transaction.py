@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Value = str | bytes | int | float
 
+MAX_MERGED_WORDS = 1000
+"""Words up to which a command is merged with others; Lua can pass some thousand to Redis."""
+
 
 class Outcome(enum.Enum):
     """Result of a transaction."""
@@ -40,10 +43,15 @@ class Transaction:
     fails in the middle would leave the writes before it. Therefore only commands on keys of known
     types are used, and a key of another type is renamed before its command runs again. A full or
     read-only Redis rejects a writing script before its first command.
+
+    A transaction of many messages has few commands: the increments of one counter are added, the
+    acks in one mailbox share their commands, and so do consecutive settings of fields of one hash.
     """
 
     preconditions: list[tuple[str, str | bytes, Value | None]] = field(default_factory=list)
     commands: list[tuple[Value, ...]] = field(default_factory=list)
+    _places: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """The place in `commands` of the last ack in a mailbox, and of the increment of a counter."""
 
     def require(self, key: str, field_name: str | bytes, expected: Value | None) -> Transaction:
         """Add a precondition: the value of a hash field, or of a string if the field name is empty.
@@ -60,13 +68,23 @@ class Transaction:
 
     def set_fields(self, key: str, values: Mapping[str, Value]) -> Transaction:
         """Add the setting of hash fields. An empty mapping adds nothing."""
-        if values:
-            self.command("HSET", key, *itertools.chain.from_iterable(values.items()))
-        return self
+        if not values:
+            return self
+        words = tuple(itertools.chain.from_iterable(values.items()))
+        last = self.commands[-1] if self.commands else ()
+        if last[:2] == ("HSET", key) and len(last) + len(words) <= MAX_MERGED_WORDS:
+            self.commands[-1] = (*last, *words)
+            return self
+        return self.command("HSET", key, *words)
 
     def count(self, name: str, amount: int = 1) -> Transaction:
         """Add the increment of a counter, which metrics and `ccarchiver status` show."""
-        return self.command("HINCRBY", keys.COUNTERS, name, amount)
+        place = self._places.setdefault(name, len(self.commands))
+        if place == len(self.commands):
+            return self.command("HINCRBY", keys.COUNTERS, name, amount)
+        *words, before = self.commands[place]
+        self.commands[place] = (*words, int(before) + amount)
+        return self
 
     def enqueue(self, to: keys.Worker, message: WorkerMessage) -> Transaction:
         """Add a message to a worker's mailbox."""
@@ -74,5 +92,11 @@ class Transaction:
 
     def ack(self, worker: keys.Worker, entry_id: str) -> Transaction:
         """Add the ack of a mailbox entry, which removes it."""
+        place = self._places.get(worker.mailbox)
+        if place is not None and len(self.commands[place]) < MAX_MERGED_WORDS:
+            for command in (place, place + 1):
+                self.commands[command] = (*self.commands[command], entry_id)
+            return self
+        self._places[worker.mailbox] = len(self.commands)
         self.command("XACK", worker.mailbox, keys.MAILBOX_GROUP, entry_id)
         return self.command("XDEL", worker.mailbox, entry_id)

@@ -104,6 +104,25 @@ async def test_csc_killed_while_redis_hangs_repeats_at_most_one_event(
 
 
 @pytest.mark.processes
+async def test_csc_killed_in_a_batch_repeats_at_most_one_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_redis: PrivateRedis
+) -> None:
+    """Its last statuses are put, and their record is not submitted."""
+    monkeypatch.setenv("IIP_LOG_DIR", str(tmp_path))
+    count = 2 * publisher_module.BATCH - 1
+    statuses = [status(f"I{number // 9}", f"S{number % 9}") for number in range(count)]
+    async with looking_into(site(fresh_redis.port)) as redis:
+        await enqueue(redis, Worker.SAL, *statuses)
+        before = await asyncio.to_thread(burst_and_die, fresh_redis, count)
+        left = len(await messages_in(redis, Worker.SAL))
+        assert left > 1
+        after = await asyncio.to_thread(burst_and_die, fresh_redis, left)
+
+    assert len({*before, *after}) == count, "each event is put"
+    assert len(before) + len(after) <= count + 1
+
+
+@pytest.mark.processes
 async def test_csc_and_redis_killed_together_repeat_at_most_one_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
