@@ -29,7 +29,7 @@ from ccarchiver_health.reconcile.catch_up import CatchUpTask
 from ccarchiver_health.reconcile.missing_numbers import MissingNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ccarchiver_core.domain.session import Session
     from ccarchiver_core.runtime.worker import WorkerContext
@@ -70,7 +70,7 @@ class Reconciler:
         self._pairing: tuple[str, int] | None = None
         self._csc_started = ""
         self._numbers = MissingNumbers(context)
-        self._catch_up = CatchUpTask(context, session)
+        self._catch_up = CatchUpTask(context, session, lambda: time.monotonic() >= self._due_at)
         self._numbers_checked_at = 0.0
 
     def request(self) -> None:
@@ -83,18 +83,28 @@ class Reconciler:
             await self._answers.record()
 
     async def run(self) -> None:
-        """Request scans when they are due, until cancelled.
+        """Request scans when they are due, and missed images, until cancelled.
 
         While Redis is unavailable they are postponed.
         """
         if self._settings.catch_up is CatchUp.OFF:
             return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._search, lambda: POLL_INTERVAL))
+            group.create_task(self._repeat(self._catch_up.poll, lambda: self._catch_up.interval))
+
+    async def _search(self) -> None:
+        """Search for missed images by their numbers and, if it is due, by a scan."""
+        await self._check_numbers()
+        await self.poll()
+
+    @staticmethod
+    async def _repeat(work: Callable[[], Awaitable[None]], interval: Callable[[], float]) -> None:
+        """Repeat a piece of work after each interval, also after an error."""
         while True:
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(interval())
             try:
-                await self._check_numbers()
-                await self.poll()
-                await self._catch_up.poll()
+                await work()
             except (RedisError, OSError) as error:
                 _log.warning("scan.postponed", error=str(error))
             except CcArchiverError:

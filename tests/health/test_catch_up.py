@@ -46,7 +46,8 @@ class CatchUpHarness:
     def __init__(self, health: WorkerContext, sal: WorkerContext) -> None:
         self.redis = health.redis
         self.session = PAIRED
-        self.task = CatchUpTask(health, lambda: self.session)
+        self.is_scan_due = False
+        self.task = CatchUpTask(health, lambda: self.session, lambda: self.is_scan_due)
         self._sal = sal
 
     async def apply(self, transaction: Transaction) -> None:
@@ -115,6 +116,23 @@ async def test_missed_images_are_requested_one_after_another_oldest_first(
         assert await harness.requested() == ["first", "second"]
 
 
+async def test_image_in_progress_is_checked_more_often_than_new_images_are_sought(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with catching_up(fresh_redis) as harness:
+        idle = harness.task.interval
+        await harness.miss("i")
+
+        await harness.requested()
+        assert harness.task.interval < idle, "the CSC has not handled the request yet"
+        await harness.accept("i", 1)
+        await harness.requested()
+        assert harness.task.interval < idle, "it is in progress"
+        await harness.finish("i")
+        await harness.requested()
+        assert harness.task.interval == idle
+
+
 async def test_request_that_the_csc_has_not_handled_is_repeated(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +143,7 @@ async def test_request_that_the_csc_has_not_handled_is_repeated(
         assert await harness.requested() == ["i", "i"]
 
 
-@pytest.mark.parametrize("obstacle", ["setting", "CSC", "pairing", "live exposure"])
+@pytest.mark.parametrize("obstacle", ["setting", "CSC", "pairing", "live exposure", "scan"])
 async def test_missed_image_waits(fresh_redis: PrivateRedis, obstacle: str) -> None:
     mode = "report" if obstacle == "setting" else "automatic"
     async with catching_up(fresh_redis, CATCH_UP=mode) as harness:
@@ -134,6 +152,8 @@ async def test_missed_image_waits(fresh_redis: PrivateRedis, obstacle: str) -> N
             await harness.set_csc(DISABLED)
         elif obstacle == "pairing":
             harness.session = Session()
+        elif obstacle == "scan":
+            harness.is_scan_due = True
         elif obstacle == "live exposure":
             start = StartIntegration(
                 image_name="live",
