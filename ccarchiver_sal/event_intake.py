@@ -54,6 +54,12 @@ BATCH = 100
 CACHE = 2000
 """Images whose recorded events are cached, so that a burst does not query Redis for each event."""
 
+UNACCEPTED_UNTIL_START = frozenset({ImageState.SKIPPED, ImageState.MISSED})
+"""States in which only startIntegration makes an image accepted.
+
+Without it nothing is sent. The other events of a missed image are kept for its catch-up.
+"""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -234,13 +240,18 @@ class EventIntake:
     async def accept_missed(self, message: ArchiveMissed) -> None:
         """Accept a missed image and send what is known of it to the bridge; safe to repeat.
 
-        Nothing happens if the CSC is not ENABLED in that session, or the image is not missed.
+        If it is accepted, but its startIntegration has not arrived, it gets the missing events.
+        Nothing happens in another state, or if the CSC is not ENABLED in that session.
         """
         status, obsid = self._status, message.obsid
         async with self._writing:
             if not status.is_enabled or status.session_id != message.session_id:
                 return
             ledger = ImageLedger(self._context.redis)
+            record = await retry_until_available(lambda: ledger.read(obsid))
+            if record is not None and record.is_open:
+                await self._complete_events(record, message.header_url)
+                return
             known = await retry_until_available(lambda: ledger.read_skipped_events(obsid))
             events = events_of_missed(obsid, known, message.header_url)
             self._job += 1
@@ -261,6 +272,36 @@ class EventIntake:
         if outcome is Outcome.APPLIED:
             kinds = [str(event.kind) for event in events]
             _log.info("image.caught_up", image=obsid, session=message.session_id, events=kinds)
+
+    async def _complete_events(self, record: ImageRecord, header_url: str) -> None:
+        """Give an accepted image without a startIntegration the events that it lacks.
+
+        The camera took it: a scan has listed it. Without that event nothing would be sent.
+        """
+        received = record.received_kinds
+        if EventKind.START in received:
+            return
+        events = [
+            event
+            for event in events_of_missed(record.obsid, record.events, header_url)
+            if event.kind not in received
+        ]
+        transaction = Transaction()
+        ImageLedger.require_state(transaction, record.obsid, record.state)
+        received_at = unix_time()
+        for event in events:
+            transaction.require(keys.image(record.obsid), event.kind, None)
+            ImageLedger.record_late_event(transaction, record.obsid, event, received_at)
+            transaction.enqueue(
+                keys.Worker.BRIDGE,
+                ExposureEventMessage(
+                    obsid=record.obsid, job=record.job, event=event, received_at=received_at
+                ),
+            )
+        self._known.pop(record.obsid, None)
+        if await self._context.transactions.apply(transaction) is Outcome.APPLIED:
+            kinds = [str(event.kind) for event in events]
+            _log.info("image.events_completed", image=record.obsid, events=kinds)
 
     async def _write_history_watermarks(self) -> None:
         """Record the watermarks of the events that this process ignored, for the next resume."""
@@ -326,7 +367,7 @@ class EventIntake:
         elif received.is_faulted and was_accepted:
             self._record_late(batch, received, known)
         elif not received.is_enabled or (
-            known.state is ImageState.SKIPPED and kind is not EventKind.START
+            known.state in UNACCEPTED_UNTIL_START and kind is not EventKind.START
         ):
             self._skip(batch, received, known)
         else:
@@ -434,7 +475,10 @@ class EventIntake:
         is_unknown = known.state is None
         is_new = is_unknown or known.state in UNACCEPTED_STATES
         if is_new:
-            if known.state is ImageState.MISSED:
+            if known.state is ImageState.SKIPPED:
+                # Health may have recorded it as missed, which then must be read again.
+                batch.transaction.require(keys.image(received.obsid), "missed_at", None)
+            elif known.state is ImageState.MISSED:
                 ImageLedger.end_missed(batch.transaction, received.obsid)
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
@@ -477,7 +521,9 @@ class EventIntake:
             "event.skipped",
             image=received.obsid,
             topic=received.event.kind,
-            reason="the CSC was not ENABLED",
+            reason="the CSC was not ENABLED"
+            if known.state is not ImageState.MISSED
+            else "it is kept for the catch-up: startIntegration did not arrive",
         )
 
     async def _look_up(self, obsid: str) -> KnownImage:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 TOLERANCE_S = 0.001
 """Difference below which two times of one camera are equal. No exposure is that short."""
 
+TAI_AHEAD_S = 37.0
+"""Seconds by which TAI, the time of the camera, is ahead of UTC, since 2017."""
+
+CLOCKS_DIFFER_S = 5.0
+"""Largest difference of the camera's clock from that of this host; they are synchronized."""
+
 
 class Match(enum.Enum):
     """Whether an event belongs to an exposure."""
@@ -63,6 +69,36 @@ def compare(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> V
             return _headers(earlier, event)
         case _:
             return _UNKNOWN
+
+
+def compare_with_missed(
+    known: Mapping[EventKind, ExposureEvent], event: ExposureEvent, listed_at: float
+) -> Verdict:
+    """Return whether an event belongs to an exposure that a scan has listed as missed.
+
+    The events of an exposure that was archived afterwards can be replacements without times of the
+    camera. An exposure that began after the scan is another one.
+
+    Parameters
+    ----------
+    known : `~collections.abc.Mapping`
+        The events of the missed exposure.
+    event : `ExposureEvent`
+        An event with the same name.
+    listed_at : `float`
+        Unix time (UTC, seconds) at which the exposure was listed.
+    """
+    began_at = _acquisition_start(event)
+    if math.isfinite(began_at) and began_at - TAI_AHEAD_S > listed_at + CLOCKS_DIFFER_S:
+        return Verdict(
+            Match.OTHER,
+            f"timestampAcquisitionStart is {began_at:.3f}, which is after the Forwarder listed "
+            f"the first one ({listed_at:.3f} UTC, Unix seconds)",
+        )
+    earlier = known.get(event.kind)
+    if earlier is not None and began_at > 0 and _acquisition_start(earlier) == 0:
+        return _SAME  # the event that its replacement stands for
+    return compare(known, event)
 
 
 def _of_other_kinds(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> Verdict:

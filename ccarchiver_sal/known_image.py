@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ccarchiver_core.domain.image_record import MissedBy
 from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.store.image_ledger import MAX_REFUSED
-from ccarchiver_sal.exposure_identity import Match, compare
+from ccarchiver_sal.exposure_identity import Match, compare, compare_with_missed
 
 if TYPE_CHECKING:
     from ccarchiver_core.domain.exposure import EventKind, ExposureEvent
@@ -25,6 +26,8 @@ class KnownImage:
     first_seen_at: float = 0.0
     events: dict[EventKind, ExposureEvent] = field(default_factory=dict)
     refused: list[RefusedExposure] = field(default_factory=list)
+    listed_at: float = 0.0
+    """Unix time (UTC, seconds) at which a scan listed the image as missed; 0 if none did."""
 
     @classmethod
     def of(cls, record: ImageRecord | None) -> KnownImage:
@@ -38,6 +41,7 @@ class KnownImage:
             record.first_seen_at,
             dict(record.events),
             list(record.refused),
+            record.missed_at if record.missed_by == MissedBy.SCAN else 0.0,
         )
 
     def add(self, event: ExposureEvent) -> None:
@@ -59,9 +63,12 @@ class KnownImage:
         is_enabled : `bool`
             Whether the CSC is ENABLED.
         """
-        if not self.events and not self.refused:
+        if not self.events and not self.refused and not self.listed_at:
             return None
-        verdict = compare(self.events, event)
+        if self.listed_at:
+            verdict = compare_with_missed(self.events, event, self.listed_at)
+        else:
+            verdict = compare(self.events, event)
         if verdict.match is Match.SAME:
             return None
         unclear: list[RefusedExposure] = []

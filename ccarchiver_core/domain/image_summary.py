@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ccarchiver_core.domain.image_record import ImageState
 
@@ -19,6 +19,8 @@ class ImageSummary(BaseModel):
     """Time at which the last of its three events was received."""
     events: int
     """Number of its three events that were received."""
+    has_start: bool = Field(default=True, exclude=True)
+    """Whether its startIntegration was received; without it, no instruction is sent."""
     finished: float | None
     retrieved: int
     """Number of CCDs that were retrieved successfully."""

@@ -22,15 +22,17 @@ The older ones of so many wait for the OODS or are stalled.
 async def exposures_in_progress(redis: Redis, files_per_image: int) -> list[str]:
     """Return the images for which the Forwarder has to do something, now or soon, newest first.
 
-    It has from startIntegration until all files are retrieved. A stalled image does not count,
-    otherwise one image could prevent all scans.
+    It has from startIntegration until all files are retrieved. A stalled image does not count, nor
+    one of which only other events arrived, otherwise one image could prevent all scans.
     """
     reply = redis.zrevrange(keys.UNFINISHED, 0, CHECKED - 1)
     names = [text(name) for name in await unless_wrong_type(reply, list[bytes]())]
     return [
         image.obsid
         for image in await ImageLedger(redis).read_summaries(names)
-        if image.state is ImageState.ACCEPTED and image.retrieved < files_per_image
+        if image.state is ImageState.ACCEPTED
+        and image.has_start
+        and image.retrieved < files_per_image
     ]
 
 

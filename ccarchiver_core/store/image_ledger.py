@@ -100,6 +100,8 @@ _WRONG_TYPE = "the key is not a hash"
 
 _EVENT_TIMES = tuple(f"{AT_PREFIX}{kind}" for kind in EventKind)
 
+_START_TIME = f"{AT_PREFIX}{EventKind.START}"
+
 _STATE_FIELDS = ("state", "obsid")
 """The state, and a field that each record has."""
 
@@ -723,6 +725,7 @@ def _summary(obsid: str, row: list[bytes | None] | ResponseError) -> ImageSummar
         at=parser.time("at"),
         last_event_at=max(times, default=None),
         events=len(times),
+        has_start=_START_TIME in fields,
         finished=parser.read("finished", parse_time),
         retrieved=parser.integer(COUNT_FIELDS[StatusTopic.RETRIEVAL]),
         ingested=parser.integer(COUNT_FIELDS[StatusTopic.IN_OODS]),

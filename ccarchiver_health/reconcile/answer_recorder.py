@@ -20,9 +20,10 @@ from ccarchiver_health.reconcile.answer import MAX_NAMES, read_answer
 from ccarchiver_health.reconcile.exposure_times import ExposureTimes
 from ccarchiver_health.reconcile.missed_log import log_missed
 from ccarchiver_health.reconcile.scan_names import ScanNames, sort_names
+from ccarchiver_health.reconcile.startless_images import StartlessImages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ccarchiver_core.runtime.worker import WorkerContext
     from ccarchiver_core.store.scans import Scan
@@ -53,8 +54,14 @@ class AnswerRecorder:
         self._context = context
         self._settings = context.settings
         self._ledger = ImageLedger(context.redis)
+        self._startless = StartlessImages(context)
         self._others = PeriodicLog(_log.warning, "scan.other_camera", "count")
         self._truncated = PeriodicLog(_log.error, "scan.truncated", "unread")
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another scan soon has more to do than the last one could."""
+        return self._startless.has_more
 
     async def record(self) -> None:
         """Record the images that an answer contains and the archiver has missed; safe to repeat.
@@ -78,8 +85,10 @@ class AnswerRecorder:
             await self._context.transactions.apply(Transaction().count("scan_answers_ignored"))
             return True
         names = sort_names(answer.names, self._settings.image_prefix)
-        missed = await self._missed(names.images)
+        states = await self._ledger.read_states(names.images)
+        missed = await self._missed(names.images, states)
         transaction = self._transaction(scan, answer, names, missed)
+        await self._startless.request_events(transaction, states)
         confirmed = await self._ledger.missed_by_numbers(names.images)
         ImageLedger.confirm_missed(transaction, confirmed)
         if await self._context.transactions.apply(transaction) is Outcome.PRECONDITION_FAILED:
@@ -87,9 +96,10 @@ class AnswerRecorder:
         self._report(scan, answer, names, missed)
         return True
 
-    async def _missed(self, names: Sequence[str]) -> list[MissedImage]:
+    async def _missed(
+        self, names: Sequence[str], states: Mapping[str, ImageState]
+    ) -> list[MissedImage]:
         """Return those of the names that are not in the ledger, or only as skipped."""
-        states = await self._ledger.read_states(names)
         absent = [
             obsid for obsid in names if states.get(obsid, ImageState.SKIPPED) == ImageState.SKIPPED
         ]

@@ -81,6 +81,8 @@ class Reconciler:
         """Record an answer to a scan; safe to repeat."""
         if self._settings.catch_up is not CatchUp.OFF:
             await self._answers.record()
+            if self._answers.has_more:
+                self._due_at = min(self._due_at, time.monotonic() + RETRY_AFTER)
 
     async def run(self) -> None:
         """Request scans when they are due, and missed images, until cancelled.

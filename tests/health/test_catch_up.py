@@ -40,6 +40,17 @@ PAIRED = Session(
 )
 
 
+def start_of(obsid: str) -> StartIntegration:
+    """Return the startIntegration of an image."""
+    return StartIntegration(
+        image_name=obsid,
+        image_index=0,
+        images_in_sequence=1,
+        image_date="20261122",
+        exposure_time=1.0,
+    )
+
+
 class CatchUpHarness:
     """The task, and the CSC."""
 
@@ -67,7 +78,8 @@ class CatchUpHarness:
     async def accept(self, obsid: str, job: int) -> None:
         """Record a missed image as accepted."""
         transaction = Transaction()
-        ImageLedger.accept_missed(transaction, obsid, job=job, session_id=SESSION, events=[])
+        events = [start_of(obsid)]
+        ImageLedger.accept_missed(transaction, obsid, job=job, session_id=SESSION, events=events)
         await self.apply(transaction)
 
     async def finish(self, obsid: str) -> None:
@@ -155,15 +167,8 @@ async def test_missed_image_waits(fresh_redis: PrivateRedis, obstacle: str) -> N
         elif obstacle == "scan":
             harness.is_scan_due = True
         elif obstacle == "live exposure":
-            start = StartIntegration(
-                image_name="live",
-                image_index=0,
-                images_in_sequence=1,
-                image_date="20261122",
-                exposure_time=1.0,
-            )
             transaction = Transaction()
-            received = ReceivedEvent("live", 1, SESSION, start, time.time())
+            received = ReceivedEvent("live", 1, SESSION, start_of("live"), time.time())
             ImageLedger.record_event(transaction, received, ImageState.ACCEPTED, is_new=True)
             await harness.apply(transaction)
 

@@ -11,10 +11,15 @@ import structlog
 
 from ccarchiver_core import keys
 from ccarchiver_core.base.errors import RejectedError
-from ccarchiver_core.domain.exposure import StartIntegration
+from ccarchiver_core.domain.exposure import HeaderReady, StartIntegration
 from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
 from ccarchiver_core.domain.session import PairedForwarder, Pairing, Session
-from ccarchiver_core.domain.worker_messages import RequestScan, ScanAnswered, ScanForwarder
+from ccarchiver_core.domain.worker_messages import (
+    ArchiveMissed,
+    RequestScan,
+    ScanAnswered,
+    ScanForwarder,
+)
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
 from ccarchiver_core.status.images import observing_day
@@ -22,7 +27,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, ScanState, read_scan
 from ccarchiver_core.store.transaction import Transaction
-from ccarchiver_health.reconcile import answer, missing_numbers, reconciler
+from ccarchiver_health.reconcile import answer, missing_numbers, reconciler, startless_images
 from ccarchiver_sim.pace import scaled
 from tests.core.redis_helpers import (
     counter,
@@ -488,3 +493,27 @@ async def test_nothing_is_scanned_if_catch_up_is_off(fresh_redis: PrivateRedis) 
         await harness.handled()
 
         assert (await read_scan(harness.redis)).number == 0
+
+
+async def test_events_are_requested_for_listed_images_without_startintegration(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(startless_images, "GRACE_S", 0.0)
+    monkeypatch.setattr(startless_images, "AT_ONCE", 1)
+    async with scanning(fresh_redis, CATCH_UP="automatic") as harness:
+        for number in range(1, 3):
+            transaction = Transaction()
+            header = HeaderReady(url="http://127.0.0.1:8000/header.yaml")
+            received = ReceivedEvent(name(number), number, SESSION, header, time.time())
+            ImageLedger.record_event(transaction, received, ImageState.ACCEPTED, is_new=True)
+            await harness.apply(transaction)
+        await begin(harness)
+        await harness.send(1)
+
+        await harness.answer(1, name(1), name(2))
+        await harness.requested(2)
+
+        messages = await messages_in(harness.redis, Worker.SAL)
+        requests = [message for message in messages if isinstance(message, ArchiveMissed)]
+        assert [request.obsid for request in requests] == [name(1)]
+        assert await harness.missed() == []

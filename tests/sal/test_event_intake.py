@@ -577,16 +577,13 @@ async def record_missed(harness: IntakeHarness, settings: Settings, *images: str
     assert await ImageLedger(harness.redis).missed_images() == list(images)
 
 
-@pytest.mark.parametrize("topic", [START, END])
-async def test_late_event_of_a_missed_image_is_accepted(
-    fresh_redis: PrivateRedis, topic: str
-) -> None:
+async def test_late_exposure_of_a_missed_image_is_accepted(fresh_redis: PrivateRedis) -> None:
     async with one_intake(fresh_redis) as harness:
         await record_missed(harness, site(fresh_redis.port), "i")
 
-        harness.receive((topic, "i"))
+        harness.expose("i", 0.0, START, END)
 
-        assert await harness.images(1) == ["i"]
+        assert await harness.images(2) == ["i", "i"]
         assert (await read_fields(harness.redis, "i"))["state"] == "accepted"
         assert await ImageLedger(harness.redis).missed_images() == []
 
@@ -632,7 +629,7 @@ async def test_missed_image_is_accepted_with_default_events_and_stays_in_its_nig
             (START, image, 2),
             (END, image, 2),
             (HEADER, image, 2),
-            (START, "next", 4),
+            (START, "next", 3),
         ]
         exposure = await read_exposure(harness.redis, image, 9)
         assert exposure is not None
@@ -670,6 +667,51 @@ async def test_missed_image_is_accepted_with_its_skipped_events(
         assert exposure.end is not None
         assert exposure.header is not None
         assert exposure.header.url == "http://127.0.0.1:8000/i.yaml"
+
+
+@pytest.mark.parametrize("topic", [END, HEADER])
+async def test_event_of_a_missed_image_without_start_is_kept_for_its_catch_up(
+    fresh_redis: PrivateRedis, topic: str
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        await record_missed(harness, site(fresh_redis.port), "i")
+
+        harness.receive((topic, "i"))
+        await harness.buffer_empty()
+        assert await messages_in(harness.redis, Worker.BRIDGE) == []
+        assert await ImageLedger(harness.redis).missed_images() == ["i"]
+        await accept_missed(harness, "i")
+
+        exposure = await read_exposure(harness.redis, "i", 9)
+        assert exposure is not None
+        received = exposure.end if topic == END else exposure.header
+        assert received is not None
+        assert received.sent_at > 0, "the event that arrived, not a replacement"
+
+
+async def test_accepted_image_without_start_gets_the_events_that_it_lacks(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        harness.receive((HEADER, "i"))
+        await harness.passed_on(1)
+
+        await accept_missed(harness, "i")
+        await accept_missed(harness, "i")
+
+        assert await harness.passed_on(3) == [(HEADER, "i", 1), (START, "i", 1), (END, "i", 1)]
+
+
+async def test_accepted_image_with_its_start_gets_no_other_events(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        harness.receive((START, "i"))
+        await harness.passed_on(1)
+
+        await accept_missed(harness, "i")
+
+        assert await harness.passed_on(1) == [(START, "i", 1)]
 
 
 @pytest.mark.parametrize("obstacle", ["not enabled", "other session", "not missed", "hostile url"])

@@ -8,13 +8,23 @@ import pytest
 
 from ccarchiver_core.base.clock import utc_text
 from ccarchiver_core.domain.exposure import EventKind
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
+from ccarchiver_core.domain.worker_messages import ArchiveMissed
+from ccarchiver_core.keys import Worker
 from ccarchiver_core.status.alarms import AlarmName, Severity, alarms_of
 from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.status.night import read_night
 from ccarchiver_core.status.overview import collect
 from ccarchiver_core.store.image_ledger import ImageLedger
-from ccarchiver_core.store.transaction import Transaction
-from tests.core.redis_helpers import counter, looking_into, read_dead_letters, read_fields, site
+from ccarchiver_core.store.transaction import Outcome, Transaction
+from tests.core.redis_helpers import (
+    counter,
+    holding,
+    looking_into,
+    read_dead_letters,
+    read_fields,
+    site,
+)
 from tests.sal.test_event_intake import (
     END,
     FIRST_AT,
@@ -28,6 +38,7 @@ from tests.sal.test_event_intake import (
 from tests.support.ledger_builder import LedgerBuilder
 
 if TYPE_CHECKING:
+    from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.image_record import ImageRecord
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
@@ -245,3 +256,80 @@ async def test_deletion_of_an_image_record_deletes_its_refused_exposures(
         await LedgerBuilder(harness.redis, site(fresh_redis.port)).write(transaction)
 
         assert await harness.redis.keys("*refused*") == []
+
+
+AFTER_THE_SCAN_S = 60.0
+"""Begin of a later exposure after the scan: more than TAI is ahead of UTC."""
+
+
+async def miss(harness: IntakeHarness, settings: Settings, image: str) -> float:
+    """Record an image as missed, as health does after a scan, and return the time."""
+    async with holding(Worker.HEALTH, settings) as health:
+        transaction = Transaction()
+        record = await ImageLedger(harness.redis).read(image)
+        missed = MissedImage(image, 1.0, MissedBy.SCAN, was_skipped=record is not None)
+        ImageLedger.record_missed(transaction, [missed])
+        assert await health.transactions.apply(transaction) is Outcome.APPLIED
+    return (await record_of(harness, image)).missed_at
+
+
+@pytest.mark.parametrize("is_skipped", [False, True])
+async def test_exposure_with_the_name_of_a_missed_one_is_refused_and_the_missed_one_stays(
+    fresh_redis: PrivateRedis, *, is_skipped: bool
+) -> None:
+    settings = site(fresh_redis.port)
+    async with one_intake(fresh_redis) as harness:
+        if is_skipped:
+            harness.is_enabled = False
+            harness.expose("a", FIRST_AT, *TOPICS)
+            await harness.buffer_empty()
+            harness.is_enabled = True
+        listed_at = await miss(harness, settings, "a")
+
+        harness.expose("a", listed_at + AFTER_THE_SCAN_S, *TOPICS)
+        await harness.buffer_empty()
+
+        record = await record_of(harness)
+        assert record.state is ImageState.MISSED
+        assert [set(one.events) for one in record.refused] == [set(EventKind)]
+        assert len(harness.refusals) == 1
+        assert await ImageLedger(harness.redis).missed_images() == ["a"]
+
+
+async def test_events_of_a_missed_exposure_that_arrive_after_its_catch_up_are_repetitions(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with one_intake(fresh_redis) as harness:
+        listed_at = await miss(harness, settings, "a")
+        url = "http://127.0.0.1:8000/a.yaml"
+        assert harness.intake is not None
+        await harness.intake.accept_missed(
+            ArchiveMissed(session_id="the session", obsid="a", header_url=url)
+        )
+
+        harness.expose("a", FIRST_AT, *TOPICS)
+        harness.expose("a", listed_at + AFTER_THE_SCAN_S, *TOPICS)
+        await harness.buffer_empty()
+
+        assert await counter(harness.redis, "duplicate_events") == len(TOPICS)
+        [refused] = (await record_of(harness)).refused
+        assert "listed" in refused.reason
+
+
+async def test_exposure_is_refused_though_the_csc_has_read_the_first_one_before_the_scan(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = site(fresh_redis.port)
+    async with one_intake(fresh_redis) as harness:
+        harness.is_enabled = False
+        harness.expose("a", FIRST_AT, START)
+        await harness.buffer_empty()
+        harness.is_enabled = True
+        listed_at = await miss(harness, settings, "a")
+
+        harness.expose("a", listed_at + AFTER_THE_SCAN_S, *TOPICS)
+        await harness.buffer_empty()
+
+        assert (await record_of(harness)).state is ImageState.MISSED
+        assert await ImageLedger(harness.redis).missed_images() == ["a"]
