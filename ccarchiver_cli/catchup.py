@@ -1,46 +1,48 @@
-"""``ccarchiver catchup``: the exposures that the archiver missed, and the scan that finds them."""
+"""``ccarchiver catchup``: the exposures that the archiver missed, and their archiving."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ccarchiver_cli import missed_actions
+from ccarchiver_cli.catchup_wait import wait_until_archived
 from ccarchiver_cli.connection import query_redis
-from ccarchiver_cli.dates import NIGHT_HELP, read_day
-from ccarchiver_cli.missed_texts import FOUND_BY, MODES, UNKNOWN, scan_text
+from ccarchiver_cli.dates import read_day
+from ccarchiver_cli.missed_list import print_missed
 from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
-from ccarchiver_cli.output import (
-    EXIT_WRONG,
-    console,
-    fail,
-    print_json,
-    say,
-    utc,
-    wrapped,
-)
+from ccarchiver_cli.output import EXIT_WRONG, fail, print_json, say
 from ccarchiver_cli.scanning import scan_now
+from ccarchiver_cli.wait_display import WaitDisplay
 from ccarchiver_core.base.errors import RejectedError
-from ccarchiver_core.domain.image_record import MissedBy
+from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.status.images import bounds_of
 from ccarchiver_core.status.live_exposures import exposures_in_progress
-from ccarchiver_core.status.missed import MissedImages, can_be_archived, read_missed
+from ccarchiver_core.status.missed import can_be_archived, read_missed
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
-    from ccarchiver_core.domain.image_summary import ImageSummary
+    from redis.asyncio import Redis
 
-SHOWN = 50
-"""Images that are printed; ``--json`` has all of them."""
+    from ccarchiver_cli.retry import Result
+    from ccarchiver_core.config.settings import Settings
 
 NAMED = 3
 """Exposures in progress that are named; usually there is one."""
 
-LABEL = 11
-"""Width of a label, in columns."""
+WORDS_HELP = (
+    "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date. "
+    "Then names of missed images, which are archived: CC_O_20261122_000001."
+)
+
+_DATE = re.compile(r"[\d-]+|today|yesterday", re.ASCII)
+"""What an operator means as a date; the name of an image begins with letters."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +51,9 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    day: Annotated[str | None, typer.Argument(metavar="DATE", help=NIGHT_HELP)] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATE] [NAME]...", help=WORDS_HELP)
+    ] = None,
     *,
     now: Annotated[
         bool,
@@ -64,17 +68,55 @@ def show(
         typer.Option(
             "--dry-run",
             help="List only those that CATCH_UP: automatic archives, in its sequence. "
-            "Nothing is archived.",
+            "With names: only check them. Nothing is archived.",
         ),
     ] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait until the images are archived, and show the progress. "
+            "The default with names. Ctrl-C ends only the wait.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the exposures that the camera took and the archiver did not accept.
+    """List the exposures that the camera took and the archiver did not accept, or archive some.
 
-    Exit code 1 if there are any, or if --now got no answer. Without DATE, all of them are listed.
+    Without names: exit code 1 if there are any, or if --now got no answer. Without DATE, all of
+    them are listed.
+
+    With names, only these images are archived, with CATCH_UP: report too. If one of the names is
+    unknown, not missed or malformed, none is. Exit code 1 if an image is not archived.
     """
-    begin, end = (0.0, math.inf) if day is None else bounds_of(read_day(day))
+    day, names = _split(words or [])
     problem = _scan() if now else ""
+    if names:
+        if problem:
+            raise fail(problem)
+        _archive(day, names, dry_run=dry_run, wait=wait is not False, as_json=as_json)
+        return
+    if wait and not dry_run:
+        if problem:
+            raise fail(problem)
+        _wait_for_all(day, as_json=as_json)
+        return
+    _list(day, dry_run=dry_run, as_json=as_json, problem=problem)
+
+
+def _split(words: Sequence[str]) -> tuple[dt.date | None, list[str]]:
+    """Return the observing day, if the first word is one, and the names of images."""
+    if words and _DATE.fullmatch(words[0]) is not None:
+        return read_day(words[0]), list(words[1:])
+    return None, list(words)
+
+
+def _bounds(day: dt.date | None) -> tuple[float, float]:
+    return (0.0, math.inf) if day is None else bounds_of(day)
+
+
+def _list(day: dt.date | None, *, dry_run: bool, as_json: bool, problem: str) -> None:
+    begin, end = _bounds(day)
     missed = query_redis(lambda redis, settings: read_missed(redis, settings, begin, end))
     if dry_run:
         at = time.time()
@@ -82,10 +124,63 @@ def show(
     if as_json:
         print_json({"well": not missed.images, **missed.model_dump(mode="json")})
     else:
-        _print(missed)
+        print_missed(missed)
     if problem:
         raise fail(problem)
     if missed.images:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _archive(
+    day: dt.date | None, names: list[str], *, dry_run: bool, wait: bool, as_json: bool
+) -> None:
+    """Request the archiving of the named images, and wait for it."""
+    period = _bounds(day)
+    results = query_redis(
+        lambda redis, settings: missed_actions.request(
+            redis, settings, names, period, dry_run=dry_run
+        )
+    )
+    if dry_run or not wait or not all(result.done for result in results):
+        _end(results, as_json=as_json)
+        return
+    _wait([result.image for result in results], as_json=as_json)
+
+
+def _wait_for_all(day: dt.date | None, *, as_json: bool) -> None:
+    """Wait until all images are archived that CATCH_UP: automatic archives."""
+    begin, end = _bounds(day)
+    missed = query_redis(lambda redis, settings: read_missed(redis, settings, begin, end))
+    if missed.catch_up is not CatchUp.AUTOMATIC:
+        raise fail(
+            f"CATCH_UP is {missed.catch_up}, so no image is archived unless it is named; "
+            "ccarchiver catchup NAME"
+        )
+    now = time.time()
+    _wait([image.obsid for image in missed.images if can_be_archived(image, now)], as_json=as_json)
+
+
+def _wait(names: list[str], *, as_json: bool) -> None:
+    async def question(redis: Redis, settings: Settings) -> list[Result]:
+        return await wait_until_archived(redis, settings, names, display.show)
+
+    with WaitDisplay(len(names), is_silent=as_json) as display:
+        results = query_redis(question)
+    if not as_json:
+        done = sum(result.done for result in results)
+        results = [result for result in results if not result.done]
+        say(f"{done} of {len(names)} images are archived")
+    _end(results, as_json=as_json)
+
+
+def _end(results: list[Result], *, as_json: bool) -> None:
+    """Print the result of each image; exit with 1 if one has failed."""
+    if as_json:
+        print_json([result.model_dump() for result in results])
+    else:
+        for result in results:
+            say(f"{result.image}: {result.text}")
+    if not all(result.done for result in results):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -120,43 +215,3 @@ def _postponed(in_progress: list[str]) -> str:
         f"no scan yet: an exposure is in progress ({named}{others}); "
         "the scan follows as soon as none is"
     )
-
-
-def _print(missed: MissedImages) -> None:
-    out, now = console(), time.time()
-    first, *more = wrapped(scan_text(missed.scan, now), out.width - LABEL)
-    out.print(f"{'last scan':<{LABEL}}{first}", soft_wrap=True)
-    for line in more:
-        out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
-    out.print(f"{'catch-up':<{LABEL}}{MODES[missed.catch_up]}", soft_wrap=True)
-    if not missed.images:
-        out.print("nothing is missed", style="green")
-        return
-    out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
-    width = max(len(image.obsid) for image in missed.images)
-    out.print(f"{'about (UTC)':<14}  {'image':<{width}}  events", style="bold")
-    for image in _shown(missed.images):
-        out.print(
-            f"{utc(image.at)[5:]:<14}  {image.obsid:<{width}}  {image.events:>6}", soft_wrap=True
-        )
-        out.print(f"{'':<16}{_reason(image)}", soft_wrap=True)
-    if len(missed.images) > SHOWN:
-        say(
-            f"{SHOWN} of {len(missed.images)} are shown: the newest that a scan has listed, then "
-            "the newest missing numbers; --json lists all"
-        )
-
-
-def _shown(images: Sequence[ImageSummary]) -> list[ImageSummary]:
-    """Return the images to print: first those that a scan has listed, then missing numbers.
-
-    A missing number may be no exposure, so it must not displace an image that the camera took.
-    """
-    listed = [image for image in images if image.missed_by == MissedBy.SCAN][-SHOWN:]
-    others = [image for image in images if image.missed_by != MissedBy.SCAN]
-    return listed + others[len(others) - min(len(others), SHOWN - len(listed)) :]
-
-
-def _reason(image: ImageSummary) -> str:
-    found = FOUND_BY.get(image.missed_by, UNKNOWN)
-    return f"skipped, and {found}" if image.events else found

@@ -47,6 +47,9 @@ UNFINISHED = "ccarchiver:unfinished"
 MISSED = "ccarchiver:missed"
 """Sorted set: the missed images, by the same time as in `IMAGES`."""
 
+CATCH_UP_REQUESTS = "ccarchiver:catch_up_requests"
+"""Sorted set: missed images that an operator wants archived, by the time (Unix) of the request."""
+
 SCAN = "ccarchiver:scan"
 """Hash: the last scan of the camera's images; see `ccarchiver_core.store.scans`."""
 

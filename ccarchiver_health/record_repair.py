@@ -40,7 +40,9 @@ MOVED = frozenset(
 The bridge moves pending acks when it starts, because their instructions must be sent again.
 """
 
-INDEXES = frozenset({keys.IMAGES, keys.UNFINISHED, keys.MISSED, keys.REFUSED_EXPOSURES})
+INDEXES = frozenset(
+    {keys.IMAGES, keys.UNFINISHED, keys.MISSED, keys.CATCH_UP_REQUESTS, keys.REFUSED_EXPOSURES}
+)
 """Indexes of the ledger, which can be made again from the image records."""
 
 JOB = "job"

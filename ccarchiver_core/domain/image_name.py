@@ -13,6 +13,11 @@ from typing import NamedTuple
 MAX_NAME = 64
 """Longest image name; SAL has room for 32 in a camera event, for more in a header event."""
 
+SHOWN = 80
+"""Characters of a rejected name that are shown."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<digits>\d+)", re.DOTALL)
 
 _DAY = re.compile(r"_(\d{8})_\d+\Z", re.ASCII)
@@ -28,6 +33,19 @@ class NameSequence(NamedTuple):
     def name(self, number: int) -> str:
         """Return the name with a number."""
         return f"{self.prefix}{number:0{self.width}d}"
+
+
+def name_problem(name: str) -> str:
+    """Return why a text cannot be the name of an image; empty if it can.
+
+    The Forwarder builds file names and a shell command from the name.
+    """
+    if _NAME.fullmatch(name) is not None and ".." not in name and len(name) <= MAX_NAME:
+        return ""
+    return (
+        f"the image name {name[:SHOWN]!r} is rejected: "
+        f"it must have only letters, digits and _ . -, at most {MAX_NAME}, without '..'"
+    )
 
 
 def numbered(name: str) -> tuple[NameSequence, int] | None:

@@ -117,6 +117,8 @@ class ImageRecord:
     """Time at which the image was found to be missed."""
     missed_by: str = ""
     """What has shown it, see `MissedBy`; empty if it was never missed."""
+    catch_up_requested_at: float = 0.0
+    """Time at which an operator requested that it be archived."""
     caught_up_at: float = 0.0
     """Time at which it was accepted although it was missed."""
     refused: list[RefusedExposure] = field(default_factory=list)

@@ -31,6 +31,8 @@ class ImageSummary(BaseModel):
     """Time at which it was found to be missed."""
     missed_by: str = ""
     """What has shown that it was missed, see `ccarchiver_core.domain.image_record.MissedBy`."""
+    is_requested: bool = False
+    """Whether an operator has requested that it be archived."""
     is_caught_up: bool = False
     """Whether it was missed and accepted later."""
 

@@ -24,16 +24,17 @@ KEPT_BY_DAQ_S = 48 * 3600.0
 """Time for which the camera's data acquisition keeps an image; afterwards it cannot be fetched."""
 
 
+def is_kept(image: ImageSummary, now: float) -> bool:
+    """Return whether the camera may still have a missed image at a Unix time (UTC, seconds)."""
+    return image.state is ImageState.MISSED and image.at >= now - KEPT_BY_DAQ_S
+
+
 def can_be_archived(image: ImageSummary, now: float) -> bool:
-    """Return whether a missed image can be archived at a Unix time (UTC, seconds).
+    """Return whether a missed image can be archived without an operator's request.
 
     A scan must have listed it: a number that is only missing may be no exposure at all.
     """
-    return (
-        image.state is ImageState.MISSED
-        and image.missed_by == MissedBy.SCAN
-        and image.at >= now - KEPT_BY_DAQ_S
-    )
+    return is_kept(image, now) and image.missed_by == MissedBy.SCAN
 
 
 class MissedImages(BaseModel):

@@ -46,6 +46,7 @@ TYPES = {
     keys.REFUSED_EXPOSURES: "zset",
     keys.UNFINISHED: "zset",
     keys.MISSED: "zset",
+    keys.CATCH_UP_REQUESTS: "zset",
     keys.SCAN: "hash",
     keys.DEAD_LETTERS: "stream",
     keys.COUNTERS: "hash",

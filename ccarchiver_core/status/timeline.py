@@ -137,6 +137,9 @@ def _catch_up(record: ImageRecord) -> Iterator[TimelineEntry]:
     if record.missed_at:
         detail = f"found by {record.missed_by}"
         yield TimelineEntry(at=record.missed_at, worker=Worker.HEALTH, what="missed", detail=detail)
+    if record.catch_up_requested_at:
+        what = "archiving requested by an operator"
+        yield TimelineEntry(at=record.catch_up_requested_at, worker=None, what=what)
     if record.caught_up_at:
         yield TimelineEntry(at=record.caught_up_at, worker=Worker.SAL, what="caught up")
 

@@ -27,6 +27,7 @@ name of an `Instruction`            bridge    the instruction as sent, as JSON
                                     health
 ``retried_at``, ``replayed_at``     operator  Unix time of the last ``--retry``, and ``--replay``
 ``missed_at``, ``missed_by``        health    Unix time at which it was found missed; `MissedBy`
+``catch_up_requested_at``           operator  Unix time of the last request to archive it
 ``caught_up_at``                    SAL       Unix time at which a missed image was accepted
 ``refused:`` and a number           SAL       a later exposure of the same name, as JSON
 ==================================  ========  ======================================================
@@ -91,6 +92,9 @@ MAX_REFUSED = 20
 BATCH = 1000
 """Records requested in one round trip: some hundred kilobytes."""
 
+SEQUENCE_S = 1e-6
+"""Difference of the times of two images of one request, which keeps their sequence."""
+
 WORDS = 1000
 """Words of one command in a transaction; Lua can pass some thousand to Redis."""
 
@@ -107,7 +111,7 @@ _STATE_FIELDS = ("state", "obsid")
 
 _SUMMARY_FIELDS = (
     *("obsid", "job", "at", "state", "finished", "failed", "failed_code", *COUNT_FIELDS.values()),
-    *("missed_at", "missed_by", "caught_up_at"),
+    *("missed_at", "missed_by", "catch_up_requested_at", "caught_up_at"),
     *_EVENT_TIMES,
 )
 
@@ -165,6 +169,9 @@ class ImageLedger:
                 transaction.command("ZADD", keys.UNFINISHED, "NX", record.job, obsid)
             if record.state is ImageState.MISSED:
                 transaction.command("ZADD", keys.MISSED, "NX", record.first_seen_at, obsid)
+                if record.catch_up_requested_at:
+                    requested = (record.catch_up_requested_at, obsid)
+                    transaction.command("ZADD", keys.CATCH_UP_REQUESTS, "NX", *requested)
             for refused in record.refused:
                 member = f"{obsid}:{refused.number}"
                 transaction.command("ZADD", keys.REFUSED_EXPOSURES, refused.refused_at, member)
@@ -185,6 +192,10 @@ class ImageLedger:
     async def missed_images(self) -> list[str]:
         """Return the names of the missed images, oldest first."""
         return await read_members(self._redis, keys.MISSED)
+
+    async def requested_images(self) -> list[str]:
+        """Return the missed images that an operator wants archived, oldest request first."""
+        return await read_members(self._redis, keys.CATCH_UP_REQUESTS)
 
     async def missed_by_numbers(self, names: Iterable[str]) -> list[str]:
         """Return those of the names that are missed images which no scan has listed yet.
@@ -374,6 +385,15 @@ class ImageLedger:
             transaction.set_fields(keys.image(obsid), {"missed_by": MissedBy.SCAN})
 
     @staticmethod
+    def request_catch_up(transaction: Transaction, names: Iterable[str]) -> None:
+        """Record an operator's request to archive missed images, in the sequence of the names."""
+        now = round(time.time(), 3)
+        for place, obsid in enumerate(names):
+            transaction.set_fields(keys.image(obsid), {"catch_up_requested_at": now})
+            score = now + place * SEQUENCE_S
+            transaction.command("ZADD", keys.CATCH_UP_REQUESTS, "NX", score, obsid)
+
+    @staticmethod
     def accept_missed(
         transaction: Transaction,
         obsid: str,
@@ -405,8 +425,9 @@ class ImageLedger:
 
     @staticmethod
     def end_missed(transaction: Transaction, obsid: str) -> None:
-        """Remove an image from the index of missed images, because its state changes."""
+        """Remove an image from the indexes of missed images, because its state changes."""
         transaction.command("ZREM", keys.MISSED, obsid)
+        transaction.command("ZREM", keys.CATCH_UP_REQUESTS, obsid)
 
     @staticmethod
     def create_unaccepted(transaction: Transaction, obsid: str, state: ImageState) -> None:
@@ -679,6 +700,7 @@ def _parse(obsid: str, fields: dict[str, str] | None) -> ImageRecord | None:
         replayed_at=parser.time("replayed_at"),
         missed_at=parser.time("missed_at"),
         missed_by=parser.missed_by(),
+        catch_up_requested_at=parser.time("catch_up_requested_at"),
         caught_up_at=parser.time("caught_up_at"),
         # Of a separate parser: the first exposure goes on even if they cannot be read.
         refused=_ImageParser(keys.image(obsid), fields).refused(),
@@ -733,5 +755,6 @@ def _summary(obsid: str, row: list[bytes | None] | ResponseError) -> ImageSummar
         failed_code=parser.integer("failed_code"),
         missed_at=parser.read("missed_at", parse_time),
         missed_by=parser.missed_by(),
+        is_requested="catch_up_requested_at" in fields,
         is_caught_up="caught_up_at" in fields,
     )

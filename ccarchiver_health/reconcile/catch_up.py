@@ -1,4 +1,8 @@
-"""Archives missed images (CATCH_UP: automatic), one at a time, after all live exposures."""
+"""Archives missed images one at a time, after all live exposures.
+
+With CATCH_UP: automatic these are all that a scan has listed, otherwise those that an operator has
+named.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from ccarchiver_core.domain.exposure import EventKind
 from ccarchiver_core.domain.worker_messages import ArchiveMissed
 from ccarchiver_core.redis.replies import text, unless_wrong_type
 from ccarchiver_core.status.live_exposures import exposures_in_progress
-from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, can_be_archived
+from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, can_be_archived, is_kept
 from ccarchiver_core.store.csc_state import ENABLED, read_csc_state
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import read_scan
@@ -102,7 +106,7 @@ class CatchUpTask:
 
     async def _is_possible(self, session: Session) -> bool:
         """Return whether missed images are to be archived, and the CSC accepts images."""
-        if self._settings.catch_up is not CatchUp.AUTOMATIC or not session.is_paired:
+        if not session.is_paired or not await self._has_work():
             return False
         csc = await read_csc_state(self._context.redis)
         return csc is not None and csc.state == ENABLED
@@ -119,9 +123,22 @@ class CatchUpTask:
         self._requested_until = time.monotonic() + ACCEPTED_WITHIN_S
         _log.info("catch_up.requested", image=obsid, header=url or "as announced, or none")
 
+    async def _has_work(self) -> bool:
+        """Return whether there can be an image to archive; it costs less than `_next`."""
+        if self._settings.catch_up is CatchUp.AUTOMATIC:
+            return True
+        return await unless_wrong_type(self._context.redis.zcard(keys.CATCH_UP_REQUESTS), 0) > 0
+
     async def _next(self) -> str:
-        """Return the oldest missed image that can be archived, empty if there is none."""
+        """Return the missed image to archive next, empty if there is none.
+
+        Those that an operator has requested come first, in the sequence of the requests.
+        """
         now = time.time()
+        requested = await self._ledger.read_summaries(await self._ledger.requested_images())
+        obsid = next((image.obsid for image in requested if is_kept(image, now)), "")
+        if obsid or self._settings.catch_up is not CatchUp.AUTOMATIC:
+            return obsid
         reply = self._context.redis.zrangebyscore(
             keys.MISSED, now - KEPT_BY_DAQ_S, "+inf", start=0, num=CHECKED
         )

@@ -51,7 +51,7 @@ VALUES = {
 
 IMAGE_FIELDS = (
     *("obsid", "job", "at", "state", "session", "finished", "failed", "failed_code", "target_dir"),
-    *("missed_at", "missed_by", "caught_up_at"),
+    *("missed_at", "missed_by", "catch_up_requested_at", "caught_up_at"),
     *("waiting_at", "waiting_boot", "waiting_uptime", "retried_at", "replayed_at", "retrieved"),
     *("ingested", "at:retrieved", "at:ingested", "refused:1", "refused:x", "retrieval|", "x|y|z|w"),
     *(f"past:{Instruction.NEW_ITEM}:1", "past:", "past:sideways:2"),
@@ -90,7 +90,13 @@ STRINGS = tuple(
 )
 LISTS = (keys.FORWARDER_LIST, keys.PAIRING_CANDIDATE, keys.scan_names(SCAN_NUMBER))
 SETS = (keys.QUEUES_TO_PURGE,)
-SORTED_SETS = (keys.IMAGES, keys.UNFINISHED, keys.REFUSED_EXPOSURES, keys.MISSED)
+SORTED_SETS = (
+    keys.IMAGES,
+    keys.UNFINISHED,
+    keys.REFUSED_EXPOSURES,
+    keys.MISSED,
+    keys.CATCH_UP_REQUESTS,
+)
 STREAMS = (keys.DEAD_LETTERS, *(worker.mailbox for worker in Worker))
 KEYS = (*FIELDS, *STRINGS, *LISTS, *SETS, *SORTED_SETS, *STREAMS)
 
@@ -148,6 +154,7 @@ def write_missed(transaction: Transaction, now: float) -> None:
     """Add a missed image, a skipped one that a scan lists, and a scan that is answered."""
     missed = MissedImage(MISSED, now - 40, MissedBy.SCAN)
     ImageLedger.record_missed(transaction, [missed])
+    ImageLedger.request_catch_up(transaction, [MISSED])
     ImageLedger.create_unaccepted(transaction, SKIPPED, ImageState.SKIPPED)
     fields: dict[str, Value] = {
         "number": SCAN_NUMBER,

@@ -145,6 +145,27 @@ async def test_image_in_progress_is_checked_more_often_than_new_images_are_sough
         assert harness.task.interval == idle
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("report", ["named", "number"]), ("automatic", ["named", "number", "i"])]
+)
+async def test_images_that_an_operator_has_named_come_first(
+    fresh_redis: PrivateRedis, mode: str, expected: list[str]
+) -> None:
+    async with catching_up(fresh_redis, CATCH_UP=mode) as harness:
+        await harness.miss("i", age_s=120)
+        await harness.miss("named")
+        await harness.miss("number", by=MissedBy.NUMBERS)
+        transaction = Transaction()
+        ImageLedger.request_catch_up(transaction, ["named", "number"])
+        await harness.apply(transaction)
+
+        for job, obsid in enumerate(expected, start=1):
+            assert await harness.requested() == expected[:job]
+            await harness.accept(obsid, job)
+            await harness.finish(obsid)
+        assert await harness.requested() == expected
+
+
 async def test_request_that_the_csc_has_not_handled_is_repeated(
     fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

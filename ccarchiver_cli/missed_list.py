@@ -1,0 +1,65 @@
+"""The list of missed images, for an operator."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_cli.missed_texts import FOUND_BY, MODES, UNKNOWN, scan_text
+from ccarchiver_cli.output import console, say, utc, wrapped
+from ccarchiver_core.domain.image_record import MissedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ccarchiver_core.domain.image_summary import ImageSummary
+    from ccarchiver_core.status.missed import MissedImages
+
+SHOWN = 50
+"""Images that are printed; ``--json`` has all of them."""
+
+LABEL = 11
+"""Width of a label, in columns."""
+
+
+def print_missed(missed: MissedImages) -> None:
+    """Print the last scan, the setting CATCH_UP and the missed images."""
+    out, now = console(), time.time()
+    first, *more = wrapped(scan_text(missed.scan, now), out.width - LABEL)
+    out.print(f"{'last scan':<{LABEL}}{first}", soft_wrap=True)
+    for line in more:
+        out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
+    out.print(f"{'catch-up':<{LABEL}}{MODES[missed.catch_up]}", soft_wrap=True)
+    if not missed.images:
+        out.print("nothing is missed", style="green")
+        return
+    out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
+    width = max(len(image.obsid) for image in missed.images)
+    out.print(f"{'about (UTC)':<14}  {'image':<{width}}  events", style="bold")
+    for image in _shown(missed.images):
+        out.print(
+            f"{utc(image.at)[5:]:<14}  {image.obsid:<{width}}  {image.events:>6}", soft_wrap=True
+        )
+        out.print(f"{'':<16}{_reason(image)}", soft_wrap=True)
+    if len(missed.images) > SHOWN:
+        say(
+            f"{SHOWN} of {len(missed.images)} are shown: the newest that a scan has listed, then "
+            "the newest missing numbers; --json lists all"
+        )
+
+
+def _shown(images: Sequence[ImageSummary]) -> list[ImageSummary]:
+    """Return the images to print: first those that a scan has listed, then missing numbers.
+
+    A missing number may be no exposure, so it must not displace an image that the camera took.
+    """
+    listed = [image for image in images if image.missed_by == MissedBy.SCAN][-SHOWN:]
+    others = [image for image in images if image.missed_by != MissedBy.SCAN]
+    return listed + others[len(others) - min(len(others), SHOWN - len(listed)) :]
+
+
+def _reason(image: ImageSummary) -> str:
+    found = FOUND_BY.get(image.missed_by, UNKNOWN)
+    skipped = "skipped, and " if image.events else ""
+    requested = "; archiving requested" if image.is_requested else ""
+    return f"{skipped}{found}{requested}"
