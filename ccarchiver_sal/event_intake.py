@@ -27,6 +27,7 @@ from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger, read_last_job
 from ccarchiver_core.store.transaction import Outcome, Transaction
 from ccarchiver_sal import event_validation
+from ccarchiver_sal.event_history import EventHistory
 from ccarchiver_sal.known_image import KnownImage
 from ccarchiver_sal.missed_events import events_of_missed
 from ccarchiver_sal.sequence_gaps import SequenceGaps
@@ -143,6 +144,7 @@ class EventIntake:
         self._watermarks = Watermarks()
         self._gaps: list[str] = []
         self._sequence_gaps = SequenceGaps()
+        self._history = EventHistory()
         self._job = 0
         self._writing = asyncio.Lock()
         """Keeps the job numbers in sequence."""
@@ -157,7 +159,8 @@ class EventIntake:
     def handle_history(self, topic: str, history: Sequence[Sample], kept: int) -> None:
         """Handle the events that were sent before this process subscribed.
 
-        Events that an earlier process has recorded are left out.
+        Events that an earlier process has recorded are left out. All are remembered, in case one
+        of their images is missed.
 
         Parameters
         ----------
@@ -185,6 +188,8 @@ class EventIntake:
             self._sequence_gaps.continue_from(topic, self._watermarks.sequences(topic))
         new = len(new_events) if is_resumed else 0
         _log.info("history.read", topic=topic, known=len(history) - new, new=new)
+        for sample in history:
+            self._history.add(*convert(sample))
         for sample in known if is_resumed else history:
             self._watermarks.advance(topic, sample.origin, Watermark.of(sample))
             self._sequence_gaps.missing_before(sample)
@@ -252,7 +257,8 @@ class EventIntake:
             if record is not None and record.is_open:
                 await self._complete_events(record, message.header_url)
                 return
-            known = await retry_until_available(lambda: ledger.read_skipped_events(obsid))
+            skipped = await retry_until_available(lambda: ledger.read_skipped_events(obsid))
+            known = self._history.events_of(obsid) | skipped
             events = events_of_missed(obsid, known, message.header_url)
             self._job += 1
             transaction = Transaction().command("HSET", keys.COUNTERS, "job", self._job)

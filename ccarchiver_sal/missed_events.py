@@ -36,19 +36,29 @@ def events_of_missed(
     obsid : `str`
         Name of the image.
     known : `~collections.abc.Mapping`
-        Its events that arrived while the CSC was not ENABLED.
+        Its events that arrived while the CSC was not ENABLED, or that were sent while it was down.
     header_url : `str`
         Address of its header, used if no event of the header service arrived; empty if not known.
     """
+    start, end, header = (known.get(kind) for kind in EventKind)
     day = day_of(obsid)
-    date = "" if day is None else f"{day:%Y%m%d}"
-    start = known.get(EventKind.START) or StartIntegration(
-        image_name=obsid, image_index=0, images_in_sequence=0, image_date=date, exposure_time=0.0
-    )
-    end = known.get(EventKind.END) or EndReadout(
-        image_name=obsid, image_index=0, images_in_sequence=0, image_date=date
-    )
-    header = known.get(EventKind.HEADER)
+    index, images, date = 0, 0, "" if day is None else f"{day:%Y%m%d}"
+    for event in (end, start):  # the camera sends these fields in both events
+        if isinstance(event, StartIntegration | EndReadout):
+            index, images = event.image_index, event.images_in_sequence
+            date = event.image_date or date
+    if start is None:
+        start = StartIntegration(
+            image_name=obsid,
+            image_index=index,
+            images_in_sequence=images,
+            image_date=date,
+            exposure_time=0.0,
+        )
+    if end is None:
+        end = EndReadout(
+            image_name=obsid, image_index=index, images_in_sequence=images, image_date=date
+        )
     if header is None and header_url:
         header = HeaderReady(url=header_url)
         reason = event_validation.validate(obsid, header)

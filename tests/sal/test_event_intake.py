@@ -714,6 +714,67 @@ async def test_accepted_image_with_its_start_gets_no_other_events(
         assert await harness.passed_on(1) == [(START, "i", 1)]
 
 
+@pytest.mark.parametrize(
+    ("topics", "index", "exposure_time", "url"),
+    [
+        ((START, END, HEADER), 3, 1.0, "http://127.0.0.1:8000/i.yaml"),
+        ((END,), 3, 0.0, "http://127.0.0.1:8000/other.yaml"),
+        ((HEADER,), 0, 0.0, "http://127.0.0.1:8000/i.yaml"),
+    ],
+)
+async def test_missed_image_is_accepted_with_what_the_history_has_of_it(
+    fresh_redis: PrivateRedis,
+    topics: tuple[str, ...],
+    index: int,
+    exposure_time: float,
+    url: str,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        for topic in topics:
+            sent = sample(topic, "i", 1)
+            sent.data.imageIndex = 3
+            harness.receive_history(sent)
+        await record_missed(harness, site(fresh_redis.port), "i")
+
+        await accept_missed(harness, "i", "http://127.0.0.1:8000/other.yaml")
+
+        exposure = await read_exposure(harness.redis, "i", 9)
+        assert exposure is not None
+        assert exposure.start is not None
+        assert exposure.end is not None
+        assert exposure.header is not None
+        assert (exposure.start.image_index, exposure.end.image_index) == (index, index)
+        assert exposure.start.exposure_time == exposure_time
+        assert exposure.header.url == url
+
+
+async def test_events_of_the_ledger_precede_those_of_the_history_and_invalid_ones_are_left_out(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        for topic in (START, HEADER):
+            sent = sample(topic, "i", 1)
+            sent.data.exposureTime, sent.data.url = 7.0, "file:///etc/passwd"
+            harness.receive_history(sent)
+        harness.is_enabled = False
+        harness.receive_samples(sample(START, "i", 2))
+        await harness.counted("events_skipped", 1)
+        async with holding(Worker.HEALTH, site(fresh_redis.port)) as health:
+            transaction = Transaction()
+            missed = MissedImage("i", 1.0, MissedBy.SCAN, was_skipped=True)
+            ImageLedger.record_missed(transaction, [missed])
+            await health.transactions.apply(transaction)
+        harness.is_enabled = True
+
+        await accept_missed(harness, "i")
+
+        exposure = await read_exposure(harness.redis, "i", 9)
+        assert exposure is not None
+        assert exposure.start is not None
+        assert exposure.start.exposure_time == 1.0
+        assert exposure.header is None
+
+
 @pytest.mark.parametrize("obstacle", ["not enabled", "other session", "not missed", "hostile url"])
 async def test_missed_image_is_not_accepted_without_need(
     fresh_redis: PrivateRedis, obstacle: str
