@@ -20,6 +20,8 @@ from ccarchiver_sim.console import (
     make_console,
     run_until_signalled,
 )
+from ccarchiver_sim.demo.missed import SETTINGS as MISSED_SETTINGS
+from ccarchiver_sim.demo.missed import MissedNight
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
@@ -35,6 +37,7 @@ async def run_demo(
     keep: bool,
     settings: Mapping[str, object] | None = None,
     picture: Path | None = None,
+    missed: bool = False,
 ) -> int:
     """Run the night, print the table, and end everything that was started.
 
@@ -50,15 +53,18 @@ async def run_demo(
         ROOT keys of a site; those of ComCam by default.
     picture
         File into which to draw the last image.
+    missed
+        Whether the archiver misses all exposures at first.
 
     Returns
     -------
     code
-        Zero if every exposure is complete and the Butler has every CCD; 78 (EX_CONFIG) if SAL does
+        Zero if every exposure is complete and the Butler has every CCD, and after missed exposures
+        `ccarchiver night` reports that nothing is missing; 78 (EX_CONFIG) if SAL does
         not start with the environment of this process.
     """
     try:
-        rig = Rig(settings)
+        rig = Rig({**(settings or {}), **MISSED_SETTINGS} if missed else settings)
     except ConfigError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_CONFIG
@@ -72,7 +78,7 @@ async def run_demo(
     code = EXIT_FAILED
     try:
         async with rig:
-            night = Night(rig, plan, console)
+            night = (MissedNight if missed else Night)(rig, plan, console)
             checks = await night.run()
         console.print(table_of(checks, night.expected))
         complete = sum(check.is_complete(night.expected) for check in checks)
@@ -82,7 +88,9 @@ async def run_demo(
         if picture is not None:
             text = _draw(butler, checks[-1].obsid, picture)
             console.print(text, soft_wrap=True, markup=False)
-        is_delivered = complete == plan.images and butler.is_complete
+        if night.summary:
+            console.print(night.summary, soft_wrap=True, markup=False, highlight=False)
+        is_delivered = complete == plan.images and butler.is_complete and night.is_well
         code = EXIT_OK if is_delivered else EXIT_FAILED
         if keep or not is_delivered:
             console.print(f"to list them: {butler.command}", soft_wrap=True, markup=False)
@@ -135,11 +143,20 @@ def demo(
     picture: Annotated[
         Path | None, typer.Option(help="Draw the CCDs of the last image into this PNG file.")
     ] = None,
+    missed: Annotated[
+        bool,
+        typer.Option(
+            "--missed",
+            help="Rehearse a catch-up: half of the exposures are taken while the CSC is in "
+            "STANDBY, the others while it is dead, and all are archived afterwards.",
+        ),
+    ] = False,
 ) -> None:
     """Run a night of exposures with private brokers, supervised workers and simulated peers.
 
     No program needs to run beforehand, and none remains. The exit code is 0 only if every exposure
-    is complete and the Butler has every CCD.
+    is complete and the Butler has every CCD. With --missed, `ccarchiver night` must also report
+    that nothing is missing.
     """
     console = make_console()
     try:
@@ -148,7 +165,12 @@ def demo(
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
     night = run_demo(
-        NightPlan(images, cadence), console, keep=keep, settings=settings, picture=picture
+        NightPlan(images, cadence),
+        console,
+        keep=keep,
+        settings=settings,
+        picture=picture,
+        missed=missed,
     )
     raise typer.Exit(run_until_signalled(night, console))
 

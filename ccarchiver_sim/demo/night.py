@@ -68,6 +68,10 @@ class Night:
         self._console = console
         self._steps = Steps(console, rig.how_a_program_ended)
         self.expected = load_settings(rig.folder.site_file).files_per_image
+        self.summary = ""
+        """Output of `ccarchiver night`, if the night has one."""
+        self.is_well = True
+        """Whether `ccarchiver night` reports that nothing is missing."""
 
     async def run(self) -> list[DeliveryCheck]:
         """Run all steps and return the counts of each exposure.
@@ -79,20 +83,30 @@ class Night:
         """
         step = self._steps.step
         rig = self._rig
-        with step("private Redis and RabbitMQ, workers under supervisord, simulated peers"):
-            # All at once: each program waits until its broker serves.
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(rig.start_brokers())
-                tasks.create_task(rig.start_workers())
-                tasks.create_task(self.start_peers())
+        await self._start()
         with step(f"{rig.names.archiver} from STANDBY to ENABLED"):
             await self.watched(rig.observer.go_to(salobj.State.ENABLED))
         with step(f"{self._plan.images} exposures, one every {self._plan.cadence:g} s"):
             await self.watched(self._expose())
         checks = self._checks()
-        with step(f"{rig.names.archiver} back to STANDBY"):
-            await self.watched(rig.observer.go_to(salobj.State.STANDBY))
+        await self._end()
         return checks
+
+    async def _start(self) -> None:
+        rig = self._rig
+        with self._steps.step(
+            "private Redis and RabbitMQ, workers under supervisord, simulated peers"
+        ):
+            # All at once: each program waits until its broker serves.
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(rig.start_brokers())
+                tasks.create_task(rig.start_workers())
+                tasks.create_task(self.start_peers())
+
+    async def _end(self) -> None:
+        rig = self._rig
+        with self._steps.step(f"{rig.names.archiver} back to STANDBY"):
+            await self.watched(rig.observer.go_to(salobj.State.STANDBY))
 
     async def start_peers(self) -> None:
         """Start the peers; camera and Forwarder share the images of the data acquisition.
@@ -132,14 +146,14 @@ class Night:
 
     async def _expose(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._command_camera())
+            tasks.create_task(self._command_camera(self._plan.images))
             with NightProgress(self._console, self._plan.images, self.expected) as progress:
                 await self._watch(progress)
 
-    async def _command_camera(self) -> None:
-        for number in range(self._plan.images):
+    async def _command_camera(self, count: int) -> None:
+        for number in range(count):
             self._rig.take(exposure=min(EXPOSURE_S, self._plan.cadence / 2))
-            if number + 1 < self._plan.images:
+            if number + 1 < count:
                 await asyncio.sleep(self._plan.cadence)
 
     async def _watch(self, progress: NightProgress) -> None:
