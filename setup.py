@@ -59,6 +59,7 @@ setup(
     # Lua scripts, templates and the type marker are beside the code that uses them.
     package_data={
         "ccarchiver_health.web": ["static/*"],
+        "ccarchiver_core.status.night_view": ["static/*"],
         "": ["py.typed", "*.lua", "*.yaml", "*.json", "*.txt"],
     },
     install_requires=[

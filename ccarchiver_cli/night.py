@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,12 +12,22 @@ from ccarchiver_cli import retry
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import NIGHT_HELP, read_day
 from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
-from ccarchiver_cli.output import EXIT_WRONG, console, duration, print_json, say, utc, wrapped
+from ccarchiver_cli.output import (
+    EXIT_WRONG,
+    console,
+    duration,
+    fail,
+    print_json,
+    say,
+    utc,
+    wrapped,
+)
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.status.night import NO_CODE, NightSummary, read_night
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
     from redis.asyncio import Redis
@@ -54,6 +65,20 @@ def show(
         ),
     ] = False,
     as_json: AsJson = False,
+    as_csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print CSV, one line for each exposure."),
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write the view of the night, as on the status page, to a file of HTML that needs "
+            "no other file. An existing file is overwritten.",
+        ),
+    ] = None,
 ) -> None:
     """Show the summary of an observing night. Exit code 1 if anything is missing.
 
@@ -61,16 +86,48 @@ def show(
     image NAME --retry starts one failed image again from its first instruction.
     """
     date = read_day(day)
+    if replay and (as_csv or html is not None):
+        raise typer.BadParameter("--replay cannot be used together with --csv or --html")
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv cannot be used together with --json")
+    if not replay and not failed and (as_csv or as_json or html is not None):
+        _export(date, html, as_csv=as_csv, as_json=as_json)
+        return
     summary = query_redis(lambda redis, settings: read_night(redis, date, settings.files_per_image))
     if replay:
         _replay(summary, failed=failed, as_json=as_json)
         return
     if failed:
         raise typer.BadParameter("--failed is only valid together with --replay")
-    if as_json:
-        print_json({"well": summary.is_complete, **summary.model_dump(mode="json")})
-    else:
-        _print(summary)
+    _print(summary)
+    if not summary.is_complete:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _export(date: dt.date, html: Path | None, *, as_csv: bool, as_json: bool) -> None:
+    """Print or write the view of a night; exit with 1 if anything is missing."""
+    # Imported here, because the plain summary does not need the page.
+    from ccarchiver_core.status.night_view.csv_text import csv_text  # noqa: PLC0415
+    from ccarchiver_core.status.night_view.page import file_frame, render  # noqa: PLC0415
+    from ccarchiver_core.status.night_view.view import read_all  # noqa: PLC0415
+
+    view = query_redis(lambda redis, settings: read_all(redis, settings, date))
+    summary = view.summary
+    if html is not None:
+        try:
+            html.write_text(render(view, file_frame()), encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise fail(f"{html} cannot be written: {reason}; choose another file") from None
+        if not (as_csv or as_json):
+            say(f"written: {html}")
+    if as_csv:
+        typer.echo(csv_text(view), nl=False)
+    elif as_json:
+        details = view.model_dump(
+            mode="json", include={"exposures": True, "states": True, "missing": True}
+        )
+        print_json({"well": summary.is_complete, **summary.model_dump(mode="json"), **details})
     if not summary.is_complete:
         raise typer.Exit(EXIT_WRONG)
 

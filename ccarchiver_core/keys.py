@@ -16,6 +16,11 @@ SESSION = "ccarchiver:session"
 CSC = "ccarchiver:csc"
 """Hash: the state of the CSC, for a restart within RESUME_WINDOW."""
 
+STATE_HISTORY = "ccarchiver:state_history"
+"""Sorted set: the changes of the CSC's summary state as JSON, by time (Unix, UTC).
+
+See `ccarchiver_core.store.state_history`."""
+
 PAIRING_CANDIDATE = "ccarchiver:pairing_candidate"
 """List: the Forwarder with which an association is attempted; moved atomically from its list."""
 

@@ -12,9 +12,11 @@ from redis.exceptions import ResponseError
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
 from ccarchiver_core.redis.replies import is_wrong_type, read_hash
+from ccarchiver_core.store import state_history
 from ccarchiver_core.store.field_parser import MAX_SHOWN, FieldParser, parse_count
 from ccarchiver_core.store.session import read_session
 from ccarchiver_core.store.set_aside import set_aside
+from ccarchiver_core.store.state_history import StateChange
 from ccarchiver_sal.adapter import State
 
 if TYPE_CHECKING:
@@ -81,16 +83,22 @@ async def is_ended(redis: Redis) -> bool:
 
 
 def write_state(transaction: Transaction, saved: SavedState) -> None:
-    """Add the state to a transaction; `read_saved` never resumes OFFLINE."""
+    """Add the state and its entry in the history to a transaction.
+
+    `read_saved` never resumes OFFLINE.
+    """
+    present = clock.now()
     transaction.set_fields(
         keys.CSC,
         {
             "state": int(saved.state),
             "error_code": saved.error_code,
             "error_report": saved.error_report,
-            **clock.now().fields(ALIVE),
+            **present.fields(ALIVE),
         },
     )
+    change = StateChange(at=present.wall, state=saved.state.name, error_code=saved.error_code)
+    state_history.record(transaction, change)
 
 
 async def write_alive(redis: Redis) -> None:

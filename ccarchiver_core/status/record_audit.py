@@ -37,6 +37,7 @@ TYPES = {
     keys.FORWARDER_LIST: "list",
     keys.SESSION: "hash",
     keys.CSC: "hash",
+    keys.STATE_HISTORY: "zset",
     keys.PAIRING_CANDIDATE: "list",
     keys.KNOWN_FORWARDERS: "hash",
     keys.ASSOCIATION_ATTEMPTS: "hash",

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccarchiver_core.status.night_view.page import STATIC as NIGHT_FOLDER
+
 FOLDER = Path(__file__).parent / "static"
+
+FOLDERS = (FOLDER, NIGHT_FOLDER)
+"""Folders of the files: the first page, and the page of a night."""
 
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -35,7 +40,8 @@ def load() -> dict[str, Asset]:
     """
     found = {
         path.name: Asset(content_type, path.read_bytes())
-        for path in sorted(FOLDER.iterdir())
+        for folder in FOLDERS
+        for path in sorted(folder.iterdir())
         if (content_type := CONTENT_TYPES.get(path.suffix)) is not None
     }
     if INDEX not in found:

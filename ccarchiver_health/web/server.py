@@ -18,6 +18,7 @@ from ccarchiver_core.status.ccds import Ccd, ccds_of
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_health.web import assets
+from ccarchiver_health.web.night import RequestError, night_page
 from ccarchiver_health.web.security import WRITE_LIMIT_S, add_headers, make_request_check
 from ccarchiver_health.web.snapshot import SnapshotReader, Verdict
 from ccarchiver_health.web.sse import Broadcaster
@@ -152,6 +153,7 @@ class StatusServer:
         app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/api/snapshot", self._snapshot)
         app.router.add_get("/api/image", self._image)
+        app.router.add_get("/night", self._night)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._show_metrics)
         return app
@@ -222,6 +224,16 @@ class StatusServer:
                 target_dir=record.target_dir,
             )
         )
+
+    async def _night(self, request: web.Request) -> web.Response:
+        try:
+            async with self._reading:
+                page = await night_page(self._redis, self._settings, request.query)
+        except RequestError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        except UNAVAILABLE_ERRORS:
+            return web.Response(status=503, text="Redis does not answer\n")
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         async with self._reading:

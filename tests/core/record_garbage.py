@@ -12,7 +12,13 @@ from ccarchiver_core.domain.pending_ack import PendingAck
 from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.domain.supervised_process import ProcessState, SupervisedProcess
 from ccarchiver_core.keys import Worker
-from ccarchiver_core.store import association_attempts, dead_letters, pending_acks, stage_durations
+from ccarchiver_core.store import (
+    association_attempts,
+    dead_letters,
+    pending_acks,
+    stage_durations,
+    state_history,
+)
 from ccarchiver_core.store.association_attempts import AssociationAttempt
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, ScanState
@@ -96,6 +102,7 @@ SORTED_SETS = (
     keys.REFUSED_EXPOSURES,
     keys.MISSED,
     keys.CATCH_UP_REQUESTS,
+    keys.STATE_HISTORY,
 )
 STREAMS = (keys.DEAD_LETTERS, *(worker.mailbox for worker in Worker))
 KEYS = (*FIELDS, *STRINGS, *LISTS, *SETS, *SORTED_SETS, *STREAMS)
@@ -147,6 +154,7 @@ async def write_good(cli: CommandRunner) -> None:
     transaction.command("SADD", keys.QUEUES_TO_PURGE, "fwd9_consume")
     dead_letters.add(transaction, cli.settings, origin="telemetry_queue", reason="bad", raw=b"x")
     write_missed(transaction, now)
+    state_history.record(transaction, state_history.StateChange(at=now - 90, state="ENABLED"))
     await builder.write(transaction)
 
 

@@ -43,6 +43,7 @@ from ccarchiver_health.reconcile.answer_recorder import AnswerRecorder
 from ccarchiver_health.reconcile.catch_up import CatchUpTask
 from ccarchiver_health.reconcile.missing_numbers import MissingNumbers
 from ccarchiver_health.reconcile.reconciler import Reconciler
+from ccarchiver_health.record_repair import INDEXES
 from ccarchiver_health.search_time import SearchTime
 from ccarchiver_health.web.snapshot import read_fingerprint, read_snapshot
 from ccarchiver_sal import saved_state
@@ -56,7 +57,6 @@ from tests.core.record_garbage import (
     OPEN,
     SCAN_NUMBER,
     SKIPPED,
-    SORTED_SETS,
     VALUES,
     spoil_type,
     spoil_value,
@@ -336,7 +336,7 @@ async def test_unfinished_image_with_an_unknown_state_fails_and_can_be_retried(
     assert finished.count_good(StatusTopic.IN_OODS) == cli.settings.files_per_image
 
 
-@pytest.mark.parametrize("index", SORTED_SETS)
+@pytest.mark.parametrize("index", sorted(INDEXES))
 async def test_index_of_a_wrong_type_is_made_again(cli: CommandRunner, index: str) -> None:
     await write_good(cli)
     await cli.redis.delete(keys.scan_names(SCAN_NUMBER))  # it would add a missed image

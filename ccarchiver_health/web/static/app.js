@@ -61,4 +61,13 @@ function drawAges() {
   showNight(known, now);
 }
 
+// A link of the page of a night names an exposure, whose timeline is opened.
+function openLinked() {
+  const name = new URLSearchParams(location.hash.slice(1)).get("image");
+  if (name) openTimeline(name);
+}
+
+addEventListener("hashchange", openLinked);
+openLinked();
+
 byId("recent-images").setAttribute("data-ready", "yes");

@@ -15,7 +15,7 @@ const STATES = {
   complete: ["✔", "complete"],
   failed: ["✖", "failed"],
   stalled: ["▲", "stalled"],
-  skipped: ["–", "skipped"],
+  skipped: ["○", "skipped"],
   unannounced: ["?", "unannounced"],
   missed: ["!", "missed"],
   unreadable: ["✖", "unreadable"],

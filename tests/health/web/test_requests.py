@@ -31,6 +31,8 @@ async def test_page_and_every_file_it_references_are_served_with_their_type(
         assert index.headers["Content-Type"] == "text/html; charset=utf-8"
         named = re.findall(r'(?:href|src)="(static/[^"]+)"', index.text)
         assert len(named) == 3
+        night = await client.ask("/night")
+        named += re.findall(r'(?:href|src)="(static/[^"]+)"', night.text)
         scripts = [f"static/{path.name}" for path in assets.FOLDER.glob("*.js")]
         for name in {*named, *scripts}:
             answer = await client.ask(f"/{name}")
@@ -43,7 +45,7 @@ async def test_page_and_every_file_it_references_are_served_with_their_type(
 def test_page_has_no_inline_script_or_style_and_no_script_creates_html_from_text() -> None:
     index = (assets.FOLDER / assets.INDEX).read_text(encoding="utf-8")
     assert not re.search(r"<style|style=|<script(?![^>]*\bsrc=)|\son\w+=|javascript:", index)
-    for path in assets.FOLDER.glob("*.js"):
+    for path in (path for folder in assets.FOLDERS for path in folder.glob("*.js")):
         script = path.read_text(encoding="utf-8")
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(|https?://(?!www\.w3)",
@@ -52,7 +54,16 @@ def test_page_has_no_inline_script_or_style_and_no_script_creates_html_from_text
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/app.js", "/healthz", "/nothing", "/static/nothing", "/api/image?name=x"]
+    "path",
+    [
+        "/",
+        "/static/app.js",
+        "/healthz",
+        "/nothing",
+        "/static/nothing",
+        "/api/image?name=x",
+        "/night",
+    ],
 )
 async def test_every_response_has_the_restrictive_headers(
     fresh_redis: PrivateRedis, path: str

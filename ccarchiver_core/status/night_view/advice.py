@@ -1,0 +1,155 @@
+"""What is missing of a night, and what to type about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.domain.image_record import ImageState, MissedBy
+from ccarchiver_core.status.images import bounds_of
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator, Sequence
+
+    from ccarchiver_core.domain.image_summary import ImageSummary
+    from ccarchiver_core.domain.refused_exposure import NamedRefusal
+    from ccarchiver_core.status.night import Gap
+
+EVENTS = 3
+"""Events of SAL that an image has."""
+
+NOTHING = "nothing to do"
+
+REFUSED = "name used before"
+NUMBERS_MISSING = "number missing"
+"""What the table calls an exposure that was refused, and numbers without an image."""
+
+GOOD_STATES = frozenset({ImageState.COMPLETE, ImageState.UNANNOUNCED})
+"""States of images of which nothing is missing here."""
+
+
+class Missing(BaseModel):
+    """One row of what is missing: an image, or consecutive numbers."""
+
+    first: str
+    last: str
+    """Equal to `first` for one image."""
+    count: int
+    state: str
+    problem: str
+    advice: str
+    command: str
+    """What to type; empty if nothing helps."""
+
+
+def missing_of(
+    day: dt.date,
+    images: Sequence[ImageSummary],
+    refused: Sequence[NamedRefusal],
+    gaps: Sequence[Gap],
+    files_per_image: int,
+    now: float,
+) -> list[Missing]:
+    """Return what is missing of a night, the exposures by time, then the numbers.
+
+    Parameters
+    ----------
+    day : `datetime.date`
+        The night.
+    images, refused, gaps : sequence
+        Its images, refused exposures and missing numbers, oldest first.
+    files_per_image : `int`
+        Files that a complete image has.
+    now : `float`
+        Unix time, UTC, seconds.
+    """
+    is_over = now > bounds_of(day)[1]
+    return [
+        *(
+            _image(day, image, files_per_image, is_over=is_over)
+            for image in images
+            if image.state not in GOOD_STATES
+        ),
+        *(_refused(one) for one in refused if not one.exposure.is_skipped),
+        *_gaps(day, gaps),
+    ]
+
+
+def _image(day: dt.date, image: ImageSummary, files_per_image: int, *, is_over: bool) -> Missing:
+    obsid = image.obsid
+    files = (
+        f"{image.events} of {EVENTS} events, {image.retrieved} of {files_per_image} files "
+        f"retrieved, {image.ingested} ingested"
+    )
+    replay = f"ccarchiver night {day} --replay"
+    match image.state:
+        case ImageState.FAILED:
+            problem = f"{_code_text(image.failed_code)}{image.failed}"
+            advice, command = "correct the cause, then", f"ccarchiver image {obsid} --retry"
+        case ImageState.STALLED:
+            problem = files
+            advice, command = "check the peer that it waits for, then", replay
+        case ImageState.ACCEPTED if is_over:
+            problem, advice, command = files, "the night is over:", replay
+        case ImageState.ACCEPTED:
+            problem, command = files, f"ccarchiver image {obsid}"
+            advice = "in progress: it continues by itself; for details"
+        case ImageState.MISSED:
+            problem = (
+                "the camera took it, and it was not accepted"
+                if image.missed_by == MissedBy.SCAN
+                else "its number is missing between two others, and no scan has listed it"
+            )
+            advice = "with CATCH_UP: automatic it is archived;"
+            command = f"ccarchiver catchup {day}"
+        case ImageState.SKIPPED:
+            problem = "the CSC was not ENABLED when its events arrived"
+            advice, command = NOTHING, ""
+        case _:
+            problem, advice, command = "its record cannot be read", "see", "ccarchiver doctor"
+    return Missing(
+        first=obsid,
+        last=obsid,
+        count=1,
+        state=image.state,
+        problem=problem,
+        advice=advice,
+        command=command,
+    )
+
+
+def _code_text(code: int) -> str:
+    if not code:
+        return ""
+    try:
+        return f"{code} ({ErrorCode(code).meaning}): "
+    except ValueError:
+        return f"{code}: "
+
+
+def _refused(refusal: NamedRefusal) -> Missing:
+    return Missing(
+        first=refusal.obsid,
+        last=refusal.obsid,
+        count=1,
+        state=REFUSED,
+        problem=f"another exposure of this name is not archived: {refusal.exposure.reason}",
+        advice="correct the camera's numbering;",
+        command="ccarchiver deadletter list",
+    )
+
+
+def _gaps(day: dt.date, gaps: Sequence[Gap]) -> Iterator[Missing]:
+    for gap in gaps:
+        yield Missing(
+            first=gap.first,
+            last=gap.last,
+            count=gap.count,
+            state=NUMBERS_MISSING,
+            problem="SAL sent no event of it",
+            advice="ask the Forwarder whether the camera took it:",
+            command=f"ccarchiver catchup {day} --now",
+        )
