@@ -58,7 +58,7 @@ setup(
     packages=find_packages(include=["ccarchiver_*"]),
     # Lua scripts, templates and the type marker are beside the code that uses them.
     package_data={
-        "ccarchiver_health.web": ["static/*"],
+        "ccarchiver_health.web": ["static/*", "entries/*"],
         "ccarchiver_core.status.night_view": ["static/*"],
         "": ["py.typed", "*.lua", "*.yaml", "*.json", "*.txt"],
     },
@@ -67,6 +67,7 @@ setup(
         "astropy>=5.3",
         "hiredis>=3",
         "jsonschema>=4",  # salobj imports it but does not declare it
+        "markdown-it-py>=3",
         "moto[s3]>=4.2,<5",  # likewise
         "numpy>=1.24",
         "pika>=1.3",

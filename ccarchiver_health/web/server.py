@@ -154,6 +154,7 @@ class StatusServer:
         app.router.add_get("/api/snapshot", self._snapshot)
         app.router.add_get("/api/image", self._image)
         app.router.add_get("/night", self._night)
+        app.router.add_get("/runbook", self._runbook)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._show_metrics)
         return app
@@ -235,6 +236,14 @@ class StatusServer:
             return web.Response(status=503, text="Redis does not answer\n")
         return web.Response(text=page, content_type="text/html", charset="utf-8")
 
+    async def _runbook(self, request: web.Request) -> web.Response:
+        # In a thread: the first request loads a parser of Markdown and reads the entries.
+        page = await asyncio.to_thread(_entry_page, request.query.get("entry", ""))
+        if page is None:
+            text = "no such entry; runbook?entry=NAME, with the name of an alarm\n"
+            return web.Response(status=404, text=text)
+        return web.Response(text=page, content_type="text/html", charset="utf-8")
+
     async def _healthz(self, _request: web.Request) -> web.Response:
         async with self._reading:
             found = await self._reader.read(MAX_SNAPSHOT_AGE_S)
@@ -249,6 +258,12 @@ class StatusServer:
         async with self._reading:
             body, content_type = await self._metrics(self._redis, self._settings)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _entry_page(name: str) -> str | None:
+    from ccarchiver_health.web.runbook import entry_page  # noqa: PLC0415 - seldom needed, 3 MB
+
+    return entry_page(name)
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:

@@ -54,7 +54,7 @@ async def test_html_file_needs_no_other_file_and_has_all_parts_of_the_night(
     assert answer.code == 1, "something is missing"
     assert f"written: {path}" in answer.words
     assert not re.search(r"\b(src|href)=", page)
-    assert f"night {day}" in page
+    assert f"<title>Night {day} " in page
     assert f"ccarchiver night {day} --replay" in page
     assert f"ccarchiver image {image(3)} --retry" in page
     assert f"{image(4)} to {image(6)}" in page

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ccarchiver_core import keys
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.keys import Worker
@@ -18,6 +16,8 @@ from ccarchiver_sal.saved_state import SavedState
 from tests.core.redis_helpers import holding, looking_into, site
 
 if TYPE_CHECKING:
+    import pytest
+
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 BEGIN, END = 1000.0, 2000.0

@@ -109,7 +109,7 @@ def timeline(view: NightView, scale: TimeScale) -> Markup:
     """Return the timeline: the CSC's states, the exposures by state, and the missing numbers."""
     y = 0
     parts: list[Markup] = []
-    parts.append(_label("CSC", y))
+    parts.append(_legend(view, y))
     parts += _states(view, scale, y + LABEL_HEIGHT)
     y += LABEL_HEIGHT + BAR_HEIGHT
     for title, states in LANES:
@@ -149,6 +149,16 @@ def _spoken(view: NightView) -> str:
 
 def _label(text: str, y: int) -> Markup:
     return tag("text", text, x=0, y=y + LABEL_HEIGHT - 3, class_="lane")
+
+
+def _legend(view: NightView, y: int) -> Markup:
+    """Return the label of the CSC's states, each with the colour of its periods."""
+    states = dict.fromkeys(one.state for one in view.states)
+    words = [
+        word for state in states for word in (tag("tspan", " ■ ", class_=state.lower()), state)
+    ]
+    text = tag("text", "CSC:", *words, x=0, y=y + LABEL_HEIGHT - 3, class_="lane")
+    return text if words else _label("CSC: its states are not known", y)
 
 
 def _states(view: NightView, scale: TimeScale, y: int) -> list[Markup]:

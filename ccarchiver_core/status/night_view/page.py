@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.status.night_view.charts import charts, scale_of, timeline
 from ccarchiver_core.status.night_view.markup import Markup, join, tag
 from ccarchiver_core.status.night_view.words import (
@@ -119,7 +120,7 @@ def _header(view: NightView, frame: Frame) -> Markup:
         counts.insert(1, f"this part: {view.first_number:,} to {last:,}")
     return tag(
         "header",
-        tag("h1", f"{view.archiver}, night {view.day}"),
+        tag("h1", f"{view.archiver}, night ", tag("span", str(view.day))),
         tag("p", tag("strong", word), f" {verdict}", class_="verdict", data_verdict=word[0]),
         tag("p", " · ".join(counts), class_="facts"),
         tag("p", f"read {clock(view.at)} UTC", class_="facts"),
@@ -203,7 +204,7 @@ def _missing(missing: Sequence[Missing]) -> Markup:
         tag(
             "tr",
             _cell("name", one.first if one.count == 1 else f"{one.first} to {one.last}"),
-            _cell("state", one.state if one.count == 1 else f"{one.count:,} numbers missing"),
+            _cell("state", _state_text(one)),
             _cell("problem", one.problem),
             _cell(
                 "what to do",
@@ -216,6 +217,14 @@ def _missing(missing: Sequence[Missing]) -> Markup:
         for one in missing
     ]
     return _table(("name", "state", "problem", "what to do"), rows)
+
+
+def _state_text(one: Missing) -> str:
+    if one.count > 1:
+        return f"{one.count:,} numbers missing"
+    if one.state in set(ImageState):
+        return " ".join(STATE_SYMBOLS[ImageState(one.state)])
+    return one.state
 
 
 def _intervals(states: Sequence[StateInterval]) -> Markup:

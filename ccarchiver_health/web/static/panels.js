@@ -20,6 +20,7 @@ export function showAlarms(alarms) {
           {},
           el("p", {}, el("span", { class: "unseen" }, `${alarm.severity}: `), alarm.text),
           el("p", { class: "do" }, alarm.remedy),
+          el("p", {}, el("a", { href: `runbook?entry=${encodeURIComponent(alarm.name)}` }, `runbook: ${alarm.name}`)),
         ),
       ),
     );

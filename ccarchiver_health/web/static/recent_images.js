@@ -65,8 +65,13 @@ export function showRecentImages(recent, now) {
     const list = byId("recent-images");
     if (list.children[place] !== card) list.insertBefore(card, list.children[place] ?? null);
   });
-  if (!cards.has(chosen)) chosen = names[0] ?? "";
+  if (!cards.has(chosen) || !isShown(cards.get(chosen))) chosen = names[0] ?? "";
   for (const [name, card] of cards) card.firstElementChild.tabIndex = name === chosen ? 0 : -1;
+}
+
+// A narrow screen shows fewer cards.
+function isShown(node) {
+  return node.offsetParent !== null;
 }
 
 function cardOf(name) {
@@ -130,14 +135,15 @@ function factsOf({ summary, waiting_on: waitingOn }, now) {
   if (summary.state === "accepted" || summary.state === "stalled") {
     return `${age(now - summary.at)}: ${waitingOn}`;
   }
-  if (summary.state === "failed") return `${clock(summary.at)}\n${summary.failed_code || ""} ${summary.failed}`;
+  // The reason does not fit: the timeline shows it.
+  if (summary.state === "failed") return `${clock(summary.at)}\n${summary.failed_code || ""}`;
   return clock(summary.at);
 }
 
 function moveFocus(event) {
   const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
   if (!(event.key in steps)) return;
-  const buttons = [...byId("recent-images").querySelectorAll("button")];
+  const buttons = [...byId("recent-images").querySelectorAll("button")].filter(isShown);
   const here = buttons.indexOf(document.activeElement);
   if (here < 0) return;
   event.preventDefault();

@@ -109,7 +109,7 @@ async def test_page_of_one_of_14_nights_reads_the_records_of_one_night(
     commands, sent = (now - then for now, then in zip(after, before, strict=True))
     last = first + dt.timedelta(days=NIGHTS - 1)
     assert answer.status == 200
-    assert f"night {last}" in answer.text
+    assert f"<title>Night {last} " in answer.text
     assert len(re.findall(r'<a href="night\?day=', answer.text)) == NIGHTS
     assert answer.text.count('<a href="./#image=CC_O_') == EXPOSURES
     assert EXPOSURES <= commands <= EXPOSURES + MAX_OTHER_COMMANDS
@@ -167,7 +167,7 @@ async def test_empty_ledger_has_a_page_too(fresh_redis: PrivateRedis) -> None:
     async with served(page_site(fresh_redis.port)) as (_server, client):
         answer = await client.ask("/night")
     assert answer.status == 200
-    assert f"night {observing_day(time.time())}" in answer.text
+    assert f"<title>Night {observing_day(time.time())} " in answer.text
 
 
 async def test_page_is_not_available_without_redis() -> None:
