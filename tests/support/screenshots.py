@@ -16,11 +16,13 @@ from playwright.async_api import expect
 
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed.rig import FORWARDER, OODS, Rig
-from tests.support.browser import browser, limit_ms, opened
+from tests.support.browser import CONTROL_ROOM_SIZE, browser, limit_ms, opened
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
+PHONE_SIZE = (390, 844)
+"""Size of a phone's screen."""
 IMAGES = 14
 """Number of images: more than the page shows."""
 CADENCE_S = 1.5
@@ -79,6 +81,15 @@ async def _night(rig: Rig, page: Page, folder: Path) -> None:
     await expect(page.locator('#alarms [data-severity="critical"]').first).to_be_visible()
     await expect(page.locator('#workers [data-worker="sal"] .doing')).to_have_text("FAULT")
     await page.screenshot(path=folder / "status-page-fault.png")
+
+    width, height = PHONE_SIZE
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.screenshot(path=folder / "status-page-phone.png")
+    width, height = CONTROL_ROOM_SIZE
+    await page.set_viewport_size({"width": width, "height": height})
+    await page.locator('a[href="night"]').click()
+    await expect(page.locator('#timeline [data-csc="FAULT"]')).to_be_visible()
+    await page.screenshot(path=folder / "status-page-night.png")
 
 
 if __name__ == "__main__":
