@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 WIDTH = 1000
 """Width of a path's own coordinates; it is stretched to the width of the screen."""
 
-MARGIN_S = 300.0
-"""Time shown before the first and after the last event."""
+MARGIN, MIN_MARGIN_S = 0.02, 10.0
+"""Time shown before the first and after the last event: a share of the period, and a minimum."""
 
 MAX_LABELS = 7
 """Labels of the time axis; so many fit on a phone."""
@@ -102,7 +102,8 @@ def scale_of(view: NightView) -> TimeScale:
             times += [interval.begin, interval.end]
     if not times:
         return TimeScale(view.summary.begin, view.summary.end)
-    return TimeScale(min(times) - MARGIN_S, max(times) + MARGIN_S)
+    margin = max(MIN_MARGIN_S, MARGIN * (max(times) - min(times)))
+    return TimeScale(min(times) - margin, max(times) + margin)
 
 
 def timeline(view: NightView, scale: TimeScale) -> Markup:
