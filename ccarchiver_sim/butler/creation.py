@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lsst.daf.butler import Butler, Config, DatasetType
 from lsst.daf.butler.registry import ConflictingDefinitionError
+from lsst.daf.butler.registry.interfaces import SchemaAlreadyDefinedError
 
 from ccarchiver_sim.butler.errors import RepositoryError
 
@@ -39,8 +40,22 @@ MAX_DETECTOR: Final = 999
 """Limits of the numbers that may be assigned to exposures and detectors."""
 
 
-def create(root: Path) -> None:
-    """Create an empty repository unless there is one; another process may do the same."""
+def create(root: Path, registry: str | None = None) -> None:
+    """Create an empty repository unless there is one; another process may do the same.
+
+    Parameters
+    ----------
+    root : `Path`
+        Its root.
+    registry : `str`, optional
+        Address of an empty PostgreSQL database for its registry; by default, the registry is a file
+        of SQLite in the repository.
+
+    Raises
+    ------
+    RepositoryError
+        If the database has tables of another repository.
+    """
     if (root / CONFIGURATION_FILE).exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -48,14 +63,24 @@ def create(root: Path) -> None:
     # temporary folder.
     unfinished = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
-        Butler.makeRepo(str(unfinished / root.name), config=Config(CONFIGURATION))
+        Butler.makeRepo(str(unfinished / root.name), config=_configuration(registry))
         try:
             (unfinished / root.name).rename(root)
         except OSError:
             if not (root / CONFIGURATION_FILE).exists():
                 raise
+    except SchemaAlreadyDefinedError as error:
+        raise RepositoryError(
+            f"the database for the Butler repository {root} has the tables of another one, or of "
+            "an attempt that was interrupted; use an empty database"
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _configuration(registry: str | None) -> Config:
+    where = {} if registry is None else {"registry": {"db": registry}}
+    return Config({**CONFIGURATION, **where})
 
 
 def register(butler: Butler, instrument: Instrument) -> None:

@@ -18,10 +18,10 @@ from lsst.daf.butler import (
     FileDataset,
     Timespan,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ccarchiver_sim.butler.creation import RAW, create, register
-from ccarchiver_sim.butler.errors import unavailable
+from ccarchiver_sim.butler.errors import RepositoryError, unavailable
 from ccarchiver_sim.butler.sqlite_lock import require_writable
 
 if TYPE_CHECKING:
@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 
 LOCK_WAIT_S: Final = 1.0
 """Time to wait for another writer, whose transaction takes milliseconds; the caller tries again."""
+
+UNAVAILABLE: Final = (
+    sqlite3.OperationalError,
+    OperationalError,
+    InterfaceError,  # a connection that was closed
+    InternalError,  # a replica of PostgreSQL, which is read-only
+    OSError,
+)
+"""Errors whose cause is the repository, not a file."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +92,36 @@ class Repository:
         self._numbers = {one.full_name: one.number for one in instrument.detectors}
 
     @classmethod
-    def open(cls, root: Path, instrument: Instrument) -> Self:
+    def open(cls, root: Path, instrument: Instrument, registry: str | None = None) -> Self:
         """Open a repository; create it and register the instrument if necessary.
+
+        Parameters
+        ----------
+        root : `Path`
+            Root of the repository.
+        instrument : `Instrument`
+            The camera.
+        registry : `str`, optional
+            Address of the PostgreSQL database of a new repository; SQLite by default.
 
         Raises
         ------
         RepositoryUnavailableError
             If it cannot be created or written.
         RepositoryError
-            If it has another instrument of the same name.
+            If it has another instrument of the same name, or its database cannot be used.
         """
         try:
-            create(root)
+            create(root, registry)
             butler = Butler.from_config(str(root), writeable=True)
             register(butler, instrument)
         except (OperationalError, OSError) as error:
             raise unavailable(root, error) from error
+        except ModuleNotFoundError as error:
+            raise RepositoryError(
+                f"the Butler repository {root} has its registry in PostgreSQL: {error}; install "
+                "it: pip install -r requirements-simulators.txt"
+            ) from error
         return cls(root, instrument, butler)
 
     def ingest(self, files: Sequence[RawFile]) -> list[Result]:
@@ -118,7 +141,7 @@ class Repository:
             require_writable(self.root, LOCK_WAIT_S)
             with self._butler.transaction():
                 return self._ingest(files)
-        except (sqlite3.OperationalError, OperationalError, OSError) as error:
+        except UNAVAILABLE as error:
             raise unavailable(self.root, error) from error
 
     def _ingest(self, files: Sequence[RawFile]) -> list[Result]:

@@ -25,13 +25,20 @@ BUTLER_REMEDY: Final = (
 )
 
 
-def oods(
+def oods(  # noqa: PLR0913 - each is an option of the command
     *,
     repository: Annotated[
         Path | None,
         typer.Option(
             help="Butler repository, created if missing; "
             f"default: {REPOSITORY_NAME} beside OODS_STAGING."
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            help="Empty PostgreSQL database of a new repository, postgresql://USER@HOST/DATABASE; "
+            "default: a file of SQLite."
         ),
     ] = None,
     bad_files: Annotated[
@@ -79,6 +86,7 @@ def oods(
         options = OodsOptions(
             repository=repository or repository_of(site.settings),
             bad_files=bad_files or site.settings.archive.oods_staging.parent / BAD_FILES_NAME,
+            registry=registry,
             report_after=report_after,
             no_raft=no_raft,
             legacy_status=legacy_status,

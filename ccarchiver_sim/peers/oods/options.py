@@ -23,6 +23,8 @@ class OodsOptions:
         Root of the Butler repository.
     bad_files : `Path`
         Folder for files that cannot be ingested.
+    registry : `str` or `None`
+        Address of the PostgreSQL database of a new repository; None for SQLite.
     report_after : `float`
         Seconds after which it reports a repository that it cannot write.
     no_raft : `bool`
@@ -35,6 +37,7 @@ class OodsOptions:
 
     repository: Path
     bad_files: Path
+    registry: str | None = None
     report_after: float = REPORT_AFTER_S
     no_raft: bool = False
     legacy_status: bool = False

@@ -74,7 +74,9 @@ class Oods:
         """
         instrument = instrument_of(self._settings)
         try:
-            repository = Repository.open(self._options.repository, instrument)
+            repository = Repository.open(
+                self._options.repository, instrument, self._options.registry
+            )
         except RepositoryError as error:
             raise PeerError(f"{error}; --repository selects another one") from error
         with repository as self._repository:
