@@ -14,7 +14,7 @@ from ccarchiver_cli.catchup_wait import wait_until_archived
 from ccarchiver_cli.connection import query_redis
 from ccarchiver_cli.dates import read_day
 from ccarchiver_cli.missed_list import print_missed
-from ccarchiver_cli.options import AsJson  # noqa: TC001  typer reads the annotation
+from ccarchiver_cli.options import AsJson, require_text
 from ccarchiver_cli.output import EXIT_WRONG, fail, print_json, say
 from ccarchiver_cli.scanning import scan_now
 from ccarchiver_cli.wait_display import WaitDisplay
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 NAMED = 3
 """Exposures in progress that are named; usually there is one."""
+
+MAX_REASON = 500
+"""Longest reason of a dismissal in characters: some sentences."""
 
 WORDS_HELP = (
     "Observing day: 2026-11-22, 20261122, today or yesterday; it begins at 12:00 UTC of that date. "
@@ -79,6 +82,18 @@ def show(
             "The default with names. Ctrl-C ends only the wait.",
         ),
     ] = None,
+    dismiss: Annotated[
+        bool,
+        typer.Option(
+            "--dismiss",
+            help="Decide that the named images will not be archived. They no longer count as "
+            "missing. --reason is required. Naming one again without --dismiss ends this.",
+        ),
+    ] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="With --dismiss: why; the ledger keeps it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the exposures that the camera took and the archiver did not accept, or archive some.
@@ -88,8 +103,16 @@ def show(
 
     With names, only these images are archived, with CATCH_UP: report too. If one of the names is
     unknown, not missed or malformed, none is. Exit code 1 if an image is not archived.
+
+    With --dismiss, the named images no longer count as missing.
     """
     day, names = _split(words or [])
+    if dismiss or reason is not None:
+        if now or wait:
+            raise typer.BadParameter("--dismiss cannot be combined with --now or --wait")
+        reason = _checked(reason, names, dismiss=dismiss)
+        _dismiss(day, names, reason, dry_run=dry_run, as_json=as_json)
+        return
     problem = _scan() if now else ""
     if names:
         if problem:
@@ -109,6 +132,27 @@ def _split(words: Sequence[str]) -> tuple[dt.date | None, list[str]]:
     if words and _DATE.fullmatch(words[0]) is not None:
         return read_day(words[0]), list(words[1:])
     return None, list(words)
+
+
+def _checked(reason: str | None, names: Sequence[str], *, dismiss: bool) -> str:
+    """Return the reason of a dismissal.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the option --dismiss, a name or the reason is missing, or the reason is too long.
+    """
+    if not dismiss:
+        raise typer.BadParameter("--reason is only valid together with --dismiss")
+    if not names:
+        raise typer.BadParameter(
+            "--dismiss needs the names of images; ccarchiver catchup lists them"
+        )
+    text = reason or ""
+    require_text(text, "--reason", "write why the images will not be archived")
+    if len(text) > MAX_REASON:
+        raise typer.BadParameter(f"--reason has {len(text)} characters, more than {MAX_REASON}")
+    return text
 
 
 def _bounds(day: dt.date | None) -> tuple[float, float]:
@@ -145,6 +189,19 @@ def _archive(
         _end(results, as_json=as_json)
         return
     _wait([result.image for result in results], as_json=as_json)
+
+
+def _dismiss(
+    day: dt.date | None, names: list[str], reason: str, *, dry_run: bool, as_json: bool
+) -> None:
+    """Dismiss the named images."""
+    period = _bounds(day)
+    results = query_redis(
+        lambda redis, _settings: missed_actions.dismiss(
+            redis, names, period, reason, dry_run=dry_run
+        )
+    )
+    _end(results, as_json=as_json)
 
 
 def _wait_for_all(day: dt.date | None, *, as_json: bool) -> None:

@@ -60,6 +60,7 @@ NOT_WELL = (
 FIXED_REMEDIES = {
     ImageState.SKIPPED: "nothing: the CSC was not ENABLED, so the image was not to be archived",
     ImageState.MISSED: "see ccarchiver catchup; with CATCH_UP: automatic it is archived",
+    ImageState.DISMISSED: "nothing: an operator has dismissed it, so it is not to be archived",
     ImageState.UNANNOUNCED: (
         "nothing: only file statuses were received; another archiver accepted the image"
     ),

@@ -52,6 +52,7 @@ class StateFilter(enum.StrEnum):
     FAILED = "failed"
     UNANNOUNCED = "unannounced"
     MISSED = "missed"
+    DISMISSED = "dismissed"
     UNREADABLE = "unreadable"
 
 
@@ -159,6 +160,8 @@ async def _line(redis: Redis, settings: Settings, image: ImageSummary) -> Line:
             note = f"waits for {record.waiting_on(settings.files_per_image)}"
     elif image.state is ImageState.MISSED:
         note = FOUND_BY.get(image.missed_by, "")
+    elif image.state is ImageState.DISMISSED:
+        note = image.dismissal
     return Line(
         image=image.obsid,
         state=image.state,

@@ -16,7 +16,7 @@ from ccarchiver_core import keys
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.image_name import SHOWN, name_problem
 from ccarchiver_core.domain.image_record import ImageState
-from ccarchiver_core.status.missed import KEPT_BY_DAQ_S, is_kept
+from ccarchiver_core.status.missed import KEPT_BY_DAQ_S
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 
@@ -39,6 +39,8 @@ async def request(
 ) -> list[Result]:
     """Request that missed images be archived, or decline all if one of them cannot be.
 
+    An image that was dismissed is missed again.
+
     This is safe to repeat, and safe while the workers run.
 
     Parameters
@@ -56,17 +58,54 @@ async def request(
     def reason_against(image: ImageSummary) -> str:
         if settings.catch_up is CatchUp.OFF:
             return "CATCH_UP is off in the site file: nothing is archived later"
-        if image.state is not ImageState.MISSED:
+        if image.state not in (ImageState.MISSED, ImageState.DISMISSED):
             return f"is {image.state}, not missed"
-        if not is_kept(image, time.time()):
+        if image.at < time.time() - KEPT_BY_DAQ_S:
             hours = KEPT_BY_DAQ_S / HOUR_S
             return f"is older than {hours:g} h: the camera has deleted it"
         return "" if _is_in(image, period) else "is of another night"
 
-    def write(transaction: Transaction, obsids: Sequence[str]) -> None:
-        ImageLedger.request_catch_up(transaction, obsids)
+    def write(transaction: Transaction, images: Sequence[ImageSummary]) -> None:
+        for image in images:
+            if image.state is ImageState.DISMISSED:
+                ImageLedger.end_dismissal(transaction, image.obsid, image.at)
+        ImageLedger.request_catch_up(transaction, [image.obsid for image in images])
 
     text = "can be archived" if dry_run else "is archived as soon as no exposure is in progress"
+    return await _change_all(redis, names, reason_against, None if dry_run else write, text)
+
+
+async def dismiss(
+    redis: Redis, names: Iterable[str], period: Period, reason: str, *, dry_run: bool = False
+) -> list[Result]:
+    """Dismiss missed images, or decline all if one of them cannot be dismissed.
+
+    This is safe to repeat, and safe while the workers run.
+
+    Parameters
+    ----------
+    redis
+        The archiver's database.
+    names : iterable of `str`
+        Whole names of images.
+    period : `tuple`
+        An image whose time is not in it is declined.
+    reason : `str`
+        Why they will not be archived.
+    dry_run : `bool`
+        Whether to write nothing.
+    """
+
+    def reason_against(image: ImageSummary) -> str:
+        if image.state not in (ImageState.MISSED, ImageState.DISMISSED):
+            return f"is {image.state}, not missed"
+        return "" if _is_in(image, period) else "is of another night"
+
+    def write(transaction: Transaction, images: Sequence[ImageSummary]) -> None:
+        missed = [image.obsid for image in images if image.state is ImageState.MISSED]
+        ImageLedger.dismiss(transaction, missed, reason)
+
+    text = "can be dismissed" if dry_run else "is dismissed: it no longer counts as missing"
     return await _change_all(redis, names, reason_against, None if dry_run else write, text)
 
 
@@ -79,7 +118,7 @@ async def _change_all(
     redis: Redis,
     names: Iterable[str],
     reason_against: Callable[[ImageSummary], str],
-    write: Callable[[Transaction, Sequence[str]], None] | None,
+    write: Callable[[Transaction, Sequence[ImageSummary]], None] | None,
     text: str,
 ) -> list[Result]:
     """Change all images in one transaction, or none if there is a reason against one of them.
@@ -105,7 +144,7 @@ async def _change_all(
             if write is None:
                 return done
             transaction = Transaction()
-            write(transaction, obsids)
+            write(transaction, [images[obsid] for obsid in obsids])
             pipe.multi()  # type: ignore[no-untyped-call]  # redis-py leaves it without types
             for words in transaction.commands:
                 pipe.execute_command(*words)

@@ -174,7 +174,9 @@ def _verdict(summary: NightSummary, now: float) -> str:
 
     An image in progress continues by itself. After the end of the night none is in progress.
     """
-    is_known = summary.seen or summary.refused or summary.skipped or summary.missed
+    is_known = (
+        summary.seen or summary.refused or summary.skipped or summary.missed or summary.dismissed
+    )
     if not is_known:
         return "no exposure of this night is known"
     if summary.is_complete:
@@ -202,6 +204,8 @@ def _images(summary: NightSummary) -> Iterator[Row]:
     for code, names in summary.failed.items():
         yield f"  {code or 'no code'}", len(names), f"{_meaning(code)}: {_named(names)}"
     yield "missed", len(summary.missed), _named(summary.missed)
+    if summary.dismissed:
+        yield "dismissed", len(summary.dismissed), _named(summary.dismissed)
     if summary.caught_up:
         yield "caught up", summary.caught_up, ""
     yield "skipped", len(summary.skipped), _named(summary.skipped)

@@ -306,7 +306,8 @@ class StatusPublisher:
         if record is None:
             return None
         # Another archiver, or an operator by hand, can complete an image that was missed here.
-        return record if record.is_open or record.state is ImageState.MISSED else None
+        is_missed = record.state in (ImageState.MISSED, ImageState.DISMISSED)
+        return record if record.is_open or is_missed else None
 
     async def _read(self, obsid: str) -> ImageRecord | None:
         return await retry_until_available(lambda: ImageLedger(self._context.redis).read(obsid))

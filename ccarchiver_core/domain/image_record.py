@@ -43,6 +43,8 @@ class ImageState(enum.StrEnum):
     """
     MISSED = "missed"
     """The camera took it, but it was not accepted: no event arrived, or the CSC was not ENABLED."""
+    DISMISSED = "dismissed"
+    """It was missed, and an operator has decided that it will not be archived."""
 
 
 class MissedBy(enum.StrEnum):
@@ -57,7 +59,9 @@ class MissedBy(enum.StrEnum):
 OPEN_STATES = frozenset({ImageState.ACCEPTED, ImageState.STALLED})
 """States in which the archiver still works on an image."""
 
-UNACCEPTED_STATES = frozenset({ImageState.SKIPPED, ImageState.UNANNOUNCED, ImageState.MISSED})
+UNACCEPTED_STATES = frozenset(
+    {ImageState.SKIPPED, ImageState.UNANNOUNCED, ImageState.MISSED, ImageState.DISMISSED}
+)
 """States of images that are in the ledger and were not accepted."""
 
 
@@ -119,6 +123,10 @@ class ImageRecord:
     """What has shown it, see `MissedBy`; empty if it was never missed."""
     catch_up_requested_at: float = 0.0
     """Time at which an operator requested that it be archived."""
+    dismissed_at: float = 0.0
+    """Time at which an operator dismissed it."""
+    dismissal: str = ""
+    """The operator's reason; empty if it was never dismissed."""
     caught_up_at: float = 0.0
     """Time at which it was accepted although it was missed."""
     refused: list[RefusedExposure] = field(default_factory=list)

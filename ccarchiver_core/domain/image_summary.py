@@ -33,6 +33,8 @@ class ImageSummary(BaseModel):
     """What has shown that it was missed, see `ccarchiver_core.domain.image_record.MissedBy`."""
     is_requested: bool = False
     """Whether an operator has requested that it be archived."""
+    dismissal: str = ""
+    """Why an operator has dismissed it; empty if it was never dismissed."""
     is_caught_up: bool = False
     """Whether it was missed and accepted later."""
 

@@ -25,6 +25,9 @@ SLOWEST = 5
 
 PERCENTS = (50, 90, 99)
 
+UNSEEN_STATES = frozenset({ImageState.MISSED, ImageState.DISMISSED})
+"""States of images of which perhaps no event arrived."""
+
 NO_CODE = 0
 """Stands for the error code of an image that failed without one, because of its age."""
 
@@ -59,6 +62,8 @@ class NightSummary(BaseModel):
     """Missed exposures that were accepted later."""
     missed: list[str]
     """Exposures that the camera took and the archiver did not accept; some of them were skipped."""
+    dismissed: list[str]
+    """Missed exposures that an operator has dismissed; they do not count as missing."""
     skipped: list[str]
     failed: dict[int, list[str]]
     """Names by error code; 0 for images that failed without one."""
@@ -87,8 +92,8 @@ class NightSummary(BaseModel):
     @property
     def is_complete(self) -> bool:
         """Whether every exposure that is known is complete, and no number is missing."""
-        is_missing = self.gaps or self.refused or self.skipped or self.missed
-        return self.seen == self.complete + len(self.unannounced) and not is_missing
+        missing = (self.gaps, self.refused, self.skipped, self.missed)
+        return not any((*missing, self.failed, self.unfinished, self.unreadable))
 
 
 async def read_night(redis: Redis, day: dt.date, files_per_image: int) -> NightSummary:
@@ -124,10 +129,11 @@ def summarize(
         day=day,
         begin=begin,
         end=end,
-        seen=sum(image.state is not ImageState.MISSED or image.events > 0 for image in images),
+        seen=sum(image.state not in UNSEEN_STATES or image.events > 0 for image in images),
         accepted=len(accepted),
         caught_up=sum(image.is_caught_up for image in images),
         missed=_in(images, ImageState.MISSED),
+        dismissed=_in(images, ImageState.DISMISSED),
         complete=len(_in(images, ImageState.COMPLETE)),
         skipped=[
             *_in(images, ImageState.SKIPPED),

@@ -140,6 +140,9 @@ def _catch_up(record: ImageRecord) -> Iterator[TimelineEntry]:
     if record.catch_up_requested_at:
         what = "archiving requested by an operator"
         yield TimelineEntry(at=record.catch_up_requested_at, worker=None, what=what)
+    if record.dismissed_at:
+        what = "dismissed by an operator"
+        yield TimelineEntry(at=record.dismissed_at, worker=None, what=what, detail=record.dismissal)
     if record.caught_up_at:
         yield TimelineEntry(at=record.caught_up_at, worker=Worker.SAL, what="caught up")
 

@@ -28,6 +28,7 @@ name of an `Instruction`            bridge    the instruction as sent, as JSON
 ``retried_at``, ``replayed_at``     operator  Unix time of the last ``--retry``, and ``--replay``
 ``missed_at``, ``missed_by``        health    Unix time at which it was found missed; `MissedBy`
 ``catch_up_requested_at``           operator  Unix time of the last request to archive it
+``dismissed_at``, ``dismissal``     operator  Unix time and reason of a dismissal
 ``caught_up_at``                    SAL       Unix time at which a missed image was accepted
 ``refused:`` and a number           SAL       a later exposure of the same name, as JSON
 ==================================  ========  ======================================================
@@ -112,7 +113,7 @@ _STATE_FIELDS = ("state", "obsid")
 
 _SUMMARY_FIELDS = (
     *("obsid", "job", "at", "state", "finished", "failed", "failed_code", *COUNT_FIELDS.values()),
-    *("missed_at", "missed_by", "catch_up_requested_at", "caught_up_at"),
+    *("missed_at", "missed_by", "catch_up_requested_at", "dismissal", "caught_up_at"),
     *_EVENT_TIMES,
 )
 
@@ -417,6 +418,26 @@ class ImageLedger:
             transaction.set_fields(keys.image(obsid), {"catch_up_requested_at": now})
             score = now + place * SEQUENCE_S
             transaction.command("ZADD", keys.CATCH_UP_REQUESTS, "NX", score, obsid)
+
+    @staticmethod
+    def dismiss(transaction: Transaction, names: Iterable[str], reason: str) -> None:
+        """Record that missed images will not be archived. They no longer count as missing."""
+        now = round(time.time(), 3)
+        for obsid in names:
+            fields: dict[str, Value] = {
+                "state": ImageState.DISMISSED,
+                "dismissed_at": now,
+                "dismissal": reason,
+            }
+            transaction.set_fields(keys.image(obsid), fields)
+            ImageLedger.end_missed(transaction, obsid)
+            transaction.count("images_dismissed")
+
+    @staticmethod
+    def end_dismissal(transaction: Transaction, obsid: str, at: float) -> None:
+        """Make a dismissed image, whose exposure was at a Unix time, missed again."""
+        transaction.set_fields(keys.image(obsid), {"state": ImageState.MISSED})
+        transaction.command("ZADD", keys.MISSED, at, obsid)
 
     @staticmethod
     def accept_missed(
@@ -726,6 +747,8 @@ def _parse(obsid: str, fields: dict[str, str] | None) -> ImageRecord | None:
         missed_at=parser.time("missed_at"),
         missed_by=parser.missed_by(),
         catch_up_requested_at=parser.time("catch_up_requested_at"),
+        dismissed_at=parser.time("dismissed_at"),
+        dismissal=fields.get("dismissal", ""),
         caught_up_at=parser.time("caught_up_at"),
         # Of a separate parser: the first exposure goes on even if they cannot be read.
         refused=_ImageParser(keys.image(obsid), fields).refused(),
@@ -781,6 +804,7 @@ def _summary(obsid: str, row: list[bytes | None] | ResponseError) -> ImageSummar
         missed_at=parser.read("missed_at", parse_time),
         missed_by=parser.missed_by(),
         is_requested="catch_up_requested_at" in fields,
+        dismissal=fields.get("dismissal", ""),
         is_caught_up="caught_up_at" in fields,
     )
 

@@ -72,6 +72,11 @@ COUNTERS = (
     ),
     _one("images_stalled", "Times that an image became stalled (STALLED_AFTER).", "images_stalled"),
     _one("images_retried", "Failed images that an operator has retried.", "images_retried"),
+    _one(
+        "images_dismissed",
+        "Missed images that an operator has dismissed.",
+        "images_dismissed",
+    ),
     _one("images_pruned", "Old finished images removed from the ledger.", "images_pruned"),
     _one(
         "duplicate_events",

@@ -58,6 +58,7 @@ VALUES = {
 IMAGE_FIELDS = (
     *("obsid", "job", "at", "state", "session", "finished", "failed", "failed_code", "target_dir"),
     *("missed_at", "missed_by", "catch_up_requested_at", "caught_up_at"),
+    *("dismissed_at", "dismissal"),
     *("waiting_at", "waiting_boot", "waiting_uptime", "retried_at", "replayed_at", "retrieved"),
     *("ingested", "at:retrieved", "at:ingested", "refused:1", "refused:x", "retrieval|", "x|y|z|w"),
     *(f"past:{Instruction.NEW_ITEM}:1", "past:", "past:sideways:2"),

@@ -18,6 +18,7 @@ const STATES = {
   skipped: ["○", "skipped"],
   unannounced: ["?", "unannounced"],
   missed: ["!", "missed"],
+  dismissed: ["–", "dismissed"],
   unreadable: ["✖", "unreadable"],
 };
 

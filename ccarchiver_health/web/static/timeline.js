@@ -5,7 +5,7 @@ import { clock, fineClock, seconds } from "./format.js";
 import { CELLS, ccdTitle, cell, stateWord } from "./recent_images.js";
 
 const AXIS = 100;
-const FINISHED = ["complete", "failed", "skipped", "unannounced", "missed", "unreadable"];
+const FINISHED = ["complete", "failed", "skipped", "unannounced", "missed", "dismissed", "unreadable"];
 
 let current = ""; // name of the image shown; a response for another image is ignored
 let loading = false;
