@@ -49,10 +49,20 @@ _log = structlog.get_logger(__name__)
 
 
 class _Published:
-    """The last published statuses of one image, and its CCDs with success."""
+    """The last published statuses of one image, and its CCDs with success.
 
-    def __init__(self, record: ImageRecord | None) -> None:
+    Parameters
+    ----------
+    record : `ImageRecord` or None
+        The record of the image; None without one.
+    max_age_s : `float`
+        CATCH_UP_EVENTS_MAX_AGE.
+    """
+
+    def __init__(self, record: ImageRecord | None, max_age_s: float) -> None:
         self.is_known = record is not None
+        self.is_without_events = record is not None and 0 < max_age_s < record.caught_up_after_s
+        """Whether its statuses are recorded, but cause no events."""
         statuses = [] if record is None else record.statuses
         self._last = {status.key: status.content for status in statuses}
         self._good = {
@@ -149,6 +159,8 @@ class StatusPublisher:
     async def publish(self, status: FileStatus, entry_id: str) -> None:
         """Publish one status as an event, unless it equals the last published one of its file.
 
+        A missed image that is archived after CATCH_UP_EVENTS_MAX_AGE causes no events.
+
         Its record is submitted at the latest by `submit`, and applied when `drain` returns.
 
         Notes
@@ -168,7 +180,8 @@ class StatusPublisher:
         await self._context.transactions.wait_until_safe()
         lines = self._batch.lines
         try:
-            await self._put(status, entry_id)
+            if not published.is_without_events:
+                await self._put(status, entry_id)
         except ValueError as error:
             reason = f"SAL rejects the event: {error}"
             lines.add(
@@ -189,11 +202,12 @@ class StatusPublisher:
             published_at=unix_time(),
             good_count=published.count(status.topic),
             is_known=is_known,
+            has_event=not published.is_without_events,
             last=last,
         )
         lines.add(
             _log.debug if status.status_code == 0 else _log.warning,  # good ones are in the ledger
-            "status.published",
+            "status.recorded" if published.is_without_events else "status.published",
             **_log_keys(status),
             status_code=status.status_code,
             description=status.description,
@@ -322,7 +336,8 @@ class StatusPublisher:
         return published
 
     def _remember(self, obsid: str, record: ImageRecord | None) -> _Published:
-        published = self._images[obsid] = _Published(record)
+        max_age_s = self._context.settings.catch_up_events_max_age
+        published = self._images[obsid] = _Published(record, max_age_s)
         while len(self._images) > CACHE:
             self._images.popitem(last=False)
         return published
@@ -339,6 +354,7 @@ def _record(
     published_at: float,
     good_count: int,
     is_known: bool,
+    has_event: bool,
     last: ImageRecord | None,
 ) -> None:
     """Add the record of a published status to a transaction.
@@ -355,6 +371,8 @@ def _record(
         Number of CCDs with success under the status' topic, including this one.
     is_known : `bool`
         Whether the ledger has a record of the image.
+    has_event : `bool`
+        Whether an event was published.
     last : `ImageRecord` or None
         The record of the image before this status, if it completes the image.
     """
@@ -363,7 +381,8 @@ def _record(
     ImageLedger.record_status(transaction, status, published_at, good_count)
     if status.status_code != 0:
         transaction.count(f"failures:{status.topic}")
-    transaction.count(f"events:{status.topic}")
+    if has_event:
+        transaction.count(f"events:{status.topic}")
     if last is not None:
         ImageLedger.finish(transaction, status.obsid, ImageState.COMPLETE)
         if last.state is ImageState.MISSED:

@@ -126,6 +126,9 @@ class SiteSchema(ConfigSection):
     ] = ""
     """Address of the header of an image whose largeFileObjectAvailable did not arrive.
     ``{obsid}`` stands for its name, ``{day_obs}`` for the day in its name, as 20261122."""
+    catch_up_events_max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Age of a missed image above which SAL gets no events of its files; 0 for no limit.
+    It counts from the exposure until the image is accepted."""
     scan_interval: Seconds = 600.0
     """Interval at which the paired Forwarder is asked which images the camera took (SCAN).
     Never while an exposure is in progress."""

@@ -155,6 +155,11 @@ class ImageRecord:
         return max(self.retried_at, self.caught_up_at) or self.first_seen_at or time.time()
 
     @property
+    def caught_up_after_s(self) -> float:
+        """Seconds from the exposure until it was accepted as a missed image; 0 if it never was."""
+        return max(0.0, self.caught_up_at - self.first_seen_at) if self.caught_up_at else 0.0
+
+    @property
     def age_s(self) -> float:
         """Seconds that an open image has waited; a change of the wall clock does not count."""
         if self.waiting_since is None:

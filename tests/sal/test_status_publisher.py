@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,10 @@ class PublisherHarness:
 
 
 @asynccontextmanager
-async def publisher_at_work(redis: PrivateRedis) -> AsyncIterator[PublisherHarness]:
-    settings = site(redis.port)
+async def publisher_at_work(
+    redis: PrivateRedis, **changes: object
+) -> AsyncIterator[PublisherHarness]:
+    settings = site(redis.port, **changes)
     async with holding(Worker.SAL, settings) as context, looking_into(settings) as client:
         yield PublisherHarness(client, context)
 
@@ -245,3 +248,30 @@ async def test_missed_image_that_another_archiver_archives_becomes_complete(
 
         assert (await read_fields(harness.redis, IMAGE))["state"] == ImageState.COMPLETE
         assert await ImageLedger(harness.redis).missed_images() == []
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "age_s", "has_events"),
+    [(3600, 7200, False), (3600, 1800, True), (0, 7200, True)],
+)
+async def test_old_image_is_caught_up_without_events_if_the_site_has_a_limit(
+    fresh_redis: PrivateRedis, limit_s: float, age_s: float, *, has_events: bool
+) -> None:
+    async with publisher_at_work(fresh_redis, CATCH_UP_EVENTS_MAX_AGE=limit_s) as harness:
+        missed, accepted = Transaction(), Transaction()
+        image = MissedImage(IMAGE, time.time() - age_s, MissedBy.SCAN)
+        ImageLedger.record_missed(missed, [image])
+        ImageLedger.accept_missed(accepted, IMAGE, job=1, session_id="s", events=[START])
+        await harness.context.transactions.apply(missed)
+        await harness.context.transactions.apply(accepted)
+
+        await harness.publish(
+            *(status(sensor, topic=topic) for topic in StatusTopic for sensor in SENSORS)
+        )
+
+        count = len(StatusTopic) * len(SENSORS) if has_events else 0
+        assert len(harness.recorder.put) == count
+        record = await ImageLedger(harness.redis).read(IMAGE)
+        assert record is not None
+        assert record.state is ImageState.COMPLETE
+        assert await counter(harness.redis, f"events:{StatusTopic.IN_OODS}") == count // 2
