@@ -73,6 +73,7 @@ class AlarmName(enum.StrEnum):
     WORKER_ERROR = "worker_error"
     IMAGES_STALLED = "images_stalled"
     IMAGES_MISSED = "images_missed"
+    SCANS_POSTPONED = "scans_postponed"
     RECORDS_UNREADABLE = "records_unreadable"
     DEAD_LETTERS = "dead_letters"
     REDIS_NOT_DURABLE = "redis_not_durable"
@@ -293,6 +294,7 @@ def _images(view: Overview) -> Iterator[Alarm]:
         known = KNOWN_OF_MISSED.get(view.missed.newest_by, NOT_ARCHIVED)
         text = f"{which} {view.missed.newest}; {known}"
         yield _warning(AlarmName.IMAGES_MISSED, text, "ccarchiver catchup")
+    yield from _scans(view)
     if view.newest_dead_letter_at is None:
         return
     age_s = view.at - view.newest_dead_letter_at
@@ -301,6 +303,19 @@ def _images(view: Overview) -> Iterator[Alarm]:
         if view.newest_dead_letter:
             text = f"{text}, from {view.newest_dead_letter}"
         yield _warning(AlarmName.DEAD_LETTERS, text, "ccarchiver deadletter list")
+
+
+def _scans(view: Overview) -> Iterator[Alarm]:
+    """Yield the alarm of exposures that leave no time for a scan."""
+    since = view.scan.postponed_since
+    if not since or view.pairing is None or not view.pairing.hostname:
+        return
+    text = (
+        f"no scan since {utc_text(since)}: exposures follow each other without a pause; a missed "
+        "exposure is found only if its number is missing between two others"
+    )
+    remedy = "none is needed: the scan follows in the first pause; it takes some seconds"
+    yield _warning(AlarmName.SCANS_POSTPONED, text, remedy)
 
 
 def _refused(view: Overview) -> Iterator[Alarm]:

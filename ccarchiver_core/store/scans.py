@@ -52,6 +52,8 @@ class Scan(BaseModel):
     queue: str = ""
     requested_at: float = 0.0
     sent_at: float = 0.0
+    postponed_since: float = 0.0
+    """Time since which the next scan is due, if exposures have prevented it for long."""
     finished_at: float = 0.0
     """Time of the answer, or the time at which health stopped waiting for it."""
     answered_at: float = 0.0
@@ -94,6 +96,7 @@ async def read_scan(redis: Redis) -> Scan:
         queue=fields.get("queue", ""),
         requested_at=parser.time("requested_at"),
         sent_at=parser.time("sent_at"),
+        postponed_since=parser.time("postponed_since"),
         finished_at=parser.time("finished_at"),
         answered_at=parser.time("answered_at"),
         names=parser.integer("names"),

@@ -44,6 +44,12 @@ NUMBERS_INTERVAL = 5.0
 RETRY_AFTER = 10.0
 """Seconds after which a scan that the bridge could not send is requested again."""
 
+POSTPONED_INTERVALS = 3
+"""SCAN_INTERVALs after which a scan that exposures prevent is reported.
+
+With the default this is half an hour, longer than the usual series of exposures without a pause.
+"""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -67,6 +73,8 @@ class Reconciler:
         """Monotonic time at which the next scan is due."""
         self._deadline: tuple[int, ScanState, float] | None = None
         """Number, state and monotonic deadline of the outstanding scan."""
+        self._postponed_at: float | None = None
+        """Monotonic time at which an exposure first prevented the scan that is due."""
         self._pairing: tuple[str, int] | None = None
         self._csc_started = ""
         self._numbers = MissingNumbers(context)
@@ -128,6 +136,7 @@ class Reconciler:
         """Request a scan if one is due, and end one whose answer is late."""
         session = self._session()
         if not session.is_paired:
+            self._postponed_at = None
             return
         await self._notice_begin(session)
         scan = await read_scan(self._context.redis)
@@ -140,8 +149,28 @@ class Reconciler:
         if time.monotonic() < self._due_at:
             return
         if await is_exposing(self._context.redis, self._settings.files_per_image):
+            await self._postpone(scan)
             return
         await self._request(session, scan)
+
+    async def _postpone(self, scan: Scan) -> None:
+        """Record that exposures prevent the scan that is due, once they have done so for long."""
+        now = time.monotonic()
+        if self._postponed_at is None:
+            self._postponed_at = now
+        postponed_s = now - self._postponed_at
+        limit_s = POSTPONED_INTERVALS * self._settings.scan_interval
+        if scan.postponed_since or postponed_s < limit_s:
+            return
+        transaction = Transaction()
+        scans.write(transaction, scan, postponed_since=unix_time() - postponed_s)
+        if await self._context.transactions.apply(transaction) is Outcome.APPLIED:
+            _log.warning(
+                "scan.impossible",
+                effect="only missing numbers show missed exposures",
+                reason="exposures follow each other without a pause",
+                seconds=round(postponed_s),
+            )
 
     async def _notice_begin(self, session: Session) -> None:
         """Make a scan due after each pairing, and after each start of the CSC."""
@@ -173,6 +202,7 @@ class Reconciler:
             requested_at=unix_time(),
             sent_at=0,
             finished_at=0,
+            postponed_since=0,
         )
         transaction.command("DEL", keys.scan_names(number), keys.scan_names(number - KEPT_SCANS))
         transaction.enqueue(
@@ -181,6 +211,7 @@ class Reconciler:
         )
         if await self._context.transactions.apply(transaction) is Outcome.APPLIED:
             self._due_at = time.monotonic() + self._settings.scan_interval
+            self._postponed_at = None
 
     async def _check_deadline(self, scan: Scan) -> None:
         """End a scan without an answer, after SCAN_TIMEOUT in each of its two states."""

@@ -22,7 +22,9 @@ from ccarchiver_core.domain.worker_messages import (
 )
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.runtime.heartbeat import Heartbeat
+from ccarchiver_core.status.alarms import AlarmName, Severity, alarms_of
 from ccarchiver_core.status.images import observing_day
+from ccarchiver_core.status.overview import collect
 from ccarchiver_core.store import dead_letters
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, ScanState, read_scan
@@ -227,6 +229,7 @@ async def test_scan_waits_until_no_exposure_is_in_progress(fresh_redis: PrivateR
         ImageLedger.mark_stalled(transaction, name(2))
         await sal.transactions.apply(transaction)
         assert not await requested(), "it has to fetch the third image"
+        assert (await read_scan(context.redis)).postponed_since == 0, "that is not long"
 
         transaction = Transaction().set_fields(
             keys.image(name(3)), {"retrieved": settings.files_per_image}
@@ -493,6 +496,32 @@ async def test_nothing_is_scanned_if_catch_up_is_off(fresh_redis: PrivateRedis) 
         await harness.handled()
 
         assert (await read_scan(harness.redis)).number == 0
+
+
+async def test_exposures_without_a_pause_are_reported_until_a_scan_is_possible(
+    fresh_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "POSTPONED_INTERVALS", 0.0)
+    async with scanning(fresh_redis) as harness:
+        transaction = Transaction()
+        record_start(transaction, "live", 1)
+        await harness.apply(transaction)
+        await begin(harness)
+
+        async def reported() -> bool:
+            return (await read_scan(harness.redis)).postponed_since > 0
+
+        await eventually(reported, "the report")
+        view = await collect(harness.redis, site(fresh_redis.port))
+        found = [alarm for alarm in alarms_of(view) if alarm.name == AlarmName.SCANS_POSTPONED]
+        assert [alarm.severity for alarm in found] == [Severity.WARNING]
+        transaction = Transaction()
+        ImageLedger.finish(transaction, "live", ImageState.COMPLETE)
+        await harness.apply(transaction)
+
+        await harness.requested(1)
+
+        assert (await read_scan(harness.redis)).postponed_since == 0
 
 
 async def test_events_are_requested_for_listed_images_without_startintegration(
