@@ -480,34 +480,54 @@ class EventIntake:
         """
         is_unknown = known.state is None
         is_new = is_unknown or known.state in UNACCEPTED_STATES
+        events = [received.event]
         if is_new:
             if known.state is ImageState.SKIPPED:
                 # Health may have recorded it as missed, which then must be read again.
                 batch.transaction.require(keys.image(received.obsid), "missed_at", None)
             elif known.state is ImageState.MISSED:
+                ImageLedger.require_state(batch.transaction, received.obsid, ImageState.MISSED)
                 ImageLedger.end_missed(batch.transaction, received.obsid)
+                events += known.kept_for(received.event)
             self._job += 1
             known.job, known.state = self._job, ImageState.ACCEPTED
             known.first_seen_at = received.received_at
             batch.transaction.command("HSET", keys.COUNTERS, "job", self._job)
-        event = ReceivedEvent(
-            received.obsid, known.job, received.session_id, received.event, received.received_at
+        for event in events:
+            is_first = is_new and event is events[0]
+            self._record_accepted(
+                batch, received, event, known, is_first=is_first, is_unknown=is_unknown
+            )
+
+    @staticmethod
+    def _record_accepted(
+        batch: _Batch,
+        received: _IntakeEvent,
+        event: ExposureEvent,
+        known: KnownImage,
+        *,
+        is_first: bool,
+        is_unknown: bool,
+    ) -> None:
+        """Record an accepted event, and send it to the bridge."""
+        record = ReceivedEvent(
+            received.obsid, known.job, received.session_id, event, received.received_at
         )
-        ImageLedger.record_event(batch.transaction, event, ImageState.ACCEPTED, is_new=is_new)
+        ImageLedger.record_event(batch.transaction, record, ImageState.ACCEPTED, is_new=is_first)
         message = ExposureEventMessage(
             obsid=received.obsid,
             job=known.job,
-            event=received.event,
+            event=event,
             received_at=received.received_at,
             is_new_image=is_unknown,
         )
         batch.transaction.enqueue(keys.Worker.BRIDGE, message)
-        known.add(received.event)
+        known.add(event)
         batch.lines.add(
             _log.info,
             "event.accepted",
             image=received.obsid,
-            topic=received.event.kind,
+            topic=event.kind,
             job=known.job,
             session=received.session_id,
         )
@@ -519,6 +539,7 @@ class EventIntake:
             batch.transaction, received.obsid, received.event, received.received_at
         )
         batch.transaction.count("events_skipped")
+        known.kept[received.event.kind] = received.event
         if known.state is None:
             known.state = ImageState.SKIPPED
             ImageLedger.create_unaccepted(batch.transaction, received.obsid, ImageState.SKIPPED)
@@ -537,6 +558,8 @@ class EventIntake:
         if known is None:
             ledger = ImageLedger(self._context.redis)
             known = self._remember(obsid, await retry_until_available(lambda: ledger.read(obsid)))
+            if known.state is ImageState.MISSED:
+                known.kept = await retry_until_available(lambda: ledger.read_skipped_events(obsid))
         return known
 
     def _remember(self, obsid: str, record: ImageRecord | None) -> KnownImage:

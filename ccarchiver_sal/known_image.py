@@ -28,6 +28,8 @@ class KnownImage:
     refused: list[RefusedExposure] = field(default_factory=list)
     listed_at: float = 0.0
     """Unix time (UTC, seconds) at which a scan listed the image as missed; 0 if none did."""
+    kept: dict[EventKind, ExposureEvent] = field(default_factory=dict)
+    """The events of a missed image that arrived without its startIntegration."""
 
     @classmethod
     def of(cls, record: ImageRecord | None) -> KnownImage:
@@ -48,6 +50,12 @@ class KnownImage:
         """Add an accepted event."""
         self.kinds.add(event.kind)
         self.events[event.kind] = event
+
+    def kept_for(self, start: ExposureEvent) -> list[ExposureEvent]:
+        """Return the kept events of the exposure whose startIntegration has arrived after all."""
+        if compare(self.kept, start).match is Match.OTHER:
+            return []
+        return [event for event in self.kept.values() if event.kind is not start.kind]
 
     def refused_exposure_of(
         self, event: ExposureEvent, received_at: float, *, is_enabled: bool

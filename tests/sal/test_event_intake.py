@@ -689,6 +689,28 @@ async def test_event_of_a_missed_image_without_start_is_kept_for_its_catch_up(
         assert received.sent_at > 0, "the event that arrived, not a replacement"
 
 
+@pytest.mark.parametrize("is_cached", [False, True])
+async def test_kept_events_of_a_missed_image_are_accepted_with_its_start(
+    fresh_redis: PrivateRedis, *, is_cached: bool
+) -> None:
+    settings = site(fresh_redis.port)
+    async with one_intake(fresh_redis) as harness:
+        await record_missed(harness, settings, "i")
+        harness.receive((HEADER, "i"))
+        await harness.buffer_empty()
+        if is_cached:
+            harness.receive((START, "i"), (END, "i"))
+            expected = [(START, "i", 1), (HEADER, "i", 1), (END, "i", 1)]
+            assert await harness.passed_on(3) == expected
+    if not is_cached:
+        async with looking_into(settings) as client:
+            harness = IntakeHarness(client)
+            async with intake_at_work(settings, harness):
+                harness.receive((START, "i"))
+                passed = await harness.passed_on(2)
+                assert [topic for topic, _, _ in passed] == [START, HEADER]
+
+
 async def test_accepted_image_without_start_gets_the_events_that_it_lacks(
     fresh_redis: PrivateRedis,
 ) -> None:
