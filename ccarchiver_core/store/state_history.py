@@ -72,10 +72,10 @@ def record(transaction: Transaction, change: StateChange) -> None:
 async def read(redis: Redis, begin: float, end: float) -> list[StateChange]:
     """Return the last change before [begin, end) and the newest ones in it, oldest first."""
     within = redis.zrevrangebyscore(keys.STATE_HISTORY, f"({end}", begin, start=0, num=MAX_READ)
+    found = _parse(await unless_wrong_type(within, list[bytes]()))
     before = redis.zrevrangebyscore(
         keys.STATE_HISTORY, f"({begin}", "-inf", start=0, num=MAX_BEFORE
     )
-    found = _parse(await unless_wrong_type(within, list[bytes]()))
     earlier = _parse(await unless_wrong_type(before, list[bytes]()))
     return [*earlier[:1], *found[::-1]]
 

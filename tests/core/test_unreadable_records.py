@@ -29,6 +29,10 @@ from ccarchiver_core.redis.replies import read_hash
 from ccarchiver_core.runtime.worker import WorkerContext
 from ccarchiver_core.status import candidate_list, night, record_audit
 from ccarchiver_core.status.images import find_names, observing_day
+from ccarchiver_core.status.night_view import view as night_view
+from ccarchiver_core.status.night_view.csv_text import csv_text
+from ccarchiver_core.status.night_view.page import render as render_night
+from ccarchiver_core.status.night_view.page import served_frame
 from ccarchiver_core.status.overview import collect
 from ccarchiver_core.store import dead_letters, scans, unreadable
 from ccarchiver_core.store.image_ledger import ImageLedger, read_last_job
@@ -100,6 +104,9 @@ async def read_everything(redis: Redis, settings: Settings) -> None:
     await candidate_list.read_candidates(redis, settings)
     await dead_letters.newest(redis, 100)
     await night.read_night(redis, observing_day(view.at), settings.files_per_image)
+    part = await night_view.read_part(redis, settings, observing_day(snapshot.overview.at))
+    render_night(part, served_frame(await night_view.read_nights(redis)))
+    csv_text(part)
     await find_names(redis, "1", 5)
     with unreadable.collecting():
         await record_audit.read_all(redis)

@@ -103,7 +103,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     for name in sources():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
+        shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
     for words in (
         ["init", "--quiet"],
         ["add", "--all", "--force"],
@@ -178,6 +178,13 @@ def test_wheel_contains_all_run_time_files_and_no_others(wheel: Path) -> None:
     assert tops == {*PACKAGES, f"ccarchiver-{VERSION}.dist-info", f"ccarchiver-{VERSION}.data"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert f"ccarchiver-{VERSION}.dist-info/licenses/LICENSE" in names
+
+
+def test_wheel_contains_the_pages_that_the_package_links_to(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for page in ("alarms.md", "errors.md"):
+            content = archive.read(f"ccarchiver_health/web/entries/{page}")
+            assert content == (ROOT / "docs" / "operations" / page).read_bytes()
 
 
 def test_sdist_contains_the_whole_project(dist: Path) -> None:

@@ -13,10 +13,12 @@ import pytest
 from lsst.ts import salobj
 
 from ccarchiver_core import __version__
+from ccarchiver_core.domain.record_types import MAX_UNIX_TIME
 from ccarchiver_core.domain.worker_messages import SessionFailed, SessionStarted
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.runtime.worker import WorkerContext
+from ccarchiver_core.store import state_history
 from ccarchiver_core.store.session import read_session
 from ccarchiver_sal.csc import CCArchiverCsc
 from ccarchiver_sim import pace
@@ -138,6 +140,12 @@ async def test_start_of_a_failed_session_ends_in_fault_with_code_and_report(
 
         await eventually(ended, "the session's end")
         assert await counter(workers.redis, "faults:5701") == 1
+
+        async def is_recorded() -> bool:
+            changes = await state_history.read(workers.redis, 0.0, MAX_UNIX_TIME)
+            return [(one.state, one.error_code) for one in changes[-1:]] == [("FAULT", 5701)]
+
+        await eventually(is_recorded, "the FAULT in the history of states")
         await harness.to("resetFromFault")
         assert harness.csc.summary_state == salobj.State.STANDBY
         workers.fail_sessions_with = None

@@ -106,15 +106,15 @@ class NightView(BaseModel):
 
 async def read_nights(redis: Redis) -> list[NightEntry]:
     """Return the newest nights with images in the ledger, newest first."""
-    ends = [
-        await unless_wrong_type(
-            redis.zrange(keys.IMAGES, place, place, withscores=True), list[tuple[bytes, float]]()
-        )
-        for place in (0, -1)
-    ]
-    if not all(ends):
+    # A time in the future, of a wrong clock or a person, must not hide the real nights.
+    latest = time.time() + FULL_DAY.total_seconds()
+    first = redis.zrangebyscore(keys.IMAGES, 0, latest, start=0, num=1, withscores=True)
+    ends = await unless_wrong_type(first, list[tuple[bytes, float]]())
+    last = redis.zrevrangebyscore(keys.IMAGES, latest, 0, start=0, num=1, withscores=True)
+    ends += await unless_wrong_type(last, list[tuple[bytes, float]]())
+    if not ends:
         return []
-    oldest, day = (observing_day(end[0][1]) for end in ends)
+    oldest, day = observing_day(ends[0][1]), observing_day(ends[-1][1])
     days: list[dt.date] = []
     while day >= oldest and len(days) < MAX_NIGHTS:
         days.append(day)

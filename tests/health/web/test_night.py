@@ -170,6 +170,18 @@ async def test_empty_ledger_has_a_page_too(fresh_redis: PrivateRedis) -> None:
     assert f"<title>Night {observing_day(time.time())} " in answer.text
 
 
+async def test_image_with_a_time_in_the_future_does_not_hide_the_nights(
+    fresh_redis: PrivateRedis,
+) -> None:
+    settings = page_site(fresh_redis.port)
+    async with looking_into(settings) as redis, served(settings) as (_server, client):
+        await LedgerBuilder(redis, settings).exposure(image(1), 1, time.time() - 60)
+        await redis.zadd(keys.IMAGES, {"future": 1e15, "never": float("inf"), "past": -1e15})
+        answer = await client.ask("/night")
+    assert answer.status == 200
+    assert image(1) in answer.text
+
+
 async def test_page_is_not_available_without_redis() -> None:
     async with served(page_site(free_port())) as (_server, client):
         answer = await client.ask("/night")
