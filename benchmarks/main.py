@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from benchmarks.catch_up import measure_catch_up
 from benchmarks.latency import Done, images_taken, measure_latency, steps_of
 from benchmarks.load import measure_load
 from benchmarks.plot import plot
@@ -37,6 +38,8 @@ class BenchmarkPlan:
         Of the latency; without rounds it is not measured.
     load
         Whether to measure bursts and steady rates.
+    catch_up
+        Whether to measure live exposures during a catch-up.
     ledgers
         Sizes of the ledger; without them the growth is not measured.
     profile
@@ -47,6 +50,7 @@ class BenchmarkPlan:
     rounds: int
     load: bool = False
     ledgers: tuple[int, ...] = ()
+    catch_up: bool = False
     profile: bool = False
 
 
@@ -70,6 +74,10 @@ async def run_plan(plan: BenchmarkPlan, console: Console) -> Result:
                 result.latency = await measure_latency(
                     plan.images, plan.rounds, lambda: progress.advance(task)
                 )
+        if plan.catch_up:
+            result.catch_up = await measure_catch_up(
+                _progress_printer(progress, console, "catch-up")
+            )
         if plan.load:
             result.load = await measure_load(_progress_printer(progress, console, "load"))
         if plan.ledgers:
@@ -123,7 +131,7 @@ async def run_and_report(plan: BenchmarkPlan, json: Path | None, console: Consol
     return EXIT_OK
 
 
-def command(
+def command(  # noqa: PLR0913 - each is an option of the command
     *,
     images: Annotated[int, typer.Option(min=1, help="Images counted in each latency round.")] = 200,
     rounds: Annotated[
@@ -141,6 +149,10 @@ def command(
     large: Annotated[
         bool, typer.Option("--large", help="With --growth: also 100,000 images in the ledger.")
     ] = False,
+    catch_up: Annotated[
+        bool,
+        typer.Option("--catch-up", help="With 0 rounds: live exposures during a catch-up."),
+    ] = False,
     profile: Annotated[
         bool,
         typer.Option(
@@ -155,12 +167,19 @@ def command(
 
     No server needs to run before, and no process is left after it.
     """
-    if profile and (load or growth or not rounds):
+    if profile and (load or growth or catch_up or not rounds):
         raise typer.BadParameter(
             "--profile works with latency rounds only: its times cannot be compared"
         )
     ledgers = (*LEDGERS, LARGEST_LEDGER) if large else LEDGERS
-    plan = BenchmarkPlan(images, rounds, load, ledgers if growth else (), profile)
+    plan = BenchmarkPlan(
+        images,
+        rounds,
+        load,
+        ledgers if growth else (),
+        catch_up=catch_up or bool(rounds and not profile),
+        profile=profile,
+    )
     console = make_console()
     raise typer.Exit(run_until_signalled(run_and_report(plan, json, console), console))
 

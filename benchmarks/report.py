@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.result import Growth, Latency, Load, PathResult, Result, Steady
+from benchmarks.result import CatchUp, Growth, Latency, Load, PathResult, Result, Steady
 from benchmarks.stats import Summary
 
 NUMBERS = ("median", "90 %", "99 %", "longest", "n", "missing")
@@ -20,6 +20,8 @@ def show(result: Result, console: Console) -> None:
         console.print(_floors(result.latency))
         for fsync, paths in result.latency.paths.items():
             console.print(_paths(result.latency, fsync, paths))
+    if result.catch_up is not None:
+        console.print(_catch_up(result.catch_up))
     if result.load is not None:
         for table in _load(result.load):
             console.print(table)
@@ -57,6 +59,23 @@ def _paths(latency: Latency, fsync: str, paths: list[PathResult]) -> Table:
         peer = "" if path.peer is None else f"{path.peer.median:.2f}"
         table.add_row(
             path.name, *_numbers(path.took), f"{path.floor_ms:.2f}", f"{path.ratio:.2f}", peer
+        )
+    return table
+
+
+def _catch_up(found: CatchUp) -> Table:
+    title = (
+        f"live exposures during a catch-up of {found.missed} missed ones, and without it, ms: "
+        f"{found.left} left at the end"
+    )
+    table = _table(title, "path", *(f"{name}, during" for name in NUMBERS), "without", "n", "ratio")
+    for path in found.paths:
+        table.add_row(
+            path.name,
+            *_numbers(path.during),
+            f"{path.without.median:.2f}",
+            str(path.without.count),
+            f"{path.ratio:.2f}",
         )
     return table
 

@@ -114,11 +114,34 @@ class Growth(Figures):
     """CPU time of each worker for an exposure."""
 
 
+class CatchUpPath(Figures):
+    """One path of live exposures without and with missed ones beside them."""
+
+    name: str
+    without: Summary
+    during: Summary
+
+    @property
+    def ratio(self) -> float:
+        """The median during the catch-up divided by that without it."""
+        return self.during.median / self.without.median
+
+
+class CatchUp(Figures):
+    """Live exposures while missed ones are archived, in one run."""
+
+    missed: int
+    left: int
+    """Missed exposures that were not requested in this time; 0 if the catch-up works."""
+    paths: list[CatchUpPath]
+
+
 class Result(Figures):
     """Result of a run; parts that were not requested are missing."""
 
     machine: Machine
     latency: Latency | None = None
+    catch_up: CatchUp | None = None
     load: Load | None = None
     growth: list[Growth] = Field(default_factory=list)
 
