@@ -28,12 +28,14 @@ from ccarchiver_sim.faults.proxy import TcpProxy
 from ccarchiver_sim.faults.sal_recorder import SalRecorder
 from ccarchiver_sim.faults.sal_source import SalSource
 from ccarchiver_sim.faults.services import Services
+from ccarchiver_sim.peers.common.daq import DaqCatalogue
+from ccarchiver_sim.peers.header_service import header_file
 from ccarchiver_sim.testbed.brokers.ports import LOOPBACK, free_port
 from ccarchiver_sim.testbed.brokers.redis_group import RedisGroup
 from ccarchiver_sim.testbed.folder import PRIVATE_DIRECTORY_MODE, SITE_FILE
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.sal_observer import SUMMARY_STATE
-from ccarchiver_sim.testbed.supervisor import Supervisor
+from ccarchiver_sim.testbed.supervisor import WORKERS, Supervisor
 
 SETTINGS: Mapping[str, object] = {
     "ACK_TIMEOUT": timing.ACK_TIMEOUT_S,
@@ -46,8 +48,29 @@ SETTINGS: Mapping[str, object] = {
 }
 """Settings with which a fault has an effect within seconds. Limits after which an operator is
 needed keep the values of a site."""
+ONE_BOARD: Mapping[str, object] = {"WFS_RAFT": "22", "WFS_CCD": ["22/0"]}
+"""Camera of the testbed with catch-up: the number of CCDs has no influence on what is missed."""
+SMALL_FILES = ("--amplifiers", "1")
+"""Options of its Forwarders."""
+HOST_DOWN_EXPOSURES = 120
+"""Exposures of an hour of a night, one every 30 s. They are more than the 100 events that DDS
+keeps, so no restart finds them by itself. More of them, such as 300, only take longer: the archiver
+requests two to four a second."""
 SENSORS_PER_BOARD = 3
 """CCDs that a board reads; the name of a CCD is S, board, place."""
+START_LIMIT_S = 60.0
+"""Limit for the CSC to publish its state after the start of the host."""
+
+
+def _catch_up_settings(header_port: int) -> dict[str, object]:
+    """Return the settings of the testbed with catch-up, whose headers have this port."""
+    name = header_file.file_name("{obsid}")
+    return {
+        "ATS": ONE_BOARD,
+        "CATCH_UP": "automatic",
+        "HEADER_URL_TEMPLATE": f"http://{LOOPBACK}:{header_port}/{name}",
+        "SCAN_INTERVAL": timing.SCAN_INTERVAL_S,
+    }
 
 
 class CampaignRig(Rig):
@@ -124,6 +147,9 @@ class FaultTestbed:
         Keys of the site file that take precedence over `SETTINGS`.
     with_redis_group
         Whether Redis is a master with replicas and Sentinels; see `CampaignRig`.
+    with_catch_up
+        Whether the archiver archives missed exposures, the Forwarders list those of the camera, and
+        the oracle expects all of them.
     """
 
     def __init__(
@@ -133,15 +159,32 @@ class FaultTestbed:
         settings: Mapping[str, object] = MappingProxyType({}),
         *,
         with_redis_group: bool = False,
+        with_catch_up: bool = False,
     ) -> None:
-        self.rig = CampaignRig({**SETTINGS, **settings}, parent, with_redis_group=with_redis_group)
+        header_port = free_port() if with_catch_up else 0
+        own = _catch_up_settings(header_port) if with_catch_up else {}
+        self.rig = CampaignRig(
+            {**SETTINGS, **own, **settings}, parent, with_redis_group=with_redis_group
+        )
         self.random = random.Random(seed)  # noqa: S311 - choices that can be repeated, not secrets
         self.redis_proxy = TcpProxy(self.rig.redis_port, self.rig.redis.port)
         self.rabbit_proxy = TcpProxy(self.rig.rabbit_port, self.rig.rabbit.port)
         self.settings = load_settings(self.rig.folder.site_file)
-        self.oracle = Oracle(self._sensors(), self._files_missing)
-        self.sal_source = SalSource(self.rig.folder.root / "headers", self._record_put)
-        self.peer_pool = PeerPool(self.rig, self.settings, self.redis)
+        self.oracle = Oracle(self._sensors(), self._files_missing, has_catch_up=with_catch_up)
+        self.sal_source = SalSource(
+            self.rig.folder.root / "headers",
+            self._record_put,
+            port=header_port,
+            daq=DaqCatalogue(self.rig.folder.daq) if with_catch_up else None,
+        )
+        self.peer_pool = PeerPool(
+            self.rig,
+            self.settings,
+            self.redis,
+            ("--daq", str(self.rig.folder.daq), *SMALL_FILES) if with_catch_up else (),
+        )
+        self.host_down_exposures = HOST_DOWN_EXPOSURES
+        """Exposures that the camera takes while the archiver's host is down."""
         self.services = Services()
         """What the testbed itself has of the brokers while faults are injected."""
         self.may_reject_images = False
@@ -241,12 +284,32 @@ class FaultTestbed:
         """Arm a failpoint: the next worker that reaches it dies there."""
         (self.rig.failpoints / point).touch()
 
+    def is_armed(self, point: str) -> bool:
+        """Return whether no worker has reached an armed failpoint yet."""
+        return (self.rig.failpoints / point).exists()
+
     def disarm(self, point: str) -> bool:
         """Disarm a failpoint; return whether no worker had reached it."""
         path = self.rig.failpoints / point
         armed = path.exists()
         path.unlink(missing_ok=True)
         return armed
+
+    async def stop_host(self) -> None:
+        """Kill all workers, and let supervisord start none again."""
+        self._signal_supervisord(signal.SIGSTOP)
+        for worker in WORKERS:
+            self.signal_worker(worker, signal.SIGKILL)
+
+    async def start_host(self) -> salobj.State:
+        """Let supervisord start the workers, and return the state in which the CSC is then."""
+        recorder = self.rig.sal_recorder
+        since = recorder.position
+        self._signal_supervisord(signal.SIGCONT)
+        return await recorder.wait_state(*salobj.State, since=since, limit=START_LIMIT_S)
+
+    def _signal_supervisord(self, number: signal.Signals) -> None:
+        psutil.Process(self.rig.supervisor.pid).send_signal(number)
 
     # ---- the whole
 

@@ -19,7 +19,7 @@ from ccarchiver_sim.console import (
     run_until_signalled,
 )
 from ccarchiver_sim.faults.butler_check import check_delivered
-from ccarchiver_sim.faults.fault_testbed import FaultTestbed
+from ccarchiver_sim.faults.fault_testbed import HOST_DOWN_EXPOSURES, FaultTestbed
 from ccarchiver_sim.faults.pairs import JOINT, draw_pairs, reason_against
 from ccarchiver_sim.faults.registry import MAKERS, SHORT
 from ccarchiver_sim.faults.report import table_of, write_json
@@ -44,6 +44,7 @@ class Campaign:
     seed: int
     json: Path | None
     keep: bool
+    host_down_exposures: int
 
 
 async def run_campaign(campaign: Campaign, console: Console) -> int:
@@ -60,10 +61,17 @@ async def run_campaign(campaign: Campaign, console: Console) -> int:
     scenarios = [make() for make in campaign.scenarios]
     try:
         has_all = True
-        for with_redis_group in (False, True):
-            chosen = [one for one in scenarios if one.needs_redis_group is with_redis_group]
+        for with_redis_group, with_catch_up in ((False, False), (True, False), (False, True)):
+            chosen = [
+                one
+                for one in scenarios
+                if (one.needs_redis_group, one.needs_catch_up) == (with_redis_group, with_catch_up)
+            ]
             if chosen:
-                testbed = FaultTestbed(campaign.seed, with_redis_group=with_redis_group)
+                testbed = FaultTestbed(
+                    campaign.seed, with_redis_group=with_redis_group, with_catch_up=with_catch_up
+                )
+                testbed.host_down_exposures = campaign.host_down_exposures
                 testbeds.append(testbed)
                 await _run_on(testbed, chosen, campaign, results, console)
                 has_all &= _butler_has_all(testbed, console)
@@ -153,6 +161,9 @@ def command(  # noqa: PLR0913 - each is an option of the command
         bool, typer.Option("--once", help="Each scenario once, with its shortest outage.")
     ] = False,
     long: Annotated[bool, typer.Option("--long", help="Include outages of 120 s.")] = False,
+    host_down: Annotated[
+        int, typer.Option(min=1, help="Exposures in host-down, while the host is down.")
+    ] = HOST_DOWN_EXPOSURES,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the run folder even after a success.")
     ] = False,
@@ -187,7 +198,7 @@ def command(  # noqa: PLR0913 - each is an option of the command
     plan = CampaignPlan(
         kills=kills or (None if is_brief else KILLS), is_short=is_brief, is_long=long
     )
-    campaign = Campaign(chosen, plan, seed, json, keep)
+    campaign = Campaign(chosen, plan, seed, json, keep, host_down)
     raise typer.Exit(run_until_signalled(run_campaign(campaign, console), console))
 
 

@@ -59,6 +59,11 @@ class Trace:
         return all(topic in self.puts and self.puts[topic].enabled for topic in TOPICS)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether all its events were put, so that the camera has its pixels and its header."""
+        return self.puts.keys() >= set(TOPICS)
+
+    @property
     def last_put(self) -> float:
         """Time at which the last of its events was put."""
         return max(put.at for put in self.puts.values())
@@ -91,10 +96,20 @@ class Oracle:
         The CCDs of an image.
     files_missing
         Function that counts the missing files of an image on disk.
+    has_catch_up
+        Whether the archiver must deliver each exposure that the camera took, also one whose events
+        were put while the CSC was not ENABLED.
     """
 
-    def __init__(self, expected: frozenset[Sensor], files_missing: FilesMissing) -> None:
+    def __init__(
+        self,
+        expected: frozenset[Sensor],
+        files_missing: FilesMissing,
+        *,
+        has_catch_up: bool = False,
+    ) -> None:
         self._expected = expected
+        self._has_catch_up = has_catch_up
         self._files_missing = files_missing
         self._whole_on_disk: set[str] = set()
         self.traces: dict[str, Trace] = {}
@@ -171,7 +186,11 @@ class Oracle:
 
     def accepted(self, run: int) -> list[Trace]:
         """Return the images of a run that the archiver must deliver."""
-        return [trace for trace in self.of(run) if trace.is_accepted]
+        return [
+            trace
+            for trace in self.of(run)
+            if trace.is_accepted or (self._has_catch_up and trace.is_taken)
+        ]
 
     def delivered_at(self, trace: Trace) -> float | None:
         """Return when an image was complete, or None if it is not.

@@ -95,6 +95,8 @@ class Pair:
 
 def reason_against(one: Scenario, other: Scenario) -> str | None:
     """Return why two faults cannot exist at the same time; None if they can."""
+    if one.needs_catch_up or other.needs_catch_up:
+        return "the catch-up has another testbed, in which each exposure counts"
     for exclusion in EXCLUSIONS:
         if exclusion.concerns(one.name, other.name):
             return exclusion.reason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ccarchiver_sim.testbed.rig import CONTROLLER, OODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from redis.asyncio import Redis
 
@@ -36,10 +36,19 @@ class PeerPool:
         Settings of its site.
     redis
         Returns a client of the archiver's database.
+    forwarder_options
+        Options of every Forwarder.
     """
 
-    def __init__(self, rig: Rig, settings: Settings, redis: Callable[[], Redis]) -> None:
+    def __init__(
+        self,
+        rig: Rig,
+        settings: Settings,
+        redis: Callable[[], Redis],
+        forwarder_options: Sequence[str] = (),
+    ) -> None:
         self._rig = rig
+        self._forwarder_options = forwarder_options
         self._settings = settings
         self._redis = redis
         self._numbers = itertools.count(1)
@@ -80,7 +89,8 @@ class PeerPool:
 
         Its name is new, so no message for an earlier Forwarder reaches it.
         """
-        peer = self._rig.start_forwarder(f"fwd{next(self._numbers)}", *options)
+        name = f"fwd{next(self._numbers)}"
+        peer = self._rig.start_forwarder(name, *self._forwarder_options, *options)
         self.forwarders.append(peer)
         return peer
 

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ccarchiver_core.keys import UNFINISHED, Worker, image
+from ccarchiver_core.keys import MISSED, UNFINISHED, Worker, image
 from ccarchiver_sim.faults.raw_publisher import depths
 from ccarchiver_sim.pace import Deadline
 
@@ -78,8 +78,14 @@ async def read_progress(testbed: FaultTestbed) -> Progress:
         mailboxes = [
             (await client.xlen(worker.mailbox), await _newest(client, worker)) for worker in Worker
         ]
-        unfinished = set(await client.zrange(UNFINISHED, 0, -1))
-        records = [tuple(sorted((await client.hgetall(image(obsid))).items())) for obsid in obsids]
+        unfinished = {
+            *await client.zrange(UNFINISHED, 0, -1),
+            *await client.zrange(MISSED, 0, -1),
+        }
+        async with client.pipeline(transaction=False) as pipe:
+            for obsid in obsids:
+                pipe.execute_command("HGETALL", image(obsid))
+            records = [tuple(sorted(fields.items())) for fields in await pipe.execute()]
     forwarders = [
         f"{peer.name}_consume" for peer in testbed.peer_pool.forwarders if peer.is_running
     ]

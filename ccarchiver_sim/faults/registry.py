@@ -12,6 +12,7 @@ from ccarchiver_sim.faults.scenarios import (
     instances,
     kills,
     messages,
+    missed,
     network,
     queues,
     storage,
@@ -29,9 +30,10 @@ FAMILIES = (
     queues,
     controllers,
     failover,
+    missed,
 )
 """Scenarios that need an operator come last, so that their after-effects cannot affect others. Then
-those with a Redis group run, on another testbed."""
+those with a Redis group and those with catch-up run, each on another testbed."""
 
 MAKERS: dict[str, Callable[[], Scenario]] = {
     make().name: make for family in FAMILIES for make in family.SCENARIOS

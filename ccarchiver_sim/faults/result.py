@@ -61,7 +61,7 @@ class Result:
 def judge(oracle: Oracle, run: int, scenario: str, faults: Sequence[Fault]) -> Result:
     """Return the figures of a scenario run."""
     traces = oracle.of(run)
-    accepted = [trace for trace in traces if trace.is_accepted]
+    accepted = oracle.accepted(run)
     incomplete = {trace.obsid for trace in oracle.incomplete(run)}
     recovered, slowest, lost, dead_lettered = 0, 0.0, 0, 0
     for trace in accepted:

@@ -46,6 +46,10 @@ class Scenario(ABC):
     """Whether Redis must be a master with replicas and Sentinels, for which the campaign starts
     another testbed."""
 
+    needs_catch_up: bool = False
+    """Whether each exposure that the camera takes must be delivered, also one whose events the
+    archiver could not receive. The campaign starts another testbed for it."""
+
     unattended: tuple[float, ...] | None = None
     """Outages that end before an operator is needed; None for all of them, or for no outage if
     `may_fault` is set."""
@@ -69,6 +73,11 @@ class Scenario(ABC):
         """Remarks for the reader of the results."""
         self.failures: list[str] = []
         """Expectations other than the delivery of images that were not met."""
+
+    @property
+    def needs_other_testbed(self) -> bool:
+        """Whether it cannot run on the testbed of most scenarios."""
+        return self.needs_redis_group or self.needs_catch_up
 
     def unattended_outages(self) -> tuple[float, ...]:
         """Return the outages that the archiver must survive without an operator."""

@@ -21,6 +21,8 @@ ACK_TIMEOUT_S: Final = 2.0 * FACTOR
 """Two missed acknowledgements are detected within four seconds instead of ten."""
 LATE_ACK_S: Final = 1.25 * ACK_TIMEOUT_S
 """Delay of an answer that arrives after the first deadline and before the second one."""
+SCAN_INTERVAL_S: Final = 10.0 * FACTOR
+"""A scan that died with its Forwarder is repeated within seconds instead of ten minutes."""
 LEASE_TTL_S: Final = 2.0 * FACTOR
 PAST_LEASE_S: Final = 1.25 * LEASE_TTL_S
 """Longer than the lease, but with the start of another instance shorter than WATCHDOG_TIMEOUT."""

@@ -71,7 +71,7 @@ def candidates() -> list[str]:
     return [
         name
         for name, make in MAKERS.items()
-        if make().unattended_outages() and not make().needs_redis_group
+        if make().unattended_outages() and not make().needs_other_testbed
     ]
 
 

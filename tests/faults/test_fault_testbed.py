@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccarchiver_core.config.settings import Settings, load_settings
+from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_sim.faults.fault_testbed import FaultTestbed
 from ccarchiver_sim.testbed.folder import SITE_FILE
 
@@ -37,3 +38,10 @@ def test_workers_of_a_redis_group_ask_the_sentinels_and_peers_use_the_proxy(fold
     assert list(workers.redis_sentinels) == testbed.redis_group.addresses["REDIS_SENTINELS"]
     assert testbed.settings.redis_port == testbed.redis_proxy.port
     assert testbed.rig.redis is testbed.redis_group.first
+
+
+def test_testbed_with_catch_up_archives_missed_exposures(folder: Path) -> None:
+    workers = settings_of_the_workers(FaultTestbed(1, folder, with_catch_up=True))
+    assert workers.catch_up is CatchUp.AUTOMATIC
+    assert "{obsid}" in workers.header_url_template
+    assert settings_of_the_workers(FaultTestbed(1, folder)).catch_up is CatchUp.REPORT

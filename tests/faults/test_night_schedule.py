@@ -68,8 +68,8 @@ def test_faults_that_need_an_operator_are_left_out() -> None:
     assert MAKERS["forwarders-gone"]().unattended_outages() == (3.0,)
 
 
-def test_faults_that_need_a_redis_group_are_left_out() -> None:
-    assert not [name for name in candidates() if MAKERS[name]().needs_redis_group]
+def test_faults_that_need_another_testbed_are_left_out() -> None:
+    assert not [name for name in candidates() if MAKERS[name]().needs_other_testbed]
 
 
 def test_outages_are_unattended_and_scaled() -> None:

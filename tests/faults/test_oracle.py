@@ -107,6 +107,17 @@ def test_image_put_while_not_enabled_is_not_accepted() -> None:
     assert verdict(oracle).accepted == 0
 
 
+def test_image_put_while_not_enabled_must_be_delivered_by_the_catch_up() -> None:
+    oracle = Oracle(CCDS, lambda _obsid: 0, has_catch_up=True)
+    oracle.run = 1
+    put_all(oracle, enabled=False)
+    oracle.put(START, "CC_O_20261122_000002", 10.0, enabled=False)
+    result = verdict(oracle)
+    assert (result.accepted, result.lost) == (1, 1)
+    report_all(oracle)
+    assert verdict(oracle).lost == 0
+
+
 def test_an_image_without_its_readout_is_not_accepted() -> None:
     oracle = oracle_with()
     oracle.put(START, IMAGE, 1.0, enabled=True)

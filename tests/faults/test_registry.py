@@ -26,7 +26,7 @@ def test_runs_of_a_scenario_do_not_share_notes() -> None:
 
 def test_a_short_campaign_has_a_scenario_of_each_family() -> None:
     for family in FAMILIES:
-        if all(make().needs_redis_group for make in family.SCENARIOS):
+        if all(make().needs_other_testbed for make in family.SCENARIOS):
             continue  # they need a testbed of their own
         assert not {make().name for make in family.SCENARIOS}.isdisjoint(SHORT), family.__name__
     assert [name for name in MAKERS if name in SHORT] == list(SHORT), (
