@@ -21,7 +21,7 @@ STOP_LIMIT_S = 20.0
 """The server writes a checkpoint before it ends: a few megabytes in a test."""
 PROGRAMS = Path("/usr/lib/postgresql")
 """Debian's folder, with a folder for each major version."""
-USERS = ("postgres", "nobody")
+USERS = ("postgres", "daemon")
 """Users without rights, in the sequence of preference: PostgreSQL does not run as root. The package
 creates the first one."""
 ROLE = "butler"
@@ -31,7 +31,7 @@ EXTENSION = "btree_gist"
 """Extension with which the Butler compares the times of datasets."""
 SETTINGS = {
     "listen_addresses": LOOPBACK,
-    # No socket: its folder would be in the way of a second server.
+    # No socket: two servers cannot have one in the same folder.
     "unix_socket_directories": "",
     # What was written survives the end of the server, but not that of the machine.
     "fsync": "off",

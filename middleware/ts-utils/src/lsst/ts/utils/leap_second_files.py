@@ -25,7 +25,7 @@ NTP_EPOCH = datetime(1900, 1, 1, tzinfo=UTC).timestamp()
 """Begin of the time scale of NTP, in unix seconds."""
 MONTH_LETTERS = 3
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-"""The first letters of the months, as both kinds of files have them in any locale."""
+"""The months in three letters, as both kinds of files have them in any locale."""
 _EXPIRY = re.compile(r"#.*File expires on[:\s]+(\d+)\s+(\w+)\s+(\d+)")
 
 
