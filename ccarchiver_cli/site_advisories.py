@@ -72,6 +72,13 @@ def advisories(settings: Settings) -> Iterator[Advisory]:
             f"(STALLED_AFTER, {settings.stalled_after:g} s); with HEADER_URL_TEMPLATE the header "
             "is found",
         )
+    if settings.scan_interval < settings.scan_timeout:
+        yield Advisory(
+            "SCAN_INTERVAL",
+            f"SCAN_INTERVAL is {settings.scan_interval:g} s, shorter than SCAN_TIMEOUT "
+            f"({settings.scan_timeout:g} s): a Forwarder that does not answer is asked again "
+            "without a pause, and its acknowledgements are never late; 600 is usual",
+        )
     for name, section in settings.in_plaintext():
         yield Advisory(
             PLAINTEXT_KEY,

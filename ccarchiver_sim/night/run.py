@@ -204,11 +204,12 @@ class NightRun:
             record = FaultRecord(name, fault.began, fault.ended)
             self._faults.append(record)
             self._say(f"{name}: over")
-            await self._settle(began, time.monotonic())
+            is_delivered = await self._settle(began, time.monotonic())
             record.settled = time.monotonic()
             if scenario.lasts_until_restored:
                 record.ended = record.settled
-            self._say(f"{name}: its images are delivered")
+            state = "are delivered" if is_delivered else "are NOT all delivered yet"
+            self._say(f"{name}: its images {state}")
         finally:
             self._failures += scenario.failures
             await self._restore(scenario)
@@ -230,8 +231,10 @@ class NightRun:
         oracle = self._testbed.oracle
         return self._open == 0 and not oracle.outstanding(oracle.run)
 
-    async def _settle(self, began: float, ended: float) -> None:
+    async def _settle(self, began: float, ended: float) -> bool:
         """Wait until all images from before the end of the fault are delivered.
+
+        Return whether they are; the oracle decides at the end of the night.
 
         One of them must be from after its begin: without it, the fault would have no effect.
         """
@@ -245,8 +248,10 @@ class NightRun:
                 for trace in oracle.accepted(oracle.run)
             )
 
-        with suppress(polling.WaitError):  # the oracle decides at the end of the night
+        with suppress(polling.WaitError):
             await polling.wait_for(is_settled, SETTLE_LIMIT_S, "the images")
+            return True
+        return False
 
     async def _wait_for_deliveries(self) -> None:
         testbed = self._testbed

@@ -168,6 +168,18 @@ def test_config_check_notes_automatic_catch_up_without_header_address(
     assert ("until it is stalled (STALLED_AFTER, 90 s)" in words) is is_noted
 
 
+@pytest.mark.parametrize(("interval_s", "is_noted"), [(10, True), (20, False)])
+def test_config_check_notes_a_scan_interval_shorter_than_the_timeout(
+    interval_s: int, tmp_path: Path, *, is_noted: bool
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f"ROOT:\n  SCAN_INTERVAL: {interval_s}\n", encoding="utf-8")
+    result = typed("check", str(path))
+    words = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert ("SCAN_INTERVAL is 10 s, shorter than SCAN_TIMEOUT (20 s)" in words) is is_noted
+
+
 def test_config_show_lists_every_setting_with_value_origin_and_meaning(in_use: Path) -> None:
     shown = {one["key"]: one for one in json.loads(typed("show", "--json").stdout)["settings"]}
     assert shown["ACK_TIMEOUT"] | {"meaning": ""} == {
