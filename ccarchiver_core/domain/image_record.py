@@ -64,6 +64,9 @@ UNACCEPTED_STATES = frozenset(
 )
 """States of images that are in the ledger and were not accepted."""
 
+UNSEEN_STATES = frozenset({ImageState.MISSED, ImageState.DISMISSED})
+"""States of images of which perhaps no event arrived."""
+
 
 @dataclass(frozen=True)
 class ReceivedEvent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import UNSEEN_STATES, ImageState
 
 
 class ImageSummary(BaseModel):
@@ -37,6 +37,16 @@ class ImageSummary(BaseModel):
     """Why an operator has dismissed it; empty if it was never dismissed."""
     is_caught_up: bool = False
     """Whether it was missed and accepted later."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether an event or its files have shown that the camera has used this name.
+
+        A name in the answer to a scan, and a number between two others, do not show it.
+        """
+        if self.state is ImageState.COMPLETE:
+            return True
+        return not self.is_caught_up and (self.state not in UNSEEN_STATES or self.events > 0)
 
     @property
     def took_s(self) -> float | None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
+from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, UNSEEN_STATES, ImageState
 from ccarchiver_core.domain.number_gaps import number_gaps
 from ccarchiver_core.status.images import bounds_of, names_between
 from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from redis.asyncio import Redis
 
@@ -24,9 +24,6 @@ SLOWEST = 5
 """Slowest images that are named: enough to see whether they have something in common."""
 
 PERCENTS = (50, 90, 99)
-
-UNSEEN_STATES = frozenset({ImageState.MISSED, ImageState.DISMISSED})
-"""States of images of which perhaps no event arrived."""
 
 NO_CODE = 0
 """Stands for the error code of an image that failed without one, because of its age."""
@@ -152,7 +149,9 @@ def summarize(
             {percent: _percentile(took, percent) for percent in PERCENTS} if took else {}
         ),
         slowest=took[: -SLOWEST - 1 : -1],
-        gaps=find_gaps([image.obsid for image in images]),
+        gaps=find_gaps(
+            [image.obsid for image in images], {image.obsid for image in images if image.is_proven}
+        ),
     )
 
 
@@ -165,9 +164,15 @@ def _percentile(ordered: Sequence[SlowImage], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)].took_s
 
 
-def find_gaps(names: Sequence[str]) -> list[Gap]:
-    """Return the numbers that are missing between names that differ only in their last number."""
+def find_gaps(names: Sequence[str], proven: Container[str] | None = None) -> list[Gap]:
+    """Return the numbers that are missing between names that differ only in their last number.
+
+    Parameters
+    ----------
+    names, proven
+        See `ccarchiver_core.domain.number_gaps.number_gaps`.
+    """
     return [
         Gap(first=gap.sequence.name(gap.first), last=gap.sequence.name(gap.last), count=gap.size)
-        for gap in number_gaps(names)
+        for gap in number_gaps(names, proven)
     ]

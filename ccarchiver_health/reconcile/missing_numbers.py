@@ -72,6 +72,8 @@ class MissingNumbers:
         own = {name: at for name, at in known.items() if name.startswith(self._prefix)}
         latest = now - (GRACE_S if grace_s is None else grace_s)
         gaps = [gap for gap in number_gaps(own) if own[gap.next_name] <= latest]
+        if gaps:
+            gaps = await self._between_proven(gaps, own)
         self._report_long(gaps)
         missed = _missed_images(gaps, own, now)
         if not missed:
@@ -82,6 +84,14 @@ class MissingNumbers:
             return 0  # an event of one of them has arrived: the next call has the rest
         log_missed(missed)
         return len(missed)
+
+    async def _between_proven(
+        self, gaps: list[NumberGap], own: Mapping[str, float]
+    ) -> list[NumberGap]:
+        """Return the gaps between images that the camera took for certain."""
+        summaries = await self._ledger.read_summaries(own)
+        proven = {image.obsid for image in summaries if image.is_proven}
+        return [gap for gap in number_gaps(own, proven) if gap in set(gaps)]
 
     @property
     def _prefix(self) -> str:

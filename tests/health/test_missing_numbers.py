@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core.domain.exposure import StartIntegration
-from ccarchiver_core.domain.image_record import ImageState, ReceivedEvent
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage, ReceivedEvent
 from ccarchiver_core.keys import Worker
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
@@ -38,6 +38,7 @@ class NumbersHarness:
         self.redis = health.redis
         self.ledger = ImageLedger(health.redis)
         self.numbers = MissingNumbers(health)
+        self._health = health
         self._sal = sal
         self._job = 0
 
@@ -129,6 +130,24 @@ async def test_image_that_is_skipped_is_not_missing(fresh_redis: PrivateRedis) -
 
         assert await harness.numbers.record() == 0
         assert (await read_fields(harness.redis, name(2)))["state"] == "skipped"
+
+
+async def test_name_that_only_a_scan_has_listed_ends_no_gap(fresh_redis: PrivateRedis) -> None:
+    async with searching(fresh_redis) as harness:
+        await harness.accept(name(1), name(5))
+        listed = [
+            MissedImage(name(number), time.time() - AGE_S, MissedBy.SCAN) for number in (3, 900)
+        ]
+        transaction = Transaction()
+        ImageLedger.record_missed(transaction, listed)
+        await harness._health.transactions.apply(transaction)
+
+        assert await harness.numbers.record() == 2
+        assert sorted(await harness.ledger.missed_images()) == [
+            name(number) for number in (2, 3, 4, 900)
+        ]
+        await harness.accept(name(902))
+        assert await harness.numbers.record() == 895
 
 
 async def test_full_ledger_has_no_gaps(fresh_redis: PrivateRedis) -> None:

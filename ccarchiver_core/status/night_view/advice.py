@@ -27,7 +27,7 @@ REFUSED = "name used before"
 NUMBERS_MISSING = "number missing"
 """What the table calls an exposure that was refused, and numbers without an image."""
 
-GOOD_STATES = frozenset({ImageState.COMPLETE, ImageState.UNANNOUNCED})
+GOOD_STATES = frozenset({ImageState.COMPLETE, ImageState.UNANNOUNCED, ImageState.DISMISSED})
 """States of images of which nothing is missing here."""
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ccarchiver_core.config.settings import Settings
     from ccarchiver_core.domain.exposure import Instruction
+    from ccarchiver_core.domain.image_summary import ImageSummary
     from ccarchiver_core.domain.image_times import TimedSummary
     from ccarchiver_core.domain.refused_exposure import NamedRefusal
     from ccarchiver_core.store.state_history import StateChange
@@ -215,7 +216,7 @@ def _view(
     begin, end = bounds_of(day)
     summaries = [image.summary for image in images]
     files = settings.files_per_image
-    gaps = _gaps({one.summary.obsid: one.summary.at for one in (*preceding, *images)})
+    gaps = _gaps([one.summary for one in (*preceding, *images)])
     summary = summarize(day, summaries, files, refused)
     names = message_names(settings) if place.has_steps else None
     return NightView(
@@ -254,8 +255,10 @@ def _exposure(
     )
 
 
-def _gaps(known: dict[str, float]) -> list[TimedGap]:
-    """Return the missing numbers; `known` has the times of the images by name."""
+def _gaps(images: Sequence[ImageSummary]) -> list[TimedGap]:
+    """Return the numbers that are missing between those of the images."""
+    known = {image.obsid: image.at for image in images}
+    proven = {image.obsid for image in images if image.is_proven}
     return [
         TimedGap(
             first=gap.sequence.name(gap.first),
@@ -264,5 +267,5 @@ def _gaps(known: dict[str, float]) -> list[TimedGap]:
             begin=known.get(gap.sequence.name(gap.first - 1), 0.0),
             end=known.get(gap.next_name, 0.0),
         )
-        for gap in number_gaps(known)
+        for gap in number_gaps(known, proven)
     ]

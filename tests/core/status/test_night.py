@@ -8,6 +8,7 @@ from ccarchiver_core.domain.image_record import UNACCEPTED_STATES, ImageState
 from ccarchiver_core.domain.image_summary import ImageSummary
 from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.status.night import Gap, find_gaps, summarize
+from ccarchiver_core.status.night_view.advice import missing_of
 
 DAY = dt.date(2026, 11, 22)
 BEGIN = bounds_of(DAY)[0]
@@ -117,3 +118,30 @@ def test_gaps_are_found_within_each_sequence_of_names() -> None:
 def test_find_gaps_ignores_names_that_are_far_apart() -> None:
     assert find_gaps(["i1", "i9"]) != []
     assert find_gaps(["CC_O_20261122_000001", "CC_O_20261122_735514"]) == []
+
+
+def test_image_that_only_a_scan_has_listed_fills_a_gap_and_ends_none() -> None:
+    seen = [summary(number, ImageState.COMPLETE) for number in (1, 4)]
+    listed = [
+        summary(2, ImageState.MISSED, events=0),
+        summary(800, ImageState.MISSED, events=0),
+        summary(900, ImageState.DISMISSED, events=0),
+    ]
+
+    night = summarize(DAY, [*seen, *listed], 9)
+
+    name = "CC_O_20261122_000003"
+    assert night.gaps == [Gap(first=name, last=name, count=1)]
+
+
+def test_dismissed_image_does_not_make_a_night_incomplete() -> None:
+    images = [
+        summary(1, ImageState.COMPLETE),
+        summary(2, ImageState.DISMISSED),
+        summary(3, ImageState.DISMISSED, events=0),
+    ]
+
+    night = summarize(DAY, images, 9)
+
+    assert (night.seen, len(night.dismissed), night.is_complete) == (2, 2, True)
+    assert missing_of(DAY, images, [], night.gaps, 9, BEGIN) == []
