@@ -15,6 +15,7 @@ STATE_SYMBOLS = {
     ImageState.SKIPPED: ("○", "skipped"),
     ImageState.UNANNOUNCED: ("?", "unannounced"),
     ImageState.MISSED: ("!", "missed"),
+    ImageState.DISMISSED: ("⊘", "dismissed"),
     ImageState.UNREADABLE: ("✖", "unreadable"),
 }
 """Symbol and word of each image state, as on the first page."""

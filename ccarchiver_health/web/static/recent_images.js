@@ -18,7 +18,7 @@ const STATES = {
   skipped: ["○", "skipped"],
   unannounced: ["?", "unannounced"],
   missed: ["!", "missed"],
-  dismissed: ["–", "dismissed"],
+  dismissed: ["⊘", "dismissed"],
   unreadable: ["✖", "unreadable"],
 };
 

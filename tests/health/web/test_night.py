@@ -14,6 +14,8 @@ from ccarchiver_core.domain.exposure import Instruction, SentInstruction
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.status.night_view import view
+from ccarchiver_core.status.night_view.words import STATE_SYMBOLS
+from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.testbed.brokers.ports import free_port
 from tests.core.redis_helpers import looking_into
@@ -151,6 +153,26 @@ async def test_page_shows_external_text_as_text_and_links_to_the_timeline(
     assert "<script>x()" not in page
     assert "<i>" not in page
     assert 'href="./#image=%3Ci%3E%22%26a%3Db"' in page
+
+
+async def test_page_has_a_symbol_for_each_state_and_misses_no_dismissed_image(
+    fresh_redis: PrivateRedis,
+) -> None:
+    assert set(STATE_SYMBOLS) == set(ImageState)
+    settings = page_site(fresh_redis.port)
+    day = dt.date(2026, 11, 22)
+    at = bounds_of(day)[0]
+    async with looking_into(settings) as redis, served(settings) as (_server, client):
+        builder = LedgerBuilder(redis, settings)
+        await builder.unaccepted(image(1), at, ImageState.MISSED)
+        transaction = Transaction()
+        ImageLedger.dismiss(transaction, [image(1)], "a test")
+        await builder.write(transaction)
+        answer = await client.ask(f"/night?day={day}")
+
+    assert answer.status == 200
+    assert "⊘ dismissed" in answer.text
+    assert "its record cannot be read" not in answer.text
 
 
 @pytest.mark.parametrize("query", ["day=sideways", "day=9999-12-31", "part=0", "part=x", "part=-1"])
