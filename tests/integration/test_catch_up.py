@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,7 @@ import pytest_asyncio
 
 from ccarchiver_core import keys
 from ccarchiver_core.domain.worker_messages import RequestScan
+from ccarchiver_sim import pace
 from ccarchiver_sim.pace import scaled
 from ccarchiver_sim.testbed import polling
 from tests.support.archiver_harness import LIMIT_S, queue_of
@@ -140,3 +143,26 @@ async def test_slow_scan_makes_no_exposure_fail_and_no_forwarder_lost(
         assert client.hget(keys.image(name), "state") == "complete"
         assert client.hget(keys.image(before), "state") == "complete"
     assert own_archiver.paired() == forwarder.name
+
+
+# Extended: tests/cli/test_catchup_names.py and tests/health/test_catch_up.py cover both halves.
+@pytest.mark.extended
+async def test_command_archives_only_the_named_exposure(
+    own_archiver: ArchiverHarness, daq: Path
+) -> None:
+    await own_archiver.set(("--daq", str(daq)))
+    names = [own_archiver.rig.take() for _ in range(2)]
+    await polling.wait_for(lambda: len(list(daq.iterdir())) == 2, LIMIT_S, "two images in the DAQ")
+    await own_archiver.enable()
+    await polling.wait_for(lambda: set(names) <= set(missed(own_archiver)), LIMIT_S, "two missed")
+
+    argv = [sys.executable, "-m", "ccarchiver_cli.main", "catchup", names[1]]
+    done = await asyncio.to_thread(
+        pace.run, argv, LIMIT_S, env=own_archiver.rig.env, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"1 of 1: {names[1]} complete" in done.stdout
+    assert names[0] in missed(own_archiver)
+    with own_archiver.redis() as client:
+        assert client.hget(keys.image(names[1]), "state") == "complete"
