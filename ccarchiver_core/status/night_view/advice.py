@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.status.images import bounds_of
+from ccarchiver_core.status.missed import is_kept
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,6 +24,8 @@ EVENTS = 3
 """Events of SAL that an image has."""
 
 NOTHING = "nothing to do"
+
+ASK_FORWARDER = "ask the Forwarder whether the camera took it:"
 
 REFUSED = "name used before"
 NUMBERS_MISSING = "number missing"
@@ -66,10 +70,9 @@ def missing_of(
     now : `float`
         Unix time, UTC, seconds.
     """
-    is_over = now > bounds_of(day)[1]
     return [
         *(
-            _image(day, image, files_per_image, is_over=is_over)
+            _image(day, image, files_per_image, now)
             for image in images
             if image.state not in GOOD_STATES
         ),
@@ -78,8 +81,9 @@ def missing_of(
     ]
 
 
-def _image(day: dt.date, image: ImageSummary, files_per_image: int, *, is_over: bool) -> Missing:
-    obsid = image.obsid
+def _image(day: dt.date, image: ImageSummary, files_per_image: int, now: float) -> Missing:
+    obsid, is_over = image.obsid, now > bounds_of(day)[1]
+    name = shlex.quote(obsid)
     files = (
         f"{image.events} of {EVENTS} events, {image.retrieved} of {files_per_image} files "
         f"retrieved, {image.ingested} ingested"
@@ -88,23 +92,25 @@ def _image(day: dt.date, image: ImageSummary, files_per_image: int, *, is_over: 
     match image.state:
         case ImageState.FAILED:
             problem = f"{_code_text(image.failed_code)}{image.failed}"
-            advice, command = "correct the cause, then", f"ccarchiver image {obsid} --retry"
+            advice, command = "correct the cause, then", f"ccarchiver image {name} --retry"
         case ImageState.STALLED:
             problem = files
             advice, command = "check the peer that it waits for, then", replay
         case ImageState.ACCEPTED if is_over:
             problem, advice, command = files, "the night is over:", replay
         case ImageState.ACCEPTED:
-            problem, command = files, f"ccarchiver image {obsid}"
+            problem, command = files, f"ccarchiver image {name}"
             advice = "in progress: it continues by itself; for details"
+        case ImageState.MISSED if image.missed_by != MissedBy.SCAN:
+            problem = "its number is missing between two others, and no scan has listed it"
+            advice, command = ASK_FORWARDER, f"ccarchiver catchup {day} --now"
+        case ImageState.MISSED if is_kept(image, now):
+            problem = "the camera took it, and it was not accepted"
+            advice, command = "to archive it:", f"ccarchiver catchup {name}"
         case ImageState.MISSED:
-            problem = (
-                "the camera took it, and it was not accepted"
-                if image.missed_by == MissedBy.SCAN
-                else "its number is missing between two others, and no scan has listed it"
-            )
-            advice = "with CATCH_UP: automatic it is archived;"
-            command = f"ccarchiver catchup {day}"
+            problem = "the camera took it, it was not accepted, and the camera may not have it now"
+            advice = "if it is lost, with the reason:"
+            command = f"ccarchiver catchup {name} --dismiss --reason TEXT"
         case ImageState.SKIPPED:
             problem = "the CSC was not ENABLED when its events arrived"
             advice, command = NOTHING, ""
@@ -150,6 +156,6 @@ def _gaps(day: dt.date, gaps: Sequence[Gap]) -> Iterator[Missing]:
             count=gap.count,
             state=NUMBERS_MISSING,
             problem="SAL sent no event of it",
-            advice="ask the Forwarder whether the camera took it:",
+            advice=ASK_FORWARDER,
             command=f"ccarchiver catchup {day} --now",
         )

@@ -42,7 +42,7 @@ LANES = (
     ("complete", (ImageState.COMPLETE,)),
     ("open", (ImageState.ACCEPTED, ImageState.STALLED)),
     ("not archived", (ImageState.FAILED, ImageState.MISSED, ImageState.SKIPPED)),
-    ("other", (ImageState.UNREADABLE, ImageState.UNANNOUNCED)),
+    ("other", (ImageState.UNREADABLE, ImageState.UNANNOUNCED, ImageState.DISMISSED)),
 )
 """Lanes of the timeline, and the image states in each."""
 

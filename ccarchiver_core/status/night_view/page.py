@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -284,5 +285,5 @@ def _steps(one: NightExposure) -> Markup:
     steps = [
         tag("li", f"{fine_clock(step.at)} +{step.at - begin:.3f} {step.what}") for step in one.steps
     ]
-    command = tag("code", f"ccarchiver image {one.obsid}")
+    command = tag("code", f"ccarchiver image {shlex.quote(one.obsid)}")
     return tag("details", tag("summary", one.obsid), tag("ol", *steps), command)
