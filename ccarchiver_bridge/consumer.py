@@ -19,6 +19,7 @@ import structlog
 from ccarchiver_bridge.amqp.errors import AmqpError
 from ccarchiver_bridge.backpressure import Backpressure
 from ccarchiver_core.base.backoff import Backoff
+from ccarchiver_core.base.beat import next_beat
 
 if TYPE_CHECKING:
     from ccarchiver_bridge.amqp.connection import AmqpConnection, Delivery
@@ -116,7 +117,7 @@ class Consumer:
         missing = dict.fromkeys(self._arrived, 0)
         shared = dict.fromkeys(self._arrived, 0)
         while True:
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await next_beat(CHECK_INTERVAL_S)
             for name in self._arrived:
                 try:
                     state = await self._connection.inspect(name)

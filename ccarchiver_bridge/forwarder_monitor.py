@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from ccarchiver_bridge.amqp.errors import AmqpError
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.domain.worker_messages import ReplaceForwarder, ReplaceReason
 
@@ -61,7 +61,7 @@ class ForwarderMonitor:
         """Check the paired Forwarder's queue for a consumer until cancelled."""
         missing = 0
         while True:
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await next_beat(CHECK_INTERVAL_S)
             session, connection = self._bridge.session, self._bridge.connection
             if connection is None or not session.is_paired or session.forwarder is None:
                 missing = 0

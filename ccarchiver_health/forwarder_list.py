@@ -12,6 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.errors import RejectedError
 from ccarchiver_core.domain.forwarder import MAX_SHOWN, parse_list_entry
 from ccarchiver_core.redis.replies import text, unless_wrong_type
@@ -65,7 +66,7 @@ class ForwarderList:
             except (RedisError, OSError) as error:
                 _log.debug("forwarder_list.not_read", error=str(error))
             self._malformed.flush()
-            await asyncio.sleep(INTERVAL)
+            await next_beat(INTERVAL)
 
     def parse(self, raw: bytes) -> ForwarderEntry:
         """Return the Forwarder of an entry.

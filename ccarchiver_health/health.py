@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.tasks import cancel_and_wait
 from ccarchiver_core.domain.session import ForwarderLoss, Pairing, Session
@@ -156,7 +157,7 @@ class Health:
                 transaction.require(keys.SESSION, "epoch", session.epoch)
                 write_association(transaction, self._context, session.forwarder)
                 await self._context.transactions.apply(transaction)
-            await asyncio.sleep(self._settings.beacon.seconds_to_update)
+            await next_beat(self._settings.beacon.seconds_to_update)
 
     async def _watch_presence(self) -> None:
         monitor = PresenceMonitor(self._context.redis)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.domain.image_record import ImageRecord, ImageState
 from ccarchiver_core.redis.replies import read_hash, read_length, text, unless_wrong_type
 from ccarchiver_core.store import dead_letters
@@ -74,7 +74,7 @@ class Housekeeping:
         While Redis is unavailable it is postponed.
         """
         while True:
-            await asyncio.sleep(INTERVAL)
+            await next_beat(INTERVAL)
             try:
                 await self.round()
             except (RedisError, OSError) as error:

@@ -5,12 +5,12 @@ The CSC would then start in STANDBY, in which no Forwarder may be paired.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.domain.worker_messages import SessionChanged
 from ccarchiver_core.redis.retry import retry_until_available
 from ccarchiver_core.store import session
@@ -44,7 +44,7 @@ class OrphanedSession:
     async def run(self) -> None:
         """Poll until cancelled."""
         while True:
-            await asyncio.sleep(POLL_INTERVAL)
+            await next_beat(POLL_INTERVAL)
             missing_s = self._watchdog.missing_for(keys.Worker.SAL)
             if missing_s > self._context.settings.resume_window:
                 await self._end_session(missing_s)

@@ -5,7 +5,6 @@ A short outage is logged, a long one is a fault.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,10 @@ from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
 from ccarchiver_core.base import clock
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.redis.errors import describe
-from ccarchiver_core.runtime.heartbeat import TTL, read_heartbeat
+from ccarchiver_core.runtime.heartbeat import TTL, read_heartbeats
 from ccarchiver_sal import saved_state
 
 if TYPE_CHECKING:
@@ -75,14 +75,13 @@ class DependencyMonitor:
         """Check every INTERVAL until cancelled."""
         settings = self._context.settings
         while True:
-            await asyncio.sleep(INTERVAL)
+            await next_beat(INTERVAL)
             self._log_clock_jump()
             try:
                 await saved_state.write_alive(self._context.redis)
-                workers = {
-                    str(worker): await read_heartbeat(self._context.redis, worker)
-                    for worker in (keys.Worker.BRIDGE, keys.Worker.HEALTH)
-                }
+                workers = await read_heartbeats(
+                    self._context.redis, (keys.Worker.BRIDGE, keys.Worker.HEALTH)
+                )
             except (RedisError, OSError) as error:
                 self._update(REDIS, is_available=False, reason=describe(error))
                 if self.absent_for(REDIS) > settings.broker_outage_limit:

@@ -8,7 +8,6 @@ one host: the CSC would stay ENABLED and receive no event. Only a restart of the
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 import socket
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import structlog
 
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.errors import InterfaceChangedError
 from ccarchiver_sal.adapter import is_stand_in
 
@@ -104,7 +104,7 @@ class InterfaceWatch:
             If the interface has another address. The process must end and be started again.
         """
         while True:
-            await asyncio.sleep(INTERVAL)
+            await next_beat(INTERVAL)
             self.check()
 
     def check(self) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 
 from ccarchiver_core import __version__, keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.base.intervals import HEARTBEAT_S
 from ccarchiver_core.domain.record_types import (
@@ -24,12 +25,13 @@ from ccarchiver_core.domain.record_types import (
     UnixTime,
 )
 from ccarchiver_core.log import logs
-from ccarchiver_core.redis.replies import read_length, read_string
+from ccarchiver_core.redis.replies import raise_other_errors, read_length, read_string
+from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT, NoAnswerError, TimeoutRedis
 from ccarchiver_core.store import unreadable
 from ccarchiver_core.store.field_parser import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from redis.asyncio import Redis
 
@@ -39,6 +41,9 @@ _log = structlog.get_logger(__name__)
 
 INTERVAL = HEARTBEAT_S
 """Seconds between two heartbeats. The other workers detect missing ones after a few of them."""
+
+RESOURCES_INTERVAL = 5.0
+"""Seconds between two readings of the process' resources, which cost as much as the heartbeat."""
 
 TTL = 10.0
 """Time to live of a heartbeat in seconds, the same as that of a Forwarder's presence key."""
@@ -98,6 +103,15 @@ class BrokerLinkStats(NamedTuple):
     problem: str = ""
 
 
+class _Resources(NamedTuple):
+    """Resources that the process uses; the fields are those of the `Heartbeat`."""
+
+    rss_bytes: int
+    cpu_share: float
+    threads: int
+    open_files: int
+
+
 class HeartbeatPublisher:
     """Publishes the heartbeat of one worker.
 
@@ -117,6 +131,8 @@ class HeartbeatPublisher:
         self._worker = worker
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only starts the interval
+        self._resources: _Resources | None = None
+        self._resources_at = 0.0
         self._started = dt.datetime.now(tz=dt.UTC).isoformat(timespec="milliseconds")
         self.state = "starting"
         """What the worker does at present, for the operator."""
@@ -135,16 +151,39 @@ class HeartbeatPublisher:
 
         A heartbeat that Redis does not accept is only logged: it may be unavailable or read-only.
         """
+        depth: int | None = None
         while True:
             try:
-                depth = await read_length(self._redis, self._worker.mailbox)
-                text = self.read(depth).model_dump_json()
-                await self._redis.set(self._worker.alive, text, px=int(TTL * 1000))
+                if depth is None:
+                    depth = await read_length(self._redis, self._worker.mailbox)
+                depth = await self._publish_once(depth)
                 self.is_published = True
             except (RedisError, OSError) as error:
                 self.is_published = False
+                depth = None
                 _log.debug("heartbeat.missed", error=str(error))
-            await asyncio.sleep(INTERVAL)
+            await next_beat(INTERVAL)
+
+    async def _publish_once(self, mailbox_depth: int) -> int:
+        """Write one heartbeat, and return the depth of the mailbox for the next one.
+
+        Both commands are sent at once, which halves the CPU time of an idle worker's heartbeat.
+        """
+        text = self.read(mailbox_depth).model_dump_json()
+        try:
+            # A pipeline has no time limit of its own, unlike a command.
+            async with (
+                asyncio.timeout(COMMAND_TIMEOUT),
+                self._redis.pipeline(transaction=False) as pipe,
+            ):
+                pipe.execute_command("SET", self._worker.alive, text, "PX", int(TTL * 1000))
+                pipe.execute_command("XLEN", self._worker.mailbox)
+                written, depth = raise_other_errors(await pipe.execute(raise_on_error=False))
+        except TimeoutError as error:
+            raise NoAnswerError(TimeoutRedis.no_answer) from error
+        if isinstance(written, Exception):
+            raise written
+        return 0 if isinstance(depth, Exception) else int(depth)
 
     async def stop(self) -> None:
         """Delete the heartbeat at a clean stop; if that fails, it expires by itself."""
@@ -155,36 +194,61 @@ class HeartbeatPublisher:
 
     def read(self, mailbox_depth: int) -> Heartbeat:
         """Return a heartbeat with the present values."""
-        link = self.read_broker_link()
-        with self._process.oneshot():
-            return Heartbeat(
-                worker=self._worker,
-                pid=self._process.pid,
-                host=host_name(),
-                version=__version__,
-                started=self._started,
-                written_at=time.time(),
-                state=self.state,
-                degraded_reason=self.degraded_reason,
-                rss_bytes=self._process.memory_info().rss,
-                cpu_share=self._process.cpu_percent() / 100,
-                threads=self._process.num_threads(),
-                open_files=self._process.num_fds(),
-                mailbox_depth=mailbox_depth,
-                mailbox_progress=self._mailbox.progress,
-                last_error=logs.last_error.text,
-                last_error_at=logs.last_error.at,
-                link_since=link.since,
-                published_at=link.published_at,
-                publish_s=link.publish_s,
-                link_problem=link.problem,
-            )
+        link, resources = self.read_broker_link(), self._read_resources()
+        return Heartbeat(
+            worker=self._worker,
+            pid=self._process.pid,
+            host=host_name(),
+            version=__version__,
+            started=self._started,
+            written_at=time.time(),
+            state=self.state,
+            degraded_reason=self.degraded_reason,
+            rss_bytes=resources.rss_bytes,
+            cpu_share=resources.cpu_share,
+            threads=resources.threads,
+            open_files=resources.open_files,
+            mailbox_depth=mailbox_depth,
+            mailbox_progress=self._mailbox.progress,
+            last_error=logs.last_error.text,
+            last_error_at=logs.last_error.at,
+            link_since=link.since,
+            published_at=link.published_at,
+            publish_s=link.publish_s,
+            link_problem=link.problem,
+        )
+
+    def _read_resources(self) -> _Resources:
+        """Return the resources of the process, at most `RESOURCES_INTERVAL` old."""
+        now = time.monotonic()
+        if self._resources is None or now - self._resources_at >= RESOURCES_INTERVAL:
+            self._resources_at = now
+            with self._process.oneshot():
+                self._resources = _Resources(
+                    rss_bytes=self._process.memory_info().rss,
+                    cpu_share=self._process.cpu_percent() / 100,
+                    threads=self._process.num_threads(),
+                    open_files=self._process.num_fds(),
+                )
+        return self._resources
 
 
 async def read_heartbeat(redis: Redis, worker: keys.Worker) -> Heartbeat | None:
     """Return the heartbeat of a worker, or None if there is none; see `parse_heartbeat`."""
     raw = await read_string(redis, worker.alive)
     return None if raw is None else parse_heartbeat(worker, raw)
+
+
+async def read_heartbeats(
+    redis: Redis, workers: Iterable[keys.Worker]
+) -> dict[keys.Worker, Heartbeat | None]:
+    """Return the heartbeats of several workers, read with one command; see `parse_heartbeat`."""
+    names = list(workers)
+    raw = await redis.mget([worker.alive for worker in names])
+    return {
+        worker: None if text is None else parse_heartbeat(worker, text)
+        for worker, text in zip(names, raw, strict=True)
+    }
 
 
 def parse_heartbeat(worker: keys.Worker, text: bytes | str) -> Heartbeat:

@@ -19,6 +19,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from ccarchiver_core.base.backoff import LONGEST, Backoff
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.errors import DataLostError, FencedError, LeaseHeldError
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.base.scripts import read_script
@@ -249,7 +250,7 @@ class Lease:
                 raise FencedError(msg)
             self._transactions.lease_valid_until = requested_at + self._ttl_ms / 1000
             backoff = Backoff()
-            await asyncio.sleep(self._interval)
+            await next_beat(self._interval)
 
     async def release(self) -> None:
         """Release the lease, so that a successor need not wait; best effort, safe to repeat."""

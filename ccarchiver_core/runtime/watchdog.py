@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 import psutil
 import structlog
 
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.host import host_name
 from ccarchiver_core.redis.errors import UNAVAILABLE_ERRORS
 from ccarchiver_core.redis.replies import read_string
 from ccarchiver_core.redis.retry import retry_until_available
-from ccarchiver_core.runtime.heartbeat import read_heartbeat
+from ccarchiver_core.runtime.heartbeat import read_heartbeats
 from ccarchiver_core.runtime.lease import parse_holder
 from ccarchiver_core.store.transaction import Transaction
 
@@ -82,17 +82,14 @@ class Watchdog:
         """Poll until cancelled."""
         self._polled_at = time.monotonic()
         while True:
-            await asyncio.sleep(POLL_INTERVAL)
+            await next_beat(POLL_INTERVAL)
             await self._poll()
 
     async def _poll(self) -> None:
         now = time.monotonic()
         late_s, self._polled_at = now - self._polled_at - POLL_INTERVAL, now
         try:
-            heartbeat = {
-                worker: await read_heartbeat(self._context.redis, worker)
-                for worker in self._watched
-            }
+            heartbeat = await read_heartbeats(self._context.redis, self._watched)
         except UNAVAILABLE_ERRORS:
             self._reset_all()
             return

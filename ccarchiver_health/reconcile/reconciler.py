@@ -13,6 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from ccarchiver_core import keys
+from ccarchiver_core.base.beat import next_beat
 from ccarchiver_core.base.clock import unix_time
 from ccarchiver_core.base.errors import CcArchiverError
 from ccarchiver_core.config.value_types import CatchUp
@@ -112,7 +113,7 @@ class Reconciler:
     async def _repeat(work: Callable[[], Awaitable[None]], interval: Callable[[], float]) -> None:
         """Repeat a piece of work after each interval, also after an error."""
         while True:
-            await asyncio.sleep(interval())
+            await next_beat(interval())
             try:
                 await work()
             except (RedisError, OSError) as error:
