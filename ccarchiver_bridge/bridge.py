@@ -384,6 +384,7 @@ class Bridge:
 
     async def _retry_overdue_acks(self) -> None:
         while True:
+            await self._pending_acks.wait_until_expected()
             await asyncio.sleep(RETRY_INTERVAL_S)
             await self._ack_handler.retry_overdue()
 

@@ -7,6 +7,7 @@ a broker nor a clock jump makes a peer look silent.
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import itertools
 import time
@@ -49,6 +50,7 @@ class PendingAcks:
         self._timeout = ack_timeout
         self._pending_acks: dict[str, PendingAck] = {}
         self._due: dict[str, float] = {}
+        self._has_due = asyncio.Event()
         self._place: dict[str, int] = {}
         self._places = itertools.count()
         self._acknowledged: dict[str, list[tuple[int, float]]] = {}
@@ -75,7 +77,14 @@ class PendingAcks:
         """
         self._pending_acks[pending.ack_id] = pending
         self._due[pending.ack_id] = time.monotonic() + self._timeout
+        self._has_due.set()
         self._place[pending.ack_id] = next(self._places)
+
+    async def wait_until_expected(self) -> None:
+        """Wait while no acknowledgement has a deadline: the bridge is then idle."""
+        if not self._due:
+            self._has_due.clear()
+        await self._has_due.wait()
 
     def extend_later(self, pending: PendingAck) -> None:
         """Restart the deadlines of the messages that the peer got after this acknowledged one.

@@ -94,9 +94,11 @@ class AmqpConnection:
         self._publishing: Channel | None = None
         self._consuming: Channel | None = None
         self._confirmations = Confirmations()
-        self._requests: set[asyncio.Future[Method[Any]]] = set()
+        self._requests: dict[asyncio.Future[Method[Any]], Channel] = {}
         self._consumers: dict[str, Callable[[], None]] = {}
         self._admin = asyncio.Lock()
+        self._admin_open: Channel | None = None
+        """Channel of the last request under the lock, for the next one."""
         self.blocked_reason = ""
         """Why RabbitMQ accepts no messages now, in its own words; empty if it accepts them."""
         self.block_changed = asyncio.Event()
@@ -390,12 +392,7 @@ class AmqpConnection:
             if not answer.done():
                 answer.set_result(frame)
 
-        def on_close(_channel: object, error: BaseException) -> None:
-            if not answer.done():
-                answer.set_exception(rejections.caused_by(error))
-
-        channel.add_on_close_callback(on_close)
-        self._requests.add(answer)
+        self._requests[answer] = channel
         try:
             method(*args, callback=on_answer, **kwargs)
             async with asyncio.timeout(self._publish_timeout):
@@ -403,30 +400,39 @@ class AmqpConnection:
         except pika.exceptions.AMQPError as error:
             raise rejections.caused_by(error) from error
         finally:
-            self._requests.discard(answer)
+            self._requests.pop(answer, None)
         if not answer.done():
             raise AmqpError(self.closed.result())
         return answer.result()
 
     @contextlib.asynccontextmanager
     async def _admin_channel(self) -> AsyncIterator[Channel]:
-        """Open a separate channel: the broker closes a channel when it rejects a request on it."""
+        """Return a separate channel: the broker closes a channel when it rejects a request on it.
+
+        The channel stays open for the next request. To open one for each check of a queue would
+        take most of the CPU time of an idle bridge.
+        """
         async with self._admin:
             self._require_unblocked()
-            try:
-                async with asyncio.timeout(self._publish_timeout):
-                    channel = await self._channel()
-            except TimeoutError:
-                self._drop("RabbitMQ does not open a channel")
-                raise AmqpError("RabbitMQ does not answer") from None
+            channel = self._admin_open
+            if channel is None or not channel.is_open:
+                try:
+                    async with asyncio.timeout(self._publish_timeout):
+                        channel = self._admin_open = await self._channel()
+                except TimeoutError:
+                    self._drop("RabbitMQ does not open a channel")
+                    raise AmqpError("RabbitMQ does not answer") from None
             try:
                 yield channel
             except TimeoutError:
                 self._drop("RabbitMQ does not answer a request")
                 raise AmqpError("RabbitMQ does not answer") from None
-            finally:
+            except BaseException:
+                # The answer may still arrive, so the next request needs another channel.
+                self._admin_open = None
                 if channel.is_open:
                     channel.close()
+                raise
 
     def _require_unblocked(self) -> None:
         if self.blocked_reason:
@@ -454,6 +460,9 @@ class AmqpConnection:
             on_cancelled()
 
     def _on_channel_closed(self, channel: Channel, error: BaseException) -> None:
+        for request, its_channel in self._requests.items():
+            if its_channel is channel and not request.done():
+                request.set_exception(rejections.caused_by(error))
         if channel is self._publishing or channel is self._consuming:
             self._drop(f"RabbitMQ closed a channel: {explain(error)}")
 

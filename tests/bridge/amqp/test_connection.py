@@ -253,6 +253,20 @@ async def test_declare_with_other_arguments_fails_and_the_connection_stays_open(
         await connection.declare("another")
 
 
+async def test_checks_of_a_queue_share_a_channel_until_rabbitmq_closes_it(
+    rabbit_server: PrivateRabbit, fresh_vhost: str
+) -> None:
+    async with opened(rabbit_server, fresh_vhost) as connection:
+        await connection.declare("q")
+        channel = connection._admin_open
+        for _ in range(3):
+            assert await connection.inspect("q") is not None
+            assert connection._admin_open is channel
+        assert await connection.inspect("missing") is None
+        assert await connection.inspect("q") is not None
+        assert connection._admin_open is not channel
+
+
 async def test_inspect_returns_none_for_a_missing_queue_and_purge_empties_a_queue(
     rabbit_server: PrivateRabbit, fresh_vhost: str
 ) -> None:
