@@ -6,10 +6,10 @@ Run it within `ccarchiver_core.store.unreadable.collecting`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ccarchiver_core import keys
-from ccarchiver_core.redis.replies import read_hash, read_string, text
+from ccarchiver_core.redis.replies import raise_other_errors, read_hash, read_string, text
 from ccarchiver_core.redis.timeout_redis import COMMAND_TIMEOUT
 from ccarchiver_core.runtime.heartbeat import read_heartbeat
 from ccarchiver_core.runtime.lease import parse_holder, read_fencing_token, read_standby
@@ -67,9 +67,59 @@ ABSENT = "none"
 """What Redis calls the type of a key that does not exist."""
 
 
+READ_HASHES = (
+    keys.SESSION,
+    keys.CSC,
+    keys.KNOWN_FORWARDERS,
+    keys.ASSOCIATION_ATTEMPTS,
+    keys.PENDING_ACKS,
+    keys.STAGE_DURATIONS,
+    keys.SUPERVISED_PROCESSES,
+    keys.COUNTERS,
+    keys.SCAN,
+    keys.UNREADABLE,
+)
+"""Hashes that `read_fixed` reads."""
+
+READ_STRINGS = tuple(
+    name
+    for worker in keys.Worker
+    for name in (worker.alive, worker.standby, worker.fencing_token, worker.lease)
+)
+"""Strings that `read_fixed` reads."""
+
+
+class _Prefetched:
+    """Replies to the reads of some keys, for readers that expect a client.
+
+    Parameters
+    ----------
+    replies
+        Reply or error for each key.
+    """
+
+    def __init__(self, replies: dict[str, Any]) -> None:
+        self._replies = replies
+
+    async def get(self, name: str) -> Any:  # noqa: ANN401  as the client
+        """Return the reply, or raise the error, as the client does."""
+        reply = self._replies[name]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    hgetall = get
+
+
 async def read_fixed(redis: Redis) -> None:
-    """Read all records but those of the images."""
-    await _read_types(redis)
+    """Read all records but those of the images.
+
+    They are read with one round trip: health does this all night.
+    """
+    await _read_prefetched(cast("Redis", await _prefetch(redis)))
+
+
+async def _read_prefetched(redis: Redis) -> None:
     await read_session(redis)
     await read_csc_state(redis)
     read_watermarks(await read_hash(redis, keys.CSC))
@@ -102,12 +152,20 @@ async def read_all(redis: Redis) -> int:
     return count
 
 
-async def _read_types(redis: Redis) -> None:
+async def _prefetch(redis: Redis) -> _Prefetched:
+    """Read all keys, and report those of a wrong type."""
     # A pipeline has no time limit of its own, unlike a command.
     async with asyncio.timeout(COMMAND_TIMEOUT), redis.pipeline(transaction=False) as pipe:
         for name in TYPES:
             pipe.execute_command("TYPE", name)
-        found = [text(kind) for kind in await pipe.execute()]
-    for (name, expected), kind in zip(TYPES.items(), found, strict=True):
+        for name in READ_HASHES:
+            pipe.execute_command("HGETALL", name)
+        for name in READ_STRINGS:
+            pipe.execute_command("GET", name)
+        found = raise_other_errors(await pipe.execute(raise_on_error=False))
+    for (name, expected), reply in zip(TYPES.items(), found, strict=False):
+        kind = text(reply)
         if kind not in (expected, ABSENT):
             unreadable.report(name, "", f"is a {kind}, not a {expected}")
+    names = (*READ_HASHES, *READ_STRINGS)
+    return _Prefetched(dict(zip(names, found[len(TYPES) :], strict=True)))

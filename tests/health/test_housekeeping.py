@@ -213,6 +213,18 @@ async def test_key_missing_after_a_redis_outage_counts_only_later(tmp_path: Path
         await redis.aclose()
 
 
+@pytest.mark.parametrize("lifetime_ms", [300, 600, 900])
+async def test_expiry_of_a_key_is_polled_at_once(
+    fresh_redis: PrivateRedis, lifetime_ms: int
+) -> None:
+    async with looking_into(site(fresh_redis.port)) as redis:
+        monitor = PresenceMonitor(redis)
+        await redis.set("key", "f99", px=lifetime_ms)
+        await monitor.missing_for("key")
+        await monitor.pause()
+        assert not await redis.exists("key")
+
+
 async def test_unfinished_image_becomes_a_dead_letter_after_a_day(
     fresh_redis: PrivateRedis,
 ) -> None:
