@@ -27,7 +27,7 @@ VERSION ?= next
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types coverage contracts unit integration tests extended campaign campaign-long faults night night-short soak bench bench-ledger bench-takeover bench-detection fuzz screenshots docs docs-links dist licences lock audit notes changelog fmt clean
+.PHONY: help setup setup-tests setup-docs demo quick test test-all test-rest test-busy test-other-release lint types coverage contracts unit integration tests extended campaign campaign-long faults night night-short soak bench bench-ledger bench-takeover bench-detection bench-idle fuzz screenshots docs docs-links dist licences lock audit notes changelog fmt clean
 
 help: ## list these targets
 	@echo "ccarchiver: make TARGET"
@@ -116,6 +116,9 @@ bench-takeover: setup ## duration of a takeover when one of two hosts fails, and
 
 bench-detection: setup ## time until a killed or hung worker or Forwarder is detected and replaced (ROUNDS=3 JSON=file)
 	@$(BIN)/python -m benchmarks.detection --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+bench-idle: setup ## CPU time and memory of the three workers without exposures (ROUNDS=3 JSON=file)
+	@$(BIN)/python -m benchmarks.idle --rounds "$(ROUNDS)" $(if $(JSON),--json "$(JSON)") $(ARGS)
 
 bench: IMAGES = 200
 bench: setup ## latency compared with the floor of the bare hops (IMAGES=200 ROUNDS=3 JSON=file ARGS="--load --growth --profile")

@@ -46,12 +46,27 @@ class Processes:
         times = {worker: process.cpu_times() for worker, process in self._processes.items()}
         return {worker: (spent.user + spent.system) * MS_PER_S for worker, spent in times.items()}
 
+    def pss_mb(self) -> dict[str, float]:
+        """Return each worker's memory in megabytes; shared pages count in equal parts."""
+        return {
+            worker: _pss_bytes(process.pid) / MEGABYTE
+            for worker, process in self._processes.items()
+        }
+
     def rss_mb(self) -> dict[str, float]:
         """Return each worker's resident memory in megabytes."""
         return {
             worker: process.memory_info().rss / MEGABYTE
             for worker, process in self._processes.items()
         }
+
+
+def _pss_bytes(pid: int) -> int:
+    """Return the proportional set size of a process; psutil reads all maps, which is slow."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no line Pss:")
 
 
 def spent_each(before: dict[str, float], after: dict[str, float], count: float) -> dict[str, float]:
