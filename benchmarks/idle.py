@@ -2,7 +2,7 @@
 
     python -m benchmarks.idle --seconds 60 --rounds 2
 
-Nobody visits the status page, and the peers are silent.
+No browser visits the status page, and the peers send nothing.
 """
 
 from __future__ import annotations

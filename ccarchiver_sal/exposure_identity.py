@@ -58,8 +58,10 @@ def compare(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> V
     earlier = known.get(event.kind)
     if earlier is None:
         return _of_other_kinds(known, event)
-    if event.sent_at and earlier.sent_at == event.sent_at:
-        return _SAME  # the same sample, for example from the DDS history
+    # The same sample can come twice, for example from the DDS history.
+    is_same_sample = bool(event.sent_at) and earlier.sent_at == event.sent_at
+    if is_same_sample or _is_substitute(earlier):
+        return _SAME if is_same_sample else _UNKNOWN
     match earlier, event:
         case StartIntegration(), StartIntegration():
             return _starts(earlier, event, known)
@@ -99,6 +101,23 @@ def compare_with_missed(
     if earlier is not None and began_at > 0 and _acquisition_start(earlier) == 0:
         return _SAME  # the event that its replacement stands for
     return compare(known, event)
+
+
+def _is_substitute(event: ExposureEvent) -> bool:
+    """Return whether the archiver made the event itself, for a missed image.
+
+    The genuine one can still arrive, for example when SAL is connected again. A substitute has no
+    time, and its other fields are not those of the camera.
+    """
+    if event.sent_at:
+        return False
+    match event:
+        case StartIntegration():
+            return not event.acquisition_start and not event.exposure_time
+        case EndReadout():
+            return not event.acquisition_start and not event.end_of_readout
+        case HeaderReady():
+            return not event.checksum
 
 
 def _of_other_kinds(known: Mapping[EventKind, ExposureEvent], event: ExposureEvent) -> Verdict:

@@ -736,6 +736,20 @@ async def test_accepted_image_with_its_start_gets_no_other_events(
         assert await harness.passed_on(1) == [(START, "i", 1)]
 
 
+async def test_events_of_a_caught_up_image_that_arrive_late_are_of_the_same_exposure(
+    fresh_redis: PrivateRedis,
+) -> None:
+    async with one_intake(fresh_redis) as harness:
+        await record_missed(harness, site(fresh_redis.port), "i")
+        await accept_missed(harness, "i", "http://127.0.0.1:8000/other.yaml")
+
+        harness.receive((START, "i"), (END, "i"), (HEADER, "i"))
+
+        await harness.counted("duplicate_events", 3)
+        assert harness.refusals == []
+        assert await read_dead_letters(harness.redis) == []
+
+
 @pytest.mark.parametrize(
     ("topics", "index", "exposure_time", "url"),
     [
