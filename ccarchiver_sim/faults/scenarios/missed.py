@@ -30,7 +30,7 @@ RATE = 0.5
 IN_STANDBY = 50
 """Exposures while the CSC is in STANDBY: half an hour of a night, with an operator who has
 forgotten to enable it."""
-AROUND_RESTART = 20
+AROUND_RESTART = 10
 """Exposures before and after the restart of the camera."""
 IN_THE_MIDDLE = 12
 """Exposures of a catch-up in the middle of which something fails."""
