@@ -26,12 +26,15 @@ from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
 from ccarchiver_sim.testbed.sal_observer import INGESTED
 
-MISSED = 50
-"""Missed exposures: half an hour of a night."""
-WITHOUT = 25
-"""Live exposures before the catch-up, and after it."""
-MOST_LIVE = 200
-"""Live exposures after which a catch-up that is still not complete counts as stuck."""
+ROUNDS = 5
+"""Parts of the catch-up. Live exposures without it are between them, so that a change in the speed
+of the machine affects both."""
+MISSED = 10
+"""Missed exposures of each round; 50 in all are half an hour of a night."""
+WITHOUT = 10
+"""Live exposures without the catch-up in each round."""
+MOST_LIVE = 60
+"""Live exposures after which a round that is still not complete counts as stuck."""
 EXPOSURE_S = 1.0
 """From startIntegration to endReadout. ComCam needs more than 2 s for the readout alone."""
 PAUSE_S = 0.5
@@ -45,7 +48,7 @@ ShowProgress = Callable[[str], None]
 
 
 async def measure_catch_up(show_progress: ShowProgress) -> CatchUp:
-    """Measure live exposures before, during and after a catch-up, with one archiver.
+    """Measure live exposures without and during a catch-up in turn, with one archiver.
 
     Parameters
     ----------
@@ -57,19 +60,22 @@ async def measure_catch_up(show_progress: ShowProgress) -> CatchUp:
         await testbed.enable()
         testbed.peers.send_command(**{PACE: paths.SPACING_S})
         await _expose(testbed, paths.WARM_UP)
-        show_progress(f"{WITHOUT} live exposures")
-        without = await _expose(testbed, WITHOUT)
-        show_progress(f"live exposures during a catch-up of {MISSED}")
-        await _miss(testbed, testbed.new_images(MISSED))
+        without: list[str] = []
         during: list[str] = []
-        while await testbed.redis.zcard(keys.MISSED) and len(during) < MOST_LIVE:
-            during += await _expose(testbed, 1)
-        left = int(await testbed.redis.zcard(keys.MISSED))
-        show_progress(f"{WITHOUT} live exposures")
-        without += await _expose(testbed, WITHOUT)
+        left = 0
+        for number in range(1, ROUNDS + 1):
+            show_progress(f"round {number} of {ROUNDS}, {WITHOUT} live exposures")
+            without += await _expose(testbed, WITHOUT)
+            show_progress(f"round {number} of {ROUNDS}, live ones and {MISSED} missed ones")
+            await _miss(testbed, testbed.new_images(MISSED))
+            for _ in range(MOST_LIVE):
+                if not await testbed.redis.zcard(keys.MISSED):
+                    break
+                during += await _expose(testbed, 1)
+            left += int(await testbed.redis.zcard(keys.MISSED))
         before, after = paths.read(testbed, without), paths.read(testbed, during)
         return CatchUp(
-            missed=MISSED,
+            missed=ROUNDS * MISSED,
             left=left,
             paths=[
                 CatchUpPath(
