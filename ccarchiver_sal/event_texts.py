@@ -71,6 +71,8 @@ def fit_free_text(text: str, length: int | None) -> str:
 
     A character outside ISO-8859-1 becomes ``?``, a NUL a space, and what is too long is cut.
     """
+    if text.isascii() and "\0" not in text and (length is None or len(text) <= length):
+        return text  # nearly every text
     plain = text.replace("\0", " ").encode(ENCODING, "replace").decode(ENCODING)
     if length is None or len(plain) <= length:
         return plain

@@ -401,12 +401,16 @@ def _log_keys(status: FileStatus) -> dict[str, str]:
 
 
 def event_fields(status: FileStatus) -> dict[str, str | int]:
-    """Return the fields of the SAL event for a status. Both topics have the same fields."""
+    """Return the fields of the SAL event for a status. Both topics have the same fields.
+
+    Those that usually differ from the last event are the first ones: salobj compares the fields in
+    this sequence until it finds a difference.
+    """
     return {
-        "camera": status.camera,
         "obsid": status.obsid,
         "raft": status.raft or UNDEFINED,
         "sensor": status.sensor or UNDEFINED,
+        "camera": status.camera,
         "archiverName": status.archiver,
         "statusCode": status.status_code,
         "description": status.description,
