@@ -80,6 +80,8 @@ async def dismiss(
 ) -> list[Result]:
     """Dismiss missed images, or decline all if one of them cannot be dismissed.
 
+    An image that was dismissed before gets the new reason.
+
     This is safe to repeat, and safe while the workers run.
 
     Parameters
@@ -104,6 +106,8 @@ async def dismiss(
     def write(transaction: Transaction, images: Sequence[ImageSummary]) -> None:
         missed = [image.obsid for image in images if image.state is ImageState.MISSED]
         ImageLedger.dismiss(transaction, missed, reason)
+        dismissed = [image.obsid for image in images if image.state is ImageState.DISMISSED]
+        ImageLedger.change_dismissal(transaction, dismissed, reason)
 
     text = "can be dismissed" if dry_run else "is dismissed: it no longer counts as missing"
     return await _change_all(redis, names, reason_against, None if dry_run else write, text)

@@ -23,6 +23,7 @@ from ccarchiver_cli.output import (
     wrapped,
 )
 from ccarchiver_core.base.error_codes import ErrorCode
+from ccarchiver_core.base.exit_codes import EXIT_OUTPUT
 from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.status.night import NO_CODE, NightSummary, read_night
 
@@ -88,6 +89,8 @@ def show(
     date = read_day(day)
     if replay and (as_csv or html is not None):
         raise typer.BadParameter("--replay cannot be used together with --csv or --html")
+    if html is not None and str(html) == "-":
+        raise typer.BadParameter("--html needs the name of a file, not -")
     if as_csv and as_json:
         raise typer.BadParameter("--csv cannot be used together with --json")
     if not replay and not failed and (as_csv or as_json or html is not None):
@@ -118,7 +121,8 @@ def _export(date: dt.date, html: Path | None, *, as_csv: bool, as_json: bool) ->
             html.write_text(render(view, file_frame()), encoding="utf-8")
         except OSError as error:
             reason = error.strerror or str(error)
-            raise fail(f"{html} cannot be written: {reason}; choose another file") from None
+            text = f"{html} cannot be written: {reason}; choose another file"
+            raise fail(text, EXIT_OUTPUT) from None
         if not (as_csv or as_json):
             say(f"written: {html}")
     if as_csv:

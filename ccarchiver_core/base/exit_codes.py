@@ -15,7 +15,7 @@ EXIT_LEASE_HELD = 75
 """Another instance is running (EX_TEMPFAIL); supervisord starts this one again."""
 
 EXIT_OUTPUT = 74
-"""Standard output cannot be written, for example on a full disk (EX_IOERR)."""
+"""Standard output or a file cannot be written, for example on a full disk (EX_IOERR)."""
 
 EXIT_INTERFACE_CHANGED = 71
 """The network interface has another address (EX_OSERR); supervisord starts the CSC again."""

@@ -434,6 +434,12 @@ class ImageLedger:
             transaction.count("images_dismissed")
 
     @staticmethod
+    def change_dismissal(transaction: Transaction, names: Iterable[str], reason: str) -> None:
+        """Replace the reason of images that were dismissed before."""
+        for obsid in names:
+            transaction.set_fields(keys.image(obsid), {"dismissal": reason})
+
+    @staticmethod
     def end_dismissal(transaction: Transaction, obsid: str, at: float) -> None:
         """Make a dismissed image, whose exposure was at a Unix time, missed again."""
         transaction.set_fields(keys.image(obsid), {"state": ImageState.MISSED})

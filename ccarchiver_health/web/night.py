@@ -53,7 +53,8 @@ def _day(text: str) -> dt.date | None:
     except ValueError:
         day = None
     if day is None or not EARLIEST <= day <= LATEST:
-        raise RequestError("the parameter day is not a date: night?day=2026-11-22")
+        years = f"{EARLIEST.year} to {LATEST.year}"
+        raise RequestError(f"the parameter day is not a date from {years}: night?day=2026-11-22")
     return day
 
 

@@ -120,12 +120,13 @@ async def test_text_of_a_spreadsheet_formula_is_quoted(cli: CommandRunner) -> No
 async def test_file_that_cannot_be_written_is_reported(cli: CommandRunner) -> None:
     answer = await cli.run("night", "--html", str(cli.folder / "missing" / "night.html"))
 
-    assert answer.code == 1
+    assert answer.code == 74, "1 means that something of the night is missing"
     assert "cannot be written: No such file or directory" in answer.err_words
 
 
 async def test_output_options_that_exclude_each_other_exit_2(cli: CommandRunner) -> None:
     assert (await cli.run("night", "--csv", "--json")).code == 2
+    assert (await cli.run("night", "--html", "-")).code == 2
     assert (await cli.run("night", "--replay", "--csv")).code == 2
 
 
