@@ -29,6 +29,7 @@ from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.status.ccds import Ccd, CcdState, ccds_of
 from ccarchiver_core.status.images import find_names, observing_day
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
+from ccarchiver_core.status.unscanned import read_unscanned
 from ccarchiver_core.store.image_ledger import ImageLedger
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ NOT_WELL = (
 )
 
 FIXED_REMEDIES = {
-    ImageState.SKIPPED: "nothing: the CSC was not ENABLED, so the image was not to be archived",
+    ImageState.SKIPPED: ("nothing: the CSC was not ENABLED, and no scan has listed the image"),
     ImageState.MISSED: "see ccarchiver catchup; with CATCH_UP: automatic it is archived",
     ImageState.DISMISSED: "nothing: an operator has dismissed it, so it is not to be archived",
     ImageState.UNANNOUNCED: (
@@ -66,6 +67,17 @@ FIXED_REMEDIES = {
     ),
 }
 """Remedies that do not depend on the image, by its state."""
+
+
+ASK_WHETHER_KEPT = (
+    "ccarchiver catchup --now asks the Forwarder whether the camera has the image; "
+    "if it has, ccarchiver catchup NAME archives it"
+)
+"""Remedy for a skipped image that the next scan may list."""
+
+
+ROUNDING_S = 0.01
+"""Difference between the time in a record and in the index of images, which may be rounded."""
 
 
 class ImageDetails(BaseModel):
@@ -170,6 +182,10 @@ async def read_details(redis: Redis, settings: Settings, wanted: str) -> ImageDe
     record = await ImageLedger(redis).read(names[0]) if names else None
     if record is None:
         return None
+    at = record.first_seen_at
+    is_unscanned = record.state is ImageState.SKIPPED and record.obsid in await read_unscanned(
+        redis, settings, at - ROUNDING_S, at + ROUNDING_S
+    )
     return ImageDetails(
         image=names[0],
         job=record.job,
@@ -181,7 +197,7 @@ async def read_details(redis: Redis, settings: Settings, wanted: str) -> ImageDe
         last_progress_at=record.last_progress_at if record.is_open else None,
         failed=record.failure_reason,
         failed_code=record.failure_code,
-        remedy=_remedy(record),
+        remedy=_remedy(record, is_unscanned=is_unscanned),
         target_dir=record.target_dir,
         timeline=timeline(record, settings),
         refused=[refused for refused in record.refused if not refused.is_skipped],
@@ -190,8 +206,8 @@ async def read_details(redis: Redis, settings: Settings, wanted: str) -> ImageDe
     )
 
 
-def _remedy(record: ImageRecord) -> str:
-    remedies = [_remedy_of_state(record)]
+def _remedy(record: ImageRecord, *, is_unscanned: bool) -> str:
+    remedies = [ASK_WHETHER_KEPT if is_unscanned else _remedy_of_state(record)]
     if any(not refused.is_skipped for refused in record.refused):
         remedies.append("correct the camera's numbering; ccarchiver deadletter list")
     return "; ".join(remedy for remedy in remedies if remedy)

@@ -59,7 +59,7 @@ async def request(
         if settings.catch_up is CatchUp.OFF:
             return "CATCH_UP is off in the site file: nothing is archived later"
         if image.state not in (ImageState.MISSED, ImageState.DISMISSED):
-            return f"is {image.state}, not missed"
+            return _not_missed(image)
         if image.at < time.time() - KEPT_BY_DAQ_S:
             hours = KEPT_BY_DAQ_S / HOUR_S
             return f"is older than {hours:g} h: the camera has deleted it"
@@ -100,7 +100,7 @@ async def dismiss(
 
     def reason_against(image: ImageSummary) -> str:
         if image.state not in (ImageState.MISSED, ImageState.DISMISSED):
-            return f"is {image.state}, not missed"
+            return _not_missed(image)
         return "" if _is_in(image, period) else "is of another night"
 
     def write(transaction: Transaction, images: Sequence[ImageSummary]) -> None:
@@ -111,6 +111,13 @@ async def dismiss(
 
     text = "can be dismissed" if dry_run else "is dismissed: it no longer counts as missing"
     return await _change_all(redis, names, reason_against, None if dry_run else write, text)
+
+
+def _not_missed(image: ImageSummary) -> str:
+    reason = f"is {image.state}, not missed"
+    if image.state is ImageState.SKIPPED:
+        reason += "; ccarchiver catchup --now asks the Forwarder whether the camera has it"
+    return reason
 
 
 def _is_in(image: ImageSummary, period: Period) -> bool:

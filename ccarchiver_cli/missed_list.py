@@ -30,8 +30,14 @@ def print_missed(missed: MissedImages) -> None:
     for line in more:
         out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
     out.print(f"{'catch-up':<{LABEL}}{MODES[missed.catch_up]}", soft_wrap=True)
+    if missed.unscanned:
+        say(
+            f"{len(missed.unscanned)} skipped, and no scan has been answered since: they can be "
+            "archived if the camera has them; ccarchiver catchup --now asks the Forwarder"
+        )
     if not missed.images:
-        out.print("nothing is missed", style="green")
+        style = "" if missed.unscanned else "green"
+        out.print("nothing is missed", style=style)
         return
     out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
     width = max(len(image.obsid) for image in missed.images)

@@ -26,6 +26,7 @@ from ccarchiver_core.base.error_codes import ErrorCode
 from ccarchiver_core.base.exit_codes import EXIT_OUTPUT
 from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.status.night import NO_CODE, NightSummary, read_night
+from ccarchiver_core.status.unscanned import read_unscanned
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -96,15 +97,25 @@ def show(
     if not replay and not failed and (as_csv or as_json or html is not None):
         _export(date, html, as_csv=as_csv, as_json=as_json)
         return
-    summary = query_redis(lambda redis, settings: read_night(redis, date, settings.files_per_image))
+    summary, unscanned = query_redis(
+        lambda redis, settings: _read_night_and_unscanned(redis, settings, date)
+    )
     if replay:
         _replay(summary, failed=failed, as_json=as_json)
         return
     if failed:
         raise typer.BadParameter("--failed is only valid together with --replay")
-    _print(summary)
+    _print(summary, unscanned)
     if not summary.is_complete:
         raise typer.Exit(EXIT_WRONG)
+
+
+async def _read_night_and_unscanned(
+    redis: Redis, settings: Settings, date: dt.date
+) -> tuple[NightSummary, list[str]]:
+    """Return the summary of a night, and its skipped images that the next scan may list."""
+    summary = await read_night(redis, date, settings.files_per_image)
+    return summary, await read_unscanned(redis, settings, summary.begin, summary.end)
 
 
 def _export(date: dt.date, html: Path | None, *, as_csv: bool, as_json: bool) -> None:
@@ -155,7 +166,7 @@ def _replay(summary: NightSummary, *, failed: bool, as_json: bool) -> None:
         raise typer.Exit(EXIT_WRONG)
 
 
-def _print(summary: NightSummary) -> None:
+def _print(summary: NightSummary, unscanned: list[str]) -> None:
     out, now = console(), time.time()
     if now > summary.end:
         until = ""
@@ -170,10 +181,11 @@ def _print(summary: NightSummary) -> None:
         out.print(f"{label:<{LABEL}}{count:>{COUNT}}  {first}".rstrip(), soft_wrap=True)
         for line in more:
             out.print(f"{'':<{LABEL + COUNT}}  {line}", soft_wrap=True)
-    out.print(_verdict(summary, now), style="green" if summary.is_complete else "bold red")
+    verdict = _verdict(summary, now, has_unscanned=bool(unscanned))
+    out.print(verdict, style="green" if summary.is_complete else "bold red")
 
 
-def _verdict(summary: NightSummary, now: float) -> str:
+def _verdict(summary: NightSummary, now: float, *, has_unscanned: bool) -> str:
     """Return the last line: whether the night is complete, and what to do.
 
     An image in progress continues by itself. After the end of the night none is in progress.
@@ -189,7 +201,9 @@ def _verdict(summary: NightSummary, now: float) -> str:
     in_progress = len(summary.unfinished) - len(waiting)
     progress = f"; in progress: {in_progress}" if in_progress else ""
     hint = f"; ccarchiver night {summary.day} --replay" if waiting else ""
-    missed = f"; ccarchiver catchup {summary.day}" if summary.missed else ""
+    missed = f"; ccarchiver catchup {summary.day}" if summary.missed or has_unscanned else ""
+    if has_unscanned:
+        missed += " --now"  # skipped images become missed only by a scan
     unreadable = "; ccarchiver doctor" if summary.unreadable else ""
     return f"NOT complete{progress}{hint}{missed}{unreadable}"
 

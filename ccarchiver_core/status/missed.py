@@ -11,6 +11,7 @@ from ccarchiver_core.config.value_types import (
 )
 from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.status.unscanned import read_unscanned
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.scans import Scan, read_scan
 
@@ -45,6 +46,8 @@ class MissedImages(BaseModel):
     scan: Scan
     images: list[ImageSummary]
     """Oldest first."""
+    unscanned: list[str]
+    """Skipped images that the next scan may list, oldest first."""
 
 
 async def read_missed(redis: Redis, settings: Settings, begin: float, end: float) -> MissedImages:
@@ -59,4 +62,5 @@ async def read_missed(redis: Redis, settings: Settings, begin: float, end: float
             for image in images
             if image.state is ImageState.MISSED and begin <= image.at < end
         ],
+        unscanned=await read_unscanned(redis, settings, begin, end),
     )

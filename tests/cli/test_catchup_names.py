@@ -73,7 +73,7 @@ async def test_named_images_are_requested_in_the_sequence_of_the_names(cli: Comm
     [
         ("CC_9", "is not in the ledger"),
         ("archived", "is complete, not missed"),
-        ("skipped", "is skipped, not missed"),
+        ("skipped", "is skipped, not missed; ccarchiver catchup --now asks the Forwarder"),
         ("old", "is older than 48 h"),
         ("../x", "the image name '../x' is rejected"),
         ("", "the image name '' is rejected"),

@@ -14,7 +14,7 @@ from ccarchiver_core.status.missed import is_kept
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from ccarchiver_core.domain.image_summary import ImageSummary
     from ccarchiver_core.domain.refused_exposure import NamedRefusal
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 EVENTS = 3
 """Events of SAL that an image has."""
 
-NOTHING = "nothing to do"
+NOTHING = "nothing to do: no scan has listed it"
 
 ASK_FORWARDER = "ask the Forwarder whether the camera took it:"
+
+ASK_WHETHER_KEPT = "it can be archived if the camera has it; ask the Forwarder:"
 
 REFUSED = "name used before"
 NUMBERS_MISSING = "number missing"
@@ -56,6 +58,7 @@ def missing_of(
     gaps: Sequence[Gap],
     files_per_image: int,
     now: float,
+    unscanned: Container[str] = (),
 ) -> list[Missing]:
     """Return what is missing of a night, the exposures by time, then the numbers.
 
@@ -69,10 +72,14 @@ def missing_of(
         Files that a complete image has.
     now : `float`
         Unix time, UTC, seconds.
+    unscanned : container of `str`
+        Skipped images that the next scan may list.
     """
     return [
         *(
-            _image(day, image, files_per_image, now)
+            _skipped(day, image, is_unscanned=image.obsid in unscanned)
+            if image.state is ImageState.SKIPPED
+            else _image(day, image, files_per_image, now)
             for image in images
             if image.state not in GOOD_STATES
         ),
@@ -111,9 +118,6 @@ def _image(day: dt.date, image: ImageSummary, files_per_image: int, now: float) 
             problem = "the camera took it, it was not accepted, and the camera may not have it now"
             advice = "if it is lost, with the reason:"
             command = f"ccarchiver catchup {name} --dismiss --reason TEXT"
-        case ImageState.SKIPPED:
-            problem = "the CSC was not ENABLED when its events arrived"
-            advice, command = NOTHING, ""
         case _:
             problem, advice, command = "its record cannot be read", "see", "ccarchiver doctor"
     return Missing(
@@ -124,6 +128,18 @@ def _image(day: dt.date, image: ImageSummary, files_per_image: int, now: float) 
         problem=problem,
         advice=advice,
         command=command,
+    )
+
+
+def _skipped(day: dt.date, image: ImageSummary, *, is_unscanned: bool) -> Missing:
+    return Missing(
+        first=image.obsid,
+        last=image.obsid,
+        count=1,
+        state=image.state,
+        problem="the CSC was not ENABLED when its events arrived",
+        advice=ASK_WHETHER_KEPT if is_unscanned else NOTHING,
+        command=f"ccarchiver catchup {day} --now" if is_unscanned else "",
     )
 
 

@@ -21,6 +21,7 @@ from ccarchiver_core.status.images import bounds_of, observing_day
 from ccarchiver_core.status.night import Gap, NightSummary, summarize
 from ccarchiver_core.status.night_view.advice import Missing, missing_of
 from ccarchiver_core.status.night_view.steps import Step, stage_durations, steps_of
+from ccarchiver_core.status.unscanned import read_unscanned
 from ccarchiver_core.store import state_history
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.stage_durations import Stage
@@ -198,9 +199,10 @@ async def _build(
     # Refused exposures have no place among the images: the first part has them.
     refused = await ImageLedger(redis).read_refused(begin, end) if place.part == 1 else []
     changes = await state_history.read(redis, begin, end)
+    unscanned = await read_unscanned(redis, settings, begin, end)
     # A thread: for a thousand images this takes a tenth of a second, in a worker's process.
     return await asyncio.to_thread(
-        _view, settings, day, (images, preceding), refused, changes, place
+        _view, settings, day, (images, preceding), refused, changes, place, unscanned
     )
 
 
@@ -211,6 +213,7 @@ def _view(
     refused: Sequence[NamedRefusal],
     changes: Sequence[StateChange],
     place: _Place,
+    unscanned: Sequence[str],
 ) -> NightView:
     (images, preceding), now = found, time.time()
     begin, end = bounds_of(day)
@@ -232,7 +235,7 @@ def _view(
         exposures=[_exposure(image, names, files) for image in images],
         states=state_history.intervals(changes, begin, min(end, now)),
         gaps=gaps,
-        missing=missing_of(day, summaries, refused, gaps, files, now),
+        missing=missing_of(day, summaries, refused, gaps, files, now, unscanned),
     )
 
 

@@ -65,6 +65,17 @@ def test_advice_for_a_missed_image_depends_on_what_the_camera_still_has(
     assert command_for(summary(ImageState.MISSED, missed_by=missed_by), now) == command
 
 
+@pytest.mark.parametrize(
+    ("unscanned", "command"), [([NAME], f"ccarchiver catchup {DAY} --now"), ([], "")]
+)
+def test_forwarder_is_asked_about_a_skipped_image_that_no_scan_has_covered(
+    unscanned: list[str], command: str
+) -> None:
+    [row] = missing_of(DAY, [summary(ImageState.SKIPPED)], [], [], FILES, END, unscanned)
+
+    assert row.command == command
+
+
 def test_image_that_is_open_after_the_night_is_to_be_replayed() -> None:
     image = summary(ImageState.ACCEPTED)
 

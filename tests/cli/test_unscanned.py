@@ -1,0 +1,77 @@
+"""Skipped images that no scan has covered: each command names the scan that finds them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ccarchiver_core import keys
+from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.status.images import observing_day
+from ccarchiver_core.store.scans import ScanState
+
+if TYPE_CHECKING:
+    from tests.cli.cli_runner import CommandRunner
+
+ASK = "ccarchiver catchup --now"
+NAME = "CC_O_20261122_000001"
+
+
+async def skip_image(cli: CommandRunner, at: float) -> None:
+    """Record an image that was taken while the CSC was not ENABLED."""
+    await cli.ledger_builder.unaccepted(NAME, at, ImageState.SKIPPED)
+
+
+async def write_answered_scan(cli: CommandRunner, sent_at: float) -> None:
+    """Record a scan that was sent at a Unix time and answered."""
+    await cli.redis.hset(
+        keys.SCAN,
+        mapping={
+            "number": 1,
+            "state": ScanState.ANSWERED,
+            "sent_at": sent_at,
+            "finished_at": sent_at,
+        },
+    )
+
+
+async def test_each_command_names_the_scan_that_finds_a_skipped_image(cli: CommandRunner) -> None:
+    at = time.time() - 1.0
+    day = observing_day(at)
+    await write_answered_scan(cli, at - 60)
+    await skip_image(cli, at)
+
+    catchup = await cli.run("catchup")
+    image = await cli.run("image", NAME)
+    night = await cli.run("night", day.isoformat())
+    view = await cli.run("night", day.isoformat(), "--json")
+    report = await cli.run("catchup", "--json")
+
+    assert catchup.code == 0
+    assert "1 skipped, and no scan has been answered since" in catchup.words
+    assert ASK in catchup.words
+    assert ASK in image.words
+    assert night.words.endswith(f"NOT complete; ccarchiver catchup {day} --now")
+    assert [row["command"] for row in view.json["missing"]] == [f"ccarchiver catchup {day} --now"]
+    assert report.json["unscanned"] == [NAME]
+
+
+async def test_no_command_asks_again_after_a_scan_that_has_not_listed_the_image(
+    cli: CommandRunner,
+) -> None:
+    at = time.time() - 60.0
+    day = observing_day(at).isoformat()
+    await skip_image(cli, at)
+    await write_answered_scan(cli, at + 30)
+
+    answers = [await cli.run(*words) for words in (("catchup",), ("image", NAME), ("night", day))]
+
+    assert [answer.out for answer in answers if "--now" in answer.words] == []
+    assert "no scan has listed the image" in answers[1].words
+
+
+async def test_image_older_than_the_scan_window_is_not_searched_for(cli: CommandRunner) -> None:
+    await skip_image(cli, time.time() - cli.settings.scan_window - 60)
+
+    assert ASK not in (await cli.run("catchup")).words
+    assert ASK not in (await cli.run("image", NAME)).words
