@@ -52,8 +52,25 @@ def _events(record: ImageRecord) -> Iterator[TimelineEntry]:
         at = record.event_times.get(kind)
         if at is None:
             continue
-        detail = "" if kind in record.events else "skipped: the CSC was not ENABLED"
-        yield TimelineEntry(at=at, worker=Worker.SAL, what=f"{kind} received", detail=detail)
+        what, detail = _what_happened(record, kind, at)
+        yield TimelineEntry(at=at, worker=Worker.SAL, what=f"{kind} {what}", detail=detail)
+
+
+def _what_happened(record: ImageRecord, kind: EventKind, at: float) -> tuple[str, str]:
+    """Return what the archiver did with an event at a time, and why.
+
+    The sender of an event writes its time. A replacement that the archiver made itself has none.
+    """
+    event = record.events.get(kind)
+    if event is None:
+        return "received", "skipped: the CSC was not ENABLED"
+    is_caught_up = bool(record.caught_up_at) and at == record.caught_up_at
+    others_are_timed = any(other.sent_at for other in record.events.values())
+    if not event.sent_at and (is_caught_up or others_are_timed):
+        return "assumed", "not received: replaced by what is known of the image"
+    if is_caught_up:
+        return "used", "received earlier, while the CSC was not ENABLED or down"
+    return "received", ""
 
 
 def _refused(record: ImageRecord) -> Iterator[TimelineEntry]:

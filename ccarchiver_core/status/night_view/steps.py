@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from ccarchiver_core.domain.exposure import Exposure, Instruction
+from ccarchiver_core.domain.exposure import EventKind, Exposure, Instruction
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.store.stage_durations import ANSWERING, SENDING, Stage
 
@@ -61,7 +61,12 @@ def steps_of(image: TimedSummary, names: Mapping[Instruction, str]) -> list[Step
         The message type of each instruction.
     """
     summary = image.summary
-    found = [(at, f"{kind} received") for kind, at in image.event_times.items()]
+    # A catch-up begins with startIntegration; it uses or replaces all events of the same time.
+    caught_up_at = image.event_times.get(EventKind.START) if summary.is_caught_up else None
+    found = [
+        (at, f"{kind} {'used for the catch-up' if at == caught_up_at else 'received'}")
+        for kind, at in image.event_times.items()
+    ]
     for instruction, sent in image.instructions.items():
         name = names[instruction]
         found.append((sent.sent_at, f"{name} sent"))

@@ -6,11 +6,14 @@ import datetime as dt
 
 import pytest
 
+from ccarchiver_core.domain.exposure import EventKind
 from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.image_summary import ImageSummary
+from ccarchiver_core.domain.image_times import TimedSummary
 from ccarchiver_core.status.images import bounds_of
 from ccarchiver_core.status.night_view.advice import GOOD_STATES, missing_of
 from ccarchiver_core.status.night_view.charts import LANES
+from ccarchiver_core.status.night_view.steps import steps_of
 from ccarchiver_core.status.night_view.words import STATE_SYMBOLS
 
 DAY = dt.date(2026, 11, 22)
@@ -81,6 +84,19 @@ def test_image_that_is_open_after_the_night_is_to_be_replayed() -> None:
 
     assert command_for(image, END - 1) == f"ccarchiver image {NAME}"
     assert command_for(image, END + 1) == f"ccarchiver night {DAY} --replay"
+
+
+def test_event_that_a_catch_up_uses_is_not_shown_as_received() -> None:
+    caught_up = summary(ImageState.COMPLETE).model_copy(update={"is_caught_up": True})
+    times = {EventKind.START: END, EventKind.END: END, EventKind.HEADER: END + 5}
+
+    steps = steps_of(TimedSummary(caught_up, event_times=times), {})
+
+    assert [step.what for step in steps] == [
+        "endReadout used for the catch-up",
+        "startIntegration used for the catch-up",
+        "largeFileObjectAvailable received",
+    ]
 
 
 def test_name_with_characters_of_the_shell_is_quoted() -> None:

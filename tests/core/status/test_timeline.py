@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ccarchiver_core import keys
-from ccarchiver_core.domain.exposure import Instruction, SentInstruction
+from ccarchiver_core.domain.exposure import (
+    EndReadout,
+    EventKind,
+    Instruction,
+    SentInstruction,
+    StartIntegration,
+)
 from ccarchiver_core.domain.file_status import StatusTopic
+from ccarchiver_core.domain.image_record import ImageRecord, ImageState, MissedBy, MissedImage
 from ccarchiver_core.status.ccds import CcdState, ccds_of
 from ccarchiver_core.status.timeline import timeline
 from ccarchiver_core.store.file_status_fields import field_of, value_of
@@ -24,7 +31,7 @@ from tests.support.ledger_builder import (
 
 if TYPE_CHECKING:
     from ccarchiver_core.config.settings import Settings
-    from ccarchiver_core.domain.image_record import ImageRecord
+    from ccarchiver_core.domain.exposure import ExposureEvent
     from ccarchiver_sim.testbed.brokers import PrivateRedis
 
 AT = 1_795_000_000.0
@@ -143,3 +150,63 @@ async def test_ccds_of_returns_each_ccd_of_the_focal_plane_with_its_state(
         CcdState.RETRIEVED,
     ]
     assert ccds[1].code == 5620
+
+
+async def caught_up_record(server: PrivateRedis, *events: ExposureEvent) -> ImageRecord:
+    """Return the record of a missed image that was accepted with events."""
+    settings = site(server.port)
+    async with looking_into(settings) as redis:
+        transaction = Transaction()
+        missed = MissedImage("i", AT, MissedBy.SCAN)
+        ImageLedger.record_missed(transaction, [missed])
+        accepted = Transaction()
+        ImageLedger.accept_missed(accepted, "i", job=1, session_id="s", events=events)
+        await LedgerBuilder(redis, settings).write(transaction, accepted)
+        record = await ImageLedger(redis).read("i")
+        assert record is not None
+        return record
+
+
+async def test_replacement_and_earlier_events_of_a_catch_up_are_not_shown_as_received(
+    fresh_redis: PrivateRedis,
+) -> None:
+    record = await caught_up_record(
+        fresh_redis,
+        StartIntegration(
+            image_name="i", image_index=1, images_in_sequence=1, image_date="", exposure_time=1.0
+        ),
+        EndReadout(image_name="i", image_index=1, images_in_sequence=1, sent_at=AT + 37),
+    )
+
+    entries = timeline(record, settings_of(fresh_redis))
+
+    details = {entry.what: entry.detail for entry in entries}
+    assert details["startIntegration assumed"].startswith("not received")
+    assert details["endReadout used"].startswith("received earlier")
+    assert [entry.what for entry in entries if entry.what.endswith("received")] == []
+
+
+async def test_replaced_start_of_an_image_that_was_not_missed_is_assumed(
+    fresh_redis: PrivateRedis,
+) -> None:
+    record = ImageRecord(
+        "i",
+        ImageState.ACCEPTED,
+        events={
+            EventKind.START: StartIntegration(
+                image_name="i",
+                image_index=0,
+                images_in_sequence=0,
+                image_date="",
+                exposure_time=0.0,
+            ),
+            EventKind.END: EndReadout(
+                image_name="i", image_index=0, images_in_sequence=0, sent_at=AT + 37
+            ),
+        },
+        event_times={EventKind.START: AT + 60, EventKind.END: AT},
+    )
+
+    entries = timeline(record, settings_of(fresh_redis))
+
+    assert [entry.what for entry in entries] == ["endReadout received", "startIntegration assumed"]
