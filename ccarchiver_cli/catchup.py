@@ -107,6 +107,8 @@ def show(
     With --dismiss, the named images no longer count as missing.
     """
     day, names = _split(words or [])
+    for name in names:
+        require_text(name, "NAME", "ccarchiver catchup lists the missed images")
     if dismiss or reason is not None:
         if now or wait:
             raise typer.BadParameter("--dismiss cannot be combined with --now or --wait")
@@ -168,7 +170,7 @@ def _list(day: dt.date | None, *, dry_run: bool, as_json: bool, problem: str) ->
     if as_json:
         print_json({"well": not missed.images, **missed.model_dump(mode="json")})
     else:
-        print_missed(missed)
+        print_missed(missed, day)
     if problem:
         raise fail(problem)
     if missed.images:

@@ -10,6 +10,7 @@ from ccarchiver_cli.output import console, say, utc, wrapped
 from ccarchiver_core.domain.image_record import MissedBy
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
     from ccarchiver_core.domain.image_summary import ImageSummary
@@ -22,8 +23,16 @@ LABEL = 11
 """Width of a label, in columns."""
 
 
-def print_missed(missed: MissedImages) -> None:
-    """Print the last scan, the setting CATCH_UP and the missed images."""
+def print_missed(missed: MissedImages, day: dt.date | None) -> None:
+    """Print the last scan, the setting CATCH_UP and the missed images.
+
+    Parameters
+    ----------
+    missed : `MissedImages`
+        The missed images.
+    day : `datetime.date` or `None`
+        The night that they are of; None if they are of all nights.
+    """
     out, now = console(), time.time()
     first, *more = wrapped(scan_text(missed.scan, now), out.width - LABEL)
     out.print(f"{'last scan':<{LABEL}}{first}", soft_wrap=True)
@@ -37,7 +46,8 @@ def print_missed(missed: MissedImages) -> None:
         )
     if not missed.images:
         style = "" if missed.unscanned else "green"
-        out.print("nothing is missed", style=style)
+        night = "" if day is None else f" of the night {day}"
+        out.print(f"nothing is missed{night}", style=style)
         return
     out.print(f"{'missed':<{LABEL}}{len(missed.images)}", style="bold red")
     width = max(len(image.obsid) for image in missed.images)

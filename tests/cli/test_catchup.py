@@ -96,6 +96,12 @@ async def test_nothing_missed_is_exit_code_0(cli: CommandRunner) -> None:
     )
 
 
+async def test_night_of_which_nothing_is_missed_is_named(cli: CommandRunner) -> None:
+    answer = await cli.run("catchup", "20261127")
+
+    assert answer.words.endswith("nothing is missed of the night 2026-11-27")
+
+
 async def test_dry_run_lists_what_would_be_archived_oldest_first(cli: CommandRunner) -> None:
     now = time.time()
     await miss(

@@ -76,7 +76,6 @@ async def test_named_images_are_requested_in_the_sequence_of_the_names(cli: Comm
         ("skipped", "is skipped, not missed; ccarchiver catchup --now asks the Forwarder"),
         ("old", "is older than 48 h"),
         ("../x", "the image name '../x' is rejected"),
-        ("", "the image name '' is rejected"),
         ("CC_*", "the image name 'CC_*' is rejected"),
     ],
 )
@@ -117,6 +116,17 @@ async def test_dry_run_only_checks_the_names(cli: CommandRunner) -> None:
     answer = await cli.run("catchup", "CC_1", "--dry-run")
 
     assert (answer.code, answer.words) == (0, "CC_1: can be archived")
+    assert await requested(cli) == []
+
+
+@pytest.mark.parametrize("words", [("",), ("CC_1", " ")])
+async def test_empty_name_is_a_usage_error(cli: CommandRunner, words: tuple[str, ...]) -> None:
+    await miss(cli, MissedImage("CC_1", time.time() - 60, MissedBy.SCAN))
+
+    answer = await cli.run("catchup", *words)
+
+    assert answer.code == 2
+    assert "it is empty; ccarchiver catchup lists the missed images" in answer.err_words
     assert await requested(cli) == []
 
 
