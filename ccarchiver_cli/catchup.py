@@ -19,6 +19,7 @@ from ccarchiver_cli.output import EXIT_WRONG, fail, print_json, say
 from ccarchiver_cli.scanning import scan_now
 from ccarchiver_cli.wait_display import WaitDisplay
 from ccarchiver_core.base.errors import RejectedError
+from ccarchiver_core.base.exit_codes import EXIT_INTERRUPTED
 from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.status.images import bounds_of
 from ccarchiver_core.status.live_exposures import exposures_in_progress
@@ -223,8 +224,16 @@ def _wait(names: list[str], *, as_json: bool) -> None:
     async def question(redis: Redis, settings: Settings) -> list[Result]:
         return await wait_until_archived(redis, settings, names, display.show)
 
-    with WaitDisplay(len(names), is_silent=as_json) as display:
-        results = query_redis(question)
+    try:
+        with WaitDisplay(len(names), is_silent=as_json) as display:
+            results = query_redis(question)
+    except KeyboardInterrupt:
+        raise fail(
+            "the wait has ended, and the request stays: the images are archived without another "
+            "command; ccarchiver catchup lists those whose archiving has not begun, and "
+            "ccarchiver image NAME shows one",
+            EXIT_INTERRUPTED,
+        ) from None
     if not as_json:
         done = sum(result.done for result in results)
         results = [result for result in results if not result.done]

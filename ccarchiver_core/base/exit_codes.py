@@ -5,6 +5,9 @@ supervisord.conf lists the ones that are expected.
 
 from __future__ import annotations
 
+EXIT_INTERRUPTED = 130
+"""Ctrl-C has ended the command: 128 and the number of SIGINT, as in a shell."""
+
 EXIT_CONFIG = 78
 """The configuration is wrong (EX_CONFIG)."""
 
