@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ccarchiver_cli.output import duration
 from ccarchiver_cli.pairing import MARGIN_S
 from ccarchiver_cli.retry import Result
 from ccarchiver_core import keys
@@ -119,5 +120,9 @@ async def _next(redis: Redis, settings: Settings, open_names: Sequence[str]) -> 
     exposing = await exposures_in_progress(redis, settings.files_per_image)
     live = next((obsid for obsid in exposing if obsid not in set(open_names)), "")
     if live:
+        found = await ImageLedger(redis).read_summaries([live])
+        if any(image.is_caught_up for image in found):
+            limit = duration(settings.stalled_after)
+            return f"the catch-up of {live}; without progress it ends after {limit} (STALLED_AFTER)"
         return f"exposure {live} is in progress"
     return exposing[0] if exposing else open_names[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +25,11 @@ from ccarchiver_cli.output import (
     time_of_day,
     utc,
 )
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy
 from ccarchiver_core.domain.refused_exposure import RefusedExposure
 from ccarchiver_core.status.ccds import Ccd, CcdState, ccds_of
 from ccarchiver_core.status.images import find_names, observing_day
+from ccarchiver_core.status.missed import KEPT_BY_DAQ_S
 from ccarchiver_core.status.timeline import TimelineEntry, timeline
 from ccarchiver_core.status.unscanned import read_unscanned
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -60,7 +62,6 @@ NOT_WELL = (
 
 FIXED_REMEDIES = {
     ImageState.SKIPPED: ("nothing: the CSC was not ENABLED, and no scan has listed the image"),
-    ImageState.MISSED: "see ccarchiver catchup; with CATCH_UP: automatic it is archived",
     ImageState.DISMISSED: "nothing: an operator has dismissed it, so it is not to be archived",
     ImageState.UNANNOUNCED: (
         "nothing: only file statuses were received; another archiver accepted the image"
@@ -227,8 +228,28 @@ def _remedy_of_state(record: ImageRecord) -> str:
         case ImageState.UNREADABLE:
             fields = ", ".join(record.unreadable)
             return f"its record cannot be read ({fields}): ccarchiver doctor names the reason"
+        case ImageState.MISSED:
+            return _remedy_of_missed(record)
         case state:
             return FIXED_REMEDIES.get(state, "")
+
+
+def _remedy_of_missed(record: ImageRecord) -> str:
+    name = shlex.quote(record.obsid)
+    if record.first_seen_at < time.time() - KEPT_BY_DAQ_S:
+        return (
+            "the camera may not have it now; if it is lost: "
+            f"ccarchiver catchup {name} --dismiss --reason TEXT"
+        )
+    if record.missed_by != MissedBy.SCAN:
+        return (
+            "no scan has listed it, so it may be no exposure: ccarchiver catchup --now asks the "
+            f"Forwarder; ccarchiver catchup {name} archives it all the same"
+        )
+    return (
+        f"ccarchiver catchup {name} archives it; "
+        "with CATCH_UP: automatic it is archived without a command"
+    )
 
 
 def _print(details: ImageDetails) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ccarchiver_cli import catchup_wait
 from ccarchiver_core import keys
+from ccarchiver_core.domain.exposure import StartIntegration
 from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
 from ccarchiver_core.store.image_ledger import ImageLedger
 from ccarchiver_core.store.transaction import Transaction
@@ -18,6 +19,7 @@ from tests.core.redis_helpers import eventually
 from tests.support.ledger_builder import SESSION, Progress
 
 if TYPE_CHECKING:
+    from ccarchiver_core.domain.exposure import ExposureEvent
     from tests.cli.cli_runner import CommandRunner
 
 ENABLED, STANDBY = 2, 5
@@ -35,10 +37,10 @@ async def ready(cli: CommandRunner, state: int = ENABLED) -> None:
     await cli.csc(state)
 
 
-async def accept(cli: CommandRunner, obsid: str, job: int) -> None:
+async def accept(cli: CommandRunner, obsid: str, job: int, *events: ExposureEvent) -> None:
     """Accept a missed image as the CSC does."""
     transaction = Transaction()
-    ImageLedger.accept_missed(transaction, obsid, job=job, session_id=SESSION, events=[])
+    ImageLedger.accept_missed(transaction, obsid, job=job, session_id=SESSION, events=events)
     await cli.ledger_builder.write(transaction)
 
 
@@ -181,6 +183,43 @@ async def test_wait_ends_when_all_named_images_have_ended(
     assert "CC_2: is failed; ccarchiver image CC_2" in answer.words
     assert "CC_1 complete" in answer.words
     assert await requested(cli) == []
+
+
+async def test_wait_for_the_catch_up_of_another_image_names_its_limit(
+    cli: CommandRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup_wait, "POLL_INTERVAL_S", 0.05)
+    now = time.time()
+    await ready(cli)
+    await miss(
+        cli,
+        MissedImage("CC_1", now - 90, MissedBy.SCAN),
+        MissedImage("CC_2", now - 60, MissedBy.SCAN),
+    )
+    start = StartIntegration(
+        image_name="CC_1", image_index=0, images_in_sequence=0, image_date="", exposure_time=0.0
+    )
+    await accept(cli, "CC_1", 2, start)
+    shown: list[str] = []
+
+    def show(progress: catchup_wait.WaitProgress) -> None:
+        shown.append(progress.waits_for)
+
+    waiting = asyncio.create_task(
+        catchup_wait.wait_until_archived(cli.redis, cli.settings, ["CC_2"], show)
+    )
+
+    async def is_shown() -> bool:
+        return bool(shown)
+
+    await eventually(is_shown, "what is waited for")
+    await accept(cli, "CC_2", 3)
+    await finish(cli, "CC_2", ImageState.COMPLETE)
+    await waiting
+
+    assert shown[0] == (
+        "the catch-up of CC_1; without progress it ends after 5 min 0 s (STALLED_AFTER)"
+    )
 
 
 async def test_wait_for_all_ends_at_once_if_nothing_can_be_archived(cli: CommandRunner) -> None:

@@ -1,14 +1,17 @@
-"""Skipped images that no scan has covered: each command names the scan that finds them."""
+"""Skipped and missed images: each command names what finds them, or archives them."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ccarchiver_core import keys
-from ccarchiver_core.domain.image_record import ImageState
+from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
 from ccarchiver_core.status.images import observing_day
 from ccarchiver_core.store.scans import ScanState
+from tests.cli.test_catchup import miss
 
 if TYPE_CHECKING:
     from tests.cli.cli_runner import CommandRunner
@@ -68,6 +71,23 @@ async def test_no_command_asks_again_after_a_scan_that_has_not_listed_the_image(
 
     assert [answer.out for answer in answers if "--now" in answer.words] == []
     assert "no scan has listed the image" in answers[1].words
+
+
+@pytest.mark.parametrize(
+    ("age_s", "command"),
+    [
+        (60.0, f"ccarchiver catchup {NAME} archives it"),
+        (3 * 86400.0, f"ccarchiver catchup {NAME} --dismiss --reason TEXT"),
+    ],
+)
+async def test_remedy_of_a_missed_image_is_a_command_with_its_name(
+    cli: CommandRunner, age_s: float, command: str
+) -> None:
+    await miss(cli, MissedImage(NAME, time.time() - age_s, MissedBy.SCAN))
+
+    answer = await cli.run("image", NAME)
+
+    assert command in answer.words
 
 
 async def test_image_older_than_the_scan_window_is_not_searched_for(cli: CommandRunner) -> None:
