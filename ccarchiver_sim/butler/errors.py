@@ -35,6 +35,29 @@ class RepositoryUnavailableError(RepositoryError):
     """A repository that cannot be written now, and perhaps can be later."""
 
 
+class RegistryUnavailableError(RepositoryUnavailableError):
+    """A registry in PostgreSQL that cannot be used now; the text has the remedy."""
+
+
+def registry_unavailable(root: Path, database: str, error: Exception) -> RegistryUnavailableError:
+    """Return the error of a repository whose database cannot be used.
+
+    Parameters
+    ----------
+    root : `Path`
+        Root of the repository.
+    database : `str`
+        Name of the database and of its server.
+    error : `Exception`
+        The error of the database.
+    """
+    text, _, _ = str(error).partition("\n")
+    return RegistryUnavailableError(
+        f"the registry of the Butler repository {root}, {database}, cannot be used: "
+        f"{text.strip()}; start this server, or correct the address or the login"
+    )
+
+
 def unavailable(root: Path, error: Exception) -> RepositoryUnavailableError:
     """Return the error of a repository that cannot be written, with its reason in plain words."""
     number = error.errno if isinstance(error, OSError) else None

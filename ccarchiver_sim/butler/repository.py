@@ -21,7 +21,8 @@ from lsst.daf.butler import (
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ccarchiver_sim.butler.creation import RAW, create, register
-from ccarchiver_sim.butler.errors import RepositoryError, unavailable
+from ccarchiver_sim.butler.errors import RepositoryError, registry_unavailable, unavailable
+from ccarchiver_sim.butler.registry_address import database_of
 from ccarchiver_sim.butler.sqlite_lock import require_writable
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ class Repository:
             butler = Butler.from_config(str(root), writeable=True)
             register(butler, instrument)
         except (OperationalError, OSError) as error:
+            database = database_of(root, registry)
+            if database is not None and isinstance(error, OperationalError):
+                raise registry_unavailable(root, database, error) from error
             raise unavailable(root, error) from error
         except ModuleNotFoundError as error:
             raise RepositoryError(

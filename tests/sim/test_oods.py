@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -282,3 +283,43 @@ def test_oods_that_cannot_open_its_repository_ends_with_the_reason(
     oods = peers.start("oods", "--repository", str(path), wait_for_event=None)
     oods.wait_logged(f"oods: the Butler repository {path} cannot be written")
     assert oods.process.wait_ended(LIMIT_S) == 1
+
+
+@pytest.mark.parametrize("address", ["foo", "sqlite:///x", "postgresql://u:secret@h:port/d"])
+def test_oods_rejects_a_registry_that_is_no_postgresql_database_in_one_line(
+    peers: Peers, tmp_path: Path, address: str
+) -> None:
+    path = tmp_path / "butler"
+    oods = peers.start(
+        "oods", "--repository", str(path), "--registry", address, wait_for_event=None
+    )
+    assert oods.process.wait_ended(LIMIT_S) == 1
+    [line] = oods.log.splitlines()
+    assert line.startswith("oods: --registry: ")
+    assert line.endswith("; write postgresql://USER@HOST/DATABASE")
+    assert "secret" not in line
+    assert not path.exists()
+
+
+def test_oods_whose_postgresql_does_not_answer_names_its_server(
+    peers: Peers, tmp_path: Path
+) -> None:
+    pytest.importorskip("psycopg")
+    with socket.socket() as unused:
+        # Bound and not listening: no other program gets the port, and a connection is refused.
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        oods = peers.start(
+            "oods",
+            "--repository",
+            str(tmp_path / "butler"),
+            "--registry",
+            f"postgresql://oods:secret@{address}/butler",
+            wait_for_event=None,
+        )
+        assert oods.process.wait_ended(LIMIT_S) == 1
+    [line] = oods.log.splitlines()
+    assert line.startswith(f"oods: the registry of the Butler repository {tmp_path / 'butler'}, ")
+    assert f"PostgreSQL database butler at {address}, " in line
+    assert "--repository selects another one" not in line
+    assert "secret" not in line

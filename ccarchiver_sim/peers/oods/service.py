@@ -6,8 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from ccarchiver_sim.butler.errors import RepositoryError, RepositoryUnavailableError
+from ccarchiver_sim.butler.errors import (
+    RegistryUnavailableError,
+    RepositoryError,
+    RepositoryUnavailableError,
+)
 from ccarchiver_sim.butler.instrument import instrument_of
+from ccarchiver_sim.butler.registry_address import require_postgresql
 from ccarchiver_sim.butler.repository import Repository, Status
 from ccarchiver_sim.peers.common import wire
 from ccarchiver_sim.peers.common.queue_server import QueueServer
@@ -70,13 +75,20 @@ class Oods:
         Raises
         ------
         PeerError
-            If the repository cannot be opened.
+            If the repository cannot be opened, or the address of its registry is wrong.
         """
         instrument = instrument_of(self._settings)
+        if self._options.registry is not None:
+            try:
+                require_postgresql(self._options.registry)
+            except RepositoryError as error:
+                raise PeerError(f"--registry: {error}") from error
         try:
             repository = Repository.open(
                 self._options.repository, instrument, self._options.registry
             )
+        except RegistryUnavailableError as error:
+            raise PeerError(str(error)) from error
         except RepositoryError as error:
             raise PeerError(f"{error}; --repository selects another one") from error
         with repository as self._repository:
