@@ -14,7 +14,7 @@ from ccarchiver_sim.testbed.delivery_check import count_backbone_files
 from tests.sim import wire_samples
 from tests.sim.mounts import READ_ONLY, fill, may_mount, mount_for, seen_by, with_tmpfs
 from tests.sim.oods_files import DAY, IMAGE, datasets, request, write_file
-from tests.sim.peer_rig import wait_for
+from tests.sim.peer_rig import LIMIT_S, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +69,22 @@ def test_a_file_is_stored_and_only_the_link_of_the_backbone_is_removed(
 
     assert in_store(site, link).read_bytes() == content
     assert of_oods(site, link).read_bytes() == content
+
+
+@pytest.mark.parametrize("store", ["dbb", "dbb/in", "dbb/../dbb/in", "", "link/in"])
+def test_a_store_that_overlaps_the_staging_tree_is_rejected_in_one_line(
+    peers: Peers, site: SiteFolder, store: str
+) -> None:
+    staging = site.settings.archive.dbb_staging
+    link = linked(site)
+    (staging.parent / "link").symlink_to(staging)
+    backbone = peers.start("backbone", "--store", str(staging.parent / store), wait_for_event=None)
+    assert backbone.process.wait_ended(LIMIT_S) == 1
+
+    [line] = backbone.log.splitlines()
+    assert line.startswith(f"backbone: --store {staging.parent / store}")
+    assert str(staging) in line
+    assert link.exists()
 
 
 def test_a_file_that_waited_while_the_backbone_was_away_is_stored(

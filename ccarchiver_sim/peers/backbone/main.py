@@ -10,7 +10,7 @@ import typer
 from ccarchiver_core.base.errors import ConfigError
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.peers.backbone.options import INTERVAL_S, BackboneOptions
-from ccarchiver_sim.peers.backbone.place import STORE_NAME, store_of
+from ccarchiver_sim.peers.backbone.place import STORE_NAME, overlaps, store_of
 from ccarchiver_sim.peers.common.runloop import PeerError
 from ccarchiver_sim.peers.common.site import run_peer
 from ccarchiver_sim.program import LogLevel, app_of
@@ -49,6 +49,11 @@ def backbone(
             staging = load_settings().archive.dbb_staging
         except ConfigError as error:
             raise PeerError(str(error)) from error
+        if store is not None and overlaps(staging, store):
+            raise PeerError(
+                f"--store {store} and DBB_STAGING, {staging}, overlap, so stored files would be "
+                "taken again; select a folder outside of it that does not contain it"
+            )
         options = BackboneOptions(
             staging=staging, store=store or store_of(staging), interval=interval, delay=delay
         )

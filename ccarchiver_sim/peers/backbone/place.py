@@ -23,6 +23,12 @@ def store_of(staging: Path) -> Path:
     return staging.parent / STORE_NAME
 
 
+def overlaps(staging: Path, store: Path) -> bool:
+    """Return whether a store and a staging tree are equal, or one of them is within the other."""
+    ours, theirs = staging.resolve(), store.resolve()
+    return ours.is_relative_to(theirs) or theirs.is_relative_to(ours)
+
+
 def waiting(staging: Path) -> list[Path]:
     """Return the files that wait in a staging tree, in the sequence of their names."""
     return _files_below(staging)
