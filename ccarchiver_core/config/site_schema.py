@@ -125,7 +125,8 @@ class SiteSchema(ConfigSection):
         HeaderTemplate, Field(examples=["http://192.0.2.1:8000/{day_obs}/{obsid}.yaml"])
     ] = ""
     """Address of the header of an image whose largeFileObjectAvailable did not arrive.
-    ``{obsid}`` stands for its name, ``{day_obs}`` for the day in its name, as 20261122."""
+    ``{obsid}`` stands for its name, ``{day_obs}`` for the day in its name, as 20261122.
+    For example http://192.0.2.1:8000/{day_obs}/{obsid}.yaml"""
     catch_up_events_max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Age of a missed image above which SAL gets no events of its files; 0 for no limit.
     It counts from the exposure until the image is accepted."""
