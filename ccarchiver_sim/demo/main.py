@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ccarchiver_core.base.errors import ConfigError
-from ccarchiver_core.base.exit_codes import EXIT_CONFIG
+from ccarchiver_core.base.exit_codes import EXIT_CONFIG, EXIT_UNAVAILABLE
 from ccarchiver_core.base.resilient_output import resilient_output
 from ccarchiver_core.config.settings import load_settings
 from ccarchiver_sim.butler.check import ButlerCheck, check_butler
@@ -21,13 +21,20 @@ from ccarchiver_sim.console import (
     run_until_signalled,
 )
 from ccarchiver_sim.demo.missed import SETTINGS as MISSED_SETTINGS
-from ccarchiver_sim.demo.missed import MissedNight
+from ccarchiver_sim.demo.missed import MissedNight, overridden
 from ccarchiver_sim.demo.night import Night, NightPlan
 from ccarchiver_sim.demo.progress import StepError
 from ccarchiver_sim.demo.table import table_of
 from ccarchiver_sim.program import app_of
 from ccarchiver_sim.testbed.rig import Rig
 from ccarchiver_sim.testbed.site import settings_of
+
+AFTER_THE_END = (
+    "Its Redis, RabbitMQ, workers and peers have ended, only the files of the run folder remain: "
+    "with its site.env, `ccarchiver` commands that need Redis now end with exit code "
+    f"{EXIT_UNAVAILABLE}"
+)
+"""Without this line, the remedy of these commands, to start Redis, would mislead."""
 
 
 async def run_demo(
@@ -63,8 +70,11 @@ async def run_demo(
         `ccarchiver night` reports that nothing is missing; 78 (EX_CONFIG) if SAL does
         not start with the environment of this process.
     """
+    settings = settings or {}
+    for line in overridden(settings) if missed else ():
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
-        rig = Rig({**(settings or {}), **MISSED_SETTINGS} if missed else settings)
+        rig = Rig({**settings, **MISSED_SETTINGS} if missed else settings)
     except ConfigError as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_CONFIG
@@ -102,6 +112,7 @@ async def run_demo(
     finally:
         if keep or code == EXIT_FAILED:
             console.print(f"logs: {rig.folder.logs}", soft_wrap=True)
+            console.print(AFTER_THE_END, soft_wrap=True, highlight=False)
         else:
             rig.folder.remove()
     return code

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,15 @@ CSC = "sal"
 """The worker that is killed."""
 COMMAND_LIMIT_S = 30.0
 """Limit for `ccarchiver night`, which takes half a second."""
+
+
+def overridden(settings: Mapping[str, object]) -> list[str]:
+    """Return a line for each setting of a site file that this night replaces by another value."""
+    return [
+        f"{key}: {settings[key]} of the site file is replaced by {value} for this catch-up"
+        for key, value in SETTINGS.items()
+        if key in settings and settings[key] != value
+    ]
 
 
 class MissedNight(Night):
