@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 READ_ONLY: Final = "is read-only"
 FULL: Final = "is on a full disk"
+EXTENSION: Final = "btree_gist"
+"""Extension of PostgreSQL with which the Butler compares the times of datasets."""
+
 LOCKED: Final = "is locked by another process"
 
 BY_ERRNO: Final = {
@@ -51,6 +54,11 @@ def registry_unavailable(root: Path, database: str, error: Exception) -> Registr
     error : `Exception`
         The error of the database.
     """
+    if EXTENSION in str(error):
+        return RegistryUnavailableError(
+            f"the registry of the Butler repository {root}, {database}, has no extension "
+            f"{EXTENSION}; an administrator adds it to this database: CREATE EXTENSION {EXTENSION}"
+        )
     text, _, _ = str(error).partition("\n")
     return RegistryUnavailableError(
         f"the registry of the Butler repository {root}, {database}, cannot be used: "

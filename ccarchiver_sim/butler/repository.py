@@ -21,7 +21,12 @@ from lsst.daf.butler import (
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ccarchiver_sim.butler.creation import RAW, create, register
-from ccarchiver_sim.butler.errors import RepositoryError, registry_unavailable, unavailable
+from ccarchiver_sim.butler.errors import (
+    EXTENSION,
+    RepositoryError,
+    registry_unavailable,
+    unavailable,
+)
 from ccarchiver_sim.butler.registry_address import database_of
 from ccarchiver_sim.butler.sqlite_lock import require_writable
 
@@ -121,6 +126,12 @@ class Repository:
             if database is not None and isinstance(error, OperationalError):
                 raise registry_unavailable(root, database, error) from error
             raise unavailable(root, error) from error
+        except RuntimeError as error:
+            # The Butler has no class of its own for a database without the extension.
+            database = database_of(root, registry)
+            if database is None or EXTENSION not in str(error):
+                raise
+            raise registry_unavailable(root, database, error) from error
         except ModuleNotFoundError as error:
             raise RepositoryError(
                 f"the Butler repository {root} has its registry in PostgreSQL: {error}; install "

@@ -72,3 +72,17 @@ def test_oods_ingests_into_postgresql_and_continues_after_its_restart(
     )
     other.wait_logged("has the tables of another one")
     assert other.process.wait_ended(LIMIT_S) == 1
+
+
+def test_oods_names_the_extension_that_a_database_lacks(
+    peers: Peers, postgres: PrivatePostgres, tmp_path: Path
+) -> None:
+    # Each server has this database too, and the extension is added to the other one only.
+    bare = f"{postgres.url.rpartition('/')[0]}/template1"
+    path = tmp_path / "butler"
+    oods = peers.start("oods", "--registry", bare, "--repository", str(path), wait_for_event=None)
+    assert oods.process.wait_ended(LIMIT_S) == 1
+    [line] = oods.log.splitlines()
+    assert line.startswith(f"oods: the registry of the Butler repository {path}, ")
+    assert line.endswith("CREATE EXTENSION btree_gist")
+    assert not path.exists()
