@@ -102,7 +102,8 @@ def show(
     Without names: exit code 1 if there are any, or if --now got no answer. Without DATE, all of
     them are listed.
 
-    With names, only these images are archived, with CATCH_UP: report too. If one of the names is
+    With names, only these images are archived, with CATCH_UP: report too; with --now, after the
+    answer. If one of the names is
     unknown, not missed or malformed, none is. Exit code 1 if an image is not archived.
 
     With --dismiss, the named images no longer count as missing.
@@ -110,6 +111,10 @@ def show(
     day, names = _split(words or [])
     for name in names:
         require_text(name, "NAME", "ccarchiver catchup lists the missed images")
+    if wait and dry_run:
+        raise typer.BadParameter("--dry-run archives nothing, so --wait has nothing to wait for")
+    if wait is False and not names:
+        raise typer.BadParameter("--no-wait needs the names of images to archive")
     if dismiss or reason is not None:
         if now or wait:
             raise typer.BadParameter("--dismiss cannot be combined with --now or --wait")
@@ -122,7 +127,7 @@ def show(
             raise fail(problem)
         _archive(day, names, dry_run=dry_run, wait=wait is not False, as_json=as_json)
         return
-    if wait and not dry_run:
+    if wait:
         if problem:
             raise fail(problem)
         _wait_for_all(day, as_json=as_json)
@@ -171,7 +176,7 @@ def _list(day: dt.date | None, *, dry_run: bool, as_json: bool, problem: str) ->
     if as_json:
         print_json({"well": not missed.images, **missed.model_dump(mode="json")})
     else:
-        print_missed(missed, day)
+        print_missed(missed, day, is_preview=dry_run)
     if problem:
         raise fail(problem)
     if missed.images:

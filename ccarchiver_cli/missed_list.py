@@ -23,7 +23,7 @@ LABEL = 11
 """Width of a label, in columns."""
 
 
-def print_missed(missed: MissedImages, day: dt.date | None) -> None:
+def print_missed(missed: MissedImages, day: dt.date | None, *, is_preview: bool) -> None:
     """Print the last scan, the setting CATCH_UP and the missed images.
 
     Parameters
@@ -32,6 +32,8 @@ def print_missed(missed: MissedImages, day: dt.date | None) -> None:
         The missed images.
     day : `datetime.date` or `None`
         The night that they are of; None if they are of all nights.
+    is_preview : `bool`
+        Whether they are only those that CATCH_UP: automatic archives.
     """
     out, now = console(), time.time()
     first, *more = wrapped(scan_text(missed.scan, now), out.width - LABEL)
@@ -39,11 +41,18 @@ def print_missed(missed: MissedImages, day: dt.date | None) -> None:
     for line in more:
         out.print(f"{'':<{LABEL}}{line}", soft_wrap=True)
     out.print(f"{'catch-up':<{LABEL}}{MODES[missed.catch_up]}", soft_wrap=True)
+    if is_preview:
+        say(
+            f"preview: CATCH_UP: automatic would archive {len(missed.images)} images, in the "
+            "sequence below; this command archives nothing"
+        )
     if missed.unscanned:
         say(
             f"{len(missed.unscanned)} skipped, and no scan has been answered since: they can be "
             "archived if the camera has them; ccarchiver catchup --now asks the Forwarder"
         )
+    if is_preview and not missed.images:
+        return
     if not missed.images:
         style = "" if missed.unscanned else "green"
         night = "" if day is None else f" of the night {day}"

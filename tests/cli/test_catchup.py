@@ -119,6 +119,33 @@ async def test_dry_run_lists_what_would_be_archived_oldest_first(cli: CommandRun
     assert len(await ImageLedger(cli.redis).missed_images()) == 4
 
 
+@pytest.mark.parametrize("count", [0, 2])
+async def test_dry_run_says_that_it_is_a_preview(cli: CommandRunner, count: int) -> None:
+    now = time.time()
+    await miss(cli, *(MissedImage(f"i_{n}", now - 60 + n, MissedBy.SCAN) for n in range(count)))
+
+    answer = await cli.run("catchup", "--dry-run")
+
+    assert f"preview: CATCH_UP: automatic would archive {count} images" in answer.words
+    assert "preview" not in (await cli.run("catchup")).words
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("--no-wait",), "--no-wait needs the names of images"),
+        (("--wait", "--dry-run"), "--dry-run archives nothing, so --wait has nothing to wait for"),
+    ],
+)
+async def test_wait_option_without_effect_is_a_usage_error(
+    cli: CommandRunner, words: tuple[str, ...], error: str
+) -> None:
+    answer = await cli.run("catchup", *words)
+
+    assert answer.code == 2
+    assert error in answer.err_words
+
+
 async def test_long_list_is_cut_and_json_is_not(cli: CommandRunner) -> None:
     now = time.time()
     await miss(cli, *(MissedImage(f"i_{n:03}", now - 200 + n, MissedBy.SCAN) for n in range(60)))

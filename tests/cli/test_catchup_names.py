@@ -12,10 +12,12 @@ from ccarchiver_cli import catchup_wait
 from ccarchiver_core import keys
 from ccarchiver_core.domain.exposure import StartIntegration
 from ccarchiver_core.domain.image_record import ImageState, MissedBy, MissedImage
+from ccarchiver_core.domain.worker_messages import RequestScan
 from ccarchiver_core.store.image_ledger import ImageLedger
+from ccarchiver_core.store.scans import ScanState
 from ccarchiver_core.store.transaction import Transaction
-from tests.cli.test_catchup import DAY_S, miss
-from tests.core.redis_helpers import eventually
+from tests.cli.test_catchup import DAY_S, miss, write_scan
+from tests.core.redis_helpers import eventually, messages_in
 from tests.support.ledger_builder import SESSION, Progress
 
 if TYPE_CHECKING:
@@ -119,6 +121,25 @@ async def test_dry_run_only_checks_the_names(cli: CommandRunner) -> None:
 
     assert (answer.code, answer.words) == (0, "CC_1: can be archived")
     assert await requested(cli) == []
+
+
+async def test_image_that_the_requested_scan_finds_is_archived(cli: CommandRunner) -> None:
+    await ready(cli)
+
+    async def play_health() -> None:
+        async def is_requested() -> bool:
+            return RequestScan() in await messages_in(cli.redis, keys.Worker.HEALTH)
+
+        await eventually(is_requested, "RequestScan")
+        await miss(cli, MissedImage("CC_1", time.time() - 60, MissedBy.SCAN))
+        await write_scan(cli, 1, ScanState.ANSWERED)
+
+    health = asyncio.create_task(play_health())
+    answer = await cli.run("catchup", "--now", "CC_1", "--no-wait")
+    await health
+
+    assert answer.code == 0
+    assert await requested(cli) == ["CC_1"]
 
 
 @pytest.mark.parametrize("words", [("",), ("CC_1", " ")])
