@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ccarchiver_core.config.value_types import CatchUp
 from ccarchiver_core.domain.image_record import ImageState
 from ccarchiver_core.status.images import names_between
 from ccarchiver_core.store.image_ledger import ImageLedger
@@ -30,6 +31,8 @@ async def read_unscanned(redis: Redis, settings: Settings, begin: float, end: fl
     begin, end : `float`
         Unix times, UTC, seconds.
     """
+    if settings.catch_up is CatchUp.OFF:
+        return []  # no scan takes place
     ledger = ImageLedger(redis)
     oldest = time.time() - settings.scan_window
     states = await ledger.read_states(await names_between(redis, max(begin, oldest), end))

@@ -95,3 +95,13 @@ async def test_image_older_than_the_scan_window_is_not_searched_for(cli: Command
 
     assert ASK not in (await cli.run("catchup")).words
     assert ASK not in (await cli.run("image", NAME)).words
+
+
+async def test_no_command_names_a_scan_if_catch_up_is_off(cli: CommandRunner) -> None:
+    await skip_image(cli, time.time() - 1.0)
+    path = cli.folder / "ccarchiver_config.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("ROOT:", "ROOT:\n  CATCH_UP: off", 1), encoding="utf-8")
+
+    assert ASK not in (await cli.run("catchup")).words
+    assert ASK not in (await cli.run("image", NAME)).words
