@@ -178,6 +178,11 @@ LINES = (
         "tests/sim/butler/test_check.py::test_command_lists_a_row_for_each_ccd",
     ),
     Line(
+        r"sudo -u postgres (createuser|createdb|psql) .*|LSST_DB_AUTH=\S+ ccarchiver-sim-oods .*",
+        Verification.NOT_RUN,
+        "root on the host of a database; tests/sim/test_oods_postgres.py uses a private one",
+    ),
+    Line(
         r"\.venv/bin/butler query-dimension-records .*",
         Verification.OWN_TEST,
         "tests/sim/butler/test_check.py::test_butler_program_lists_the_exposures",

@@ -53,6 +53,8 @@ SIMULATED = [
 ]
 CAMERA = next(typed for typed in SIMULATED if "camera" in typed)
 PEERS = [typed for typed in SIMULATED if typed != CAMERA]
+SHOWN_DAQ = "/tmp/daq"  # noqa: S108 (never used: replaced by a folder of the run)
+"""Folder of the camera's data acquisition in the documents."""
 
 WELL, WRONG, INTERRUPTED = 0, 1, 130
 """Exit codes of `ccarchiver` for an accepted command: healthy, problem found, ended by Ctrl-C."""
@@ -74,7 +76,7 @@ async def typed(
     process = await asyncio.create_subprocess_exec(
         "/bin/bash",
         "-c",
-        f"exec {command}",
+        f"exec {command.replace(SHOWN_DAQ, str(harness.rig.folder.daq))}",
         cwd=ROOT,
         env=harness.rig.env,
         stdin=asyncio.subprocess.PIPE,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
+GUIDE = ROOT / "docs" / "developer-guide"
 LIMIT_S = 60.0
 
 
@@ -56,6 +57,9 @@ def test_command_lists_a_row_for_each_ccd(
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2026112200001") == 9
+    [heading] = [line for line in done.stdout.splitlines() if line.startswith("type ")]
+    for page in ("butler.md", "simulators.md"):
+        assert heading.rstrip() in (GUIDE / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.processes
