@@ -18,6 +18,7 @@ from lsst.daf.butler import (
     FileDataset,
     Timespan,
 )
+from lsst.utils.db_auth import DbAuthError
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ccarchiver_sim.butler.creation import RAW, create, register
@@ -128,8 +129,9 @@ class Repository:
             raise unavailable(root, error) from error
         except RuntimeError as error:
             # The Butler has no class of its own for a database without the extension.
+            is_known = isinstance(error, DbAuthError) or EXTENSION in str(error)
             database = database_of(root, registry)
-            if database is None or EXTENSION not in str(error):
+            if database is None or not is_known:
                 raise
             raise registry_unavailable(root, database, error) from error
         except ModuleNotFoundError as error:

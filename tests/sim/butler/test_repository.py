@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from lsst.daf.butler import Butler
 
-from ccarchiver_sim.butler.errors import RepositoryError, RepositoryUnavailableError
+from ccarchiver_sim.butler.errors import (
+    RegistryUnavailableError,
+    RepositoryError,
+    RepositoryUnavailableError,
+)
 from ccarchiver_sim.butler.query import datasets_by_image
 from ccarchiver_sim.butler.repository import Repository, Status
 from ccarchiver_sim.butler.sqlite_lock import DATABASE
@@ -193,3 +197,16 @@ def test_repository_that_cannot_be_created_names_its_folder(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(RepositoryUnavailableError, match="cannot be written"):
         Repository.open(tmp_path / "file" / "repository", comcam())
+
+
+def test_file_with_the_login_that_others_can_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg")
+    file = tmp_path / "db-auth.yaml"
+    file.write_text("[]", encoding="utf-8")
+    file.chmod(0o644)
+    monkeypatch.setenv("LSST_DB_AUTH", str(file))
+
+    with pytest.raises(RegistryUnavailableError, match=f"{file} has incorrect permissions"):
+        Repository.open(tmp_path / "new", comcam(), "postgresql://oods@127.0.0.1:1/butler")
