@@ -57,6 +57,8 @@ class SalSource:
         self._images = 0
         self._used = 0
         """Highest number of an image."""
+        self._names: dict[int, str] = {}
+        """Name of each image by its number."""
         self._began: dict[str, float] = {}
         self._ended: dict[str, float] = {}
 
@@ -111,10 +113,15 @@ class SalSource:
     def new_image(self) -> str:
         """Return the name of a new image."""
         self._images += 1
-        name = image_name(observing_date(datetime.now(UTC)), self._images)
-        if self._images <= self._used:  # another exposure of a name, with its own times
+        if self._images in self._names:  # another exposure of a name, with its own times
+            name = self._names[self._images]
             self._began.pop(name, None)
             self._ended.pop(name, None)
+            return name
+        name = image_name(observing_date(datetime.now(UTC)), self._images)
+        self._names[self._images] = (
+            name  # the observing day may end before its number is used again
+        )
         self._used = max(self._used, self._images)
         return name
 

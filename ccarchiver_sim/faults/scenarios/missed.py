@@ -39,6 +39,9 @@ DELIVERED_BEFORE = 3
 LIMIT_S = 120.0
 """Limit for the next exposure of a catch-up, and for its next failpoint: far above the longest
 pause of the archiver, which waits for the answer to a lost scan."""
+AGAIN_AFTER_S = 6.0
+"""Time until the camera uses the names again. The archiver takes an exposure that began up to 5 s
+after the scan for the listed one, because the camera's clock may differ."""
 AFTER_THE_RESTART_S = 1.0
 """RESUME_WINDOW of a host that was down for long."""
 
@@ -189,6 +192,7 @@ class NumbersReused(MissedExposures):
         await testbed.start_host()
         await testbed.rig.sal_recorder.go_to(salobj.State.ENABLED)
         await wait_delivered(testbed, first, len(first))
+        await asyncio.sleep(AGAIN_AFTER_S)
         with testbed.sal_source.begin_again_after(before):
             await self.take(testbed, taken)
         await self._wait_refused(testbed)
