@@ -14,7 +14,11 @@ from tests.support.archiver_harness import LIMIT_S
 if TYPE_CHECKING:
     from tests.support.archiver_harness import ArchiverHarness
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.extended,  # redis-killed and rabbitmq-killed of the short fault campaign cover it
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 async def test_image_is_complete_after_redis_is_killed(harness: ArchiverHarness) -> None:

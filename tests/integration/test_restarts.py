@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
-# Extended: killing a worker, see below, covers more than a restart.
+# Extended, as the next one: kill-all of the short fault campaign covers the death of each worker.
 @pytest.mark.extended
 @pytest.mark.parametrize("worker", WORKERS)
 async def test_images_are_complete_after_a_worker_restart(
@@ -36,6 +36,7 @@ async def test_images_are_complete_after_a_worker_restart(
     assert not harness.sal.error_codes(since=position)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("worker", WORKERS)
 async def test_image_is_complete_after_a_worker_is_killed(
     harness: ArchiverHarness, worker: str
